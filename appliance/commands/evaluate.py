@@ -1,0 +1,119 @@
+"""digits evaluate: accuracy with counts, on MNIST or on photographs."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from appliance.commands.parts import add_command, add_network, load_network
+
+if TYPE_CHECKING:
+    from model.evaluate import Tally
+    from model.network import Network
+
+NONE = "none"
+"""The folder of pictures without a digit, which are right to refuse."""
+
+
+def add(parsers: Any) -> None:
+    parser = add_command(
+        parsers,
+        "evaluate",
+        "measure the network on MNIST's test digits, or the whole reader on photographs",
+        "digits evaluate --photos ~/photos\n"
+        "The folder of a photograph is its label: 0 to 9, or 'none' for no digit. A refusal is\n"
+        "counted as not right. MNIST's digits are given to the network as they are.",
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--mnist", type=Path, metavar="DIR", help="MNIST's files")
+    what.add_argument("--photos", type=Path, metavar="DIR", help="folders named 0 to 9 and none")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_network(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    network, _ = load_network(args.network)
+    none = None
+    if args.mnist:
+        from model.datasets import load_split
+        from model.evaluate import evaluate
+
+        tally = evaluate(network, load_split(args.mnist, "test"))
+    else:
+        tally, none = _photographs(args.photos, network)
+    if args.json:
+        print(json.dumps(_as_json(tally, none)))
+    else:
+        print(_as_text(tally, none))
+    return 0
+
+
+def _photographs(folder: Path, network: "Network") -> "tuple[Tally, dict[str, int]]":
+    """Read every photograph below `folder`, and count the answers and those to no digit."""
+    from appliance.errors import PictureError
+    from appliance.picture import open_picture, pictures_in
+    from appliance.reader import Reader
+    from model.evaluate import CONFIDENT, Tally
+
+    reader = Reader(network)
+    tally = Tally()
+    none = {"total": 0, "refused": 0, "confident": 0}
+    labels = [label for label in (*map(str, range(10)), NONE) if (folder / label).is_dir()]
+    if not labels:
+        raise PictureError(f"{folder}: there are no folders named 0 to 9 or {NONE} in it")
+    for label in labels:
+        for file in pictures_in(folder / label):
+            try:
+                reading = reader.read(open_picture(file, str(file)))
+            except (PictureError, OSError) as error:
+                print(f"digits: left out: {error}", file=sys.stderr)
+                continue
+            if label != NONE:
+                tally.add(int(label), reading.digit, reading.confidence)
+                continue
+            none["total"] += 1
+            none["refused"] += reading.digit is None
+            none["confident"] += reading.digit is not None and reading.confidence >= CONFIDENT
+    return tally, none
+
+
+def _as_json(tally: "Tally", none: dict[str, int] | None) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "accuracy": tally.accuracy,
+        "right": tally.right,
+        "total": tally.total,
+        "refused": tally.refused,
+        "wrong_and_confident": tally.wrong_and_confident,
+        "per_digit": tally.per_digit(),
+        "confusion": tally.confusion.tolist(),
+    }
+    return answer if none is None else {**answer, "none": none}
+
+
+def _as_text(tally: "Tally", none: dict[str, int] | None) -> str:
+    from model.evaluate import CONFIDENT
+
+    wrong = tally.total - tally.right - tally.refused
+    lines = [
+        f"accuracy {tally.accuracy:.2%}: {tally.right} of {tally.total} right, "
+        f"{tally.refused} refused, {wrong} wrong "
+        f"({tally.wrong_and_confident} of them with confidence {CONFIDENT} or more)"
+    ]
+    if none is not None and none["total"]:
+        lines.append(
+            f"no digit: {none['refused']} of {none['total']} refused "
+            f"({none['confident']} answered with confidence {CONFIDENT} or more)"
+        )
+    lines += [
+        "",
+        "digit   right  total  refused   answered as: " + "".join(f"{d:5}" for d in range(10)),
+    ]
+    for each, row in zip(tally.per_digit(), tally.confusion, strict=True):
+        lines.append(
+            f"{each['digit']:5} {each['right']:7} {each['total']:6} {each['refused']:8}"
+            + " " * 16
+            + "".join(f"{count or '·':>5}" for count in row[:10].tolist())
+        )
+    return "\n".join(lines)

@@ -1,0 +1,196 @@
+"""digits run: the appliance. The only place that chooses real or stand-in parts."""
+
+import argparse
+import dataclasses
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from appliance.commands.parts import add_command
+
+if TYPE_CHECKING:
+    from appliance.camera import Camera
+    from appliance.outputs.leds import Leds
+    from appliance.settings import CameraSettings, LedSettings, Settings
+    from model.network import Network
+
+log = logging.getLogger("appliance")
+
+
+def add(parsers: Any) -> None:
+    parser = add_command(
+        parsers,
+        "run",
+        "read what the camera sees; show it on the LEDs and on a page",
+        "digits run --camera folder:data/samples --leds none --host 127.0.0.1",
+    )
+    parser.add_argument("--camera", metavar="SOURCE", help="picamera, or folder:PATH for pictures")
+    parser.add_argument("--host", metavar="H", help="address the page listens on")
+    parser.add_argument("--port", type=int, metavar="N", help="port of the page (default: 8080)")
+    parser.add_argument(
+        "--leds",
+        metavar="SPEC",
+        help="none, ten, four or seven-segment; other BCM pins after a colon: four:5,6,13,19",
+    )
+    parser.add_argument("--state", metavar="DIR", help="where it writes: history and the like")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from appliance.loop import Loop
+    from appliance.outputs.history import History
+    from appliance.outputs.journal import Journal
+    from appliance.outputs.latest import Latest
+    from appliance.reader import Reader
+    from appliance.settings import state_folder
+    from appliance.steady import Steady
+    from appliance.web import create_app
+    from appliance.web.server import serving
+
+    settings = _settings(args)
+    _log_to_stderr()
+    state = _prepared(state_folder(args.state))
+    network, card = _network(settings.reader.network)
+    reader = Reader(network, least_confidence=settings.reader.least_confidence)
+    latest = Latest()
+    history = History(state / "history.db", limit=settings.history.limit)
+    app = create_app(
+        latest=latest,
+        history=history,
+        reader=reader,
+        network=card,
+        camera=settings.camera.source,
+        upload_megabytes=settings.web.upload_megabytes,
+    )
+    with serving(app, settings.web.host, settings.web.port) as serve:
+        leds = _leds(settings.leds)
+        loop = Loop(
+            open_camera=lambda: open_camera(settings.camera),
+            reader=reader,
+            steady=Steady(settings.reader.agree),
+            outputs=[latest, Journal(), history, *leds],
+            rate=settings.camera.rate,
+        )
+        close_button = _button(settings.leds, loop.read_now)
+        thread = threading.Thread(target=loop.run, name="loop")
+
+        def stop(signum: int, frame: Any) -> NoReturn:
+            # The loop goes first: it has the camera and the LEDs, and a busy page must not keep it.
+            loop.stop()
+            raise SystemExit(0)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
+        thread.start()
+        log.info("the page is at http://%s:%d", _address(settings.web.host), settings.web.port)
+        try:
+            serve()
+        finally:
+            loop.stop()
+            thread.join()
+            close_button()
+    log.info("stopped")
+    return 0
+
+
+def open_camera(settings: "CameraSettings") -> "Camera":
+    """Return the camera that the setting names; raises CameraError in a sentence."""
+    if settings.source == "picamera":
+        from appliance.camera.picamera import PiCamera
+
+        return PiCamera(settings.width, settings.height)
+    from appliance.camera.folder import FolderCamera
+
+    folder = Path(settings.source.removeprefix("folder:"))
+    return FolderCamera(folder, seconds=settings.picture_seconds)
+
+
+def _settings(args: argparse.Namespace) -> "Settings":
+    """Return the settings file's values with the command line's put in."""
+    from appliance import settings as known
+
+    settings = known.load(args.config)
+    web = {"host": args.host, "port": args.port}
+    web = {name: value for name, value in web.items() if value is not None}
+    return dataclasses.replace(
+        settings,
+        camera=dataclasses.replace(settings.camera, source=args.camera or settings.camera.source),
+        web=dataclasses.replace(settings.web, **web),
+        leds=known.parse_leds(args.leds, settings.leds) if args.leds else settings.leds,
+    )
+
+
+def _log_to_stderr() -> None:
+    # The journal has its own clock.
+    form = "%(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form)
+
+
+def _prepared(state: Path) -> Path:
+    from appliance.errors import StateError
+
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateError(
+            f"{state}: the state directory cannot be made ({error.strerror}): "
+            "choose another with --state DIR"
+        ) from None
+    return state
+
+
+def _network(file: str) -> "tuple[Network, dict[str, Any]]":
+    """Return the chosen network and its card; a bad file gives way to the shipped one, and says so.
+
+    A box without a screen that does not start would tell its owner less than one that reads.
+    """
+    from model import weights
+    from model.errors import WeightsError
+
+    if file:
+        try:
+            return weights.load(Path(file))
+        except WeightsError as error:
+            log.warning("%s; the network that ships reads instead", error)
+            network, card = weights.load(weights.SHIPPED)
+            return network, {**card, "problem": str(error)}
+    return weights.load(weights.SHIPPED)
+
+
+def _leds(settings: "LedSettings") -> "list[Leds]":
+    from appliance.errors import PinError
+
+    if settings.layout == "none":
+        return []
+    try:
+        from appliance.outputs.leds import Leds
+
+        return [Leds(settings)]
+    except PinError as error:
+        log.warning("%s: the answer shows on the page only", error)
+        return []
+
+
+def _button(settings: "LedSettings", pressed: Callable[[], None]) -> Callable[[], None]:
+    """Return what lets go of the button; without GPIO the LEDs have said so already."""
+    from appliance.errors import PinError
+
+    if settings.layout != "none" and settings.button >= 0:
+        try:
+            from appliance.button import ReadButton
+
+            return ReadButton(settings.button, pressed).close
+        except PinError as error:
+            log.info("no button: %s", error)
+    return lambda: None
+
+
+def _address(host: str) -> str:
+    import socket
+
+    return f"{socket.gethostname()}.local" if host in ("0.0.0.0", "::") else host

@@ -1,0 +1,143 @@
+"""digits train: a new network from MNIST."""
+
+import argparse
+import shlex
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from appliance.commands.parts import add_command
+
+if TYPE_CHECKING:
+    from model.train import Epoch
+
+
+def add(parsers: Any) -> None:
+    parser = add_command(
+        parsers,
+        "train",
+        "train a network on MNIST and write it to a weights file",
+        "digits train --data ~/mnist --out new.npz --seed 1\n"
+        "Ctrl-C ends the training early and keeps the best network so far.",
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="MNIST's files")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="weights to write")
+    parser.add_argument("--preset", default="appliance", metavar="NAME", help="which network")
+    parser.add_argument("--epochs", type=_positive, metavar="N", help="default: the preset's own")
+    parser.add_argument("--seed", type=_not_negative, default=1, metavar="N", help="default: 1")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from appliance.errors import StateError
+    from model import weights
+    from model.datasets import load_split
+    from model.errors import DatasetError
+    from model.evaluate import evaluate
+    from model.presets import preset
+    from model.train import train
+
+    recipe = preset(args.preset)
+    epochs = args.epochs or recipe.epochs
+    data = load_split(args.data, "train")
+    # A night's work must not be lost for want of a folder: find out now.
+    if not args.out.absolute().parent.is_dir():
+        raise StateError(f"{args.out.absolute().parent}: no such folder for --out: make it first")
+    # systemd ends a unit with SIGTERM: it too keeps the best so far.
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    progress = Progress(epochs)
+    try:
+        training = train(
+            recipe,
+            data,
+            seed=args.seed,
+            epochs=epochs,
+            on_epoch=progress.epoch,
+            on_batch=progress.batch,
+        )
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if training.best is None:
+        print("digits: interrupted before anything was learned: nothing is written")
+        return 130
+    card: dict[str, Any] = {
+        "preset": recipe.name,
+        "command": shlex.join(
+            ["digits", "train", "--data", "MNIST", "--out", args.out.name]
+            + ["--preset", recipe.name, "--epochs", str(epochs), "--seed", str(args.seed)]
+        ),
+        "seed": args.seed,
+        "epochs": len(training.epochs),
+        "best_epoch": training.best.number,
+        "interrupted": training.interrupted,
+        "data": data.checksums,
+        "validation_accuracy": round(training.best.validation, 4),
+    }
+    try:
+        test = load_split(args.data, "test")
+    except DatasetError as error:
+        print(f"not measured on the test digits: {error}")
+    else:
+        tally = evaluate(training.network, test)
+        card["data"] = {**card["data"], **test.checksums}
+        card["test"] = {"accuracy": tally.accuracy, "right": tally.right, "total": tally.total}
+        print(f"test digits: {tally.accuracy:.2%} ({tally.right} of {tally.total})")
+    try:
+        card = weights.save(args.out, training.network, card)
+    except OSError as error:
+        raise StateError(f"{args.out}: cannot be written ({error.strerror})") from None
+    print(f"written: {args.out} (sha256 of its weights {card['sha256'][:16]}…)")
+    return 130 if training.interrupted else 0
+
+
+class Progress:
+    """A bar on a terminal; one line an epoch there and everywhere else."""
+
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
+        self._terminal = sys.stdout.isatty()
+        self._started = self._drawn = time.monotonic()
+
+    def batch(self, epoch: int, share: float) -> None:
+        now = time.monotonic()
+        if not self._terminal or now - self._drawn < 0.2:
+            return
+        self._drawn = now
+        full = round(share * 30)
+        left = (now - self._started) * (self._epochs / (epoch - 1 + share) - 1)
+        bar = "█" * full + "·" * (30 - full)
+        print(f"\repoch {epoch}/{self._epochs} {bar} {_clock(left)} left ", end="", flush=True)
+
+    def epoch(self, epoch: "Epoch") -> None:
+        line = (
+            f"epoch {epoch.number}/{epoch.of}: loss {epoch.loss:.4f}, "
+            f"validation {epoch.validation:.2%}{', best so far' if epoch.best else ''}, "
+            f"{_clock(time.monotonic() - self._started)}"
+        )
+        print(f"\r\x1b[K{line}" if self._terminal else line, flush=True)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _interrupt(signum: int, frame: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not 1 or more")
+    return value
+
+
+def _not_negative(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is not 0 or more")
+    return value

@@ -1,0 +1,126 @@
+"""Every check a person would do by hand, in plain words."""
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from appliance import __version__
+from appliance.camera import Camera
+from appliance.errors import ApplianceError
+from appliance.settings import CameraSettings, Settings
+from model import weights
+from model.datasets import MNIST_SHA256
+from model.errors import ModelError
+
+LIBRARIES = "numpy", "scipy", "pillow", "flask", "gpiozero", "waitress"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: what was looked at, whether it is well, and a sentence."""
+
+    what: str
+    good: bool
+    sentence: str
+
+    def as_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def examine(
+    settings: Settings, state: Path, *, open_camera: Callable[[CameraSettings], Camera]
+) -> list[Finding]:
+    """Return a finding for each part; a check that fails is a finding and not an error."""
+    return [
+        Finding("version", True, f"{__version__}, Python {platform.python_version()}"),
+        _checked("libraries", _libraries),
+        _checked("arithmetic", _arithmetic),
+        _checked("network", lambda: _network(settings)),
+        _checked("camera", lambda: _camera(settings, open_camera)),
+        _checked("LEDs", lambda: _leds(settings)),
+        _checked("state directory", lambda: _state(state)),
+        _checked("MNIST", lambda: _mnist(state / "mnist")),
+    ]
+
+
+def _checked(what: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, True, check())
+    except (ApplianceError, ModelError, OSError, ImportError) as error:
+        return Finding(what, False, str(error))
+
+
+def _libraries() -> str:
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
+
+
+def _arithmetic() -> str:
+    """Name the BLAS library in this process: on a Pi Zero it decides a factor of ten."""
+    import numpy as np
+
+    np.ones((8, 8), np.float32) @ np.ones((8, 8), np.float32)
+    loaded = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+    blas = sorted(Path(path).name for path in loaded if "blas" in Path(path).name.lower())
+    if not any("openblas" in name for name in blas):
+        raise OSError(
+            f"numpy does not use OpenBLAS (but {', '.join(blas) or 'no BLAS library'}): training "
+            "is about ten times slower; run 'sudo apt install libopenblas0'"
+        )
+    return f"OpenBLAS ({', '.join(name for name in blas if 'openblas' in name)})"
+
+
+def _network(settings: Settings) -> str:
+    file = Path(settings.reader.network) if settings.reader.network else weights.SHIPPED
+    network, card = weights.load(file)
+    test = card.get("test")
+    measured = f"{test['right']} of {test['total']} test digits" if test else "not measured"
+    return f"{file.name}, {network.parameter_count()} parameters, {measured}"
+
+
+def _camera(settings: Settings, open_camera: Callable[[CameraSettings], Camera]) -> str:
+    camera = open_camera(settings.camera)
+    try:
+        grey = next(camera.frames()).grey
+    finally:
+        camera.close()
+    return f"{settings.camera.source}, {grey.shape[1]}×{grey.shape[0]}, mean grey {grey.mean():.0f}"
+
+
+def _leds(settings: Settings) -> str:
+    if settings.leds.layout == "none":
+        return "none, as the settings say"
+    from appliance.outputs.leds import Leds
+
+    Leds(settings.leds).close()
+    pins = ", ".join(map(str, settings.leds.digit_pins))
+    return f"layout {settings.leds.layout} on BCM pins {pins}"
+
+
+def _state(state: Path) -> str:
+    if not state.is_dir():
+        raise OSError(f"{state} is not there yet: 'digits run' makes it")
+    try:
+        with tempfile.TemporaryFile(dir=state):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"{state} cannot be written ({error.strerror}): check the disk and who owns it"
+        ) from None
+    free = os.statvfs(state)
+    return f"{state}, {free.f_bavail * free.f_frsize // 1_000_000} MB free"
+
+
+def _mnist(folder: Path) -> str:
+    missing = [name for name in MNIST_SHA256 if not (folder / name).is_file()]
+    if missing:
+        raise OSError(
+            f"{folder} lacks {len(missing)} of the 4 files: training needs them; "
+            f"run 'digits data fetch --to {folder}'"
+        )
+    return f"complete in {folder}"

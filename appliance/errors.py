@@ -1,0 +1,36 @@
+"""What can go wrong with the device, each a sentence with the value and the next step.
+
+Every error has one base class and a builtin parent, so that a caller can catch either.
+"""
+
+
+class ApplianceError(Exception):
+    """The base class of every error that `appliance` raises on purpose."""
+
+
+class SettingsError(ApplianceError, ValueError):
+    """A setting is unknown or out of range."""
+
+
+class CameraError(ApplianceError, OSError):
+    """There is no camera, it is busy, or it stopped giving frames."""
+
+
+class PictureError(ApplianceError, ValueError):
+    """A file or an upload is not a picture that can be read."""
+
+
+class PinError(ApplianceError, OSError):
+    """The LEDs or the button cannot be driven on this machine."""
+
+
+class FetchError(ApplianceError, OSError):
+    """The data set could not be downloaded."""
+
+
+class ServeError(ApplianceError, OSError):
+    """The page cannot be served at this address."""
+
+
+class StateError(ApplianceError, OSError):
+    """The state directory or a file in it cannot be used."""

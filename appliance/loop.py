@@ -1,0 +1,125 @@
+"""One thread: camera → reader → steady → outputs; it survives any one of them failing."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+
+from appliance.camera import Camera
+from appliance.errors import CameraError
+from appliance.outputs import Output
+from appliance.reader import Reader
+from appliance.reading import Frame, Reading
+from appliance.steady import Steady
+
+log = logging.getLogger(__name__)
+
+
+class Loop:
+    """Reads `rate` frames a second (0 = as many as can be) and shows each to every output.
+
+    A camera that fails is closed, its sentence is shown as a fault, and it is opened again after
+    `retry` seconds. An output that fails is named in the log once and asked again next time.
+    """
+
+    def __init__(
+        self,
+        *,
+        open_camera: Callable[[], Camera],
+        reader: Reader,
+        steady: Steady,
+        outputs: Sequence[Output],
+        rate: float,
+        retry: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._open_camera = open_camera
+        self._reader = reader
+        self._steady = steady
+        self._outputs = outputs
+        self._interval = 1 / rate if rate else 0.0
+        self._retry = retry
+        self._clock = clock
+        self._wake = threading.Event()
+        self._stopping = False
+        self._at_once = False
+        self._said: set[str] = set()
+
+    def run(self) -> None:
+        """Go on until `stop`, then close the outputs."""
+        try:
+            while not self._stopping:
+                try:
+                    with closing(self._open_camera()) as camera:
+                        self._read_all(camera)
+                except CameraError as error:
+                    self._fault(str(error))
+                except Exception as error:
+                    log.exception("the camera's driver failed")
+                    self._fault(f"the camera's driver failed ({error}): run 'digits doctor'")
+        finally:
+            for output in self._outputs:
+                self._guarded(output, output.close)
+
+    def stop(self) -> None:
+        """End `run` after the frame it is on; may be called from any thread and from a signal."""
+        self._stopping = True
+        self._wake.set()
+
+    def read_now(self) -> None:
+        """Take a reading at once and show it without a vote; what the button does."""
+        self._at_once = True
+        self._wake.set()
+
+    def _read_all(self, camera: Camera) -> None:
+        due = self._clock()
+        for frame in camera.frames():
+            if self._stopping:
+                return
+            self._show(self._read(frame))
+            # A slow frame does not make the next ones hurry.
+            due = max(due + self._interval, self._clock())
+            self._wait(due - self._clock())
+            if self._stopping:
+                return
+        raise CameraError("the camera gives no more frames: run 'digits doctor'")
+
+    def _read(self, frame: Frame) -> Reading:
+        at_once, self._at_once = self._at_once, False
+        try:
+            return self._steady.update(self._reader.read(frame), at_once=at_once)
+        except Exception as error:
+            self._say("reader", f"a frame could not be read ({type(error).__name__}: {error})")
+            self._steady.forget()
+            return Reading(at=frame.at, frame=frame, fault=f"the frame could not be read ({error})")
+
+    def _show(self, reading: Reading) -> None:
+        for output in self._outputs:
+            self._guarded(output, lambda output=output: output.show(reading))  # type: ignore[misc]
+
+    def _fault(self, sentence: str) -> None:
+        self._say("camera", sentence)
+        self._steady.forget()
+        self._show(Reading(at=time.time(), fault=sentence))
+        self._wait(self._retry)
+
+    def _wait(self, seconds: float) -> None:
+        if seconds > 0 and not self._stopping:
+            self._wake.wait(seconds)
+        if not self._stopping:
+            self._wake.clear()
+
+    def _guarded(self, output: Output, call: Callable[[], None]) -> None:
+        name = type(output).__name__
+        try:
+            call()
+        except Exception as error:
+            self._say(name, f"{name} failed and is left out of this reading ({error})")
+
+    def _say(self, who: str, sentence: str) -> None:
+        """Log a sentence, but not again and again while nothing else happened to the same part."""
+        if f"{who}: {sentence}" not in self._said:
+            self._said = {each for each in self._said if not each.startswith(f"{who}: ")}
+            self._said.add(f"{who}: {sentence}")
+            log.warning("%s", sentence)

@@ -1,0 +1,75 @@
+"""The values that flow through the appliance: a frame goes in, a reading comes out."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Grey = npt.NDArray[np.uint8]
+Array = npt.NDArray[np.float32]
+Box = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in pixels; x1 and y1 are just outside."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture from a camera or a file: grey uint8 (h, w), 0 = black; `at` in Unix seconds.
+
+    `size` is the (width, height) that boxes are told in: the picture's own pixels, which are more
+    than `grey` has when a large photograph was reduced while it was decoded.
+    """
+
+    grey: Grey
+    at: float
+    size: tuple[int, int]
+
+
+def frame(grey: Grey, at: float) -> Frame:
+    """Return the frame of an array whose own pixels are the picture's."""
+    return Frame(grey, at, (grey.shape[1], grey.shape[0]))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the appliance made of one frame; every output is shown this value.
+
+    `digit` is the answer to this frame, 0…9, or None with the `reason`; `settled` is the digit that
+    enough readings in a row agreed on, the one that is shown. `confidence` and the ten
+    `probabilities` are 0…1 (ten zeros when no mark was found). `box` is the mark's place in the
+    frame's own pixels. `fault` is set instead of all that when there was no frame to read.
+    """
+
+    at: float
+    digit: int | None = None
+    reason: str | None = None
+    confidence: float = 0.0
+    probabilities: tuple[float, ...] = (0.0,) * 10
+    box: Box | None = None
+    milliseconds: float = 0.0
+    settled: int | None = None
+    fault: str | None = None
+    frame: Frame | None = field(default=None, repr=False)
+    ink: Array | None = field(default=None, repr=False)
+    mark: Array | None = field(default=None, repr=False)
+    glyph: Array | None = field(default=None, repr=False)
+
+    @property
+    def state(self) -> str:
+        """Return "error" (no frame), "looking" (a mark, no settled answer to it) or "ready"."""
+        if self.fault is not None:
+            return "error"
+        if self.mark is not None and (self.settled is None or self.settled != self.digit):
+            return "looking"
+        return "ready"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the answer as the command line and the API tell it."""
+        return {
+            "digit": self.digit,
+            "reason": self.reason,
+            "confidence": round(self.confidence, 4),
+            "probabilities": [round(p, 4) for p in self.probabilities],
+            "box": list(self.box) if self.box else None,
+            "milliseconds": round(self.milliseconds, 2),
+        }

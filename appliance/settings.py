@@ -1,0 +1,235 @@
+"""Every setting: its default, its check and its help stand together; a TOML file changes them."""
+
+import dataclasses
+import os
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from appliance.errors import SettingsError
+
+CONFIG = Path("/etc/digits/digits.toml")
+"""Read by `digits run` when it is there and no --config is given."""
+
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+
+Check = Callable[[Any], str | None]
+
+
+def setting(default: Any, help: str, check: Check = lambda value: None) -> Any:
+    """Return a dataclass field; `check` returns what is wrong with a value, or None."""
+    return field(default=default, metadata={"help": help, "check": check})
+
+
+def between(low: float, high: float) -> Check:
+    return lambda value: None if low <= value <= high else f"must be from {low} to {high}"
+
+
+def one_of(*choices: str) -> Check:
+    return lambda value: None if value in choices else f"must be one of {', '.join(choices)}"
+
+
+def _camera_source(value: str) -> str | None:
+    if value == "picamera" or (value.startswith("folder:") and value != "folder:"):
+        return None
+    return "must be 'picamera' or 'folder:PATH'"
+
+
+def _pins(value: tuple[int, ...]) -> str | None:
+    if any(not 0 <= pin <= 27 for pin in value):
+        return "must be BCM pin numbers from 0 to 27"
+    return "names a pin twice" if len(set(value)) < len(value) else None
+
+
+def _addresses(value: tuple[str, ...]) -> str | None:
+    wrong = [each for each in value if not each.startswith(("http://", "https://"))]
+    if wrong:
+        return f"{wrong[0]!r} must start with http:// or https://"
+    return None if value else "must name at least one address"
+
+
+class Section:
+    """A table of the settings file; refuses, in a sentence, a value that its check refuses."""
+
+    def __post_init__(self) -> None:
+        for each in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, each.name)
+            wrong = each.metadata["check"](value)
+            if wrong:
+                raise SettingsError(f"invalid setting '{each.name}' = {value!r}: {wrong}")
+
+
+@dataclass(frozen=True)
+class CameraSettings(Section):
+    source: str = setting("picamera", "picamera, or folder:PATH to replay pictures", _camera_source)
+    width: int = setting(640, "width of a frame in pixels", between(160, 1920))
+    height: int = setting(480, "height of a frame in pixels", between(120, 1080))
+    rate: float = setting(4.0, "frames read a second; 0 = as many as can be", between(0, 30))
+    picture_seconds: float = setting(
+        4.0, "how long a folder's picture is in view; 0 = for one frame", between(0, 3600)
+    )
+
+
+@dataclass(frozen=True)
+class ReaderSettings(Section):
+    network: str = setting("", "weights file; empty = the network that ships")
+    least_confidence: float = setting(
+        0.6, "an answer with a confidence below this is refused", between(0, 1)
+    )
+    agree: int = setting(3, "readings in a row that must agree before it shows", between(1, 50))
+
+
+LAYOUTS: dict[str, tuple[int, ...]] = {
+    "ten": (5, 6, 12, 13, 16, 19, 20, 21, 25, 26),
+    "four": (5, 6, 13, 19),
+    "seven-segment": (5, 6, 13, 19, 26, 16, 20),
+}
+"""LED layouts and their usual BCM pins: one LED a digit; the bits 1 2 4 8; segments a to g."""
+
+
+@dataclass(frozen=True)
+class LedSettings(Section):
+    layout: str = setting("ten", "ten, four, seven-segment or none", one_of(*LAYOUTS, "none"))
+    pins: tuple[int, ...] = setting((), "BCM pins in the layout's order; empty = its usual", _pins)
+    status: int = setting(17, "BCM pin of the status LED; -1 = none", between(-1, 27))
+    button: int = setting(27, "BCM pin of the button; -1 = none", between(-1, 27))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.layout == "none":
+            return
+        wanted = len(LAYOUTS[self.layout])
+        if self.pins and len(self.pins) != wanted:
+            raise SettingsError(
+                f"invalid setting 'pins' = {list(self.pins)!r}: "
+                f"layout '{self.layout}' has {wanted} LEDs, not {len(self.pins)}"
+            )
+        used = [*self.digit_pins, *(pin for pin in (self.status, self.button) if pin >= 0)]
+        twice = sorted({pin for pin in used if used.count(pin) > 1})
+        if twice:
+            raise SettingsError(
+                f"invalid setting 'pins': pin {twice[0]} is used twice "
+                f"(LEDs {list(self.digit_pins)}, status {self.status}, button {self.button})"
+            )
+
+    @property
+    def digit_pins(self) -> tuple[int, ...]:
+        return self.pins or LAYOUTS[self.layout]
+
+
+@dataclass(frozen=True)
+class WebSettings(Section):
+    host: str = setting("0.0.0.0", "address the page listens on; 127.0.0.1 = this machine only")
+    port: int = setting(8080, "port of the page", between(1, 65535))
+    upload_megabytes: int = setting(16, "largest picture that may be sent", between(1, 64))
+
+
+@dataclass(frozen=True)
+class HistorySettings(Section):
+    limit: int = setting(2000, "readings kept; the oldest go first", between(10, 100_000))
+
+
+@dataclass(frozen=True)
+class DataSettings(Section):
+    mirrors: tuple[str, ...] = setting(MIRRORS, "where MNIST is downloaded from", _addresses)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All tables of the settings file."""
+
+    camera: CameraSettings = CameraSettings()
+    reader: ReaderSettings = ReaderSettings()
+    leds: LedSettings = LedSettings()
+    web: WebSettings = WebSettings()
+    history: HistorySettings = HistorySettings()
+    data: DataSettings = DataSettings()
+
+
+def load(path: Path | None) -> Settings:
+    """Return the settings of a TOML file, or the defaults where there is none.
+
+    With `path` None the system's file is read if it is there. Raises SettingsError that names the
+    file and the key when a file is missing, is not TOML, or has an unknown or wrong setting.
+    """
+    if path is None:
+        if not CONFIG.is_file():
+            return Settings()
+        path = CONFIG
+    try:
+        with open(path, "rb") as file:
+            tables = tomllib.load(file)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not a TOML file: {error}") from None
+    try:
+        return _settings(tables)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from None
+
+
+def parse_leds(spec: str, settings: LedSettings) -> LedSettings:
+    """Return the LED settings with a SPEC such as `none`, `four` or `four:5,6,13,19` put in."""
+    layout, _, pins = spec.partition(":")
+    try:
+        numbers = tuple(int(pin) for pin in pins.split(",")) if pins else ()
+    except ValueError:
+        raise SettingsError(
+            f"invalid LEDs {spec!r}: after the colon stand BCM pin numbers with commas, "
+            "as in four:5,6,13,19"
+        ) from None
+    return dataclasses.replace(settings, layout=layout, pins=numbers)
+
+
+def state_folder(given: str | None) -> Path:
+    """Return where the appliance writes: what was given, or the user's own state directory."""
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "digits"
+
+
+def _settings(tables: dict[str, Any]) -> Settings:
+    sections: dict[str, Any] = {each.name: each.default for each in dataclasses.fields(Settings)}
+    for name, values in tables.items():
+        if name not in sections:
+            raise SettingsError(f"unknown table [{name}]: the tables are {', '.join(sections)}")
+        if not isinstance(values, dict):
+            raise SettingsError(f"'{name}' must be a table, [{name}]")
+        sections[name] = _section(name, sections[name], values)
+    return Settings(**sections)
+
+
+def _section(name: str, defaults: Any, values: dict[str, Any]) -> Any:
+    known = {each.name: each.default for each in dataclasses.fields(defaults)}
+    changed = {}
+    for key, value in values.items():
+        if key not in known:
+            raise SettingsError(
+                f"unknown setting '{key}' in [{name}]: the settings are {', '.join(known)}"
+            )
+        changed[key] = _typed(f"'{key}' in [{name}]", value, known[key])
+    try:
+        return dataclasses.replace(defaults, **changed)
+    except SettingsError as error:
+        raise SettingsError(f"[{name}] {error}") from None
+
+
+def _typed(what: str, value: Any, default: Any) -> Any:
+    """Return a TOML value in the type of the setting's default, or refuse it."""
+    if isinstance(default, tuple) and isinstance(value, list):
+        kind = str if default and isinstance(default[0], str) else int
+        if all(type(each) is kind for each in value):
+            return tuple(value)
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
+    if type(value) is type(default):
+        return value
+    kinds = {int: "a whole number", float: "a number", str: "a text", tuple: "a list"}
+    raise SettingsError(f"invalid setting {what} = {value!r}: must be {kinds[type(default)]}")

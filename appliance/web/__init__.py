@@ -1,0 +1,67 @@
+"""The page and the API: objects go in, a Flask application comes out."""
+
+import time
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from appliance.outputs.history import History
+from appliance.outputs.latest import Latest
+from appliance.reader import Reader
+from appliance.web import api, page
+from appliance.web.problem import problem
+
+POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
+
+
+def create_app(
+    *,
+    latest: Latest,
+    history: History,
+    reader: Reader,
+    network: dict[str, Any],
+    camera: str,
+    upload_megabytes: int,
+) -> Flask:
+    """Return the application that shows these parts.
+
+    `network` is the card of the network that reads, `camera` the camera's source as the settings
+    name it; a picture of more than `upload_megabytes` is refused.
+    """
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = upload_megabytes * 1_000_000
+    app.register_blueprint(page.blueprint)
+    app.register_blueprint(
+        api.blueprint(
+            latest=latest,
+            history=history,
+            reader=reader,
+            network=network,
+            camera=camera,
+            clock=time.time,
+        )
+    )
+
+    @app.errorhandler(HTTPException)
+    def refused(error: HTTPException) -> Response:
+        said = {
+            404: f"there is nothing at {request.path}",
+            405: f"{request.method} does not go with {request.path}",
+            413: f"the picture is larger than the limit of {upload_megabytes} MB",
+        }
+        return problem(error.code or 500, said.get(error.code or 500, error.description or ""))
+
+    @app.errorhandler(Exception)
+    def failed(error: Exception) -> Response:
+        app.logger.exception("a request failed: %s %s", request.method, request.path)
+        return problem(500, "the request failed here, not at your end: the log tells why")
+
+    @app.after_request
+    def careful(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = POLICY
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
+
+    return app

@@ -1,0 +1,58 @@
+"""Arrays as pictures for the page: the strip frame → ink → mark → 28×28."""
+
+import base64
+import io
+import threading
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from appliance.reading import Array, Reading
+
+FRAME_WIDTH = 640
+
+
+def strip(reading: Reading) -> dict[str, str | None]:
+    """Return a reading's four stages as data URLs; a stage that was not reached is None."""
+    frame = None
+    if reading.frame is not None:
+        picture = Image.fromarray(reading.frame.grey)
+        picture.thumbnail((FRAME_WIDTH, FRAME_WIDTH))
+        frame = _url(picture, "JPEG", quality=70)
+    return {
+        "frame": frame,
+        "ink": _stage(reading.ink),
+        "mark": _stage(reading.mark),
+        "glyph": _stage(reading.glyph),
+    }
+
+
+def png(grey: npt.NDArray[np.uint8]) -> str:
+    """Return a grey uint8 (h, w) array as a PNG data URL."""
+    return _url(Image.fromarray(grey), "PNG", compress_level=3)
+
+
+def _stage(stage: Array | None) -> str | None:
+    return None if stage is None else png(np.rint(stage * 255).astype(np.uint8))
+
+
+def _url(picture: Image.Image, form: str, **options: int) -> str:
+    file = io.BytesIO()
+    picture.save(file, form, **options)
+    return f"data:image/{form.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+class StripOfNewest:
+    """Makes the strip of one reading once, however many pages ask for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._number = -1
+        self._strip: dict[str, str | None] = {}
+
+    def of(self, number: int, reading: Reading) -> dict[str, str | None]:
+        with self._lock:
+            if number != self._number:
+                self._number, self._strip = number, strip(reading)
+            return self._strip

@@ -1,0 +1,201 @@
+"use strict";
+
+const POLL_MS = 500;          // two pictures a second, and only while somebody looks
+const HEALTH_EVERY = 20;      // polls
+const PAUSE_MS = 900;         // without a stroke, then the drawing is read
+const HISTORY_ROWS = 10;
+
+const byId = (id) => document.getElementById(id);
+const percent = (share) => `${Math.round(share * 100)} %`;
+const show = (element, text) => {
+  if (element.textContent !== text) element.textContent = text;
+  element.hidden = !text;
+};
+
+/* One reading on the page: the digit, the bars, the strip. The camera's and one's own look alike. */
+class ReadingView {
+  constructor(element) {
+    this.element = element;
+    element.append(byId("reading").content.cloneNode(true));
+    this.digit = element.querySelector(".digit");
+    this.why = element.querySelector(".why");
+    this.box = element.querySelector(".box");
+    const bars = element.querySelector(".bars");
+    this.bars = Array.from({length: 10}, (_, digit) => {
+      const row = document.createElement("li");
+      row.innerHTML = `<span>${digit}</span><div class="track"><div class="fill"></div></div><span class="share"></span>`;
+      bars.append(row);
+      return row;
+    });
+  }
+
+  /* `digit` is what is shown large: the settled one of a camera, the only one of a drawing. */
+  update(reading, digit) {
+    const large = digit === null ? "–" : String(digit);
+    if (this.digit.textContent !== large) this.digit.textContent = large;
+    this.why.textContent = reading.digit === null
+      ? (reading.fault || reading.reason || "")
+      : `${reading.digit} with ${percent(reading.confidence)}`;
+    const best = Math.max(...reading.probabilities);
+    this.bars.forEach((row, each) => {
+      const share = reading.probabilities[each];
+      row.querySelector(".fill").style.width = `${share * 100}%`;
+      row.querySelector(".share").textContent = best > 0 ? percent(share) : "";
+      row.classList.toggle("top", share === best && best > 0);
+    });
+    for (const [stage, url] of Object.entries(reading.strip)) {
+      const picture = this.element.querySelector(`.stage-${stage} img`);
+      if (url) picture.src = url; else picture.removeAttribute("src");
+    }
+    this.placeBox(reading);
+  }
+
+  placeBox(reading) {
+    if (reading.frame) this.box.parentElement.style.aspectRatio = reading.frame.join(" / ");
+    this.box.hidden = !reading.box;
+    if (!reading.box) return;
+    const [x0, y0, x1, y1] = reading.box;
+    const [width, height] = reading.frame;
+    Object.assign(this.box.style, {
+      left: `${100 * x0 / width}%`, top: `${100 * y0 / height}%`,
+      width: `${100 * (x1 - x0) / width}%`, height: `${100 * (y1 - y0) / height}%`,
+    });
+  }
+}
+
+/* ---- the camera's readings ---- */
+
+const live = new ReadingView(byId("live"));
+const STATES = {ready: "ready", looking: "looking…", error: "fault"};
+let etag = null, shown, polls = 0;
+
+async function poll() {
+  try {
+    if (!document.hidden) {
+      await newest();
+      if (polls++ % HEALTH_EVERY === 0) await health();
+    }
+  } catch {
+    byId("state").textContent = "not connected";
+    show(byId("fault"), "The appliance does not answer. It may be starting, or switched off; this page goes on trying.");
+  }
+  setTimeout(poll, POLL_MS);
+}
+
+async function newest() {
+  const response = await fetch("/api/v1/reading?pictures=1", {headers: etag ? {"If-None-Match": etag} : {}});
+  if (response.status === 304) return;
+  if (!response.ok) throw new Error(response.statusText);
+  const reading = await response.json();
+  etag = response.headers.get("ETag");
+  live.update(reading, reading.settled);
+  byId("state").textContent = STATES[reading.state];
+  show(byId("fault"), reading.fault || "");
+  byId("device-time").textContent = reading.fault ? "–" : `${Math.round(reading.milliseconds)} ms`;
+  if (reading.settled !== shown) {
+    shown = reading.settled;
+    await history();
+  }
+}
+
+async function history() {
+  const {readings} = await (await fetch(`/api/v1/history?limit=${HISTORY_ROWS}`)).json();
+  byId("no-history").hidden = readings.length > 0;
+  byId("history").replaceChildren(...readings.map((entry) => {
+    const row = document.createElement("li");
+    const glyph = document.createElement(entry.glyph ? "img" : "span");
+    if (entry.glyph) { glyph.src = entry.glyph; glyph.alt = ""; } else glyph.className = "no-glyph";
+    const digit = document.createElement("b"), about = document.createElement("span");
+    const time = document.createElement("time"), at = new Date(entry.at * 1000);
+    digit.textContent = entry.digit ?? "–";
+    about.className = "about";
+    about.textContent = entry.digit === null ? entry.reason : percent(entry.confidence);
+    time.dateTime = at.toISOString();
+    time.textContent = at.toLocaleTimeString();
+    row.append(glyph, digit, about, time);
+    return row;
+  }));
+}
+
+async function health() {
+  const {camera, network} = await (await fetch("/api/v1/health")).json();
+  byId("device-camera").textContent = camera.fault ? `${camera.source}: fault` : camera.source;
+  const test = network.test ? `, ${(network.test.accuracy * 100).toFixed(2)} % of MNIST's ${network.test.total} test digits` : "";
+  byId("device-network").textContent = network.problem
+    || `${network.preset}, ${network.parameters} parameters${test}`;
+}
+
+/* ---- one's own digit ---- */
+
+const pad = byId("pad"), pen = pad.getContext("2d"), mine = new ReadingView(byId("mine"));
+let pause, asked = 0;
+
+function clear() {
+  clearTimeout(pause);
+  asked++;
+  pen.fillStyle = "#fff";
+  pen.fillRect(0, 0, pad.width, pad.height);
+  Object.assign(pen, {lineWidth: 22, lineCap: "round", lineJoin: "round", strokeStyle: "#111"});
+  byId("mine").hidden = true;
+  show(byId("problem"), "");
+}
+
+function at(event) {
+  const place = pad.getBoundingClientRect();
+  return [(event.clientX - place.left) * pad.width / place.width,
+          (event.clientY - place.top) * pad.height / place.height];
+}
+
+pad.addEventListener("pointerdown", (event) => {
+  if (event.button !== 0) return;
+  clearTimeout(pause);
+  pad.setPointerCapture(event.pointerId);
+  pen.beginPath();
+  pen.moveTo(...at(event));
+  pen.lineTo(...at(event));
+  pen.stroke();
+});
+pad.addEventListener("pointermove", (event) => {
+  if (!pad.hasPointerCapture(event.pointerId)) return;
+  for (const each of event.getCoalescedEvents?.() ?? [event]) pen.lineTo(...at(each));
+  pen.stroke();
+});
+pad.addEventListener("pointerup", () => { pause = setTimeout(readDrawing, PAUSE_MS); });
+
+function readDrawing() {
+  clearTimeout(pause);
+  pad.toBlob(send, "image/png");
+}
+
+async function send(picture) {
+  const number = ++asked;
+  show(byId("problem"), "");
+  const limit = Number(document.body.dataset.uploadBytes);
+  if (picture.size > limit) {
+    show(byId("problem"), `The picture has ${(picture.size / 1e6).toFixed(1)} MB; the limit is ${limit / 1e6} MB.`);
+    return;
+  }
+  let answer, sentence = "";
+  try {
+    const response = await fetch("/api/v1/read?pictures=1", {method: "POST", body: picture});
+    answer = await response.json();
+    if (!response.ok) sentence = answer.detail;
+  } catch {
+    sentence = "The appliance did not answer. Try again in a moment.";
+  }
+  if (number !== asked) return;   // meanwhile cleared, or another was sent
+  show(byId("problem"), sentence);
+  byId("mine").hidden = Boolean(sentence);
+  if (!sentence) mine.update(answer, answer.digit);
+}
+
+byId("read").addEventListener("click", readDrawing);
+byId("clear").addEventListener("click", clear);
+byId("photo").addEventListener("change", (event) => {
+  const [file] = event.target.files;
+  if (file) send(file);
+  event.target.value = "";        // the same photo may be sent again
+});
+
+clear();
+poll();

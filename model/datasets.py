@@ -1,0 +1,149 @@
+"""MNIST on disk: the four idx files, plain or gzipped, read through a memory map.
+
+Format: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits". Each file is a
+big-endian header (magic, count, and for pictures rows and columns) and then one byte a value.
+"""
+
+import gzip
+import hashlib
+import struct
+import tempfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model.errors import DatasetError
+from model.files import replaced
+
+# sha256 of each file unpacked: the gzip wrappers differ between mirrors, the content does not.
+MNIST_SHA256 = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+SPLITS = {"train": "train", "test": "t10k"}
+_CHUNK = 1 << 20
+
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set: images uint8 (n, 784), 0 = black paper, 255 = ink; labels uint8 (n,).
+
+    `checksums` maps each file's name to the sha256 of its unpacked bytes.
+    """
+
+    images: Bytes
+    labels: Bytes
+    checksums: dict[str, str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def load_split(folder: Path, split: str) -> Split:
+    """Return the "train" or "test" part of the MNIST files in `folder`.
+
+    The pictures stay on disk and are paged in as they are used. Raises DatasetError when a file is
+    missing, damaged, or does not fit its partner.
+    """
+    stem = SPLITS[split]
+    names = f"{stem}-images-idx3-ubyte", f"{stem}-labels-idx1-ubyte"
+    (images, images_sum), (labels, labels_sum) = (_read_idx(folder, name) for name in names)
+    if len(images) != len(labels):
+        raise DatasetError(
+            f"{folder}: {len(images)} pictures do not fit {len(labels)} labels: "
+            f"fetch the data set again with 'digits data fetch --to {folder}'"
+        )
+    if len(labels) == 0 or int(labels.max()) > 9:
+        raise DatasetError(f"{folder}/{names[1]}: the labels are not digits 0 to 9")
+    return Split(
+        images.reshape(len(images), -1), labels, {names[0]: images_sum, names[1]: labels_sum}
+    )
+
+
+def import_file(source: Path, folder: Path, name: str = "") -> Path:
+    """Unpack or copy one MNIST file into `folder`, checked, and return where it stands.
+
+    `name` is which of the four it is; empty takes it from the file's own name. Raises DatasetError
+    when its content is not that file (what was in `folder` then stays), OSError when the disk
+    refuses.
+    """
+    name = name or source.name.removesuffix(".gz")
+    if name not in MNIST_SHA256:
+        raise DatasetError(
+            f"{source}: not one of MNIST's files: the names are {', '.join(MNIST_SHA256)}, "
+            "plain or with .gz"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with replaced(folder / name) as file:
+        checksum = _unpack(source, file)
+        if checksum != MNIST_SHA256[name]:
+            raise DatasetError(
+                f"{source}: its content is not MNIST's {name}: sha256 {checksum[:12]}… where "
+                f"{MNIST_SHA256[name][:12]}… belongs; delete it and fetch it again"
+            )
+    return folder / name
+
+
+def _read_idx(folder: Path, name: str) -> tuple[Bytes, str]:
+    """Memory-map one idx file; a gzipped one is unpacked into a file that vanishes with it."""
+    plain, packed = folder / name, folder / f"{name}.gz"
+    if plain.is_file():
+        with open(plain, "rb") as file:
+            return _map(file, plain), _unpack(plain, None)
+    if packed.is_file():
+        # /var/tmp is on the card; /tmp is RAM on Raspberry Pi OS trixie.
+        with tempfile.TemporaryFile(dir="/var/tmp" if Path("/var/tmp").is_dir() else None) as file:
+            checksum = _unpack(packed, file)
+            return _map(file, packed), checksum
+    raise DatasetError(
+        f"{folder}: there is no {name} in it (nor {name}.gz): run 'digits data fetch --to {folder}'"
+    )
+
+
+def _map(file: IO[bytes], path: Path) -> Bytes:
+    dimensions = 3 if "idx3" in path.name else 1
+    header = 4 + 4 * dimensions
+    file.seek(0)
+    start = file.read(header)
+    size = file.seek(0, 2)
+    if len(start) < header or start[:4] != bytes([0, 0, 8, dimensions]):
+        raise DatasetError(f"{path}: not an idx file of bytes in {dimensions} dimensions")
+    shape = struct.unpack(f">{dimensions}I", start[4:])
+    if dimensions == 3 and shape[1:] != (28, 28):
+        raise DatasetError(f"{path}: its pictures are {shape[1]}×{shape[2]}, not 28×28")
+    expected = header + int(np.prod(shape, dtype=np.uint64))
+    if size != expected:
+        raise DatasetError(
+            f"{path}: it has {size} bytes where its header promises {expected}: "
+            "the file is damaged, fetch it again"
+        )
+    if shape[0] == 0:
+        return np.zeros(shape, np.uint8)
+    mapped: Any = np.memmap(file, np.uint8, "r", header, shape)
+    return mapped  # type: ignore[no-any-return]
+
+
+def _unpack(source: Path, target: IO[bytes] | None) -> str:
+    """Copy a plain or gzipped file into `target` (or nowhere) and return the content's sha256."""
+    digest = hashlib.sha256()
+    try:
+        with open(source, "rb") as start:
+            packed = start.read(2) == b"\x1f\x8b"
+        with gzip.open(source) if packed else open(source, "rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+                if target is not None:
+                    target.write(chunk)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DatasetError(
+            f"{source}: not a whole gzip file ({error}): delete it and fetch it again"
+        ) from None
+    return digest.hexdigest()

@@ -1,0 +1,68 @@
+"""Answers counted against the truth: accuracy, refusals, confusions."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model.datasets import Split
+from model.network import Network
+from model.train import scaled
+
+CONFIDENT = 0.9
+"""An answer with at least this confidence is one that a person would rely on."""
+
+
+@dataclass
+class Tally:
+    """Counts of answers; `confusion[truth, answer]` with answer 10 for a refusal."""
+
+    confusion: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((10, 11), np.int64))
+    wrong_and_confident: int = 0
+
+    def add(self, truth: int, answer: int | None, confidence: float) -> None:
+        """Count one answer to a picture of the digit `truth`; None is a refusal."""
+        self.confusion[truth, 10 if answer is None else answer] += 1
+        if answer is not None and answer != truth and confidence >= CONFIDENT:
+            self.wrong_and_confident += 1
+
+    @property
+    def total(self) -> int:
+        return int(self.confusion.sum())
+
+    @property
+    def right(self) -> int:
+        return int(np.trace(self.confusion))
+
+    @property
+    def refused(self) -> int:
+        return int(self.confusion[:, 10].sum())
+
+    @property
+    def accuracy(self) -> float:
+        """The share right of all, a refusal counting as not right; 0 when nothing was counted."""
+        return self.right / self.total if self.total else 0.0
+
+    def per_digit(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "digit": digit,
+                "right": int(row[digit]),
+                "total": int(row.sum()),
+                "refused": int(row[10]),
+            }
+            for digit, row in enumerate(self.confusion)
+        ]
+
+
+def evaluate(network: Network, data: Split) -> Tally:
+    """Return the network's answers on a data set; it answers every digit and refuses none."""
+    tally = Tally()
+    for start in range(0, len(data), 500):
+        some = slice(start, start + 500)
+        probabilities = network.probabilities(scaled(data.images[some]))
+        answers = probabilities.argmax(axis=1)
+        for truth, answer, row in zip(data.labels[some], answers, probabilities, strict=True):
+            tally.add(int(truth), int(answer), float(row[answer]))
+    return tally

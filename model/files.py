@@ -1,0 +1,32 @@
+"""Files that are either the old one or the whole new one, whatever happens in between."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a binary file that takes the place of `path` only when the block ends well.
+
+    The bytes go into `.<name>.new` in the same folder, are flushed to the card, and are renamed in
+    one step; on an error the new file is removed and the old one stays. Raises OSError.
+    """
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        with open(beside, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    # The rename itself is in the folder's data: without this a power cut can undo it.
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,160 @@
+"""Networks as files: an .npz without pickle, with the card of how it was made inside.
+
+The file holds one float32 array a parameter and `card`, JSON as bytes. The card's `sha256` covers
+the layers and every weight, so a changed bit is noticed. The same network and card give the same
+bytes.
+"""
+
+import hashlib
+import io
+import json
+import math
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model.errors import WeightsError
+from model.files import replaced
+from model.network import Network, build
+
+FORMAT = 1
+SHIPPED = Path(__file__).parent / "weights" / "appliance.npz"
+"""The network that comes with the appliance."""
+
+# Bounds on what is believed before anything is allocated: far above any network that a Pi Zero can
+# run, far below what would exhaust it.
+_MOST_LAYERS = 32
+_MOST_PARAMETERS = 4_000_000
+_MOST_CARD_BYTES = 100_000
+
+
+def save(path: Path, network: Network, card: dict[str, Any]) -> dict[str, Any]:
+    """Write the network and its card to `path` in one step, and return the completed card.
+
+    Adds `format`, `layers`, `parameters`, `multiply_adds` and `sha256` to the card. Raises OSError.
+    """
+    card = {
+        **card,
+        "format": FORMAT,
+        "layers": network.spec(),
+        "parameters": network.parameter_count(),
+        "multiply_adds": network.multiply_adds(),
+        "sha256": checksum(network),
+    }
+    text = json.dumps(card, ensure_ascii=False, indent=1).encode()
+    arrays = {name: values for name, values, _ in network.parameters()}
+    with replaced(path) as file:
+        np.savez(file, card=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
+    return card
+
+
+def load(path: Path) -> tuple[Network, dict[str, Any]]:
+    """Return the network in a weights file and its card, verified.
+
+    Raises WeightsError, in a sentence, when the file is missing, damaged, hostile or foreign; no
+    half-loaded network is ever returned.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            card = _read_card(archive)
+            network = build(_believable_layers(card))
+            for name, values, _ in network.parameters():
+                values[...] = _read_array(archive, name, np.dtype(np.float32), values.shape)
+    except FileNotFoundError:
+        raise WeightsError(
+            f"{path}: no such weights file: make one with 'digits train --data DIR --out {path}'"
+        ) from None
+    except OSError as error:
+        raise WeightsError(f"{path}: the weights file cannot be read ({error})") from None
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        KeyError,
+        TypeError,
+        ValueError,
+        NotImplementedError,
+        RuntimeError,
+        RecursionError,
+    ) as error:
+        raise WeightsError(
+            f"{path}: not a whole weights file of this appliance ({_said(error)}): "
+            "take the file from its source again, or make one with 'digits train'"
+        ) from None
+    if card.get("sha256") != checksum(network):
+        raise WeightsError(
+            f"{path}: the weights do not match the checksum on their card: the file is damaged; "
+            "take it from its source again"
+        )
+    return network, card
+
+
+def checksum(network: Network) -> str:
+    """Return the sha256 of the layers and of every weight, little-endian."""
+    digest = hashlib.sha256(json.dumps(network.spec()).encode())
+    for _, values, _ in network.parameters():
+        digest.update(np.ascontiguousarray(values, "<f4").tobytes())
+    return digest.hexdigest()
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it lacks {error.args[0]!r}"
+    return str(error) or type(error).__name__
+
+
+def _read_card(archive: zipfile.ZipFile) -> dict[str, Any]:
+    size = archive.getinfo("card.npy").file_size
+    if size > _MOST_CARD_BYTES:
+        raise ValueError(f"a card of {size} bytes")
+    card = json.loads(_read_array(archive, "card", np.dtype(np.uint8), None).tobytes())
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise ValueError(f"its card is not of format {FORMAT}")
+    return card
+
+
+def _believable_layers(card: dict[str, Any]) -> list[list[Any]]:
+    """Return the card's layers when they are of a kind and size that a network here can have."""
+    layers = card["layers"]
+    if not isinstance(layers, list) or not 0 < len(layers) <= _MOST_LAYERS:
+        raise ValueError("its card has no list of layers")
+    parameters = 0
+    for layer in layers:
+        if not isinstance(layer, list) or not layer or not isinstance(layer[0], str):
+            raise ValueError(f"a layer {layer!r}")
+        sizes = layer[1:]
+        if not all(type(size) is int and size > 0 for size in sizes):
+            raise ValueError(f"a layer {layer!r}")
+        parameters += math.prod(sizes) if sizes else 0
+    dense = [layer for layer in layers if layer[0] == "dense"]
+    if parameters > _MOST_PARAMETERS:
+        raise ValueError(f"{parameters} parameters")
+    if not dense or dense[0][1:2] != [784] or dense[-1][2:] != [10]:
+        raise ValueError("its layers do not lead from 784 pixels to 10 digits")
+    return layers
+
+
+def _read_array(
+    archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape: tuple[int, ...] | None
+) -> npt.NDArray[Any]:
+    """Return one member, refused before it is read when its size or type is not the expected."""
+    member = f"{name}.npy"
+    if shape is not None:
+        expected = math.prod(shape) * dtype.itemsize
+        # An .npy header is 64 to a few hundred bytes long.
+        if not expected < archive.getinfo(member).file_size < expected + 1024:
+            raise ValueError(f"{name} is not {' × '.join(map(str, shape))}")
+    raw = io.BytesIO(archive.read(member))
+    if np.lib.format.read_magic(raw) != (1, 0):
+        raise ValueError(f"{name} is not an .npy array of version 1.0")
+    found, fortran, kind = np.lib.format.read_array_header_1_0(raw)
+    if kind != dtype or fortran or (shape is not None and found != shape):
+        raise ValueError(f"{name} is {kind} {found}")
+    values = np.frombuffer(raw.read(), dtype)
+    if values.size != math.prod(found) or (dtype.kind == "f" and not np.isfinite(values).all()):
+        raise ValueError(f"{name} has missing or infinite values")
+    return values.reshape(found)

@@ -1,0 +1,126 @@
+"""Shared pieces: the samples, a small data set made on the spot, mock pins, an application."""
+
+import gzip
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask import Flask
+from gpiozero import Device
+from gpiozero.pins.mock import MockFactory, MockPWMPin
+
+from appliance.outputs.history import History
+from appliance.outputs.latest import Latest
+from appliance.picture import open_picture
+from appliance.reader import Reader
+from appliance.reading import Reading
+from appliance.vision.glyph import glyph
+from appliance.vision.paper import STROKES, drawn
+from appliance.web import create_app
+from model import weights
+
+ROOT = Path(__file__).parent.parent
+SAMPLES = ROOT / "data" / "samples"
+SHARED = Path(os.environ.get("DIGITS_SHARED", ROOT.parent / "shared")) / "data"
+
+
+@pytest.fixture(scope="session")
+def reader() -> Reader:
+    return Reader(weights.load(weights.SHIPPED)[0])
+
+
+@pytest.fixture
+def a_seven(reader: Reader) -> Reading:
+    """A reading of a real sample, with every stage filled in."""
+    return reader.read(open_picture(SAMPLES / "7-shadow.jpg", "seven", at=1000.0))
+
+
+@pytest.fixture
+def mock_pins() -> Iterator[MockFactory]:
+    """gpiozero's own mock pins instead of the machine's."""
+    before = Device.pin_factory
+    factory = Device.pin_factory = MockFactory(pin_class=MockPWMPin)
+    yield factory
+    factory.reset()
+    Device.pin_factory = before
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[History]:
+    history = History(tmp_path / "history.db", limit=100)
+    yield history
+    history.close()
+
+
+@pytest.fixture
+def latest() -> Latest:
+    return Latest()
+
+
+@pytest.fixture
+def app(latest: Latest, history: History, reader: Reader) -> Flask:
+    _, card = weights.load(weights.SHIPPED)
+    return create_app(
+        latest=latest,
+        history=history,
+        reader=reader,
+        network=card,
+        camera="folder:samples",
+        upload_megabytes=1,
+    )
+
+
+@pytest.fixture
+def shared_mnist() -> Path:
+    """MNIST where the development machine has it; its owners do not let us ship it."""
+    if not (SHARED / "mnist").is_dir():
+        pytest.skip("MNIST is not on this machine")
+    return SHARED / "mnist"
+
+
+@pytest.fixture
+def shared_photos() -> Path:
+    if not (SHARED / "photos").is_dir():
+        pytest.skip("the photographs are not on this machine")
+    return SHARED / "photos"
+
+
+def digits_in_mnist_form(count: int, seed: int) -> tuple[Any, Any]:
+    """Return `count` drawn digits as MNIST has them: images uint8 (n, 28, 28), labels uint8."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 10, count).astype(np.uint8)
+    images = np.zeros((count, 28, 28), np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        cover = drawn(
+            STROKES[int(label)],
+            (64, 64),
+            centre=(32, 32),
+            height=rng.uniform(34, 44),
+            width=rng.uniform(4, 8),
+            degrees=rng.uniform(-10, 10),
+            slant=rng.uniform(0, 0.3),
+        )
+        image[...] = glyph(cover) * 255
+    return images, labels
+
+
+def write_idx(path: Path, values: Any) -> None:
+    """Write an array as MNIST's idx format; gzipped when the name ends so."""
+    header = bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape)
+    data = header + values.tobytes()
+    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+
+
+@pytest.fixture(scope="session")
+def tiny_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in MNIST's form with 600 and 100 digits of the project's own strokes."""
+    folder = tmp_path_factory.mktemp("mnist")
+    for stem, count, seed in (("train", 600, 1), ("t10k", 100, 2)):
+        images, labels = digits_in_mnist_form(count, seed)
+        write_idx(folder / f"{stem}-images-idx3-ubyte", images)
+        write_idx(folder / f"{stem}-labels-idx1-ubyte.gz", labels)
+    return folder

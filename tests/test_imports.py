@@ -1,0 +1,109 @@
+"""The import table of the house: data flows one way, and hardware is imported where it is used."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# module or package: what of this project and of others it may import. The first match counts.
+TABLE: dict[str, set[str]] = {
+    "model": {"model", "numpy", "scipy"},
+    "appliance.vision": {"appliance.vision", "appliance.reading", "numpy", "scipy.ndimage"},
+    "appliance.reading": {"numpy"},
+    "appliance.errors": set(),
+    "appliance.settings": {"appliance.errors"},
+    "appliance.gpio": {"appliance.errors", "gpiozero"},
+    "appliance.button": {"appliance.gpio"},
+    "appliance.picture": {"appliance.reading", "appliance.errors", "numpy", "PIL"},
+    "appliance.reader": {"appliance.vision", "appliance.reading", "model"},
+    "appliance.steady": {"appliance.reading"},
+    "appliance.camera.folder": {"appliance.errors", "appliance.reading", "appliance.picture"},
+    "appliance.camera": {"appliance.errors", "appliance.reading", "picamera2"},
+    "appliance.outputs.leds": {
+        "appliance.errors", "appliance.reading", "appliance.settings", "appliance.gpio",
+    },
+    "appliance.outputs": {"appliance.errors", "appliance.reading", "numpy"},
+    "appliance.loop": {
+        "appliance.camera", "appliance.errors", "appliance.outputs", "appliance.reader",
+        "appliance.reading", "appliance.steady",
+    },
+    "appliance.web": {
+        "appliance", "appliance.web", "appliance.errors", "appliance.outputs.history",
+        "appliance.outputs.latest", "appliance.picture", "appliance.reader", "appliance.reading",
+        "flask", "werkzeug", "waitress", "numpy", "PIL",
+    },
+    "appliance.download": {"appliance.errors", "model"},
+    "appliance.doctor": {
+        "appliance", "appliance.camera", "appliance.errors", "appliance.outputs.leds",
+        "appliance.settings", "model", "numpy",
+    },
+    "appliance.commands": {"*"},
+    "appliance.__main__": {"*"},
+    "appliance": set(),
+}  # fmt: skip
+HARDWARE = {"gpiozero", "picamera2", "libcamera", "lgpio"}
+
+
+def modules() -> list[tuple[str, Path]]:
+    found = []
+    for path in sorted([*ROOT.glob("appliance/**/*.py"), *ROOT.glob("model/**/*.py")]):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        found.append((name.removesuffix(".__init__"), path))
+    return found
+
+
+def imported(tree: ast.AST) -> set[str]:
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def within(name: str, package: str) -> bool:
+    # A bare "appliance" allows its version and no module of it.
+    if package == "appliance":
+        return name == "appliance.__version__"
+    return name == package or name.startswith(f"{package}.")
+
+
+def allowed(module: str) -> set[str]:
+    exact_or_parent = [key for key in TABLE if module == key or module.startswith(f"{key}.")]
+    return TABLE[max(exact_or_parent, key=len)]
+
+
+@pytest.mark.parametrize(("module", "path"), modules(), ids=lambda value: str(value))
+def test_a_module_imports_only_what_the_table_allows(module: str, path: Path) -> None:
+    permitted = allowed(module)
+    foreign = {
+        name
+        for name in imported(ast.parse(path.read_text()))
+        if name.split(".")[0] not in sys.stdlib_module_names
+        and not any(within(name, package) for package in permitted)
+    }
+    assert "*" in permitted or not foreign
+
+
+@pytest.mark.parametrize(("module", "path"), modules(), ids=lambda value: str(value))
+def test_hardware_is_never_imported_at_the_top_of_a_module(module: str, path: Path) -> None:
+    top = ast.Module(
+        [node for node in ast.parse(path.read_text()).body if "Import" in type(node).__name__], []
+    )
+    assert not {name.split(".")[0] for name in imported(top)} & HARDWARE
+
+
+def test_the_command_line_starts_without_the_heavy_libraries() -> None:
+    script = (
+        "import sys, appliance.__main__ as m\n"
+        "try: m.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print({'numpy', 'scipy', 'flask', 'PIL', 'gpiozero'} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.stderr.strip() == "set()"

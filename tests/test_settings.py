@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import SettingsError
+from appliance.settings import LAYOUTS, LedSettings, Settings, load, parse_leds, state_folder
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "digits.toml"
+    path.write_text(text)
+    return path
+
+
+def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
+    assert load(written(tmp_path, "")) == Settings()
+
+
+def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
+    text = """
+    [camera]
+    source = "folder:/pictures"
+    rate = 2
+    [leds]
+    layout = "four"
+    pins = [2, 3, 4, 14]
+    """
+    settings = load(written(tmp_path, text))
+    assert settings.camera.source == "folder:/pictures"
+    assert settings.camera.rate == 2.0
+    assert settings.leds.digit_pins == (2, 3, 4, 14)
+    assert settings.web == Settings().web
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[camera]\nlens = 1", "unknown setting 'lens' in [camera]: the settings are source"),
+        ("[cinema]", "unknown table [cinema]: the tables are camera"),
+        ("camera = 1", "'camera' must be a table"),
+        ("[camera]\nrate = 'fast'", "'rate' in [camera] = 'fast': must be a number"),
+        ("[camera]\nrate = -1", "[camera] invalid setting 'rate' = -1.0: must be from 0 to 30"),
+        ("[camera]\nsource = 'webcam'", "must be 'picamera' or 'folder:PATH'"),
+        ("[web]\nport = true", "must be a whole number"),
+        ("[web]\nport = 0", "must be from 1 to 65535"),
+        ("[leds]\nlayout = 'six'", "must be one of ten, four, seven-segment, none"),
+        ("[leds]\nlayout = 'four'\npins = [1, 2]", "layout 'four' has 4 LEDs, not 2"),
+        ("[leds]\nlayout = 'four'\npins = [1, 2, 3, 3]", "names a pin twice"),
+        ("[leds]\nlayout = 'four'\npins = [1, 2, 3, 17]", "pin 17 is used twice"),
+        ("[leds]\npins = [40]", "must be BCM pin numbers from 0 to 27"),
+        ("[data]\nmirrors = ['ftp://x/']", "'ftp://x/' must start with http:// or https://"),
+        ("[data]\nmirrors = []", "must name at least one address"),
+        ("[camera", "not a TOML file"),
+    ],
+)
+def test_a_wrong_file_is_a_sentence_that_names_the_file_and_the_key(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(SettingsError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert said in str(caught.value)
+
+
+def test_a_missing_file_that_was_asked_for_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load(tmp_path / "none.toml")
+
+
+def test_leds_are_told_on_the_command_line() -> None:
+    assert parse_leds("none", LedSettings()).layout == "none"
+    assert parse_leds("seven-segment", LedSettings()).digit_pins == LAYOUTS["seven-segment"]
+    assert parse_leds("four:5,6,13,19", LedSettings()).pins == (5, 6, 13, 19)
+    for wrong in ("six", "four:5,6", "four:a,b,c,d"):
+        with pytest.raises(SettingsError):
+            parse_leds(wrong, LedSettings())
+
+
+def test_every_layout_fits_its_usual_pins() -> None:
+    for layout in LAYOUTS:
+        LedSettings(layout=layout)
+
+
+def test_the_state_goes_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/somewhere")
+    assert state_folder("/given") == Path("/given")
+    assert state_folder(None) == Path("/somewhere/digits")
