@@ -83,7 +83,8 @@ class Loop:
             self._wait(due - self._clock())
             if self._stopping:
                 return
-        raise CameraError("the camera gives no more frames: run 'digits doctor'")
+        if not self._stopping:
+            raise CameraError("the camera gives no more frames: run 'digits doctor'")
 
     def _read(self, frame: Frame) -> Reading:
         at_once, self._at_once = self._at_once, False

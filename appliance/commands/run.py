@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from appliance.commands.parts import add_command
 
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from appliance.settings import state_folder
     from appliance.steady import Steady
     from appliance.web import create_app
-    from appliance.web.server import serving
+    from appliance.web.server import Server
 
     settings = _settings(args)
     _log_to_stderr()
@@ -67,33 +67,32 @@ def run(args: argparse.Namespace) -> int:
         camera=settings.camera.source,
         upload_megabytes=settings.web.upload_megabytes,
     )
-    with serving(app, settings.web.host, settings.web.port) as serve:
-        leds = _leds(settings.leds)
-        loop = Loop(
-            open_camera=lambda: open_camera(settings.camera),
-            reader=reader,
-            steady=Steady(settings.reader.agree),
-            outputs=[latest, Journal(), history, *leds],
-            rate=settings.camera.rate,
-        )
-        close_button = _button(settings.leds, loop.read_now)
-        thread = threading.Thread(target=loop.run, name="loop")
+    server = Server(app, settings.web.host, settings.web.port)
+    loop = Loop(
+        open_camera=lambda: open_camera(settings.camera),
+        reader=reader,
+        steady=Steady(settings.reader.agree),
+        outputs=[latest, Journal(), history, *_leds(settings.leds)],
+        rate=settings.camera.rate,
+    )
+    close_button = _button(settings.leds, loop.read_now)
 
-        def stop(signum: int, frame: Any) -> NoReturn:
-            # The loop goes first: it has the camera and the LEDs, and a busy page must not keep it.
-            loop.stop()
-            raise SystemExit(0)
+    def stop(signum: int, frame: Any) -> None:
+        loop.stop()
+        server.stop()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, stop)
-        thread.start()
-        log.info("the page is at http://%s:%d", _address(settings.web.host), settings.web.port)
-        try:
-            serve()
-        finally:
-            loop.stop()
-            thread.join()
-            close_button()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    thread = threading.Thread(target=loop.run, name="loop")
+    thread.start()
+    log.info("the page is at http://%s:%d", _address(settings.web.host), settings.web.port)
+    try:
+        server.run()
+    finally:
+        loop.stop()
+        thread.join()
+        close_button()
+        server.close()
     log.info("stopped")
     return 0
 

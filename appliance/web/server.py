@@ -1,14 +1,12 @@
 """Waitress, a WSGI server in pure Python, around the application."""
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from flask import Flask
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
-from waitress.server import BaseWSGIServer, create_server
+from waitress.server import create_server
 from waitress.task import ErrorTask
 
 from appliance.errors import ServeError
@@ -33,40 +31,55 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     error_task_class = _Refusal
 
 
-@contextmanager
-def serving(app: Flask, host: str, port: int) -> Iterator[Callable[[], None]]:
-    """Take the address and yield what serves until SystemExit or KeyboardInterrupt is raised in it.
+class Server:
+    """Serves an application at one address until `stop`; the address is taken when it is made.
 
     Raises ServeError when the address is in use or not this machine's.
     """
-    # It warns of every request that has to wait for a thread; that is no news to the owner.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    channels: dict[int, Any] = {}
-    try:
-        server = create_server(
-            app,
-            map=channels,
-            host=host,
-            port=port,
-            threads=4,
-            connection_limit=64,
-            channel_timeout=30,
-            # What is only a little too large is received and gets Flask's sentence; what is more
-            # is refused by its header, and its sender may see the connection end instead.
-            max_request_body_size=2 * app.config["MAX_CONTENT_LENGTH"],
-            ident=None,
-        )
-    except (OSError, ValueError) as error:
-        raise ServeError(
-            f"the page cannot be served at {host}:{port} ({error}): stop the program that uses "
-            "that port, or choose another with --port"
-        ) from None
-    # A name such as localhost can stand for two addresses: then there is a server for each.
-    for each in channels.values():
-        if isinstance(each, BaseWSGIServer):
+
+    def __init__(self, app: Flask, host: str, port: int) -> None:
+        # It warns of every request that has to wait for a thread; that is no news to the owner.
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+        self._stopping = False
+        self._channels: dict[int, Any] = {}
+        try:
+            self._server = create_server(
+                app,
+                map=self._channels,
+                host=host,
+                port=port,
+                threads=4,
+                connection_limit=64,
+                channel_timeout=30,
+                # What is only a little too large is received and gets Flask's sentence; what is
+                # more is refused by its header, and its sender may see the connection end instead.
+                max_request_body_size=2 * app.config["MAX_CONTENT_LENGTH"],
+                ident=None,
+            )
+        except (OSError, ValueError) as error:
+            raise ServeError(
+                f"the page cannot be served at {host}:{port} ({error}): stop the program that "
+                "uses that port, or choose another with --port"
+            ) from None
+        # A name such as localhost can stand for two addresses: then there is a server for each.
+        self._listening = [each for each in self._channels.values() if hasattr(each, "trigger")]
+        for each in self._listening:
             each.channel_class = _Channel
-    try:
-        yield server.run
-    finally:
-        server.task_dispatcher.shutdown(timeout=1)
-        wasyncore.close_all(channels, ignore_all=True)
+
+    def run(self) -> None:
+        """Serve until `stop`."""
+        while not self._stopping:
+            wasyncore.loop(timeout=1, use_poll=True, map=self._channels, count=1)
+
+    def stop(self) -> None:
+        """End `run`; may be called from any thread and from a signal, until `close`."""
+        self._stopping = True
+        for each in self._listening:
+            each.pull_trigger()
+
+    def close(self) -> None:
+        """Free the address and end the threads; to be called when `run` has ended."""
+        self._listening = []
+        # Not waitress's five seconds: a request that is under way is not worth a late stop.
+        self._server.task_dispatcher.shutdown(timeout=1)
+        wasyncore.close_all(self._channels, ignore_all=True)

@@ -1,0 +1,85 @@
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from appliance.errors import StateError
+from appliance.outputs.history import History
+from appliance.reading import Reading
+
+
+def shown(digit: int | None, at: float = 0.0) -> Reading:
+    reason = "blank" if digit is None else None
+    return Reading(at=at, digit=digit, settled=digit, reason=reason, confidence=0.9)
+
+
+def test_only_changes_are_written(history: History) -> None:
+    for at, digit in enumerate([None, 7, 7, 7, None, None, 3]):
+        history.show(shown(digit, float(at)))
+    entries = history.newest(10)
+    assert [(entry.at, entry.digit) for entry in entries] == [(6, 3), (4, None), (1, 7)]
+    assert entries[1].reason == "blank"
+
+
+def test_an_entry_keeps_the_glyph(history: History, a_seven: Reading) -> None:
+    history.show(replace(a_seven, settled=7))
+    (entry,) = history.newest(1)
+    assert a_seven.glyph is not None
+    assert entry.glyph is not None
+    np.testing.assert_allclose(entry.glyph / 255, a_seven.glyph, atol=1 / 255)
+    assert (entry.digit, entry.at) == (7, 1000.0)
+    assert entry.confidence == pytest.approx(a_seven.confidence)
+
+
+def test_a_fault_is_the_reason_that_is_kept(history: History) -> None:
+    history.show(shown(5))
+    history.show(Reading(at=1, fault="no camera found"))
+    assert history.newest(1)[0].reason == "no camera found"
+
+
+def test_it_never_grows_beyond_its_limit(tmp_path: Path) -> None:
+    history = History(tmp_path / "h.db", limit=10)
+    for at in range(200):
+        history.show(shown(at % 10, float(at)))
+    entries = history.newest(1000)
+    assert [entry.at for entry in entries] == list(range(199, 189, -1))
+    history.close()
+
+
+def test_it_is_there_after_a_restart(tmp_path: Path) -> None:
+    first = History(tmp_path / "h.db", limit=10)
+    first.show(shown(4))
+    first.close()
+    second = History(tmp_path / "h.db", limit=10)
+    assert second.newest(1)[0].digit == 4
+    second.close()
+
+
+def test_it_is_in_wal_mode(history: History, tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / "history.db")
+    assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "damage", [b"this is no database at all, it is a text" * 100, b"\0" * 4096]
+)
+def test_a_damaged_file_is_put_aside_and_begun_anew(
+    tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "h.db"
+    path.write_bytes(damage)
+    history = History(path, limit=10)
+    history.show(shown(2))
+    assert history.newest(5)[0].digit == 2
+    history.close()
+    (aside,) = tmp_path.glob("h.db.damaged-*")
+    assert aside.read_bytes() == damage
+    assert "is damaged" in caplog.text
+
+
+def test_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match=r"the history cannot be written .*--state DIR"):
+        History(tmp_path / "nowhere" / "h.db", limit=10)

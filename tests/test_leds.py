@@ -1,0 +1,113 @@
+"""The LEDs on gpiozero's own mock pins."""
+
+import numpy as np
+import pytest
+from gpiozero.pins.mock import MockFactory
+
+from appliance.errors import PinError
+from appliance.outputs.leds import Leds
+from appliance.reading import Reading
+from appliance.settings import LAYOUTS, LedSettings
+
+INK = np.ones((2, 2), np.float32)
+
+
+def lit(factory: MockFactory, pins: tuple[int, ...]) -> list[int]:
+    return [place for place, pin in enumerate(pins) if factory.pin(f"GPIO{pin}").state]
+
+
+def showing(digit: int | None) -> Reading:
+    return Reading(at=0, digit=digit, settled=digit, mark=INK)
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_ten_leds_light_the_digits_own(mock_pins: MockFactory, digit: int) -> None:
+    leds = Leds(LedSettings(layout="ten"))
+    leds.show(showing(digit))
+    assert lit(mock_pins, LAYOUTS["ten"]) == [digit]
+    leds.close()
+
+
+@pytest.mark.parametrize(
+    ("digit", "bits"),
+    [(1, [0]), (2, [1]), (3, [0, 1]), (7, [0, 1, 2]), (8, [3]), (9, [0, 3]), (0, [1, 3])],
+)
+def test_four_leds_show_the_bits_and_zero_as_ten(
+    mock_pins: MockFactory, digit: int, bits: list[int]
+) -> None:
+    leds = Leds(LedSettings(layout="four"))
+    leds.show(showing(digit))
+    assert lit(mock_pins, LAYOUTS["four"]) == bits
+    leds.close()
+
+
+@pytest.mark.parametrize(
+    ("digit", "segments"),
+    [(0, "abcdef"), (1, "bc"), (4, "bcfg"), (7, "abc"), (8, "abcdefg"), (9, "abcdfg")],
+)
+def test_seven_segments_draw_the_digit(mock_pins: MockFactory, digit: int, segments: str) -> None:
+    leds = Leds(LedSettings(layout="seven-segment"))
+    leds.show(showing(digit))
+    assert "".join("abcdefg"[i] for i in lit(mock_pins, LAYOUTS["seven-segment"])) == segments
+    leds.close()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_leds_go_dark_when_there_is_no_digit(mock_pins: MockFactory, layout: str) -> None:
+    leds = Leds(LedSettings(layout=layout))
+    leds.show(showing(8))
+    leds.show(Reading(at=0, reason="blank"))
+    assert lit(mock_pins, LAYOUTS[layout]) == []
+    leds.close()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_closing_turns_everything_off_and_frees_the_pins(
+    mock_pins: MockFactory, layout: str
+) -> None:
+    for _ in range(2):
+        leds = Leds(LedSettings(layout=layout))
+        leds.show(showing(8))
+        leds.close()
+        leds.close()
+        assert lit(mock_pins, (*LAYOUTS[layout], 17)) == []
+
+
+def test_the_status_led_is_steady_blinks_slowly_and_blinks_fast(mock_pins: MockFactory) -> None:
+    leds = Leds(LedSettings(layout="ten"))
+    status = mock_pins.pin("GPIO17")
+    leds.show(Reading(at=0, reason="blank"))
+    assert status.state
+    assert not leds._status._blink_thread
+    leds.show(Reading(at=0, digit=3, mark=INK))
+    assert leds._status._blink_thread
+    leds.show(Reading(at=0, fault="no camera"))
+    leds.close()
+    assert not status.state
+
+
+def test_the_blinking_is_not_begun_anew_by_every_reading(mock_pins: MockFactory) -> None:
+    leds = Leds(LedSettings(layout="ten"))
+    leds.show(Reading(at=0, digit=3, mark=INK))
+    thread = leds._status._blink_thread
+    leds.show(Reading(at=1, digit=3, mark=INK))
+    leds.show(Reading(at=2, digit=4, mark=INK))
+    assert leds._status._blink_thread is thread
+    leds.close()
+
+
+def test_a_pin_in_use_is_a_sentence_and_frees_the_others(mock_pins: MockFactory) -> None:
+    first = Leds(LedSettings(layout="four", pins=(2, 3, 4, 14), status=-1))
+    with pytest.raises(PinError, match=r"BCM pins 20, 21, 22, 23, 2 cannot be driven"):
+        Leds(LedSettings(layout="four", pins=(20, 21, 22, 23), status=2, button=-1))
+    first.close()
+    Leds(LedSettings(layout="four", pins=(20, 21, 22, 23), status=2, button=-1)).close()
+
+
+def test_a_machine_without_gpio_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gpiozero import Device
+
+    monkeypatch.setattr(Device, "pin_factory", None)
+    monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "")
+    with pytest.raises(PinError, match="this machine has no GPIO pins for the LEDs"):
+        Leds(LedSettings(layout="ten"))

@@ -1,0 +1,211 @@
+"""The loop survives whatever is handed to it."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from appliance.camera import Camera
+from appliance.errors import CameraError
+from appliance.loop import Loop
+from appliance.reader import Reader
+from appliance.reading import Frame, Reading, frame
+from appliance.steady import Steady
+
+
+class FakeReader(Reader):
+    """Answers with the grey of the frame's first pixel, and breaks on 99."""
+
+    def __init__(self) -> None:
+        pass
+
+    def read(self, frame: Frame) -> Reading:
+        value = int(frame.grey[0, 0])
+        if value == 99:
+            raise ZeroDivisionError("a defect")
+        return Reading(at=frame.at, digit=value, frame=frame)
+
+
+class FakeCamera:
+    """Gives frames of these values, then calls `after` (which stops the loop or raises)."""
+
+    def __init__(self, values: list[int], after: Callable[[], None]) -> None:
+        self.values, self.after, self.closed = values, after, 0
+
+    def frames(self) -> Iterator[Frame]:
+        for value in self.values:
+            yield frame(np.full((4, 4), value, np.uint8), 0.0)
+        self.after()
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.readings: list[Reading] = []
+        self.closed = 0
+
+    def show(self, reading: Reading) -> None:
+        self.readings.append(reading)
+
+    def close(self) -> None:
+        self.closed += 1
+
+    @property
+    def settled(self) -> list[int | None]:
+        return [reading.settled for reading in self.readings]
+
+
+class Broken(Recorder):
+    def show(self, reading: Reading) -> None:
+        raise OSError("no space left")
+
+    def close(self) -> None:
+        raise OSError("no space left")
+
+
+def run(
+    values: list[int],
+    *outputs: Recorder,
+    cameras: list[FakeCamera | CameraError] | None = None,
+    agree: int = 3,
+) -> list[FakeCamera | CameraError]:
+    """Run a loop over a camera's values (or over several cameras) until they are used up."""
+    made: list[FakeCamera | CameraError] = cameras or [FakeCamera(values, lambda: loop.stop())]
+    waiting = list(made)
+
+    def open_camera() -> Camera:
+        if not waiting:
+            loop.stop()
+            raise CameraError("used up")
+        camera = waiting.pop(0)
+        if isinstance(camera, CameraError):
+            raise camera
+        return camera
+
+    loop = Loop(
+        open_camera=open_camera,
+        reader=FakeReader(),
+        steady=Steady(agree),
+        outputs=outputs,
+        rate=0,
+        retry=0,
+    )
+    loop.run()
+    return made
+
+
+def test_every_frame_is_read_and_shown_steadied() -> None:
+    recorder = Recorder()
+    (camera,) = run([7, 7, 7, 7], recorder)
+    assert recorder.settled == [None, None, 7, 7]
+    assert isinstance(camera, FakeCamera)
+    assert (camera.closed, recorder.closed) == (1, 1)
+
+
+def test_a_failing_output_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    recorder = Recorder()
+    run([1, 2, 3], Broken(), recorder)
+    assert [reading.digit for reading in recorder.readings] == [1, 2, 3]
+    assert recorder.closed == 1
+    told = [line for line in caplog.messages if "Broken failed" in line]
+    assert len(told) == 1  # and not with every reading
+
+
+def test_a_frame_that_cannot_be_read_is_a_fault_and_the_next_is_read(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    recorder = Recorder()
+    run([1, 99, 2], recorder)
+    assert [reading.digit for reading in recorder.readings] == [1, None, 2]
+    assert recorder.readings[1].fault == "the frame could not be read (a defect)"
+    assert "a defect" in caplog.text
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (CameraError("the cable is loose"), "the cable is loose"),
+        (ValueError("oops"), "the camera's driver failed (oops): run 'digits doctor'"),
+    ],
+)
+def test_a_camera_that_fails_is_closed_shown_and_opened_again(error: Exception, said: str) -> None:
+    recorder = Recorder()
+    first, second = FakeCamera([5], raising(error)), FakeCamera([6], lambda: None)
+    run([], recorder, cameras=[first, second])
+    assert [(reading.digit, reading.fault) for reading in recorder.readings[:3]] == [
+        (5, None),
+        (None, said),
+        (6, None),
+    ]
+    assert recorder.readings[1].state == "error"
+    assert first.closed == second.closed == 1
+
+
+def test_a_missing_camera_is_told_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    recorder = Recorder()
+    missing = CameraError("no camera found")
+    run([], recorder, cameras=[missing, missing, FakeCamera([4], lambda: None)])
+    assert [reading.fault for reading in recorder.readings[:2]] == ["no camera found"] * 2
+    assert recorder.readings[2].digit == 4
+    assert caplog.messages.count("no camera found") == 1
+
+
+def test_what_was_seen_before_a_fault_does_not_count_after_it() -> None:
+    recorder = Recorder()
+    first = FakeCamera([8, 8], raising(CameraError("gone")))
+    run([], recorder, cameras=[first, FakeCamera([8, 8], lambda: None)])
+    assert set(recorder.settled) == {None}
+
+
+def test_the_button_shows_the_next_reading_at_once() -> None:
+    recorder = Recorder()
+    camera = FakeCamera([3, 3], lambda: loop.stop())
+    loop = Loop(
+        open_camera=lambda: camera,
+        reader=FakeReader(),
+        steady=Steady(3),
+        outputs=[recorder],
+        rate=0,
+    )
+    loop.read_now()
+    loop.run()
+    assert recorder.settled == [3, 3]
+
+
+def test_stop_ends_a_loop_that_waits_for_its_next_frame(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    shown = threading.Event()
+
+    class Signal(Recorder):
+        def show(self, reading: Reading) -> None:
+            super().show(reading)
+            shown.set()
+
+    recorder = Signal()
+    camera = FakeCamera([1] * 100, lambda: None)
+    loop = Loop(
+        open_camera=lambda: camera,
+        reader=FakeReader(),
+        steady=Steady(3),
+        outputs=[recorder],
+        rate=0.001,
+    )
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    assert shown.wait(5)
+    loop.stop()
+    thread.join(2)
+    assert not thread.is_alive()
+    assert len(recorder.readings) == 1
+    assert camera.closed == recorder.closed == 1

@@ -1,0 +1,194 @@
+"""The `digits` command, as its user calls it."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from appliance import __version__
+from appliance.__main__ import COMMANDS, main
+from model import weights
+from tests.conftest import ROOT, SAMPLES
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "data fetch", "data import"])
+def test_every_command_has_help_with_an_example(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*command.split(), "--help"])
+    assert ended.value.code == 0
+    assert re.search(rf"example: digits {command}", capsys.readouterr().out)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"digits {__version__}\n"
+    assert (
+        f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+        or "Unreleased" in (ROOT / "CHANGELOG.md").read_text()
+    )
+
+
+def test_read_prints_a_line_a_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(SAMPLES / "6-pencil.jpg"), str(SAMPLES / "none-blank.jpg")]
+    assert main(["read", *files]) == 0
+    one, two = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(rf"{files[0]}: 6 \(\d+%\)", one)
+    assert two == f"{files[1]}: no digit: blank"
+
+
+def test_read_json_has_every_field(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["read", "--json", str(SAMPLES / "6-pencil.jpg")]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert list(answer) == [
+        "file", "digit", "reason", "confidence", "probabilities", "box", "milliseconds",
+    ]  # fmt: skip
+    assert answer["digit"] == 6
+    assert answer["reason"] is None
+    assert len(answer["probabilities"]) == 10
+    x0, y0, x1, y1 = answer["box"]
+    assert 0 <= x0 < x1 <= 640
+    assert 0 <= y0 < y1 <= 480
+
+
+def test_read_names_what_it_cannot_open_and_reads_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "letter.jpg"
+    text.write_text("Dear all")
+    good = str(SAMPLES / "6-pencil.jpg")
+    assert main(["read", str(tmp_path / "none.jpg"), str(text), str(tmp_path), good]) == 2
+    said = capsys.readouterr()
+    assert said.out.startswith(f"{good}: 6")
+    assert said.err.splitlines() == [
+        f"digits: {tmp_path / 'none.jpg'}: cannot be opened (No such file or directory)",
+        f"digits: {text}: not a JPEG or PNG picture",
+        f"digits: {tmp_path}: cannot be opened (Is a directory)",
+    ]
+
+
+def test_a_bad_weights_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = tmp_path / "bad.npz"
+    bad.write_bytes(weights.SHIPPED.read_bytes()[:-5000])
+    assert main(["read", "--network", str(bad), str(SAMPLES / "6-pencil.jpg")]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith(f"digits: {bad}: not a whole weights file")
+
+
+def test_train_writes_a_network_that_evaluates_as_its_card_says(
+    tiny_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new.npz"
+    arguments = ["train", "--data", str(tiny_mnist), "--out", str(out), "--epochs", "4"]
+    assert main([*arguments, "--seed", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines[:4]] == [f"epoch {n}/4" for n in (1, 2, 3, 4)]
+    _, card = weights.load(out)
+    assert (card["seed"], card["epochs"], card["interrupted"]) == (3, 4, False)
+    assert card["command"] == (
+        "digits train --data MNIST --out new.npz --preset appliance --epochs 4 --seed 3"
+    )
+    assert main(["evaluate", "--mnist", str(tiny_mnist), "--network", str(out), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["right"] == card["test"]["right"]
+    assert answer["accuracy"] == card["test"]["accuracy"]
+    first = out.read_bytes()
+    assert main([*arguments, "--seed", "3"]) == 0
+    assert out.read_bytes() == first
+
+
+def test_train_finds_out_first_what_would_lose_a_nights_work(
+    tiny_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "no" / "such" / "folder.npz")
+    assert main(["train", "--data", str(tiny_mnist), "--out", out]) == 1
+    assert "no such folder for --out" in capsys.readouterr().err
+    assert main(["train", "--data", str(tmp_path), "--out", "x.npz"]) == 1
+    assert "digits data fetch --to" in capsys.readouterr().err
+    assert main(["train", "--data", str(tiny_mnist), "--out", "x.npz", "--preset", "huge"]) == 1
+    assert "there is no preset 'huge'" in capsys.readouterr().err
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name, label in [("6-pencil", "6"), ("7-shadow", "6"), ("none-blank", "3")] + [
+        ("none-blank", "none"), ("none-scribble", "none"), ("2-marker", "none"),
+    ]:  # fmt: skip
+        (tmp_path / label).mkdir(exist_ok=True)
+        shutil.copy(SAMPLES / f"{name}.jpg", tmp_path / label)
+    (tmp_path / "6" / "broken.png").write_bytes(b"")
+    return tmp_path
+
+
+def test_evaluate_photos_counts_by_the_parent_folder(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "--photos", str(photos), "--json"]) == 0
+    said = capsys.readouterr()
+    answer = json.loads(said.out)
+    assert (answer["right"], answer["total"], answer["refused"]) == (1, 3, 1)
+    assert answer["accuracy"] == pytest.approx(1 / 3)
+    assert answer["wrong_and_confident"] == 1
+    assert answer["confusion"][6][7] == 1
+    assert answer["confusion"][3][10] == 1
+    assert answer["none"] == {"total": 3, "refused": 2, "confident": 1}
+    assert said.err.startswith("digits: left out: ")
+
+
+def test_evaluate_prints_a_table_for_people(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "--photos", str(photos)]) == 0
+    out = capsys.readouterr().out
+    assert "accuracy 33.33%: 1 of 3 right, 1 refused, 1 wrong (1 of them with confidence" in out
+    assert "no digit: 2 of 3 refused" in out
+    assert main(["evaluate", "--photos", str(photos / "6")]) == 1
+    assert "no folders named 0 to 9" in capsys.readouterr().err
+
+
+def test_data_import_names_what_is_missing(
+    tmp_path: Path, tiny_mnist: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Digits of the project's own are not MNIST, and are not taken for it.
+    assert main(["data", "import", str(tiny_mnist), "--to", str(tmp_path / "to")]) == 1
+    assert "its content is not MNIST's" in capsys.readouterr().err
+    assert main(["data", "import", str(tmp_path), "--to", str(tmp_path / "to")]) == 1
+    assert "none of MNIST's files is in it" in capsys.readouterr().err
+    assert main(["data", "import", str(tmp_path / "none.gz"), "--to", str(tmp_path)]) == 1
+
+
+def test_data_import_takes_the_real_files(
+    shared_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = shared_mnist / "t10k-labels-idx1-ubyte.gz"
+    assert main(["data", "import", str(labels), "--to", str(tmp_path)]) == 0
+    assert "still missing" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["t10k-labels-idx1-ubyte"]
+
+
+def test_data_fetch_offline_says_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mirror = "http://127.0.0.1:9/"
+    assert main(["data", "fetch", "--to", str(tmp_path), "--mirror", mirror]) == 1
+    assert "digits data import FOLDER" in capsys.readouterr().err
+
+
+def test_doctor_tells_good_from_bad(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "digits.toml"
+    config.write_text(f'[camera]\nsource = "folder:{SAMPLES}"\n[leds]\nlayout = "none"\n')
+    arguments = ["doctor", "--config", str(config), "--state", str(tmp_path)]
+    assert main(arguments) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert f"✔ camera: folder:{SAMPLES}, 640×480" in "\n".join(lines)
+    (wrong,) = [line for line in lines if line.startswith("✘")]
+    assert wrong.startswith("✘ MNIST: ")
+    assert f"run 'digits data fetch --to {tmp_path}/mnist'" in wrong
+    assert main([*arguments, "--json"]) == 1
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert [finding["what"] for finding in findings if not finding["good"]] == ["MNIST"]

@@ -1,0 +1,161 @@
+"""The Pi's camera against a stand-in for picamera2 with the same shapes, padding and exceptions."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from appliance.camera.picamera import PiCamera
+from appliance.errors import CameraError
+
+
+class Picamera2:
+    """What PiCamera uses of picamera2's class: `stride` bytes a row, chroma below the luma."""
+
+    cameras: tuple[dict[str, Any], ...] = ({"Model": "imx219"},)
+    refusal: Exception | None = None
+    made: "list[Picamera2]" = []  # noqa: RUF012
+    camera_controls: dict[str, Any] = {"AeEnable": (False, True, True)}  # noqa: RUF012
+    granted = (640, 480)
+    stride = 704
+
+    @classmethod
+    def global_camera_info(cls) -> list[dict[str, Any]]:
+        return list(cls.cameras)
+
+    def __init__(self) -> None:
+        if self.refusal:
+            raise self.refusal
+        self.calls: list[str] = []
+        self.failure: Exception | None = None
+        self.made.append(self)
+
+    def create_video_configuration(self, **streams: Any) -> dict[str, Any]:
+        self.streams = streams
+        return streams
+
+    def configure(self, configuration: dict[str, Any]) -> None:
+        self.calls.append("configure")
+
+    def camera_configuration(self) -> dict[str, Any]:
+        return {"lores": {"size": self.granted}}
+
+    def set_controls(self, controls: dict[str, Any]) -> None:
+        self.controls = controls
+
+    def start(self) -> None:
+        self.calls.append("start")
+
+    def capture_array(self, name: str, wait: float) -> np.ndarray:
+        if self.failure:
+            raise self.failure
+        width, height = self.granted
+        yuv = np.full((height * 3 // 2, self.stride), 128, np.uint8)
+        yuv[:height, :width] = 200
+        yuv[:height, width:] = 7
+        assert name == "lores"
+        assert 0 < wait < 2
+        return yuv
+
+    def stop(self) -> None:
+        self.calls.append("stop")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+@pytest.fixture
+def driver() -> type[Picamera2]:
+    return type("Picamera2", (Picamera2,), {"made": []})
+
+
+def opened(driver: type[Picamera2]) -> tuple[PiCamera, Picamera2]:
+    camera = PiCamera(640, 480, library=SimpleNamespace(Picamera2=driver))
+    return camera, driver.made[-1]
+
+
+def test_a_frame_is_the_luma_without_padding_and_chroma(driver: type[Picamera2]) -> None:
+    camera, _ = opened(driver)
+    frame = next(camera.frames())
+    assert frame.grey.shape == (480, 640)
+    assert (frame.grey == 200).all()
+    assert frame.size == (640, 480)
+
+
+def test_the_size_is_what_the_camera_granted(driver: type[Picamera2]) -> None:
+    driver.granted = (656, 496)
+    camera, _ = opened(driver)
+    assert next(camera.frames()).grey.shape == (496, 656)
+
+
+def test_it_asks_for_few_small_buffers_and_automatic_exposure(driver: type[Picamera2]) -> None:
+    _, made = opened(driver)
+    assert made.streams["lores"] == {"size": (640, 480), "format": "YUV420"}
+    assert made.streams["buffer_count"] == 2
+    assert made.streams["raw"] is None
+    assert made.streams["queue"] is False
+    assert made.controls == {"AeEnable": True}
+
+
+def test_a_camera_that_can_focus_does(driver: type[Picamera2]) -> None:
+    driver.camera_controls = {"AfMode": (0, 2, 0)}
+    assert opened(driver)[1].controls["AfMode"] == 2
+
+
+def test_it_is_opened_once_and_closed_on_stop(driver: type[Picamera2]) -> None:
+    camera, made = opened(driver)
+    frames = camera.frames()
+    next(frames)
+    next(frames)
+    camera.close()
+    camera.close()
+    assert made.calls == ["configure", "start", "stop", "close"]
+    assert next(frames, None) is None
+    assert len(driver.made) == 1
+
+
+def test_no_camera_is_a_sentence(driver: type[Picamera2]) -> None:
+    driver.cameras = ()
+    with pytest.raises(CameraError, match=r"no camera found: check the ribbon cable.*doctor"):
+        opened(driver)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        (IndexError("list index out of range"), "no camera found"),
+        (RuntimeError("No camera number 0 found"), "no camera found"),
+        (RuntimeError("Failed to acquire camera: Device or resource busy"), "the camera is busy"),
+    ],
+)
+def test_what_picamera2_raises_is_a_sentence(
+    driver: type[Picamera2], refusal: Exception, said: str
+) -> None:
+    driver.refusal = refusal
+    with pytest.raises(CameraError, match=said):
+        opened(driver)
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [(TimeoutError(), "gave no frame for"), (RuntimeError("request failed"), "the camera failed")],
+)
+def test_a_camera_that_stalls_or_fails_is_a_sentence(
+    driver: type[Picamera2], failure: Exception, said: str
+) -> None:
+    camera, made = opened(driver)
+    made.failure = failure
+    with pytest.raises(CameraError, match=said):
+        next(camera.frames())
+    camera.close()
+
+
+def test_a_missing_library_is_a_sentence_with_the_package() -> None:
+    try:
+        import picamera2  # noqa: F401
+    except ImportError:
+        with pytest.raises(CameraError, match=r"library is missing .*apt install.*picamera2"):
+            PiCamera(640, 480)
+    else:
+        pytest.skip("this machine has picamera2")

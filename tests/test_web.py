@@ -1,0 +1,215 @@
+"""The page and the API through Flask's test client: no thread, no socket."""
+
+import base64
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from PIL import Image
+
+from appliance.outputs.history import History
+from appliance.outputs.latest import Latest
+from appliance.reading import Reading
+from tests.conftest import SAMPLES
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+def picture(data_url: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data_url.split(",")[1]))))
+
+
+def test_the_page_loads_nothing_from_elsewhere(client: FlaskClient) -> None:
+    page = client.get("/")
+    assert page.status_code == 200
+    links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(links) >= 4
+    total = len(page.data)
+    for link in set(links):
+        assert link.startswith("/")
+        with client.get(link) as part:
+            assert part.status_code == 200
+            total += len(part.data)
+    assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+    assert total < 100_000
+
+
+def test_before_the_first_frame_it_says_that_the_camera_is_starting(client: FlaskClient) -> None:
+    answer = client.get("/api/v1/reading").get_json()
+    assert (answer["digit"], answer["fault"]) == (None, "the camera is starting")
+    assert client.get("/api/v1/health").get_json()["status"] == "fault"
+
+
+def test_the_newest_reading_with_its_strip(
+    client: FlaskClient, latest: Latest, a_seven: Reading
+) -> None:
+    latest.show(replace(a_seven, settled=7))
+    answer = client.get("/api/v1/reading").get_json()
+    assert answer["digit"] == answer["settled"] == 7
+    assert answer["state"] == "ready"
+    assert answer["frame"] == [640, 480]
+    assert len(answer["probabilities"]) == 10
+    assert "strip" not in answer
+    strip = client.get("/api/v1/reading?pictures=1").get_json()["strip"]
+    assert picture(strip["frame"]).shape == (480, 640)
+    np.testing.assert_array_equal(picture(strip["glyph"]), np.rint(a_seven.glyph * 255))
+
+
+def test_an_unchanged_reading_is_not_sent_again(
+    client: FlaskClient, latest: Latest, a_seven: Reading
+) -> None:
+    latest.show(a_seven)
+    tag = client.get("/api/v1/reading").headers["ETag"]
+    again = client.get("/api/v1/reading", headers={"If-None-Match": tag})
+    assert (again.status_code, again.data) == (304, b"")
+    latest.show(a_seven)
+    assert client.get("/api/v1/reading", headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_a_fault_is_told_in_its_own_words(client: FlaskClient, latest: Latest) -> None:
+    latest.show(Reading(at=0, fault="no camera found: check the ribbon cable"))
+    assert client.get("/").status_code == 200
+    answer = client.get("/api/v1/reading?pictures=1").get_json()
+    assert answer["fault"] == "no camera found: check the ribbon cable"
+    assert answer["strip"] == dict.fromkeys(("frame", "ink", "mark", "glyph"))
+    health = client.get("/api/v1/health").get_json()
+    assert health["status"] == "fault"
+    assert health["camera"]["fault"] == answer["fault"]
+
+
+def test_health_tells_the_network(client: FlaskClient, latest: Latest, a_seven: Reading) -> None:
+    latest.show(a_seven)
+    health = client.get("/api/v1/health").get_json()
+    assert health["status"] == "ok"
+    assert health["network"]["preset"] == "appliance"
+    assert health["network"]["test"]["total"] == 10_000
+    assert health["camera"]["source"] == "folder:samples"
+
+
+def test_history_is_the_newest_first(
+    client: FlaskClient, history: History, a_seven: Reading
+) -> None:
+    for at, digit in enumerate((1, 2, 3)):
+        history.show(replace(a_seven, at=float(at), settled=digit))
+    answer = client.get("/api/v1/history?limit=2").get_json()["readings"]
+    assert [(entry["at"], entry["digit"]) for entry in answer] == [(2, 3), (1, 2)]
+    assert picture(answer[0]["glyph"]).shape == (28, 28)
+    assert len(client.get("/api/v1/history").get_json()["readings"]) == 3
+
+
+@pytest.mark.parametrize("limit", ["0", "501", "-1", "x", "", "1e3", "9" * 5000, "²"])
+def test_a_wrong_limit_is_a_sentence(client: FlaskClient, limit: str) -> None:
+    answer = client.get("/api/v1/history", query_string={"limit": limit})
+    assert answer.status_code == 400
+    assert answer.get_json(force=True)["detail"] == "limit must be a whole number from 1 to 500"
+
+
+def sent(client: FlaskClient, data: bytes, how: str, query: str = "") -> Any:
+    if how == "as a file":
+        files = {"anything": (io.BytesIO(data), "my photo.jpg")}
+        return client.post(f"/api/v1/read{query}", data=files)
+    return client.post(f"/api/v1/read{query}", data=data, content_type=how)
+
+
+WAYS = ["as a file", "image/jpeg", "application/octet-stream", "application/x-www-form-urlencoded"]
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_sent_picture_is_read(client: FlaskClient, how: str) -> None:
+    answer = sent(client, (SAMPLES / "4-shadow.jpg").read_bytes(), how)
+    assert answer.status_code == 200
+    assert answer.get_json()["digit"] == 4
+    assert answer.get_json()["box"]
+
+
+def test_it_goes_through_the_very_same_reader(client: FlaskClient, a_seven: Reading) -> None:
+    answer = sent(client, (SAMPLES / "7-shadow.jpg").read_bytes(), "image/jpeg", "?pictures=1")
+    told, expected = answer.get_json(), a_seven.as_json()
+    assert {key: told[key] for key in expected if key != "milliseconds"} == {
+        key: value for key, value in expected.items() if key != "milliseconds"
+    }
+    np.testing.assert_array_equal(picture(told["strip"]["glyph"]), np.rint(a_seven.glyph * 255))
+
+
+def test_a_drawing_with_a_transparent_ground_is_read(client: FlaskClient) -> None:
+    sample = Image.open(SAMPLES / "2-marker.jpg").convert("L")
+    drawing = Image.new("RGBA", sample.size, (0, 0, 0, 0))
+    drawing.paste((0, 0, 0, 255), mask=sample.point(lambda grey: 255 if grey < 90 else 0))
+    file = io.BytesIO()
+    drawing.save(file, "PNG")
+    assert sent(client, file.getvalue(), "image/png").get_json()["digit"] == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "said"),
+    [
+        (b"", 400, "no picture was sent"),
+        (b"GIF89a" + b"\0" * 50, 415, "not a JPEG or PNG picture"),
+        ((SAMPLES / "2-marker.jpg").read_bytes()[:3000], 415, "the picture is damaged"),
+    ],
+)
+@pytest.mark.parametrize("how", ["as a file", "image/jpeg"])
+def test_what_is_no_picture_is_a_sentence(
+    client: FlaskClient, data: bytes, status: int, said: str, how: str
+) -> None:
+    answer = sent(client, data, how)
+    assert answer.status_code == status
+    assert answer.content_type == "application/problem+json"
+    assert said in answer.get_json(force=True)["detail"]
+
+
+def test_a_picture_that_is_too_large_is_a_sentence(client: FlaskClient) -> None:
+    answer = sent(client, b"\xff" * 1_000_001, "image/jpeg")
+    assert answer.status_code == 413
+    assert "larger than the limit of 1 MB" in answer.get_json(force=True)["detail"]
+
+
+def test_a_form_without_a_file_is_a_sentence(client: FlaskClient) -> None:
+    answer = client.post("/api/v1/read", data={"a": "b"}, content_type="multipart/form-data")
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("DELETE", "/api/v1/reading", 405), ("GET", "/api/v1/read", 405), ("GET", "/nowhere", 404)]
+    + [("POST", "/", 405)],
+)
+def test_wrong_methods_and_paths_are_problems_in_json(
+    client: FlaskClient, method: str, path: str, status: int
+) -> None:
+    answer = client.open(path, method=method)
+    assert answer.status_code == status
+    assert answer.content_type == "application/problem+json"
+    problem = answer.get_json(force=True)
+    assert problem["status"] == status
+    assert problem["detail"]
+
+
+def test_a_defect_is_a_problem_without_a_traceback(
+    client: FlaskClient, history: History, caplog: pytest.LogCaptureFixture
+) -> None:
+    history.close()
+    answer = client.get("/api/v1/history")
+    assert answer.status_code == 500
+    assert "sqlite" not in answer.text
+    assert "ProgrammingError" in caplog.text
+
+
+def test_static_paths_do_not_lead_out(client: FlaskClient) -> None:
+    for path in ("../__init__.py", "..%2f__init__.py", "%2e%2e/api.py"):
+        assert client.get(f"/static/{path}").status_code == 404
+
+
+def test_templates_have_no_inline_script_or_style() -> None:
+    page = (Path(__file__).parent.parent / "appliance/web/templates/page.html").read_text()
+    assert "<style" not in page
+    assert not re.search(r"\son\w+=|style=", page)
