@@ -57,6 +57,7 @@ class Server:
                 ident=None,
             )
         except (OSError, ValueError) as error:
+            wasyncore.close_all(self._channels, ignore_all=True)
             raise ServeError(
                 f"the page cannot be served at {host}:{port} ({error}): stop the program that "
                 "uses that port, or choose another with --port"

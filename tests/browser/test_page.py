@@ -1,0 +1,155 @@
+"""The page in headless Chromium: live readings, a drawn digit, a sent photograph."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+from appliance.vision.paper import STROKES
+from tests.conftest import ROOT, SAMPLES
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="chromium and chromium-driver are not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The appliance on the samples, in a process of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    state = tmp_path_factory.mktemp("state")
+    config = state / "digits.toml"
+    config.write_text("[camera]\nrate = 8\npicture_seconds = 1.5\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "appliance", "run", "--camera", f"folder:{SAMPLES}"]
+        + ["--leds", "none", "--host", "127.0.0.1", "--port", str(port)]
+        + ["--state", str(state), "--config", str(config)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    next(line for line in process.stderr if "the page is at" in line)
+    yield f"http://127.0.0.1:{port}/"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+
+
+@pytest.fixture(params=[(1280, 900), (390, 844)], ids=["desktop", "phone"])
+def browser(
+    request: pytest.FixtureRequest, tmp_path: Path, address: str
+) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM or ""
+    for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(flag)
+    for flag in ("--disable-background-networking", "--disable-component-update", "--no-first-run"):
+        options.add_argument(flag)
+    options.add_argument(f"--user-data-dir={tmp_path}/profile")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options, Service(DRIVER))
+    # A window cannot be as narrow as a telephone: the device is emulated.
+    width, height = request.param
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    browser.get(address)
+    yield browser
+    browser.quit()
+
+
+def until(browser: webdriver.Chrome, condition: Callable[[], Any]) -> Any:
+    return WebDriverWait(browser, 15, poll_frequency=0.1).until(lambda _: condition())
+
+
+def text(browser: webdriver.Chrome, selector: str) -> str:
+    return browser.find_element(By.CSS_SELECTOR, selector).text
+
+
+def draw(browser: webdriver.Chrome, digit: int) -> None:
+    """Draw a digit on the canvas with the mouse, stroke by stroke."""
+    pad = browser.find_element(By.ID, "pad")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", pad)
+    side = pad.size["width"]
+
+    def place(point: tuple[float, float]) -> tuple[int, int]:
+        # From the middle of the canvas; the strokes' box is 0.6 wide and 1 high.
+        return round((point[0] - 0.3) * 0.6 * side), round((point[1] - 0.5) * 0.6 * side)
+
+    actions = ActionChains(browser, duration=20)
+    for stroke in STROKES[digit]:
+        actions.move_to_element_with_offset(pad, *place(stroke[0])).click_and_hold()
+        for point in stroke[1:]:
+            actions.move_to_element_with_offset(pad, *place(point))
+        actions.release()
+    actions.perform()
+
+
+@pytest.mark.parametrize("digit", [3, 7])
+def test_a_drawn_digit_is_read_by_itself(browser: webdriver.Chrome, digit: int) -> None:
+    draw(browser, digit)
+    until(browser, lambda: text(browser, "#mine .digit") == str(digit))
+    assert text(browser, "#mine .bars .top span") == str(digit)
+    glyph = browser.find_element(By.CSS_SELECTOR, "#mine .stage-glyph img")
+    assert glyph.get_property("naturalWidth") == 28
+    browser.find_element(By.ID, "clear").click()
+    assert not browser.find_element(By.ID, "mine").is_displayed()
+
+
+def test_the_camera_is_live_and_nothing_comes_from_elsewhere(
+    browser: webdriver.Chrome, address: str
+) -> None:
+    first = until(browser, lambda: text(browser, "#live .digit") not in ("", "–"))
+    assert first
+    shown = text(browser, "#live .digit")
+    until(browser, lambda: text(browser, "#live .digit") not in (shown, "–"))
+    until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#history li"))
+    until(browser, lambda: "MNIST" in text(browser, "#device-network"))
+    frame = browser.find_element(By.CSS_SELECTOR, "#live .stage-frame img")
+    assert frame.get_property("naturalWidth") == 640
+    width = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    assert width[0] <= width[1]
+    errors = [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+    assert errors == []
+    asked = [line["message"] for line in browser.get_log("performance")]
+    sent = [line for line in asked if "Network.requestWillBeSent" in line and '"http' in line]
+    assert sent
+    assert all(address in line for line in sent)
+
+
+def test_the_box_lies_on_the_digit(browser: webdriver.Chrome) -> None:
+    script = """
+      const box = document.querySelector('#live .box'), frame = box.parentElement;
+      if (box.hidden) return null;
+      const [b, f] = [box.getBoundingClientRect(), frame.getBoundingClientRect()];
+      return b.left >= f.left && b.right <= f.right && b.top >= f.top && b.bottom <= f.bottom
+        && b.width > 10 && b.height > 30;
+    """
+    assert until(browser, lambda: browser.execute_script(script))
+
+
+def test_a_sent_photograph_is_read(browser: webdriver.Chrome) -> None:
+    browser.find_element(By.ID, "photo").send_keys(str(SAMPLES / "5-chalk.jpg"))
+    until(browser, lambda: text(browser, "#mine .digit") == "5")
+
+
+def test_a_file_that_is_no_picture_is_a_sentence_on_the_page(browser: webdriver.Chrome) -> None:
+    browser.find_element(By.ID, "photo").send_keys(os.fspath(ROOT / "LICENSE"))
+    until(browser, lambda: "not a JPEG or PNG picture" in text(browser, "#problem"))
+    assert not browser.find_element(By.ID, "mine").is_displayed()

@@ -1,0 +1,126 @@
+"""`digits run`: started, looked at over its page, and ended by a signal."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, SAMPLES
+from tests.end_to_end.endurance import endure
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def running(port: int, state: Path, *arguments: str) -> Iterator[tuple[Any, list[str]]]:
+    """Start `digits run` and yield it and its log's lines up to the page's address."""
+    command = [sys.executable, "-W", "error", "-m", "appliance", "run", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--state", str(state), *arguments]
+    environment = {**os.environ, "GPIOZERO_PIN_FACTORY": "mock", "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    lines: list[str] = []
+    try:
+        for line in process.stderr:
+            lines.append(line)
+            if "the page is at" in line:
+                break
+        yield process, lines
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def get(port: int, path: str) -> Any:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        return json.load(answer)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
+def test_a_signal_ends_it_with_the_camera_closed_and_the_leds_off(
+    ending: signal.Signals, port: int
+) -> None:
+    report = endure(readings=60, early=20, ending=ending, port=port)
+    assert report.exit_code == 0
+    assert report.seconds_to_end <= 2
+    assert report.threads_left == []
+    assert (report.cameras_opened, report.cameras_closed) == (1, 1)
+    assert report.pins_lit == 0
+
+
+def test_it_reads_shows_remembers_and_ends(port: int, tmp_path: Path) -> None:
+    config = tmp_path / "digits.toml"
+    config.write_text("[camera]\nrate = 0\npicture_seconds = 0.2\n")
+    arguments = ["--camera", f"folder:{SAMPLES}", "--leds", "four", "--config", str(config)]
+    with running(port, tmp_path / "state", *arguments) as (process, _):
+        for line in process.stderr:
+            if "no digit: blank" in line:
+                break
+        digits = [entry["digit"] for entry in get(port, "/api/v1/history")["readings"]]
+        assert digits == [None, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
+        assert get(port, "/api/v1/health")["status"] == "ok"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(2) == 0
+        assert process.stderr.read().splitlines()[-1].endswith("stopped")
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["history.db"]
+
+
+def test_without_a_camera_the_page_comes_up_and_says_so(port: int, tmp_path: Path) -> None:
+    with running(port, tmp_path, "--camera", "folder:/no/such/folder") as (process, _):
+        next(line for line in process.stderr if "/no/such/folder" in line)
+        answer = get(port, "/api/v1/reading")
+        assert answer["state"] == "error"
+        assert answer["fault"].startswith("/no/such/folder: the folder cannot be read")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(2) == 0
+
+
+def test_a_damaged_network_gives_way_to_the_shipped_one_and_the_page_says_so(
+    port: int, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.npz").write_bytes(b"not a network")
+    config = tmp_path / "digits.toml"
+    config.write_text(f'[reader]\nnetwork = "{tmp_path}/mine.npz"\n')
+    arguments = ["--camera", f"folder:{SAMPLES}", "--leds", "none", "--config", str(config)]
+    with running(port, tmp_path, *arguments) as (_, lines):
+        assert "the network that ships reads instead" in lines[0]
+        network = get(port, "/api/v1/health")["network"]
+        assert network["preset"] == "appliance"
+        assert "mine.npz: not a whole weights file" in network["problem"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--leds", "six"], "must be one of ten, four, seven-segment, none"),
+        (["--camera", "webcam"], "must be 'picamera' or 'folder:PATH'"),
+        (["--port", "0"], "must be from 1 to 65535"),
+        (["--config", "/no/such/file"], "/no/such/file: cannot be read"),
+        (["--state", "/dev/null/state"], "the state directory cannot be made"),
+    ],
+)
+def test_a_wrong_start_ends_in_one_line(
+    arguments: list[str], said: str, port: int, tmp_path: Path
+) -> None:
+    with running(port, tmp_path, *arguments) as (process, lines):
+        assert process.wait(10) == 1
+    assert len(lines) == 1
+    assert lines[0].startswith("digits: ")
+    assert said in lines[0]
