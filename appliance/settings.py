@@ -1,6 +1,7 @@
 """Every setting: its default, its check and its help stand together; a TOML file changes them."""
 
 import dataclasses
+import json
 import os
 import tomllib
 from collections.abc import Callable
@@ -233,3 +234,15 @@ def _typed(what: str, value: Any, default: Any) -> Any:
         return value
     kinds = {int: "a whole number", float: "a number", str: "a text", tuple: "a list"}
     raise SettingsError(f"invalid setting {what} = {value!r}: must be {kinds[type(default)]}")
+
+
+def template() -> str:
+    """Return a settings file with every setting at its default and commented out, with its help."""
+    lines = ["# Settings of the digit appliance. Take the # from a line to change what it sets;"]
+    lines += ["# then: systemctl restart digits"]
+    for table in dataclasses.fields(Settings):
+        lines += ["", f"[{table.name}]"]
+        for each in dataclasses.fields(table.default):
+            value = json.dumps(each.default)
+            lines += [f"# {each.metadata['help']}", f"#{each.name} = {value}"]
+    return "\n".join(lines) + "\n"

@@ -1,9 +1,10 @@
+import re
 from pathlib import Path
 
 import pytest
 
 from appliance.errors import SettingsError
-from appliance.settings import LAYOUTS, LedSettings, Settings, load, parse_leds, state_folder
+from appliance.settings import LAYOUTS, LedSettings, Settings, load, parse_leds, state_folder, template
 
 
 def written(folder: Path, text: str) -> Path:
@@ -86,3 +87,10 @@ def test_the_state_goes_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("XDG_STATE_HOME", "/somewhere")
     assert state_folder("/given") == Path("/given")
     assert state_folder(None) == Path("/somewhere/digits")
+
+
+def test_the_template_is_the_defaults_with_or_without_its_marks(tmp_path: Path) -> None:
+    assert load(written(tmp_path, template())) == Settings()
+    everything = re.sub(r"^#(?=\w+ = )", "", template(), flags=re.MULTILINE)
+    assert everything.count("\n#") < template().count("\n#")
+    assert load(written(tmp_path, everything)) == Settings()
