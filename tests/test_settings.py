@@ -4,7 +4,15 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import SettingsError
-from appliance.settings import LAYOUTS, LedSettings, Settings, load, parse_leds, state_folder, template
+from appliance.settings import (
+    LAYOUTS,
+    LedSettings,
+    Settings,
+    load,
+    parse_leds,
+    state_folder,
+    template,
+)
 
 
 def written(folder: Path, text: str) -> Path:
