@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         open_camera=lambda: open_camera(settings.camera),
         reader=reader,
         steady=Steady(settings.reader.agree),
-        outputs=[latest, Journal(), history, *_leds(settings.leds)],
+        outputs=[latest, history, *_leds(settings.leds), Journal()],
         rate=settings.camera.rate,
     )
     close_button = _button(settings.leds, loop.read_now)

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
@@ -42,6 +42,12 @@ def create_app(
             clock=time.time,
         )
     )
+
+    @app.before_request
+    def limited() -> None:
+        # Werkzeug before 2.3 holds a form to the limit, and no other body.
+        if (request.content_length or 0) > app.config["MAX_CONTENT_LENGTH"]:
+            raise RequestEntityTooLarge
 
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Response:

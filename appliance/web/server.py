@@ -20,8 +20,8 @@ class _Refusal(ErrorTask):  # type: ignore[misc]
         error = self.request.error
         response = problem(error.code, f"the request was refused: {error.body}")
         self.status = response.status
-        self.response_headers.append(("Content-Type", response.content_type))
-        self.set_close_on_finish()
+        self.response_headers += [("Content-Type", response.content_type), ("Connection", "close")]
+        self.close_on_finish = True
         body = response.get_data()
         self.content_length = len(body)
         self.write(body)
@@ -55,6 +55,8 @@ class Server:
                 # more is refused by its header, and its sender may see the connection end instead.
                 max_request_body_size=2 * app.config["MAX_CONTENT_LENGTH"],
                 ident=None,
+                # There is no proxy before it whose word could be taken.
+                clear_untrusted_proxy_headers=True,
             )
         except (OSError, ValueError) as error:
             wasyncore.close_all(self._channels, ignore_all=True)

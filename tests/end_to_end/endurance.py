@@ -67,11 +67,14 @@ def endure(*, readings: int, early: int, ending: signal.Signals, port: int) -> R
 
     seen: dict[str, Any] = {}
 
+    over = threading.Event()
+
     def watch() -> None:
-        seen["early"] = _memory_after(early, port)
-        seen["late"] = _memory_after(readings, port)
-        seen["ended"] = time.monotonic()
-        os.kill(os.getpid(), ending)
+        seen["early"] = _memory_after(early, port, over)
+        seen["late"] = _memory_after(readings, port, over)
+        if not over.is_set():
+            seen["ended"] = time.monotonic()
+            os.kill(os.getpid(), ending)
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     watcher = threading.Thread(target=watch)
@@ -84,6 +87,7 @@ def endure(*, readings: int, early: int, ending: signal.Signals, port: int) -> R
         )
         took = time.monotonic() - seen["ended"]
     finally:
+        over.set()
         FolderCamera.__init__, FolderCamera.close = really_open, really_close  # type: ignore[method-assign]
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -106,17 +110,15 @@ def endure(*, readings: int, early: int, ending: signal.Signals, port: int) -> R
     return report
 
 
-def _memory_after(readings: int, port: int) -> int:
+def _memory_after(readings: int, port: int, over: threading.Event) -> int:
     """Wait until the page tells of so many readings, then return this process's memory in kB."""
-    pause = threading.Event()
-    while True:
+    while not over.wait(0.05):
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/health") as answer:
                 if json.load(answer)["readings"] >= readings:
                     break
         except OSError:
             pass
-        pause.wait(0.05)
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmRSS"):
             return int(line.split()[1])
