@@ -240,9 +240,10 @@ def template() -> str:
     """Return a settings file with every setting at its default and commented out, with its help."""
     lines = ["# Settings of the digit appliance. Take the # from a line to change what it sets;"]
     lines += ["# then: systemctl restart digits"]
-    for table in dataclasses.fields(Settings):
+    defaults = Settings()
+    for table in dataclasses.fields(defaults):
         lines += ["", f"[{table.name}]"]
-        for each in dataclasses.fields(table.default):
+        for each in dataclasses.fields(getattr(defaults, table.name)):
             value = json.dumps(each.default)
             lines += [f"# {each.metadata['help']}", f"#{each.name} = {value}"]
     return "\n".join(lines) + "\n"

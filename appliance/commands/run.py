@@ -84,8 +84,8 @@ def run(args: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     thread = threading.Thread(target=loop.run, name="loop")
-    thread.start()
     log.info("the page is at http://%s:%d", _address(settings.web.host), settings.web.port)
+    thread.start()
     try:
         server.run()
     finally:
