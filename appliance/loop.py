@@ -100,9 +100,9 @@ class Loop:
             self._guarded(output, lambda output=output: output.show(reading))  # type: ignore[misc]
 
     def _fault(self, sentence: str) -> None:
-        self._say("camera", sentence)
         self._steady.forget()
         self._show(Reading(at=time.time(), fault=sentence))
+        self._say("camera", sentence)
         self._wait(self._retry)
 
     def _wait(self, seconds: float) -> None:
