@@ -24,6 +24,11 @@ def test_dirt_is_no_mark() -> None:
     assert find_mark(dirt) == "no mark"
 
 
+def test_a_texture_is_no_mark() -> None:
+    pepper = np.random.default_rng(3).random(SHAPE) < 0.05
+    assert find_mark(pepper.astype(np.float32)) in ("no mark", "not a digit")
+
+
 @pytest.mark.parametrize("digit", range(10))
 def test_the_box_holds_the_strokes_and_little_more(digit: int) -> None:
     picture = ink(digit)

@@ -50,6 +50,26 @@ def test_the_box_is_told_in_the_pictures_own_pixels(reader: Reader) -> None:
     np.testing.assert_allclose(np.array(box) / [4, 2, 4, 2], expected, atol=6)
 
 
+@pytest.mark.parametrize("height", [32, 48, 80, 160, 440])
+def test_a_digit_is_read_from_far_away_and_from_close_by(reader: Reader, height: int) -> None:
+    centre = (320, 240) if height == 440 else (200, 300)
+    for digit in (0, 2, 4, 5, 9):
+        cover = drawn(
+            STROKES[digit], (480, 640), centre=centre, height=height, width=max(2, 0.06 * height)
+        )
+        grey = photographed(cover, Sheet(), np.random.default_rng(digit))
+        assert reader.read(frame(grey, 0)).digit == digit
+
+
+def test_noise_is_no_digit(reader: Reader) -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(5):
+        even = rng.integers(0, 256, (480, 640)).astype(np.uint8)
+        pepper = np.where(rng.random((480, 640)) < 0.02, 0, 255).astype(np.uint8)
+        assert reader.read(frame(even, 0)).digit is None
+        assert reader.read(frame(pepper, 0)).digit is None
+
+
 @pytest.mark.parametrize("grey", [0, 90, 255])
 def test_an_even_frame_is_blank(reader: Reader, grey: int) -> None:
     reading = reader.read(frame(np.full((480, 640), grey, np.uint8), 0))

@@ -11,8 +11,10 @@ LONGEST = 400
 """No side of the picture that is searched is longer than this, in pixels."""
 _STROKE_SHARE = 0.22
 """No stroke is wider than this share of the picture's longer side; what is wider is ground."""
+_FEWEST = 30
+"""The strokes of the smallest digit have more pixels than this."""
 _LEAST_CONTRAST = 0.07
-_LEAST_OVER_NOISE = 4.0
+_LEAST_OVER_NOISE = 5.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,9 @@ def find_ink(picture: Array) -> Ink:
     else:
         depth = smooth - ndimage.grey_opening(wide, (window, window))[inside]
     noise = float(np.median(depth))
-    strongest = depth[depth > 0.5 * np.percentile(depth, 99.5)]
+    # By their number and not by their share: a small digit far away is no less ink.
+    strong = np.partition(depth, -_FEWEST, axis=None)[-_FEWEST] if depth.size > _FEWEST else 0.0
+    strongest = depth[depth > 0.5 * strong]
     contrast = float(np.percentile(strongest, 60)) if strongest.size else 0.0
     floor = max(2.0 * noise, 0.15 * contrast)
     span = max(contrast - floor, 1e-3)

@@ -14,6 +14,8 @@ _CORE = 0.6
 """…and a stroke is real when some of it is above this."""
 _LEAST_SIDE = 0.04
 """A mark is at least this share of the picture's longer side, else it is dirt."""
+_LEAST_SHARE = 0.15
+"""A mark has at least this share of all the ink, else it is a part of a texture."""
 _GAP = 0.14
 """Pieces nearer than this share of the main piece's size belong to it."""
 
@@ -54,7 +56,7 @@ def find_mark(ink: Array) -> Mark | str:
         return "no mark"
     main = max(pieces, key=lambda i: weights[i] * _prominence(boxes[i], ink.shape))
     size = max(side.stop - side.start for side in boxes[main])
-    if size < _LEAST_SIDE * max(ink.shape):
+    if size < _LEAST_SIDE * max(ink.shape) or weights[main] < _LEAST_SHARE * weights.sum():
         return "no mark"
     distance = ndimage.distance_transform_edt(labels != main + 1)
     near = ndimage.minimum(distance, labels, index) <= _GAP * size
