@@ -132,10 +132,14 @@ install() {
 	copy_files
 	write_config
 	start_units
+	port=$(wait_for_page) || {
+		journalctl --no-pager -u digits.service -n 8 -o cat
+		err "the page did not answer within a minute; above is what the service said"
+	}
 	fetch_mnist
 	say ""
-	say "The appliance runs. Its page: http://$(uname -n).local:8080 or http://$(address):8080"
-	say "Settings: $CONFIG, then 'systemctl restart digits'. Checks: 'digits doctor'."
+	say "The appliance runs. Its page: http://$(uname -n).local:$port or http://$(address):$port"
+	say "Settings: $CONFIG, then 'systemctl restart digits'. Checks: 'sudo digits doctor'."
 }
 
 install_packages() {
@@ -171,7 +175,7 @@ copy_files() {
 	if [ -d "$APP" ]; then mv "$APP" "$APP.old"; fi
 	mv "$APP.new" "$APP"
 	rm -rf "$APP.old"
-	printf '#!/bin/sh\nPYTHONPATH=%s exec python3 -m appliance "$@"\n' "$APP" >"$COMMAND.new"
+	printf '#!/bin/sh\nPYTHONPATH=%s exec python3 -P -m appliance "$@"\n' "$APP" >"$COMMAND.new"
 	chmod 755 "$COMMAND.new"
 	mv "$COMMAND.new" "$COMMAND"
 	say "files: $APP and $COMMAND"
@@ -183,7 +187,10 @@ write_config() {
 		return
 	fi
 	mkdir -p "$(dirname "$CONFIG")"
-	PYTHONPATH=$APP python3 -c 'from appliance.settings import template; print(template(), end="")' >"$CONFIG.new"
+	PYTHONPATH=$APP python3 -c 'from appliance.settings import template; print(template(), end="")' |
+		sed "s|^#folder = .*|folder = \"$STATE\"|" >"$CONFIG.new"
+	chmod 755 "$(dirname "$CONFIG")"
+	chmod 644 "$CONFIG.new"
 	mv "$CONFIG.new" "$CONFIG"
 	say "settings: $CONFIG"
 }
@@ -194,8 +201,26 @@ start_units() {
 	done
 	systemctl daemon-reload
 	systemctl --quiet enable digits.service digits-retrain.timer
+	systemctl reset-failed digits.service 2>/dev/null || true
 	systemctl restart digits.service digits-retrain.timer
 	say "units: $UNITS"
+}
+
+# Prints the port of the page when it answers; it is the settings' own, which may have been changed.
+wait_for_page() {
+	PYTHONPATH=$APP python3 -P - <<-'END'
+		import sys, time, urllib.request
+		from appliance.settings import load
+		port = load(None).web.port
+		for _ in range(60):
+		    try:
+		        urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/health", timeout=5).close()
+		        print(port)
+		        sys.exit()
+		    except OSError:
+		        time.sleep(1)
+		sys.exit(1)
+	END
 }
 
 fetch_mnist() {
@@ -248,7 +273,7 @@ need_root() {
 
 doctor() {
 	if [ -x "$COMMAND" ]; then
-		exec "$COMMAND" doctor --state "$STATE" "$@"
+		exec "$COMMAND" doctor "$@"
 	fi
 	ready_to_run
 	cd "$HERE"

@@ -2,9 +2,11 @@
 
 import dataclasses
 import importlib.metadata
+import json
 import os
 import platform
 import tempfile
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +14,10 @@ from typing import Any
 
 from appliance import __version__
 from appliance.camera import Camera
-from appliance.errors import ApplianceError
+from appliance.errors import CameraError
 from appliance.settings import CameraSettings, Settings
 from model import weights
-from model.datasets import MNIST_SHA256
-from model.errors import ModelError
+from model.datasets import missing
 
 LIBRARIES = "numpy", "scipy", "pillow", "flask", "gpiozero", "waitress"
 
@@ -37,13 +38,14 @@ def examine(
     settings: Settings, state: Path, *, open_camera: Callable[[CameraSettings], Camera]
 ) -> list[Finding]:
     """Return a finding for each part; a check that fails is a finding and not an error."""
+    running = _running(settings)
     return [
         Finding("version", True, f"{__version__}, Python {platform.python_version()}"),
         _checked("libraries", _libraries),
         _checked("arithmetic", _arithmetic),
         _checked("network", lambda: _network(settings)),
-        _checked("camera", lambda: _camera(settings, open_camera)),
-        _checked("LEDs", lambda: _leds(settings)),
+        _checked("camera", lambda: _camera(settings, open_camera, running)),
+        _checked("LEDs", lambda: _leds(settings, running)),
         _checked("state directory", lambda: _state(state)),
         _checked("MNIST", lambda: _mnist(state / "mnist")),
     ]
@@ -52,8 +54,20 @@ def examine(
 def _checked(what: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(what, True, check())
-    except (ApplianceError, ModelError, OSError, ImportError) as error:
-        return Finding(what, False, str(error))
+    except Exception as error:
+        # What is broken may break in any way; the other lines are wanted all the same.
+        return Finding(what, False, str(error) or type(error).__name__)
+
+
+def _running(settings: Settings) -> dict[str, Any] | None:
+    """Return what the appliance that runs on this machine says of itself, or None."""
+    address = f"http://127.0.0.1:{settings.web.port}/api/v1/health"
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            health = json.load(answer)
+    except (OSError, ValueError):
+        return None
+    return health if isinstance(health, dict) and "camera" in health else None
 
 
 def _libraries() -> str:
@@ -83,7 +97,16 @@ def _network(settings: Settings) -> str:
     return f"{file.name}, {network.parameter_count()} parameters, {measured}"
 
 
-def _camera(settings: Settings, open_camera: Callable[[CameraSettings], Camera]) -> str:
+def _camera(
+    settings: Settings,
+    open_camera: Callable[[CameraSettings], Camera],
+    running: dict[str, Any] | None,
+) -> str:
+    if running is not None:
+        # It has the camera, which cannot be opened twice.
+        if running["camera"]["fault"]:
+            raise CameraError(running["camera"]["fault"])
+        return f"{running['camera']['source']}, {running['readings']} readings by the appliance"
     camera = open_camera(settings.camera)
     try:
         grey = next(camera.frames()).grey
@@ -92,9 +115,11 @@ def _camera(settings: Settings, open_camera: Callable[[CameraSettings], Camera])
     return f"{settings.camera.source}, {grey.shape[1]}×{grey.shape[0]}, mean grey {grey.mean():.0f}"
 
 
-def _leds(settings: Settings) -> str:
+def _leds(settings: Settings, running: dict[str, Any] | None) -> str:
     if settings.leds.layout == "none":
         return "none, as the settings say"
+    if running is not None:
+        return "not looked at: the appliance that runs has the pins"
     from appliance.outputs.leds import Leds
 
     Leds(settings.leds).close()
@@ -110,17 +135,18 @@ def _state(state: Path) -> str:
             pass
     except OSError as error:
         raise OSError(
-            f"{state} cannot be written ({error.strerror}): check the disk and who owns it"
+            f"{state} cannot be written ({error.strerror}): if it is not yours, run "
+            "'sudo digits doctor'; else check the disk"
         ) from None
     free = os.statvfs(state)
     return f"{state}, {free.f_bavail * free.f_frsize // 1_000_000} MB free"
 
 
 def _mnist(folder: Path) -> str:
-    missing = [name for name in MNIST_SHA256 if not (folder / name).is_file()]
-    if missing:
+    absent = missing(folder)
+    if absent:
         raise OSError(
-            f"{folder} lacks {len(missing)} of the 4 files: training needs them; "
+            f"{folder} lacks {len(absent)} of the 4 files: training needs them; "
             f"run 'digits data fetch --to {folder}'"
         )
     return f"complete in {folder}"

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 
 from appliance.camera import Camera
 from appliance.errors import CameraError
@@ -77,6 +78,7 @@ class Loop:
         for frame in camera.frames():
             if self._stopping:
                 return
+            self._recovered("camera", "the camera gives frames")
             self._show(self._read(frame))
             # A slow frame does not make the next ones hurry.
             due = max(due + self._interval, self._clock())
@@ -97,7 +99,7 @@ class Loop:
 
     def _show(self, reading: Reading) -> None:
         for output in self._outputs:
-            self._guarded(output, lambda output=output: output.show(reading))  # type: ignore[misc]
+            self._guarded(output, partial(output.show, reading))
 
     def _fault(self, sentence: str) -> None:
         self._steady.forget()
@@ -117,6 +119,12 @@ class Loop:
             call()
         except Exception as error:
             self._say(name, f"{name} failed and is left out of this reading ({error})")
+
+    def _recovered(self, who: str, sentence: str) -> None:
+        """Log that a part works again, if it was said that it does not."""
+        if any(each.startswith(f"{who}: ") for each in self._said):
+            self._said = {each for each in self._said if not each.startswith(f"{who}: ")}
+            log.info("%s again", sentence)
 
     def _say(self, who: str, sentence: str) -> None:
         """Log a sentence, but not again and again while nothing else happened to the same part."""

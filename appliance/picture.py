@@ -7,17 +7,32 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from appliance.errors import PictureError
-from appliance.reading import Frame
+from appliance.reading import Frame, Grey
 
 MOST_PIXELS = 60_000_000
-"""A picture with more pixels is refused before it is decoded; telephones make up to 50 million."""
+"""A photograph with more pixels is refused before it is decoded; telephones make up to 50 million.
+
+That holds for a common JPEG, which is decoded reduced. Every other picture is decoded whole."""
+MOST_PIXELS_WHOLE = 12_500_000
+"""A PNG or progressive JPEG with more is refused: decoded it would fill a Pi Zero's memory."""
 ENOUGH = 1600
 """A JPEG is decoded at a half, a quarter or an eighth as long as this many pixels remain a side."""
 FORMATS = ("JPEG", "PNG")
 SUFFIXES = (".jpg", ".jpeg", ".png")
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def open_picture(file: Path | IO[bytes], name: str, at: float | None = None) -> Frame:
@@ -28,17 +43,20 @@ def open_picture(file: Path | IO[bytes], name: str, at: float | None = None) -> 
     """
     try:
         with warnings.catch_warnings():
-            # Pillow's own warning at its own limit; ours is lower and is an error.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Pillow's own warnings, at its own limit and of odd metadata; ours are errors.
+            warnings.simplefilter("ignore")
             with Image.open(file, formats=FORMATS) as picture:
                 grey, size = _decoded(picture, name)
     except UnidentifiedImageError:
         raise PictureError(f"{name}: not a JPEG or PNG picture") from None
     except Image.DecompressionBombError:
-        raise PictureError(_too_large(name, "hundreds of millions of")) from None
-    except (PictureError, FileNotFoundError, IsADirectoryError, PermissionError):
+        raise PictureError(_too_large(name, "hundreds of millions of", MOST_PIXELS)) from None
+    except PictureError:
         raise
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+    except Exception as error:
+        # Pillow raises many kinds for a damaged file; what the system refuses has an errno.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise PictureError(f"{name}: the picture is damaged ({error})") from None
     return Frame(grey, time.time() if at is None else at, size)
 
@@ -53,18 +71,36 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
-def _decoded(picture: Image.Image, name: str) -> tuple[np.ndarray, tuple[int, int]]:
+def _decoded(picture: Image.Image, name: str) -> tuple[Grey, tuple[int, int]]:
     width, height = picture.size
-    if width * height > MOST_PIXELS:
-        raise PictureError(_too_large(name, f"{width}×{height}"))
+    common = picture.format == "JPEG" and not picture.info.get("progressive")
+    limit = MOST_PIXELS if common else MOST_PIXELS_WHOLE
+    if width * height > limit:
+        raise PictureError(_too_large(name, f"{width}×{height}", limit))
     if min(width, height) < 2:
         raise PictureError(f"{name}: {width}×{height} pixels are no picture")
+    turn = _turn(picture)
     # libjpeg leaves out what a smaller picture does not need: less memory and time on a Pi Zero.
     picture.draft("L", (ENOUGH, ENOUGH))
-    upright = ImageOps.exif_transpose(picture)
-    turned = (upright.width > upright.height) != (picture.width > picture.height)
-    size = (height, width) if turned else (width, height)
-    return np.asarray(_grey(upright)), size
+    grey = _grey(picture)
+    if turn is not None:
+        grey = grey.transpose(turn)
+    # The last four of the eight orientations lie on their side.
+    sideways = turn in (
+        Image.Transpose.TRANSPOSE,
+        Image.Transpose.ROTATE_270,
+        Image.Transpose.TRANSVERSE,
+        Image.Transpose.ROTATE_90,
+    )
+    return np.asarray(grey), (height, width) if sideways else (width, height)
+
+
+def _turn(picture: Image.Image) -> Image.Transpose | None:
+    """Return how the picture's EXIF orientation wants it turned; damaged EXIF wants nothing."""
+    try:
+        return _TURNS.get(picture.getexif()[_ORIENTATION])
+    except Exception:
+        return None
 
 
 def _grey(picture: Image.Image) -> Image.Image:
@@ -72,14 +108,17 @@ def _grey(picture: Image.Image) -> Image.Image:
         # 16 bits a pixel: convert("L") would clip everything above 255.
         values = np.asarray(picture, dtype=np.float32)
         return Image.fromarray(np.clip(values / 257, 0, 255).astype(np.uint8))
-    if "A" in picture.mode or "transparency" in picture.info:
+    if "transparency" in picture.info:
         picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        white.alpha_composite(picture)
-        picture = white
+    if "A" in picture.mode:
+        white = Image.new("L", picture.size, 255)
+        white.paste(picture.convert("L"), mask=picture.getchannel("A"))
+        return white
     return picture.convert("L")
 
 
-def _too_large(name: str, size: str) -> str:
-    limit = MOST_PIXELS // 1_000_000
-    return f"{name}: {size} pixels are too many for a picture; the limit is {limit} million"
+def _too_large(name: str, size: str, limit: int) -> str:
+    return (
+        f"{name}: {size} pixels are too many for such a picture: the limit is "
+        f"{limit / 1e6:g} million; make it smaller, or send a common JPEG"
+    )

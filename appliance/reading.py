@@ -37,7 +37,8 @@ class Reading:
     `digit` is the answer to this frame, 0…9, or None with the `reason`; `settled` is the digit that
     enough readings in a row agreed on, the one that is shown. `confidence` and the ten
     `probabilities` are 0…1 (ten zeros when no mark was found). `box` is the mark's place in the
-    frame's own pixels. `fault` is set instead of all that when there was no frame to read.
+    frame's own pixels. `fault` is set instead of all that when no frame came, or when reading it
+    failed.
     """
 
     at: float

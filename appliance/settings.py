@@ -41,6 +41,10 @@ def _camera_source(value: str) -> str | None:
     return "must be 'picamera' or 'folder:PATH'"
 
 
+def _rate(value: float) -> str | None:
+    return None if value == 0 or 0.1 <= value <= 30 else "must be 0, or from 0.1 to 30"
+
+
 def _pins(value: tuple[int, ...]) -> str | None:
     if any(not 0 <= pin <= 27 for pin in value):
         return "must be BCM pin numbers from 0 to 27"
@@ -70,7 +74,7 @@ class CameraSettings(Section):
     source: str = setting("picamera", "picamera, or folder:PATH to replay pictures", _camera_source)
     width: int = setting(640, "width of a frame in pixels", between(160, 1920))
     height: int = setting(480, "height of a frame in pixels", between(120, 1080))
-    rate: float = setting(4.0, "frames read a second; 0 = as many as can be", between(0, 30))
+    rate: float = setting(4.0, "frames read a second; 0 = as many as can be", _rate)
     picture_seconds: float = setting(
         4.0, "how long a folder's picture is in view; 0 = for one frame", between(0, 3600)
     )
@@ -141,6 +145,11 @@ class DataSettings(Section):
 
 
 @dataclass(frozen=True)
+class StateSettings(Section):
+    folder: str = setting("", "where it writes; empty = ~/.local/state/digits")
+
+
+@dataclass(frozen=True)
 class Settings:
     """All tables of the settings file."""
 
@@ -150,6 +159,7 @@ class Settings:
     web: WebSettings = WebSettings()
     history: HistorySettings = HistorySettings()
     data: DataSettings = DataSettings()
+    state: StateSettings = StateSettings()
 
 
 def load(path: Path | None) -> Settings:
@@ -188,10 +198,10 @@ def parse_leds(spec: str, settings: LedSettings) -> LedSettings:
     return dataclasses.replace(settings, layout=layout, pins=numbers)
 
 
-def state_folder(given: str | None) -> Path:
-    """Return where the appliance writes: what was given, or the user's own state directory."""
-    if given:
-        return Path(given)
+def state_folder(given: str | None, settings: Settings) -> Path:
+    """Return where the appliance writes: as given, as set, or the user's own state directory."""
+    if given or settings.state.folder:
+        return Path(given or settings.state.folder)
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "digits"
 

@@ -68,6 +68,17 @@ def load_split(folder: Path, split: str) -> Split:
     )
 
 
+def found(folder: Path, name: str) -> Path | None:
+    """Return where one MNIST file stands in a folder, plain or with .gz, or None."""
+    places = folder / name, folder / f"{name}.gz"
+    return next((place for place in places if place.is_file()), None)
+
+
+def missing(folder: Path) -> list[str]:
+    """Return the names of MNIST's files that a folder lacks."""
+    return [name for name in MNIST_SHA256 if found(folder, name) is None]
+
+
 def import_file(source: Path, folder: Path, name: str = "") -> Path:
     """Unpack or copy one MNIST file into `folder`, checked, and return where it stands.
 
@@ -94,18 +105,19 @@ def import_file(source: Path, folder: Path, name: str = "") -> Path:
 
 def _read_idx(folder: Path, name: str) -> tuple[Bytes, str]:
     """Memory-map one idx file; a gzipped one is unpacked into a file that vanishes with it."""
-    plain, packed = folder / name, folder / f"{name}.gz"
-    if plain.is_file():
-        with open(plain, "rb") as file:
-            return _map(file, plain), _unpack(plain, None)
-    if packed.is_file():
-        # /var/tmp is on the card; /tmp is RAM on Raspberry Pi OS trixie.
-        with tempfile.TemporaryFile(dir="/var/tmp" if Path("/var/tmp").is_dir() else None) as file:
-            checksum = _unpack(packed, file)
-            return _map(file, packed), checksum
-    raise DatasetError(
-        f"{folder}: there is no {name} in it (nor {name}.gz): run 'digits data fetch --to {folder}'"
-    )
+    path = found(folder, name)
+    if path is None:
+        raise DatasetError(
+            f"{folder}: there is no {name} in it (nor {name}.gz): "
+            f"run 'digits data fetch --to {folder}'"
+        )
+    if path.suffix != ".gz":
+        with open(path, "rb") as file:
+            return _map(file, path), _unpack(path, None)
+    # /var/tmp is on the card; /tmp is RAM on Raspberry Pi OS trixie.
+    with tempfile.TemporaryFile(dir="/var/tmp" if Path("/var/tmp").is_dir() else None) as unpacked:
+        checksum = _unpack(path, unpacked)
+        return _map(unpacked, path), checksum
 
 
 def _map(file: IO[bytes], path: Path) -> Bytes:

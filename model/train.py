@@ -68,20 +68,19 @@ def train(
     batches = max(1, -(-len(training) // preset.batch))
 
     result = Training(network)
-    best_weights: dict[str, Array] = {}
+    kept: tuple[Epoch, dict[str, Array]] | None = None
     number = 0
     losses: list[float] = []
 
     def finish_epoch() -> None:
-        right = count_right(network, data, validation)
-        share = right / max(1, held_out)
-        best = result.best is None or share > result.best.validation
+        nonlocal kept
+        share = count_right(network, data, validation) / max(1, held_out)
+        best = kept is None or share > kept[0].validation
         epoch = Epoch(number, epochs, float(np.mean(losses)), share, best)
-        result.epochs.append(epoch)
         if best:
-            result.best = epoch
-            for name, values, _ in network.parameters():
-                best_weights[name] = values.copy()
+            # In one step: an interrupt leaves the old epoch with its weights, or the new with its.
+            kept = epoch, {name: values.copy() for name, values, _ in network.parameters()}
+        result.epochs.append(epoch)
         on_epoch(epoch)
 
     try:
@@ -103,10 +102,11 @@ def train(
             finish_epoch()
     except KeyboardInterrupt:
         result.interrupted = True
-        if losses and (result.best is None or result.best.number < number):
+        if losses and (not result.epochs or result.epochs[-1].number < number):
             finish_epoch()
-    for name, values, _ in network.parameters():
-        if name in best_weights:
+    if kept is not None:
+        result.best, best_weights = kept
+        for name, values, _ in network.parameters():
             values[...] = best_weights[name]
     return result
 

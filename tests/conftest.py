@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,18 @@ def app(latest: Latest, history: History, reader: Reader) -> Flask:
         camera="folder:samples",
         upload_megabytes=1,
     )
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that nothing listens on."""
+    return free_port()
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from gpiozero import LED
 from gpiozero.pins.mock import MockFactory
 
 from appliance.errors import PinError
@@ -73,17 +74,20 @@ def test_closing_turns_everything_off_and_frees_the_pins(
         assert lit(mock_pins, (*LAYOUTS[layout], 17)) == []
 
 
-def test_the_status_led_is_steady_blinks_slowly_and_blinks_fast(mock_pins: MockFactory) -> None:
+def test_the_status_led_is_steady_blinks_slowly_and_blinks_fast(
+    mock_pins: MockFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(LED, "on", lambda self: told.append("on"))
+    monkeypatch.setattr(LED, "blink", lambda self, on_time, off_time: told.append(on_time))
     leds = Leds(LedSettings(layout="ten"))
-    status = mock_pins.pin("GPIO17")
     leds.show(Reading(at=0, reason="blank"))
-    assert status.state
-    assert not leds._status._blink_thread
     leds.show(Reading(at=0, digit=3, mark=INK))
-    assert leds._status._blink_thread
     leds.show(Reading(at=0, fault="no camera"))
+    leds.show(Reading(at=0, digit=3, settled=3, mark=INK))
     leds.close()
-    assert not status.state
+    assert told == ["on", 0.5, 0.1, "on"]
+    assert not mock_pins.pin("GPIO17").state
 
 
 def test_the_blinking_is_not_begun_anew_by_every_reading(mock_pins: MockFactory) -> None:

@@ -161,6 +161,16 @@ def test_a_missing_camera_is_told_once_and_tried_again(caplog: pytest.LogCapture
     assert caplog.messages.count("no camera found") == 1
 
 
+def test_each_stall_and_each_recovery_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    stalls = [FakeCamera([1, 1], raising(CameraError("it stalled"))) for _ in range(3)]
+    run([], Recorder(), cameras=[*stalls])
+    assert caplog.messages[:5] == [
+        "it stalled",
+        "the camera gives frames again",
+    ] * 2 + ["it stalled"]
+
+
 def test_what_was_seen_before_a_fault_does_not_count_after_it() -> None:
     recorder = Recorder()
     first = FakeCamera([8, 8], raising(CameraError("gone")))

@@ -3,6 +3,9 @@
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,7 +90,8 @@ def test_train_writes_a_network_that_evaluates_as_its_card_says(
     arguments = ["train", "--data", str(tiny_mnist), "--out", str(out), "--epochs", "4"]
     assert main([*arguments, "--seed", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines[:4]] == [f"epoch {n}/4" for n in (1, 2, 3, 4)]
+    assert lines[0].startswith("appliance: the network that ships")
+    assert [line.split(":")[0] for line in lines[1:5]] == [f"epoch {n}/4" for n in (1, 2, 3, 4)]
     _, card = weights.load(out)
     assert (card["seed"], card["epochs"], card["interrupted"]) == (3, 4, False)
     assert card["command"] == (
@@ -177,6 +181,48 @@ def test_data_fetch_offline_says_what_to_do(
     mirror = "http://127.0.0.1:9/"
     assert main(["data", "fetch", "--to", str(tmp_path), "--mirror", mirror]) == 1
     assert "digits data import FOLDER" in capsys.readouterr().err
+    assert main(["data", "fetch", "--to", str(tmp_path), "--mirror", "example.org"]) == 1
+    assert "must start with http:// or https://" in capsys.readouterr().err
+
+
+def test_read_uses_the_settings_that_run_uses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "digits.toml"
+    config.write_text("[reader]\nleast_confidence = 1.0\n")
+    picture = str(SAMPLES / "1-pencil.jpg")
+    assert main(["read", "--config", str(config), picture]) == 0
+    assert "no digit: unsure between 1 and 7" in capsys.readouterr().out
+    config.write_text(f'[reader]\nnetwork = "{tmp_path}/none.npz"\n')
+    assert main(["read", "--config", str(config), picture]) == 1
+    assert "no such weights file" in capsys.readouterr().err
+
+
+def test_train_interrupted_twice_still_writes_the_network(
+    tiny_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new.npz"
+    command = [sys.executable, "-m", "appliance", "train", "--data", str(tiny_mnist)]
+    process = subprocess.Popen(
+        [*command, "--out", str(out), "--epochs", "100000"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch 2/"):
+            break
+    process.send_signal(signal.SIGINT)
+    next(line for line in process.stdout if "ending with the best" in line)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=60)[0]
+    assert process.returncode == 130
+    assert "written: " in rest
+    _, card = weights.load(out)
+    assert card["interrupted"] is True
+    assert card["epochs"] >= 2
 
 
 def test_doctor_tells_good_from_bad(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

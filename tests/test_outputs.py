@@ -20,6 +20,15 @@ def test_latest_counts_readings_and_keeps_the_newest() -> None:
     assert reading.digit == 2
 
 
+def test_latest_knows_how_long_ago_it_was() -> None:
+    now = 100.0
+    latest = Latest(clock=lambda: now)
+    assert latest.seconds_since() is None
+    latest.show(Reading(at=0, digit=1))
+    now = 104.0
+    assert latest.seconds_since() == 4.0
+
+
 def test_the_journal_has_a_line_a_change(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     journal = Journal()

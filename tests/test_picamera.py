@@ -15,6 +15,7 @@ class Picamera2:
 
     cameras: tuple[dict[str, Any], ...] = ({"Model": "imx219"},)
     refusal: Exception | None = None
+    obstacle: Exception | None = None
     made: "list[Picamera2]" = []  # noqa: RUF012
     camera_controls: dict[str, Any] = {"AeEnable": (False, True, True)}  # noqa: RUF012
     granted = (640, 480)
@@ -37,6 +38,8 @@ class Picamera2:
 
     def configure(self, configuration: dict[str, Any]) -> None:
         self.calls.append("configure")
+        if self.obstacle:
+            raise self.obstacle
 
     def camera_configuration(self) -> dict[str, Any]:
         return {"lores": {"size": self.granted}}
@@ -59,7 +62,7 @@ class Picamera2:
         return yuv
 
     def stop(self) -> None:
-        self.calls.append("stop")
+        raise AssertionError("stop() waits for ever behind a capture that timed out")
 
     def close(self) -> None:
         self.calls.append("close")
@@ -110,14 +113,14 @@ def test_it_is_opened_once_and_closed_on_stop(driver: type[Picamera2]) -> None:
     next(frames)
     camera.close()
     camera.close()
-    assert made.calls == ["configure", "start", "stop", "close"]
+    assert made.calls == ["configure", "start", "close"]
     assert next(frames, None) is None
     assert len(driver.made) == 1
 
 
 def test_no_camera_is_a_sentence(driver: type[Picamera2]) -> None:
     driver.cameras = ()
-    with pytest.raises(CameraError, match=r"no camera found: check the ribbon cable.*doctor"):
+    with pytest.raises(CameraError, match="no camera found: check the ribbon cable"):
         opened(driver)
 
 
@@ -149,6 +152,23 @@ def test_a_camera_that_stalls_or_fails_is_a_sentence(
     with pytest.raises(CameraError, match=said):
         next(camera.frames())
     camera.close()
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "said"),
+    [
+        (OSError(12, "Cannot allocate memory"), "not enough camera memory: set a smaller width"),
+        (RuntimeError("lores stream must be YUV"), "the camera is busy or does not start"),
+        (IndexError("list index out of range"), "no camera found"),
+    ],
+)
+def test_a_camera_that_cannot_be_set_up_is_let_go(
+    driver: type[Picamera2], obstacle: Exception, said: str
+) -> None:
+    driver.obstacle = obstacle
+    with pytest.raises(CameraError, match=said):
+        opened(driver)
+    assert driver.made[-1].calls == ["configure", "close"]
 
 
 def test_a_missing_library_is_a_sentence_with_the_package() -> None:

@@ -1,8 +1,12 @@
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from appliance import picture
@@ -77,15 +81,49 @@ def test_a_large_photograph_is_decoded_smaller_and_keeps_its_own_size() -> None:
 def test_too_many_pixels_are_refused_before_they_are_decoded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(picture, "MOST_PIXELS_WHOLE", 2399)
+    image = Image.fromarray(CORNER)
+    for data in (encoded(image), encoded(image, "JPEG", progressive=True)):
+        with pytest.raises(PictureError, match="60×40 pixels are too many"):
+            grey_of(data)
+    # A common JPEG is decoded reduced, and may have more.
+    assert grey_of(encoded(image, "JPEG")).shape == (40, 60)
     monkeypatch.setattr(picture, "MOST_PIXELS", 2399)
     with pytest.raises(PictureError, match="60×40 pixels are too many"):
-        grey_of(encoded(Image.fromarray(CORNER)))
+        grey_of(encoded(image, "JPEG"))
 
 
 def test_a_decompression_bomb_is_a_sentence() -> None:
-    bomb = Image.new("1", (30_000, 30_000))
+    header = b"\x89PNG\r\n\x1a\n" + chunk(
+        b"IHDR", struct.pack(">IIBBBBB", 30_000, 30_000, 1, 0, 0, 0, 0)
+    )
+    bomb = header + chunk(b"IDAT", zlib.compress(b"\0" * 100_000)) + chunk(b"IEND", b"")
     with pytest.raises(PictureError, match="too many"):
-        grey_of(encoded(bomb))
+        grey_of(bomb)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def with_exif() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010E] = "a description"
+    return encoded(Image.fromarray(CORNER), "JPEG", exif=exif)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, len(with_exif()) - 1), st.integers(1, 255))
+def test_a_damaged_byte_gives_a_picture_or_a_sentence(position: int, change: int) -> None:
+    data = bytearray(with_exif())
+    data[position] ^= change
+    try:
+        frame = picture_from_bytes(bytes(data), "it", at=0)
+    except PictureError:
+        return
+    assert frame.grey.dtype == np.uint8
+    assert frame.grey.ndim == 2
 
 
 @pytest.mark.parametrize("cut", [0, 1, 8, 40, 60])

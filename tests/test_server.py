@@ -14,13 +14,6 @@ from appliance.web.server import Server
 
 
 @pytest.fixture
-def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-@pytest.fixture
 def running(app: Flask, port: int) -> Iterator[http.client.HTTPConnection]:
     server = Server(app, "127.0.0.1", port)
     thread = threading.Thread(target=server.run)
@@ -75,4 +68,4 @@ def test_a_port_in_use_is_a_sentence(app: Flask, port: int) -> None:
 
 def test_an_address_that_is_not_this_machines_is_a_sentence(app: Flask, port: int) -> None:
     with pytest.raises(ServeError, match="cannot be served at"):
-        Server(app, "no.such.host.invalid", port)
+        Server(app, "192.0.2.1", port)

@@ -8,6 +8,7 @@ from appliance.settings import (
     LAYOUTS,
     LedSettings,
     Settings,
+    StateSettings,
     load,
     parse_leds,
     state_folder,
@@ -48,7 +49,10 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
         ("[cinema]", "unknown table [cinema]: the tables are camera"),
         ("camera = 1", "'camera' must be a table"),
         ("[camera]\nrate = 'fast'", "'rate' in [camera] = 'fast': must be a number"),
-        ("[camera]\nrate = -1", "[camera] invalid setting 'rate' = -1.0: must be from 0 to 30"),
+        (
+            "[camera]\nrate = -1",
+            "[camera] invalid setting 'rate' = -1.0: must be 0, or",
+        ),
         ("[camera]\nsource = 'webcam'", "must be 'picamera' or 'folder:PATH'"),
         ("[web]\nport = true", "must be a whole number"),
         ("[web]\nport = 0", "must be from 1 to 65535"),
@@ -93,8 +97,10 @@ def test_every_layout_fits_its_usual_pins() -> None:
 
 def test_the_state_goes_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/somewhere")
-    assert state_folder("/given") == Path("/given")
-    assert state_folder(None) == Path("/somewhere/digits")
+    set_ = Settings(state=StateSettings("/set"))
+    assert state_folder("/given", set_) == Path("/given")
+    assert state_folder(None, set_) == Path("/set")
+    assert state_folder(None, Settings()) == Path("/somewhere/digits")
 
 
 def test_the_template_is_the_defaults_with_or_without_its_marks(tmp_path: Path) -> None:

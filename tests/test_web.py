@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from PIL import Image
 
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
-from appliance.reading import Reading
+from appliance.reader import Reader
+from appliance.reading import Frame, Reading
+from appliance.web import create_app
 from tests.conftest import SAMPLES
 
 
@@ -93,6 +96,60 @@ def test_health_tells_the_network(client: FlaskClient, latest: Latest, a_seven: 
     assert health["network"]["preset"] == "appliance"
     assert health["network"]["test"]["total"] == 10_000
     assert health["camera"]["source"] == "folder:samples"
+
+
+def test_a_loop_that_is_stuck_is_a_fault(
+    history: History, reader: Reader, a_seven: Reading
+) -> None:
+    now = 0.0
+    latest = Latest(clock=lambda: now)
+    parts = {"history": history, "reader": reader, "network": {}, "camera": "picamera"}
+    client = create_app(latest=latest, upload_megabytes=1, **parts).test_client()
+    latest.show(a_seven)
+    assert client.get("/api/v1/health").get_json()["status"] == "ok"
+    now = 31.0
+    health = client.get("/api/v1/health").get_json()
+    assert health["status"] == "fault"
+    assert "no reading for 31 seconds" in health["camera"]["fault"]
+
+
+def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(
+    latest: Latest, history: History
+) -> None:
+    entered, leave = threading.Semaphore(0), threading.Event()
+
+    class Slow(Reader):
+        def __init__(self) -> None:
+            pass
+
+        def read(self, frame: Frame) -> Reading:
+            entered.release()
+            assert leave.wait(10)
+            return Reading(at=0, reason="blank")
+
+    parts = {"history": history, "reader": Slow(), "network": {}, "camera": "picamera"}
+    app = create_app(latest=latest, upload_megabytes=1, **parts)
+    data = (SAMPLES / "2-marker.jpg").read_bytes()
+    codes: list[int] = []
+
+    def send() -> None:
+        codes.append(sent(app.test_client(), data, "image/jpeg").status_code)
+
+    first = threading.Thread(target=send)
+    first.start()
+    assert entered.acquire(timeout=10)
+    others = [threading.Thread(target=send) for _ in range(2)]
+    for other in others:
+        other.start()
+    # One of the two waits for the first; the other is refused at once.
+    while not codes:
+        others[0].join(0.01)
+        others[1].join(0.01)
+    assert codes == [503]
+    leave.set()
+    for thread in (first, *others):
+        thread.join(10)
+    assert sorted(codes) == [200, 200, 503]
 
 
 def test_history_is_the_newest_first(
@@ -189,6 +246,7 @@ def test_wrong_methods_and_paths_are_problems_in_json(
     answer = client.open(path, method=method)
     assert answer.status_code == status
     assert answer.content_type == "application/problem+json"
+    assert ("Allow" in answer.headers) == (status == 405)
     problem = answer.get_json(force=True)
     assert problem["status"] == status
     assert problem["detail"]

@@ -109,6 +109,19 @@ def test_a_foreign_or_hostile_file_is_a_sentence(name: str, tmp_path: Path) -> N
         weights.load(path)
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_file_packed_in_another_way_is_a_sentence(
+    tmp_path: Path, good: bytes, packing: int
+) -> None:
+    source, path = tmp_path / "good.npz", tmp_path / "packed.npz"
+    source.write_bytes(good)
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w", packing) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    with pytest.raises(WeightsError, match="packed in a way"):
+        weights.load(path)
+
+
 def test_pickled_arrays_are_not_opened(tmp_path: Path) -> None:
     path = tmp_path / "pickle.npz"
     np.savez(path, card=np.array([{"format": 1}], dtype=object))

@@ -1,5 +1,6 @@
 """The Pi's own camera, through picamera2."""
 
+import errno
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -29,31 +30,39 @@ class PiCamera:
         self._camera: Any = None
         self._size = width, height
         picamera2 = library if library is not None else _import_picamera2()
-        if not picamera2.Picamera2.global_camera_info():
-            raise CameraError(_NO_CAMERA)
         try:
+            if not picamera2.Picamera2.global_camera_info():
+                raise CameraError(_NO_CAMERA)
             self._camera = picamera2.Picamera2()
             self._configure()
-        except IndexError:
-            # Releases before 0.3.13 say so in this way when the camera went away meanwhile.
-            raise CameraError(_NO_CAMERA) from None
-        except RuntimeError as error:
+        except CameraError:
+            raise
+        except Exception as error:
+            # One that is left half open would be busy at the next try.
             self.close()
-            if "found" in str(error):
+            # Without a camera older releases raise IndexError, newer ones say "not … found".
+            if isinstance(error, IndexError) or "found" in str(error):
                 raise CameraError(_NO_CAMERA) from None
+            if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+                raise CameraError(
+                    "there is not enough camera memory: set a smaller width and height under "
+                    "[camera] in digits.toml, or restart the Pi"
+                ) from None
             raise CameraError(
                 f"the camera is busy or does not start ({error}): stop the other program that "
-                "uses it ('sudo systemctl stop digits' if it is the service), then try again"
+                "uses it, and check the ribbon cable"
             ) from None
 
     def _configure(self) -> None:
         # Two small YUV buffers and no raw stream: camera memory is 64 MB on a Pi Zero. queue=False:
-        # a capture waits for a new frame and never gets an old one.
+        # a capture waits for a new frame and never gets an old one. 5 to 15 frames a second leave
+        # the processor to the reader and let a dim room be exposed for longer.
         configuration = self._camera.create_video_configuration(
             main={"size": self._size, "format": "YUV420"},
             lores={"size": self._size, "format": "YUV420"},
             raw=None,
             buffer_count=2,
+            controls={"FrameDurationLimits": (66_666, 200_000)},
             display=None,
             encode=None,
             queue=False,
@@ -75,11 +84,11 @@ class PiCamera:
             except TimeoutError:
                 raise CameraError(
                     f"the camera gave no frame for {STALLED} seconds: check the ribbon cable and "
-                    "the power supply; the appliance goes on trying"
+                    "the power supply"
                 ) from None
             except (RuntimeError, OSError) as error:
                 raise CameraError(
-                    f"the camera failed ({error}): check the ribbon cable, then run 'digits doctor'"
+                    f"the camera failed ({error}): check the ribbon cable and the power supply"
                 ) from None
             # Rows below the luma are the chroma; columns beyond the width are padding.
             yield frame(yuv[:height, :width].copy(), time.time())
@@ -87,11 +96,12 @@ class PiCamera:
     def close(self) -> None:
         camera, self._camera = self._camera, None
         if camera is not None:
-            camera.stop()
+            # Not stop() first: that waits behind a capture which timed out. close() ends the
+            # camera's own thread and then stops.
             camera.close()
 
 
-_NO_CAMERA = "no camera found: check the ribbon cable at both ends, then run 'digits doctor'"
+_NO_CAMERA = "no camera found: check the ribbon cable at both ends, then restart the Pi"
 
 
 def _import_picamera2() -> Any:
@@ -101,5 +111,11 @@ def _import_picamera2() -> Any:
         raise CameraError(
             f"the camera's library is missing ({error}): run 'sudo apt install "
             "--no-install-recommends python3-picamera2', or show pictures with --camera folder:PATH"
+        ) from None
+    except Exception as error:
+        # A numpy from pip beside Debian's picamera2 ends in a ValueError, for one.
+        raise CameraError(
+            f"the camera's library does not load ({error}): use Debian's packages for all of "
+            "numpy, picamera2 and libcamera, and none from pip"
         ) from None
     return picamera2

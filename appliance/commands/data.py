@@ -24,7 +24,6 @@ def add(parsers: Any) -> None:
     fetch.add_argument(
         "--mirror", action="append", metavar="URL", help="download from here (may be repeated)"
     )
-    fetch.add_argument("--config", type=Path, metavar="FILE", help="settings file with mirrors")
     fetch.set_defaults(run=run_fetch)
     bring = add_command(
         verbs,
@@ -35,6 +34,7 @@ def add(parsers: Any) -> None:
     bring.add_argument("path", type=Path, metavar="PATH", help="folder or file, plain or .gz")
     bring.set_defaults(run=run_import)
     for verb in (fetch, bring):
+        verb.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML)")
         verb.add_argument(
             "--to", type=Path, metavar="DIR", help="default: mnist in the state folder"
         )
@@ -44,44 +44,34 @@ def run_fetch(args: argparse.Namespace) -> int:
     from appliance import settings
     from appliance.download import fetch_mnist
 
-    mirrors = args.mirror or settings.load(args.config).data.mirrors
-    folder = _folder(args)
-    fetch_mnist(folder, mirrors, say=lambda line: print(line, flush=True))
+    loaded = settings.load(args.config)
+    data = settings.DataSettings(tuple(args.mirror)) if args.mirror else loaded.data
+    folder = args.to or settings.state_folder(None, loaded) / "mnist"
+    fetch_mnist(folder, data.mirrors, say=lambda line: print(line, flush=True))
     print(f"MNIST is complete in {folder}")
     return 0
 
 
 def run_import(args: argparse.Namespace) -> int:
+    from appliance import settings
     from appliance.errors import StateError
-    from model.datasets import MNIST_SHA256, import_file
+    from model.datasets import MNIST_SHA256, found, import_file, missing
     from model.errors import DatasetError
 
-    folder = _folder(args)
+    folder = args.to or settings.state_folder(None, settings.load(args.config)) / "mnist"
+    files = [args.path]
     if args.path.is_dir():
-        found = [
-            next((p for p in (args.path / name, args.path / f"{name}.gz") if p.is_file()), None)
-            for name in MNIST_SHA256
-        ]
-        files = [file for file in found if file is not None]
+        files = [file for name in MNIST_SHA256 if (file := found(args.path, name))]
         if not files:
             raise DatasetError(
                 f"{args.path}: none of MNIST's files is in it: "
                 f"the names are {', '.join(MNIST_SHA256)}, plain or with .gz"
             )
-    else:
-        files = [args.path]
     for file in files:
         try:
             print(f"imported: {import_file(file, folder)}", flush=True)
         except OSError as error:
             raise StateError(f"{file}: cannot be imported ({error.strerror})") from None
-    missing = [name for name in MNIST_SHA256 if not (folder / name).is_file()]
-    if missing:
-        print(f"still missing in {folder}: {', '.join(missing)}")
+    if still := missing(folder):
+        print(f"still missing in {folder}: {', '.join(still)}")
     return 0
-
-
-def _folder(args: argparse.Namespace) -> Path:
-    from appliance.settings import state_folder
-
-    return args.to or state_folder(None) / "mnist"

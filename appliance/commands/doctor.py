@@ -25,8 +25,9 @@ def run(args: argparse.Namespace) -> int:
     from appliance import doctor, settings
     from appliance.commands.run import open_camera
 
+    loaded = settings.load(args.config)
     findings = doctor.examine(
-        settings.load(args.config), settings.state_folder(args.state), open_camera=open_camera
+        loaded, settings.state_folder(args.state, loaded), open_camera=open_camera
     )
     if args.json:
         print(json.dumps({"findings": [finding.as_json() for finding in findings]}))

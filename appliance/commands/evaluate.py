@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, add_network, load_network
+from appliance.commands.parts import add_command, add_reader, load_reader
 
 if TYPE_CHECKING:
+    from appliance.reader import Reader
     from model.evaluate import Tally
-    from model.network import Network
 
 NONE = "none"
 """The folder of pictures without a digit, which are right to refuse."""
@@ -29,20 +29,20 @@ def add(parsers: Any) -> None:
     what.add_argument("--mnist", type=Path, metavar="DIR", help="MNIST's files")
     what.add_argument("--photos", type=Path, metavar="DIR", help="folders named 0 to 9 and none")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    add_network(parser)
+    add_reader(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    network, _ = load_network(args.network)
+    reader = load_reader(args)
     none = None
     if args.mnist:
         from model.datasets import load_split
         from model.evaluate import evaluate
 
-        tally = evaluate(network, load_split(args.mnist, "test"))
+        tally = evaluate(reader.network, load_split(args.mnist, "test"))
     else:
-        tally, none = _photographs(args.photos, network)
+        tally, none = _photographs(args.photos, reader)
     if args.json:
         print(json.dumps(_as_json(tally, none)))
     else:
@@ -50,14 +50,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _photographs(folder: Path, network: "Network") -> "tuple[Tally, dict[str, int]]":
+def _photographs(folder: Path, reader: "Reader") -> "tuple[Tally, dict[str, int]]":
     """Read every photograph below `folder`, and count the answers and those to no digit."""
     from appliance.errors import PictureError
     from appliance.picture import open_picture, pictures_in
-    from appliance.reader import Reader
     from model.evaluate import CONFIDENT, Tally
 
-    reader = Reader(network)
     tally = Tally()
     none = {"total": 0, "refused": 0, "confident": 0}
     labels = [label for label in (*map(str, range(10)), NONE) if (folder / label).is_dir()]

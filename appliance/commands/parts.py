@@ -1,16 +1,14 @@
-"""What several commands share: their common options and the network they use."""
+"""What several commands share: their common options and the reader they use."""
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from model.network import Network
+    from appliance.reader import Reader
 
 
-def add_command(
-    parsers: Any, name: str, summary: str, example: str, **more: Any
-) -> argparse.ArgumentParser:
+def add_command(parsers: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
     """Return a new sub-command's parser, whose help ends with an example."""
     parser: argparse.ArgumentParser = parsers.add_parser(
         name,
@@ -18,19 +16,26 @@ def add_command(
         description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=f"example: {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        **more,
     )
     return parser
 
 
-def add_network(parser: argparse.ArgumentParser) -> None:
+def add_reader(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--network", type=Path, metavar="FILE", help="weights file (default: the one that ships)"
+        "--network",
+        type=Path,
+        metavar="FILE",
+        help="weights file (default: the settings', else the one that ships)",
     )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML)")
 
 
-def load_network(file: Path | None) -> "tuple[Network, dict[str, Any]]":
-    """Return the network of a weights file, or the shipped one, and its card."""
+def load_reader(args: argparse.Namespace) -> "Reader":
+    """Return the reader that `digits run` would use with the same settings."""
+    from appliance.reader import Reader
+    from appliance.settings import load
     from model import weights
 
-    return weights.load(file or weights.SHIPPED)
+    settings = load(args.config).reader
+    file = args.network or (Path(settings.network) if settings.network else weights.SHIPPED)
+    return Reader(weights.load(file)[0], least_confidence=settings.least_confidence)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from appliance.commands.parts import add_command, add_network, load_network
+from appliance.commands.parts import add_command, add_reader, load_reader
 
 
 def add(parsers: Any) -> None:
@@ -18,16 +18,15 @@ def add(parsers: Any) -> None:
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JPEG or PNG pictures")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    add_network(parser)
+    add_reader(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     from appliance.errors import PictureError
     from appliance.picture import open_picture
-    from appliance.reader import Reader
 
-    reader = Reader(load_network(args.network)[0])
+    reader = load_reader(args)
     unread = 0
     for file in args.files:
         try:

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
     settings = _settings(args)
     _log_to_stderr()
-    state = _prepared(state_folder(args.state))
+    state = _prepared(state_folder(args.state, settings))
     network, card = _network(settings.reader.network)
     reader = Reader(network, least_confidence=settings.reader.least_confidence)
     latest = Latest()
@@ -68,14 +68,16 @@ def run(args: argparse.Namespace) -> int:
         upload_megabytes=settings.web.upload_megabytes,
     )
     server = Server(app, settings.web.host, settings.web.port)
+    leds = _leds(settings.leds)
     loop = Loop(
         open_camera=lambda: open_camera(settings.camera),
         reader=reader,
         steady=Steady(settings.reader.agree),
-        outputs=[latest, history, *_leds(settings.leds), Journal()],
+        outputs=[latest, history, *leds, Journal()],
         rate=settings.camera.rate,
     )
-    close_button = _button(settings.leds, loop.read_now)
+    # Where there are no pins for LEDs there are none for a button, and it was said already.
+    close_button = _button(settings.leds, loop.read_now) if leds else lambda: None
 
     def stop(signum: int, frame: Any) -> None:
         loop.stop()
@@ -176,20 +178,22 @@ def _leds(settings: "LedSettings") -> "list[Leds]":
 
 
 def _button(settings: "LedSettings", pressed: Callable[[], None]) -> Callable[[], None]:
-    """Return what lets go of the button; without GPIO the LEDs have said so already."""
+    """Return what lets go of the button."""
     from appliance.errors import PinError
 
-    if settings.layout != "none" and settings.button >= 0:
+    if settings.button >= 0:
         try:
             from appliance.button import ReadButton
 
             return ReadButton(settings.button, pressed).close
         except PinError as error:
-            log.info("no button: %s", error)
+            log.warning("no button: %s", error)
     return lambda: None
 
 
 def _address(host: str) -> str:
     import socket
 
-    return f"{socket.gethostname()}.local" if host in ("0.0.0.0", "::") else host
+    if host in ("0.0.0.0", "::"):
+        return f"{socket.gethostname()}.local"
+    return f"[{host}]" if ":" in host else host

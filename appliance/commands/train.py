@@ -5,13 +5,17 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from appliance.commands.parts import add_command
 
 if TYPE_CHECKING:
-    from model.train import Epoch
+    from model.datasets import Split
+    from model.presets import Preset
+    from model.train import Epoch, Training
 
 
 def add(parsers: Any) -> None:
@@ -32,10 +36,7 @@ def add(parsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from appliance.errors import StateError
-    from model import weights
     from model.datasets import load_split
-    from model.errors import DatasetError
-    from model.evaluate import evaluate
     from model.presets import preset
     from model.train import train
 
@@ -45,10 +46,9 @@ def run(args: argparse.Namespace) -> int:
     # A night's work must not be lost for want of a folder: find out now.
     if not args.out.absolute().parent.is_dir():
         raise StateError(f"{args.out.absolute().parent}: no such folder for --out: make it first")
-    # systemd ends a unit with SIGTERM: it too keeps the best so far.
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    print(f"{recipe.name}: {recipe.summary}", flush=True)
     progress = Progress(epochs)
-    try:
+    with one_interruption():
         training = train(
             recipe,
             data,
@@ -57,11 +57,24 @@ def run(args: argparse.Namespace) -> int:
             on_epoch=progress.epoch,
             on_batch=progress.batch,
         )
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    if training.best is None:
-        print("digits: interrupted before anything was learned: nothing is written")
-        return 130
+        if training.best is None:
+            print("digits: interrupted before anything was learned: nothing is written")
+            return 130
+        _measure_and_save(args, recipe, training, epochs, data)
+    return 130 if training.interrupted else 0
+
+
+def _measure_and_save(
+    args: argparse.Namespace, recipe: "Preset", training: "Training", epochs: int, data: "Split"
+) -> None:
+    """Count the test digits that are read right, and write the network with its card."""
+    from appliance.errors import StateError
+    from model import weights
+    from model.datasets import load_split
+    from model.errors import DatasetError
+    from model.evaluate import evaluate
+
+    assert training.best is not None
     card: dict[str, Any] = {
         "preset": recipe.name,
         "command": shlex.join(
@@ -89,7 +102,28 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise StateError(f"{args.out}: cannot be written ({error.strerror})") from None
     print(f"written: {args.out} (sha256 of its weights {card['sha256'][:16]}…)")
-    return 130 if training.interrupted else 0
+
+
+@contextmanager
+def one_interruption() -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM (as systemd sends) end a training, and ignore the rest.
+
+    What follows it, the last measuring and the writing, must not be broken off by a second one.
+    """
+
+    def interrupt(signum: int, frame: Any) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        print("\nending with the best network so far", flush=True)
+        raise KeyboardInterrupt
+
+    numbers = signal.SIGINT, signal.SIGTERM
+    before = [signal.signal(number, interrupt) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 class Progress:
@@ -123,10 +157,6 @@ def _clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-def _interrupt(signum: int, frame: Any) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _positive(text: str) -> int:

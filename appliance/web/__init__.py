@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
@@ -56,7 +56,10 @@ def create_app(
             405: f"{request.method} does not go with {request.path}",
             413: f"the picture is larger than the limit of {upload_megabytes} MB",
         }
-        return problem(error.code or 500, said.get(error.code or 500, error.description or ""))
+        response = problem(error.code or 500, said.get(error.code or 500, error.description or ""))
+        if isinstance(error, MethodNotAllowed):
+            response.headers["Allow"] = ", ".join(error.valid_methods or [])
+        return response
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:

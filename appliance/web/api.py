@@ -18,8 +18,8 @@ from appliance.web.pictures import StripOfNewest, png, strip
 from appliance.web.problem import problem
 
 MOST_HISTORY = 500
-PATIENCE = 10.0
-"""Seconds that a sent picture waits for the one before it."""
+LATE = 30.0
+"""Seconds without a reading, or a fault told anew, after which the loop is taken for stuck."""
 
 
 def blueprint(
@@ -36,7 +36,7 @@ def blueprint(
     newest_strip = StripOfNewest()
     # A restart begins to count anew; an ETag of before must not match then.
     boot = secrets.token_hex(4)
-    one_at_a_time = threading.Lock()
+    one_at_a_time, places = threading.Lock(), threading.Semaphore(2)
 
     @routes.get("/reading")
     def reading() -> Response:
@@ -69,7 +69,10 @@ def blueprint(
     @routes.get("/health")
     def health() -> Response:
         number, newest = latest.newest()
+        age = latest.seconds_since()
         fault = newest.fault if newest else "the camera is starting"
+        if age is not None and age > LATE and not fault:
+            fault = f"there was no reading for {age:.0f} seconds: restart the appliance"
         return jsonify(
             status="fault" if fault or network.get("problem") else "ok",
             version=__version__,
@@ -77,7 +80,7 @@ def blueprint(
             camera={
                 "source": camera,
                 "fault": fault,
-                "seconds_since_reading": round(clock() - newest.at, 1) if newest else None,
+                "seconds_since_reading": None if age is None else round(age, 1),
             },
             network={
                 "preset": network.get("preset"),
@@ -90,27 +93,34 @@ def blueprint(
 
     @routes.post("/read")
     def read() -> Response:
-        if request.mimetype == "multipart/form-data":
-            sent = next(iter(request.files.values()), None)
-            data = sent.read() if sent else b""
-        else:
-            # Any other type, a form's too: the body is the picture.
-            data = request.get_data(cache=False)
-        if not data:
-            return problem(400, "no picture was sent: POST a JPEG or PNG as the body or as a file")
-        # A large photograph takes memory: on 512 MB there is room for one at a time.
-        if not one_at_a_time.acquire(timeout=PATIENCE):
+        # A photograph takes memory: on 512 MB there is room for one. A second may wait for it; a
+        # third would take a thread from those who only look.
+        if not places.acquire(blocking=False):
             return problem(503, "other pictures are being read: try again in a few seconds")
         try:
-            answer = reader.read(picture_from_bytes(data, "the picture", clock()))
+            with one_at_a_time:
+                data = _sent()
+                if not data:
+                    return problem(
+                        400, "no picture was sent: POST a JPEG or PNG, bare or as a file"
+                    )
+                answer = reader.read(picture_from_bytes(data, "the picture", clock()))
+                pictures = {"strip": strip(answer)} if "pictures" in request.args else {}
+                return jsonify(**_with_frame(answer), **pictures)
         except PictureError as error:
             return problem(415, str(error))
         finally:
-            one_at_a_time.release()
-        pictures = {"strip": strip(answer)} if "pictures" in request.args else {}
-        return jsonify(**_with_frame(answer), **pictures)
+            places.release()
 
     return routes
+
+
+def _sent() -> bytes:
+    """Return the picture of a request: its first file, or its body whatever type it claims."""
+    if request.mimetype == "multipart/form-data":
+        file = next(iter(request.files.values()), None)
+        return file.read() if file else b""
+    return request.get_data(cache=False)
 
 
 def _with_frame(reading: Reading) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from appliance.vision.paper import STROKES
-from tests.conftest import ROOT, SAMPLES
+from tests.conftest import ROOT, SAMPLES, free_port
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -29,9 +29,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The appliance on the samples, in a process of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     state = tmp_path_factory.mktemp("state")
     config = state / "digits.toml"
     config.write_text("[camera]\nrate = 8\npicture_seconds = 1.5\n")
@@ -44,7 +42,11 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         text=True,
     )
     assert process.stderr is not None
+    # A page that does not come up fails the tests and does not hold them up.
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
     next(line for line in process.stderr if "the page is at" in line)
+    watchdog.cancel()
     yield f"http://127.0.0.1:{port}/"
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=10)

@@ -1,13 +1,16 @@
 """`digits run`: started, looked at over its page, and ended by a signal."""
 
+import importlib.util
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
+import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,24 +21,22 @@ from tests.conftest import ROOT, SAMPLES
 from tests.end_to_end.endurance import endure
 
 
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 @contextmanager
-def running(port: int, state: Path, *arguments: str) -> Iterator[tuple[Any, list[str]]]:
+def running(
+    port: int, state: Path, *arguments: str, pins: str = "mock"
+) -> Iterator[tuple[Any, list[str]]]:
     """Start `digits run` and yield it and its log's lines up to the page's address."""
     command = [sys.executable, "-W", "error", "-m", "appliance", "run", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--state", str(state), *arguments]
-    environment = {**os.environ, "GPIOZERO_PIN_FACTORY": "mock", "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "GPIOZERO_PIN_FACTORY": pins, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
     lines: list[str] = []
+    # What does not come fails the test and does not hold it up.
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
     try:
         for line in process.stderr:
             lines.append(line)
@@ -43,6 +44,7 @@ def running(port: int, state: Path, *arguments: str) -> Iterator[tuple[Any, list
                 break
         yield process, lines
     finally:
+        watchdog.cancel()
         process.kill()
         process.wait()
         process.stderr.close()
@@ -57,12 +59,58 @@ def get(port: int, path: str) -> Any:
 def test_a_signal_ends_it_with_the_camera_closed_and_the_leds_off(
     ending: signal.Signals, port: int
 ) -> None:
-    report = endure(readings=60, early=20, ending=ending, port=port)
+    report = endure(readings=40, early=20, ending=ending, port=port)
     assert report.exit_code == 0
     assert report.seconds_to_end <= 2
     assert report.threads_left == []
     assert (report.cameras_opened, report.cameras_closed) == (1, 1)
     assert report.pins_lit == 0
+
+
+def test_two_thousand_readings_need_no_more_memory(port: int) -> None:
+    report = endure(readings=2000, early=500, ending=signal.SIGTERM, port=port, small=True)
+    assert report.growth_kb <= 5000
+    assert report.threads_left == []
+
+
+def test_the_loop_never_notices_what_is_sent_to_the_page(port: int, tmp_path: Path) -> None:
+    def send(body: bytes) -> int:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/api/v1/read", data=body)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    sample = (SAMPLES / "3-pen.jpg").read_bytes()
+    bodies = [sample, sample[:5000], b"not a picture", b"x" * 17_000_000] * 3
+    with running(port, tmp_path, "--camera", f"folder:{SAMPLES}", "--leds", "none"):
+        before = get(port, "/api/v1/health")["readings"]
+        with ThreadPoolExecutor(4) as senders:
+            codes = set(senders.map(send, bodies))
+        assert codes <= {200, 415, 413, 503}
+        assert {200, 413} <= codes
+        health = get(port, "/api/v1/health")
+        assert health["status"] == "ok"
+        assert health["readings"] > before
+
+
+def test_without_the_cameras_library_the_page_says_so(port: int, tmp_path: Path) -> None:
+    if importlib.util.find_spec("picamera2"):
+        pytest.skip("this machine has picamera2")
+    with running(port, tmp_path, "--camera", "picamera") as (process, _):
+        next(line for line in process.stderr if "library is missing" in line)
+        assert "apt install" in get(port, "/api/v1/reading")["fault"]
+
+
+def test_without_gpio_it_says_so_once_and_runs_on(port: int, tmp_path: Path) -> None:
+    arguments = ["--camera", f"folder:{SAMPLES}", "--leds", "ten"]
+    with running(port, tmp_path, *arguments, pins="") as (_, lines):
+        told = [line for line in lines if "GPIO" in line]
+        assert len(told) == 1
+        assert "this machine has no GPIO pins for the LEDs" in told[0]
+        assert get(port, "/api/v1/health")["status"] in ("ok", "fault")
 
 
 def test_it_reads_shows_remembers_and_ends(port: int, tmp_path: Path) -> None:

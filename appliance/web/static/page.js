@@ -93,8 +93,8 @@ async function newest() {
   show(byId("fault"), reading.fault || "");
   byId("device-time").textContent = reading.fault ? "–" : `${Math.round(reading.milliseconds)} ms`;
   if (reading.settled !== shown) {
-    shown = reading.settled;
     await history();
+    shown = reading.settled;
   }
 }
 
@@ -160,7 +160,11 @@ pad.addEventListener("pointermove", (event) => {
   for (const each of event.getCoalescedEvents?.() ?? [event]) pen.lineTo(...at(each));
   pen.stroke();
 });
-pad.addEventListener("pointerup", () => { pause = setTimeout(readDrawing, PAUSE_MS); });
+for (const end of ["pointerup", "pointercancel"]) {
+  pad.addEventListener(end, (event) => {
+    if (pad.hasPointerCapture(event.pointerId)) pause = setTimeout(readDrawing, PAUSE_MS);
+  });
+}
 
 function readDrawing() {
   clearTimeout(pause);
