@@ -128,9 +128,7 @@ def _memory_after(readings: int, port: int, over: threading.Event) -> int:
     address = f"http://127.0.0.1:{port}/api/v1/health"
     while not over.wait(0.05):
         try:
-            with urllib.request.urlopen(
-                f"http://127.0.0.1:{port}/api/v1/health", timeout=5
-            ) as answer:
+            with urllib.request.urlopen(address, timeout=5) as answer:
                 if json.load(answer)["readings"] >= readings:
                     break
         except OSError:
