@@ -38,9 +38,10 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 demo() {
 	ready_to_run
-	say "The page comes up at the address below; end it with Ctrl-C."
 	cd "$HERE"
-	exec "$RUN_WITH" -m appliance run --camera folder:data/samples --leds none --host 127.0.0.1 "$@"
+	# Not an installed appliance's settings and state: the demo is the same everywhere.
+	exec "$RUN_WITH" -m appliance run --config /dev/null --state .demo \
+		--camera folder:data/samples --leds none --host 127.0.0.1 "$@"
 }
 
 run_tests() {
@@ -76,14 +77,23 @@ has_libraries() {
 
 need_python() {
 	if ! have "$PYTHON" && [ "$PYTHON" = python3 ]; then apt_or_advice python3; fi
-	"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
-		err "Python 3.11 or newer is needed, and '$PYTHON' is not: name one with PYTHON=python3.13 ./setup.sh …"
+	have "$PYTHON" || err "there is no '$PYTHON' here: leave PYTHON away, or name one that is"
+	"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+		err "Python 3.11 or newer is needed, and '$PYTHON' is older: name one with PYTHON=python3.13 ./setup.sh …"
 }
 
 # Makes .venv-<version> with the project and an optional set of extras, and sets VENV.
 make_venv() {
 	VENV=$HERE/.venv-$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 	if [ -n "${PIP_CONSTRAINT:-}" ]; then VENV=$VENV-$(basename "$PIP_CONSTRAINT" .txt); fi
+	for made in "$VENV" "$HERE/digit_appliance.egg-info" "$HERE"; do
+		if [ -e "$made" ] && ! [ -w "$made" ]; then
+			err "$made belongs to another user: run this as that user, or remove it first"
+		fi
+	done
+	# Nothing to install again, and no network needed, until the list of libraries changes.
+	stamp=$VENV/installed${1:+-$1}
+	if [ -e "$stamp" ] && [ -z "$(find "$HERE/pyproject.toml" -newer "$stamp")" ]; then return; fi
 	if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
 		"$PYTHON" -c 'import ensurepip' 2>/dev/null || apt_or_advice python3-venv
 		say "making $VENV"
@@ -95,6 +105,7 @@ make_venv() {
 	fi
 	say "installing the libraries into $VENV"
 	"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$HERE${1:+[$1]}"
+	touch "$stamp"
 }
 
 # The browser tests draw on the page; without a browser they are skipped, and say so.
@@ -124,6 +135,7 @@ apt_install() {
 # ---- on a Raspberry Pi -----------------------------------------------------------------------
 
 install() {
+	[ $# = 0 ] || err "install takes no options, and '$*' was given"
 	need_root install
 	have apt-get || err "install needs Debian or Raspberry Pi OS: there is no apt-get here"
 	[ -d /run/systemd/system ] || err "install needs systemd, which does not run here"
@@ -134,7 +146,7 @@ install() {
 	start_units
 	port=$(wait_for_page) || {
 		journalctl --no-pager -u digits.service -n 8 -o cat
-		err "the page did not answer within a minute; above is what the service said"
+		err "the page does not answer; above is what the service said last"
 	}
 	fetch_mnist
 	say ""
@@ -210,12 +222,18 @@ start_units() {
 wait_for_page() {
 	PYTHONPATH=$APP python3 -P - <<-'END'
 		import sys, time, urllib.request
+		from appliance.errors import SettingsError
 		from appliance.settings import load
-		port = load(None).web.port
+		try:
+		    web = load(None).web
+		except SettingsError as error:
+		    sys.exit(f"setup.sh: {error}")
+		everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+		host = everywhere.get(web.host, f"[{web.host}]" if ":" in web.host else web.host)
 		for _ in range(60):
 		    try:
-		        urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/health", timeout=5).close()
-		        print(port)
+		        urllib.request.urlopen(f"http://{host}:{web.port}/api/v1/health", timeout=5).close()
+		        print(web.port)
 		        sys.exit()
 		    except OSError:
 		        time.sleep(1)
@@ -235,6 +253,7 @@ address() {
 }
 
 update() {
+	[ $# = 0 ] || err "update takes no options, and '$*' was given"
 	need_root update
 	have git || err "update needs git: run 'apt install git', then this command again"
 	say "fetching the newest version"
@@ -246,16 +265,16 @@ update() {
 }
 
 uninstall() {
-	need_root uninstall
-	case ${1:-} in
+	case "$*" in
 	"" | --purge) ;;
-	*) err "uninstall knows --purge only, not '$1'" ;;
+	*) err "uninstall knows --purge only, not '$*'" ;;
 	esac
+	need_root uninstall "$@"
 	for unit in digits-retrain.timer digits-retrain.service digits.service; do
 		systemctl --quiet disable --now "$unit" 2>/dev/null || true
 		rm -f "/etc/systemd/system/$unit"
 	done
-	systemctl daemon-reload
+	systemctl daemon-reload 2>/dev/null || true
 	rm -rf "$APP" "$APP.new" "$APP.old" "$COMMAND" "$COMMAND.new"
 	if [ "${1:-}" = --purge ]; then
 		rm -rf "$STATE" "$(dirname "$CONFIG")"
@@ -268,7 +287,7 @@ uninstall() {
 }
 
 need_root() {
-	[ "$(id -u)" = 0 ] || err "$1 changes the system: run 'sudo ./setup.sh $1'"
+	[ "$(id -u)" = 0 ] || err "$1 changes the system: run 'sudo ./setup.sh $*'"
 }
 
 doctor() {
@@ -286,8 +305,8 @@ main() {
 	case $verb in
 	demo) demo "$@" ;;
 	test) run_tests "$@" ;;
-	install) install ;;
-	update) update ;;
+	install) install "$@" ;;
+	update) update "$@" ;;
 	uninstall) uninstall "$@" ;;
 	doctor) doctor "$@" ;;
 	"" | help | -h | --help) usage ;;

@@ -54,6 +54,9 @@ def examine(
 def _checked(what: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(what, True, check())
+    except PermissionError as error:
+        where = error.filename or what
+        return Finding(what, False, f"{where} is not open to this user: run 'sudo digits doctor'")
     except Exception as error:
         # What is broken may break in any way; the other lines are wanted all the same.
         return Finding(what, False, str(error) or type(error).__name__)
@@ -119,7 +122,7 @@ def _leds(settings: Settings, running: dict[str, Any] | None) -> str:
     if settings.leds.layout == "none":
         return "none, as the settings say"
     if running is not None:
-        return "not looked at: the appliance that runs has the pins"
+        return "not looked at while the appliance runs: its log tells whether it has them"
     from appliance.outputs.leds import Leds
 
     Leds(settings.leds).close()
@@ -134,10 +137,9 @@ def _state(state: Path) -> str:
         with tempfile.TemporaryFile(dir=state):
             pass
     except OSError as error:
-        raise OSError(
-            f"{state} cannot be written ({error.strerror}): if it is not yours, run "
-            "'sudo digits doctor'; else check the disk"
-        ) from None
+        if isinstance(error, PermissionError):
+            raise
+        raise OSError(f"{state} cannot be written ({error.strerror}): check the disk") from None
     free = os.statvfs(state)
     return f"{state}, {free.f_bavail * free.f_frsize // 1_000_000} MB free"
 

@@ -1,6 +1,7 @@
 """MNIST from public mirrors: resumed where it stopped, checked before it counts."""
 
 import http.client
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -29,6 +30,8 @@ def fetch_mnist(folder: Path, mirrors: Sequence[str], say: Callable[[str], None]
         raise FetchError(
             f"{folder}: cannot be made ({error.strerror}): choose another --to"
         ) from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise FetchError(f"{folder}: may not be written by this user: use sudo, or another --to")
     for name in MNIST_SHA256:
         if (folder / name).is_file():
             say(f"{name}: is there already")

@@ -65,7 +65,7 @@ class Network:
 
 def softmax(scores: Array) -> Array:
     """Return e^s / Σ e^s along the last axis, shifted so that no score overflows."""
-    shifted = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    shifted: Array = np.exp(scores - scores.max(axis=-1, keepdims=True))
     result: Array = shifted / shifted.sum(axis=-1, keepdims=True)
     return result
 

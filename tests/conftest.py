@@ -26,7 +26,7 @@ from model import weights
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "data" / "samples"
-SHARED = Path(os.environ.get("DIGITS_SHARED", ROOT.parent / "shared")) / "data"
+SHARED = Path(os.environ.get("DIGITS_SHARED", ROOT.parent / "shared" / "data"))
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import pytest
 from appliance import __version__
 from appliance.__main__ import COMMANDS, main
 from model import weights
+from model.presets import PRESETS
 from tests.conftest import ROOT, SAMPLES
 
 
@@ -104,6 +105,12 @@ def test_train_writes_a_network_that_evaluates_as_its_card_says(
     first = out.read_bytes()
     assert main([*arguments, "--seed", "3"]) == 0
     assert out.read_bytes() == first
+
+
+def test_trains_help_names_the_presets(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    assert " or ".join(PRESETS) in capsys.readouterr().out
 
 
 def test_train_finds_out_first_what_would_lose_a_nights_work(

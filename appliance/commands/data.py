@@ -71,7 +71,8 @@ def run_import(args: argparse.Namespace) -> int:
         try:
             print(f"imported: {import_file(file, folder)}", flush=True)
         except OSError as error:
-            raise StateError(f"{file}: cannot be imported ({error.strerror})") from None
+            where = error.filename or folder
+            raise StateError(f"{where}: cannot be used ({error.strerror})") from None
     if still := missing(folder):
         print(f"still missing in {folder}: {', '.join(still)}")
     return 0

@@ -28,7 +28,12 @@ def add(parsers: Any) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="MNIST's files")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="weights to write")
-    parser.add_argument("--preset", default="appliance", metavar="NAME", help="which network")
+    parser.add_argument(
+        "--preset",
+        default="appliance",
+        metavar="NAME",
+        help="which network: appliance or sgd-30 (default: appliance)",
+    )
     parser.add_argument("--epochs", type=_positive, metavar="N", help="default: the preset's own")
     parser.add_argument("--seed", type=_not_negative, default=1, metavar="N", help="default: 1")
     parser.set_defaults(run=run)

@@ -60,6 +60,10 @@ class Server:
             )
         except (OSError, ValueError) as error:
             wasyncore.close_all(self._channels, ignore_all=True)
+            if isinstance(error, PermissionError):
+                raise ServeError(
+                    f"port {port} is the system's own: choose one from 1024 up with --port"
+                ) from None
             raise ServeError(
                 f"the page cannot be served at {host}:{port} ({error}): stop the program that "
                 "uses that port, or choose another with --port"
