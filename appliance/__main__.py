@@ -2,8 +2,11 @@
 
 import argparse
 import importlib
+import io
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from appliance import __version__
 from appliance.errors import ApplianceError
@@ -15,6 +18,33 @@ COMMANDS = "run", "read", "train", "evaluate", "data", "doctor"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed in a sentence, 2 wrong usage."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name or a ✔ that the terminal cannot show is no reason to stop.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        args = _parser().parse_args(arguments)
+        code = int(args.run(args))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except (ApplianceError, ModelError) as error:
+        print(f"digits: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("digits: interrupted", file=sys.stderr)
+        return 130
+    except OSError as error:
+        # Python flushes stdout once more at its end: what cannot be written is to go nowhere.
+        with suppress(OSError, AttributeError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            where = f"{error.filename}: " if error.filename else ""
+            print(f"digits: {where}{error.strerror}: check the path and its owner", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="digits",
         description="Read handwritten digits with a camera; train and measure the network.",
@@ -24,19 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
         importlib.import_module(f"appliance.commands.{name}").add(parsers)
-    args = parser.parse_args(arguments)
-    try:
-        return int(args.run(args))
-    except (ApplianceError, ModelError) as error:
-        print(f"digits: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("digits: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of our output went away, as `head` does.
-        sys.stderr.close()
-        return 1
+    return parser
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from appliance.errors import FetchError
-from model.datasets import MNIST_SHA256, import_file
+from model.datasets import MNIST_SHA256, import_file, is_whole
 from model.errors import DatasetError
 
 TIMEOUT = 30.0
@@ -34,9 +34,11 @@ def fetch_mnist(folder: Path, mirrors: Sequence[str], say: Callable[[str], None]
         raise FetchError(f"{folder}: may not be written by this user: use sudo, or another --to")
     for name in MNIST_SHA256:
         if (folder / name).is_file():
-            say(f"{name}: is there already")
-        else:
-            _fetch(name, folder, mirrors, say)
+            if is_whole(folder / name, name):
+                say(f"{name}: is there already")
+                continue
+            say(f"{name}: is there, but damaged")
+        _fetch(name, folder, mirrors, say)
 
 
 def _fetch(name: str, folder: Path, mirrors: Sequence[str], say: Callable[[str], None]) -> None:
@@ -48,7 +50,8 @@ def _fetch(name: str, folder: Path, mirrors: Sequence[str], say: Callable[[str],
         say(f"{name}: from {address}")
         try:
             _download(address, part)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            # ValueError: an address or an answer that urllib cannot make sense of.
             # What has come so far stays: the next try goes on from there.
             said.append(f"{address}: {_reason(error)}")
             continue

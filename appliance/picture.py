@@ -68,7 +68,9 @@ def picture_from_bytes(data: bytes, name: str, at: float | None = None) -> Frame
 
 def pictures_in(folder: Path) -> list[Path]:
     """Return the JPEG and PNG files of a folder, by name; raises OSError when it is not there."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    return sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()
+    )
 
 
 def _decoded(picture: Image.Image, name: str) -> tuple[Grey, tuple[int, int]]:

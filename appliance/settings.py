@@ -5,11 +5,14 @@ import json
 import os
 import tomllib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from appliance.errors import SettingsError
+
+_LARGEST_FILE = 1_000_000
 
 CONFIG = Path("/etc/digits/digits.toml")
 """Read by `digits run` when it is there and no --config is given."""
@@ -45,6 +48,10 @@ def _rate(value: float) -> str | None:
     return None if value == 0 or 0.1 <= value <= 30 else "must be 0, or from 0.1 to 30"
 
 
+def _duration(value: float) -> str | None:
+    return None if value == 0 or 0.01 <= value <= 3600 else "must be 0, or from 0.01 to 3600"
+
+
 def _pins(value: tuple[int, ...]) -> str | None:
     if any(not 0 <= pin <= 27 for pin in value):
         return "must be BCM pin numbers from 0 to 27"
@@ -76,7 +83,7 @@ class CameraSettings(Section):
     height: int = setting(480, "height of a frame in pixels", between(120, 1080))
     rate: float = setting(4.0, "frames read a second; 0 = as many as can be", _rate)
     picture_seconds: float = setting(
-        4.0, "how long a folder's picture is in view; 0 = for one frame", between(0, 3600)
+        4.0, "how long a folder's picture is in view; 0 = for one frame", _duration
     )
 
 
@@ -174,11 +181,16 @@ def load(path: Path | None) -> Settings:
         path = CONFIG
     try:
         with open(path, "rb") as file:
-            tables = tomllib.load(file)
+            text = file.read(_LARGEST_FILE + 1)
+        if len(text) > _LARGEST_FILE:
+            raise SettingsError(f"{path}: larger than a settings file can be")
+        tables = tomllib.loads(text.decode())
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: not a TOML file: {error}") from None
+    except SettingsError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path}: not a TOML file: {str(error)[:200]}") from None
     try:
         return _settings(tables)
     except SettingsError as error:
@@ -202,7 +214,12 @@ def state_folder(given: str | None, settings: Settings) -> Path:
     """Return where the appliance writes: as given, as set, or the user's own state directory."""
     if given or settings.state.folder:
         return Path(given or settings.state.folder)
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    try:
+        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise SettingsError(
+            "this user has no home directory to write to: set 'folder' under [state] in digits.toml"
+        ) from None
     return Path(base) / "digits"
 
 
@@ -239,7 +256,8 @@ def _typed(what: str, value: Any, default: Any) -> Any:
         if all(type(each) is kind for each in value):
             return tuple(value)
     if isinstance(default, float) and type(value) is int:
-        return float(value)
+        with suppress(OverflowError):
+            return float(value)
     if type(value) is type(default):
         return value
     kinds = {int: "a whole number", float: "a number", str: "a text", tuple: "a list"}

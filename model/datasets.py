@@ -28,6 +28,7 @@ MNIST_SHA256 = {
 }
 SPLITS = {"train": "train", "test": "t10k"}
 _CHUNK = 1 << 20
+_LARGEST = 100_000_000
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -79,6 +80,14 @@ def missing(folder: Path) -> list[str]:
     return [name for name in MNIST_SHA256 if found(folder, name) is None]
 
 
+def is_whole(path: Path, name: str) -> bool:
+    """Tell whether a file has the content of the MNIST file `name`."""
+    try:
+        return _unpack(path, None) == MNIST_SHA256[name]
+    except DatasetError:
+        return False
+
+
 def import_file(source: Path, folder: Path, name: str = "") -> Path:
     """Unpack or copy one MNIST file into `folder`, checked, and return where it stands.
 
@@ -92,6 +101,8 @@ def import_file(source: Path, folder: Path, name: str = "") -> Path:
             f"{source}: not one of MNIST's files: the names are {', '.join(MNIST_SHA256)}, "
             "plain or with .gz"
         )
+    if not source.is_file():
+        raise DatasetError(f"{source}: no such file")
     folder.mkdir(parents=True, exist_ok=True)
     with replaced(folder / name) as file:
         checksum = _unpack(source, file)
@@ -145,12 +156,15 @@ def _map(file: IO[bytes], path: Path) -> Bytes:
 
 def _unpack(source: Path, target: IO[bytes] | None) -> str:
     """Copy a plain or gzipped file into `target` (or nowhere) and return the content's sha256."""
-    digest = hashlib.sha256()
+    digest, size = hashlib.sha256(), 0
     try:
         with open(source, "rb") as start:
             packed = start.read(2) == b"\x1f\x8b"
         with gzip.open(source) if packed else open(source, "rb") as file:
             while chunk := file.read(_CHUNK):
+                size += len(chunk)
+                if size > _LARGEST:
+                    raise DatasetError(f"{source}: larger than any of MNIST's files")
                 digest.update(chunk)
                 if target is not None:
                     target.write(chunk)

@@ -1,10 +1,20 @@
 """Files that are either the old one or the whole new one, whatever happens in between."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+
+def probe(path: Path) -> None:
+    """Raise OSError or ValueError now when `replaced(path)` would later."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    beside = path.with_name(f".{path.name}.new")
+    beside.touch()
+    beside.unlink()
 
 
 @contextmanager

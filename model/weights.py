@@ -29,6 +29,7 @@ SHIPPED = Path(__file__).parent / "weights" / "appliance.npz"
 _MOST_LAYERS = 32
 _MOST_PARAMETERS = 4_000_000
 _MOST_CARD_BYTES = 100_000
+_LARGEST_WEIGHT = 1e6
 
 
 def save(path: Path, network: Network, card: dict[str, Any]) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def save(path: Path, network: Network, card: dict[str, Any]) -> dict[str, Any]:
         "multiply_adds": network.multiply_adds(),
         "sha256": checksum(network),
     }
-    text = json.dumps(card, ensure_ascii=False, indent=1).encode()
+    text = json.dumps(card, indent=1).encode()
     arrays = {name: values for name, values, _ in network.parameters()}
     with replaced(path) as file:
         np.savez(file, card=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
@@ -94,7 +95,7 @@ def checksum(network: Network) -> str:
 def _said(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"it lacks {error.args[0]!r}"
-    return str(error) or type(error).__name__
+    return (str(error) or type(error).__name__)[:200]
 
 
 def _read_card(archive: zipfile.ZipFile) -> dict[str, Any]:
@@ -147,6 +148,9 @@ def _read_array(
     if kind != dtype or fortran or (shape is not None and found != shape):
         raise ValueError(f"{name} is {kind} {found}")
     values = np.frombuffer(raw.read(), dtype)
-    if values.size != math.prod(found) or (dtype.kind == "f" and not np.isfinite(values).all()):
-        raise ValueError(f"{name} has missing or infinite values")
+    if values.size != math.prod(found):
+        raise ValueError(f"{name} has missing values")
+    # Sums of larger ones would overflow float32; NaN is not below it either.
+    if dtype.kind == "f" and not (np.abs(values) < _LARGEST_WEIGHT).all():
+        raise ValueError(f"{name} has values that no trained network has")
     return values.reshape(found)

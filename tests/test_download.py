@@ -95,6 +95,21 @@ def test_what_is_there_is_not_fetched_again(mirror: Mirror, tmp_path: Path) -> N
     assert len(said) == 4
 
 
+def test_a_damaged_file_is_fetched_again(mirror: Mirror, tmp_path: Path) -> None:
+    fetch_mnist(tmp_path, [mirror.at("good")], quiet)
+    (tmp_path / NAMES[2]).write_bytes(b"half of it")
+    said: list[str] = []
+    fetch_mnist(tmp_path, [mirror.at("good")], said.append)
+    assert complete(tmp_path)
+    assert f"{NAMES[2]}: is there, but damaged" in said
+
+
+@pytest.mark.parametrize("address", ["http://[bad/", "http://" + "a" * 70 + ".example/"])
+def test_an_address_that_is_none_is_a_sentence(tmp_path: Path, address: str) -> None:
+    with pytest.raises(FetchError, match="could not be downloaded"):
+        fetch_mnist(tmp_path, [address], quiet)
+
+
 def test_the_next_mirror_is_asked_when_one_has_not_the_file(mirror: Mirror, tmp_path: Path) -> None:
     fetch_mnist(tmp_path, [mirror.at("none"), mirror.at("good")], quiet)
     assert complete(tmp_path)

@@ -63,6 +63,31 @@ def test_it_is_in_wal_mode(history: History, tmp_path: Path) -> None:
     database.close()
 
 
+def test_a_file_with_other_tables_is_put_aside(tmp_path: Path) -> None:
+    path = tmp_path / "h.db"
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE readings (a)")
+    other.close()
+    history = History(path, limit=10)
+    history.show(shown(2))
+    assert history.newest(5)[0].digit == 2
+    history.close()
+    assert len(list(tmp_path.glob("h.db.damaged-*"))) == 1
+
+
+def test_a_reading_that_another_programs_lock_kept_out_is_written_later(
+    history: History, tmp_path: Path
+) -> None:
+    other = sqlite3.connect(tmp_path / "history.db")
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        history.show(shown(3))
+    other.rollback()
+    other.close()
+    history.show(shown(3))
+    assert history.newest(1)[0].digit == 3
+
+
 @pytest.mark.parametrize(
     "damage", [b"this is no database at all, it is a text" * 100, b"\0" * 4096]
 )

@@ -1,6 +1,7 @@
 """The `digits` command, as its user calls it."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -116,9 +117,9 @@ def test_trains_help_names_the_presets(capsys: pytest.CaptureFixture[str]) -> No
 def test_train_finds_out_first_what_would_lose_a_nights_work(
     tiny_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = str(tmp_path / "no" / "such" / "folder.npz")
-    assert main(["train", "--data", str(tiny_mnist), "--out", out]) == 1
-    assert "no such folder for --out" in capsys.readouterr().err
+    for out in (str(tmp_path / "no" / "such" / "folder.npz"), str(tmp_path), ".", "n" * 260):
+        assert main(["train", "--data", str(tiny_mnist), "--out", out]) == 1
+        assert f"digits: --out {out}: cannot be written" in capsys.readouterr().err
     assert main(["train", "--data", str(tmp_path), "--out", "x.npz"]) == 1
     assert "digits data fetch --to" in capsys.readouterr().err
     assert main(["train", "--data", str(tiny_mnist), "--out", "x.npz", "--preset", "huge"]) == 1
@@ -203,6 +204,37 @@ def test_read_uses_the_settings_that_run_uses(
     config.write_text(f'[reader]\nnetwork = "{tmp_path}/none.npz"\n')
     assert main(["read", "--config", str(config), picture]) == 1
     assert "no such weights file" in capsys.readouterr().err
+
+
+def test_a_network_is_written_although_nobody_listens(tiny_mnist: Path, tmp_path: Path) -> None:
+    out = tmp_path / os.fsdecode(b"n\xff.npz")
+    command = [sys.executable, "-m", "appliance", "train", "--data", str(tiny_mnist)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*command, "--out", out, "--epochs", "2"], cwd=ROOT, stdout=full)
+    assert done.returncode in (0, 1)
+    assert weights.load(out)[1]["epochs"] == 2
+
+
+def test_output_that_the_terminal_cannot_show_is_no_reason_to_stop(tmp_path: Path) -> None:
+    picture = tmp_path / os.fsdecode(b"na\xffme.jpg")
+    shutil.copy(SAMPLES / "6-pencil.jpg", picture)
+    command = [sys.executable, "-m", "appliance", "read", os.fspath(picture)]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "6 (" in done.stdout
+
+
+def test_what_the_system_refuses_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object) -> None:
+        raise PermissionError(13, "Permission denied", "/some/where")
+
+    monkeypatch.setattr("model.datasets.load_split", refuse)
+    assert main(["evaluate", "--mnist", str(tmp_path)]) == 1
+    said = "digits: /some/where: Permission denied: check the path and its owner"
+    assert capsys.readouterr().err.strip() == said
 
 
 def test_train_interrupted_twice_still_writes_the_network(

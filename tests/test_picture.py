@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -149,4 +150,5 @@ def test_files_that_cannot_be_opened_raise_what_the_system_says(tmp_path: Path) 
 def test_a_folder_lists_its_pictures_by_name(tmp_path: Path) -> None:
     for name in ("b.PNG", "a.jpg", "notes.txt", "c.jpeg"):
         (tmp_path / name).touch()
+    os.mkfifo(tmp_path / "d.png")  # opening it would wait for ever
     assert [path.name for path in pictures_in(tmp_path)] == ["a.jpg", "b.PNG", "c.jpeg"]

@@ -64,6 +64,13 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
         ("[data]\nmirrors = ['ftp://x/']", "'ftp://x/' must start with http:// or https://"),
         ("[data]\nmirrors = []", "must name at least one address"),
         ("[camera", "not a TOML file"),
+        ("a = " + "[" * 3000, "not a TOML file"),
+        ("[camera]\nwidth = " + "9" * 5000, "not a TOML file"),
+        ("[camera]\nrate = " + "9" * 400, "must be a number"),
+        ("[camera]\nrate = 1e-12", "must be 0, or from 0.1 to 30"),
+        ("[camera]\nrate = nan", "must be 0, or"),
+        ("[camera]\npicture_seconds = 5e-324", "must be 0, or from 0.01"),
+        ("#" * 1_000_001, "larger than a settings file can be"),
     ],
 )
 def test_a_wrong_file_is_a_sentence_that_names_the_file_and_the_key(

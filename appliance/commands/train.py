@@ -5,8 +5,8 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,18 +42,22 @@ def add(parsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from appliance.errors import StateError
     from model.datasets import load_split
+    from model.files import probe
     from model.presets import preset
     from model.train import train
 
     recipe = preset(args.preset)
     epochs = args.epochs or recipe.epochs
     data = load_split(args.data, "train")
-    # A night's work must not be lost for want of a folder: find out now.
-    if not args.out.absolute().parent.is_dir():
-        raise StateError(f"{args.out.absolute().parent}: no such folder for --out: make it first")
-    print(f"{recipe.name}: {recipe.summary}", flush=True)
+    # A night's work must not be lost for want of a place to write it: find out now.
+    try:
+        probe(args.out)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a file's name"
+        raise StateError(f"--out {args.out}: cannot be written ({reason}): name another") from None
+    say(f"{recipe.name}: {recipe.summary}")
     progress = Progress(epochs)
-    with one_interruption():
+    with one_interruption() as no_more:
         training = train(
             recipe,
             data,
@@ -62,8 +66,9 @@ def run(args: argparse.Namespace) -> int:
             on_epoch=progress.epoch,
             on_batch=progress.batch,
         )
+        no_more()
         if training.best is None:
-            print("digits: interrupted before anything was learned: nothing is written")
+            say("digits: interrupted before anything was learned: nothing is written")
             return 130
         _measure_and_save(args, recipe, training, epochs, data)
     return 130 if training.interrupted else 0
@@ -96,39 +101,49 @@ def _measure_and_save(
     try:
         test = load_split(args.data, "test")
     except DatasetError as error:
-        print(f"not measured on the test digits: {error}")
+        say(f"not measured on the test digits: {error}")
     else:
         tally = evaluate(training.network, test)
         card["data"] = {**card["data"], **test.checksums}
         card["test"] = {"accuracy": tally.accuracy, "right": tally.right, "total": tally.total}
-        print(f"test digits: {tally.accuracy:.2%} ({tally.right} of {tally.total})")
+        say(f"test digits: {tally.accuracy:.2%} ({tally.right} of {tally.total})")
     try:
         card = weights.save(args.out, training.network, card)
     except OSError as error:
         raise StateError(f"{args.out}: cannot be written ({error.strerror})") from None
-    print(f"written: {args.out} (sha256 of its weights {card['sha256'][:16]}…)")
+    say(f"written: {args.out} (sha256 of its weights {card['sha256'][:16]}…)")
 
 
 @contextmanager
-def one_interruption() -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM (as systemd sends) end a training, and ignore the rest.
+def one_interruption() -> Iterator[Callable[[], None]]:
+    """Let the first signal end a training, and ignore the rest; yields what ignores them at once.
 
-    What follows it, the last measuring and the writing, must not be broken off by a second one.
+    The signals are Ctrl-C, SIGTERM (systemd's) and SIGHUP (a lost connection's). What follows a
+    training, the last measuring and the writing, must not be broken off.
     """
 
-    def interrupt(signum: int, frame: Any) -> None:
+    def ignore() -> None:
         for number in numbers:
             signal.signal(number, signal.SIG_IGN)
-        print("\nending with the best network so far", flush=True)
+
+    def interrupt(signum: int, frame: Any) -> None:
+        ignore()
+        say("\nending with the best network so far")
         raise KeyboardInterrupt
 
-    numbers = signal.SIGINT, signal.SIGTERM
+    numbers = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
     before = [signal.signal(number, interrupt) for number in numbers]
     try:
-        yield
+        yield ignore
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Print a line of progress; a terminal or a pipe that went away does not end a training."""
+    with suppress(OSError, ValueError):
+        print(text, end=end, flush=True)
 
 
 class Progress:
@@ -136,7 +151,7 @@ class Progress:
 
     def __init__(self, epochs: int) -> None:
         self._epochs = epochs
-        self._terminal = sys.stdout.isatty()
+        self._terminal = sys.stdout is not None and sys.stdout.isatty()
         self._started = self._drawn = time.monotonic()
 
     def batch(self, epoch: int, share: float) -> None:
@@ -147,7 +162,7 @@ class Progress:
         full = round(share * 30)
         left = (now - self._started) * (self._epochs / (epoch - 1 + share) - 1)
         bar = "█" * full + "·" * (30 - full)
-        print(f"\repoch {epoch}/{self._epochs} {bar} {_clock(left)} left ", end="", flush=True)
+        say(f"\repoch {epoch}/{self._epochs} {bar} {_clock(left)} left ", end="")
 
     def epoch(self, epoch: "Epoch") -> None:
         line = (
@@ -155,7 +170,7 @@ class Progress:
             f"validation {epoch.validation:.2%}{', best so far' if epoch.best else ''}, "
             f"{_clock(time.monotonic() - self._started)}"
         )
-        print(f"\r\x1b[K{line}" if self._terminal else line, flush=True)
+        say(f"\r\x1b[K{line}" if self._terminal else line)
 
 
 def _clock(seconds: float) -> str:

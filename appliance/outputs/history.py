@@ -44,18 +44,10 @@ class History:
         self._shown: int | None = None
         try:
             self._database = _opened(file)
-        except sqlite3.OperationalError as error:
-            raise StateError(
-                f"{file}: the history cannot be written ({error}): check the disk and who owns "
-                "the state directory, or choose another with --state DIR"
-            ) from None
-        except sqlite3.DatabaseError as error:
-            aside = file.with_name(f"{file.name}.damaged-{int(time.time())}")
-            log.warning("%s is damaged (%s): put aside as %s, begun anew", file, error, aside.name)
-            file.rename(aside)
-            for rest in ("-wal", "-shm"):
-                file.with_name(file.name + rest).unlink(missing_ok=True)
-            self._database = _opened(file)
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            if str(error).startswith(_NOT_THE_FILES_FAULT):
+                raise _unusable(file, error) from None
+            self._database = _begun_anew(file, error)
 
     def show(self, reading: Reading) -> None:
         if reading.settled == self._shown:
@@ -93,14 +85,46 @@ class History:
             self._database.close()
 
 
+# How SQLite begins what it says of the disk, the folder or a lock, and not of the file's content.
+_NOT_THE_FILES_FAULT = (
+    "unable to open",
+    "attempt to write a readonly",
+    "database is locked",
+    "database or disk is full",
+    "disk I/O",
+)
+
+
+def _unusable(file: Path, error: Exception) -> StateError:
+    return StateError(
+        f"{file}: the history cannot be written ({error}): check the disk and who owns "
+        "the state directory, or choose another with --state DIR"
+    )
+
+
+def _begun_anew(file: Path, damage: Exception) -> sqlite3.Connection:
+    """Put a damaged file aside and return a new one in its place."""
+    aside = file.with_name(f"{file.name}.damaged-{int(time.time())}")
+    log.warning("%s is damaged (%s): put aside as %s, begun anew", file, damage, aside.name)
+    try:
+        file.rename(aside)
+        for rest in ("-wal", "-shm"):
+            file.with_name(file.name + rest).unlink(missing_ok=True)
+        return _opened(file)
+    except (OSError, sqlite3.DatabaseError) as error:
+        raise _unusable(file, error) from None
+
+
 def _opened(file: Path) -> sqlite3.Connection:
     # The loop writes and the page's threads read, one at a time, under this class's lock.
-    database = sqlite3.connect(file, check_same_thread=False)
+    # Another program's lock on the file costs the loop no more than this many seconds.
+    database = sqlite3.connect(file, check_same_thread=False, timeout=0.2)
     try:
         with closing(database.execute("PRAGMA journal_mode = WAL")) as mode:
             mode.fetchone()
         database.execute("PRAGMA synchronous = NORMAL")
         database.executescript(_SCHEMA.read_text(encoding="utf-8"))
+        database.execute("SELECT id, at, digit, reason, confidence, glyph FROM readings LIMIT 1")
         damage = database.execute("PRAGMA quick_check(1)").fetchone()[0]
         if damage != "ok":
             raise sqlite3.DatabaseError(damage)
@@ -111,6 +135,6 @@ def _opened(file: Path) -> sqlite3.Connection:
 
 
 def _glyph(blob: bytes | None) -> Grey | None:
-    if blob is None or len(blob) != 28 * 28:
+    if not isinstance(blob, bytes) or len(blob) != 28 * 28:
         return None
     return np.frombuffer(blob, np.uint8).reshape(28, 28)

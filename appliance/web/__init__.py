@@ -54,7 +54,7 @@ def create_app(
         said = {
             404: f"there is nothing at {request.path}",
             405: f"{request.method} does not go with {request.path}",
-            413: f"the picture is larger than the limit of {upload_megabytes} MB",
+            413: f"the picture, or its form, is larger than the limit of {upload_megabytes} MB",
         }
         response = problem(error.code or 500, said.get(error.code or 500, error.description or ""))
         if isinstance(error, MethodNotAllowed):

@@ -1,5 +1,6 @@
 """Waitress, a WSGI server in pure Python, around the application."""
 
+import errno
 import logging
 from typing import Any
 
@@ -64,9 +65,14 @@ class Server:
                 raise ServeError(
                     f"port {port} is the system's own: choose one from 1024 up with --port"
                 ) from None
+            taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+            advice = (
+                "stop the program that uses that port, or choose another with --port"
+                if taken
+                else "give an address of this machine with --host"
+            )
             raise ServeError(
-                f"the page cannot be served at {host}:{port} ({error}): stop the program that "
-                "uses that port, or choose another with --port"
+                f"the page cannot be served at {host}:{port} ({error}): {advice}"
             ) from None
         # A name such as localhost can stand for two addresses: then there is a server for each.
         self._listening = [each for each in self._channels.values() if hasattr(each, "trigger")]
