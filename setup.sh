@@ -228,11 +228,9 @@ wait_for_page() {
 		    web = load(None).web
 		except SettingsError as error:
 		    sys.exit(f"setup.sh: {error}")
-		everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
-		host = everywhere.get(web.host, f"[{web.host}]" if ":" in web.host else web.host)
 		for _ in range(60):
 		    try:
-		        urllib.request.urlopen(f"http://{host}:{web.port}/api/v1/health", timeout=5).close()
+		        urllib.request.urlopen(f"{web.local_url}/api/v1/health", timeout=5).close()
 		        print(web.port)
 		        sys.exit()
 		    except OSError:

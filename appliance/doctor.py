@@ -64,9 +64,8 @@ def _checked(what: str, check: Callable[[], str]) -> Finding:
 
 def _running(settings: Settings) -> dict[str, Any] | None:
     """Return what the appliance that runs on this machine says of itself, or None."""
-    address = f"http://127.0.0.1:{settings.web.port}/api/v1/health"
     try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
+        with urllib.request.urlopen(f"{settings.web.local_url}/api/v1/health", timeout=5) as answer:
             health = json.load(answer)
     except (OSError, ValueError):
         return None

@@ -57,8 +57,8 @@ class Loop:
                 except CameraError as error:
                     self._fault(str(error))
                 except Exception as error:
-                    log.exception("the camera's driver failed")
-                    self._fault(f"the camera's driver failed ({error}): run 'digits doctor'")
+                    said = f"the camera's driver failed ({error}): run 'digits doctor'"
+                    self._fault(said, defect=error)
         finally:
             for output in self._outputs:
                 self._guarded(output, output.close)
@@ -93,7 +93,8 @@ class Loop:
         try:
             return self._steady.update(self._reader.read(frame), at_once=at_once)
         except Exception as error:
-            self._say("reader", f"a frame could not be read ({type(error).__name__}: {error})")
+            said = f"a frame could not be read ({type(error).__name__}: {error})"
+            self._say("reader", said, defect=error)
             self._steady.forget()
             return Reading(at=frame.at, frame=frame, fault=f"the frame could not be read ({error})")
 
@@ -101,10 +102,10 @@ class Loop:
         for output in self._outputs:
             self._guarded(output, partial(output.show, reading))
 
-    def _fault(self, sentence: str) -> None:
+    def _fault(self, sentence: str, defect: Exception | None = None) -> None:
         self._steady.forget()
         self._show(Reading(at=time.time(), fault=sentence))
-        self._say("camera", sentence)
+        self._say("camera", sentence, defect)
         self._wait(self._retry)
 
     def _wait(self, seconds: float) -> None:
@@ -126,9 +127,12 @@ class Loop:
             self._said = {each for each in self._said if not each.startswith(f"{who}: ")}
             log.info("%s again", sentence)
 
-    def _say(self, who: str, sentence: str) -> None:
-        """Log a sentence, but not again and again while nothing else happened to the same part."""
+    def _say(self, who: str, sentence: str, defect: Exception | None = None) -> None:
+        """Log a sentence, but not again and again while nothing else happened to the same part.
+
+        What is a `defect` of the program is logged with its traceback.
+        """
         if f"{who}: {sentence}" not in self._said:
             self._said = {each for each in self._said if not each.startswith(f"{who}: ")}
             self._said.add(f"{who}: {sentence}")
-            log.warning("%s", sentence)
+            log.warning("%s", sentence, exc_info=defect)

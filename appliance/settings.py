@@ -140,6 +140,12 @@ class WebSettings(Section):
     port: int = setting(8080, "port of the page", between(1, 65535))
     upload_megabytes: int = setting(16, "largest picture that may be sent", between(1, 64))
 
+    @property
+    def local_url(self) -> str:
+        """Return the page's address as seen from this machine itself."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
 
 @dataclass(frozen=True)
 class HistorySettings(Section):

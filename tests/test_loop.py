@@ -161,6 +161,13 @@ def test_a_missing_camera_is_told_once_and_tried_again(caplog: pytest.LogCapture
     assert caplog.messages.count("no camera found") == 1
 
 
+def test_a_defect_is_told_once_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    cameras: list[FakeCamera | CameraError] = [FakeCamera([], raising(ValueError("oops")))] * 3
+    run([], Recorder(), cameras=cameras)
+    assert caplog.text.count("Traceback") == 1
+    assert sum("oops" in message for message in caplog.messages) == 1
+
+
 def test_each_stall_and_each_recovery_is_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     stalls = [FakeCamera([1, 1], raising(CameraError("it stalled"))) for _ in range(3)]

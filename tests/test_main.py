@@ -14,6 +14,8 @@ import pytest
 from appliance import __version__
 from appliance.__main__ import COMMANDS, main
 from model import weights
+from model.datasets import Split, load_split
+from model.errors import DatasetError
 from model.presets import PRESETS
 from tests.conftest import ROOT, SAMPLES
 
@@ -204,6 +206,25 @@ def test_read_uses_the_settings_that_run_uses(
     config.write_text(f'[reader]\nnetwork = "{tmp_path}/none.npz"\n')
     assert main(["read", "--config", str(config), picture]) == 1
     assert "no such weights file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error", [DatasetError("it is damaged"), PermissionError(13, "Permission denied", "t10k")]
+)
+def test_a_network_is_written_although_it_cannot_be_measured(
+    tiny_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def load(folder: Path, split: str) -> Split:
+        if split == "test":
+            raise error
+        return really_load(folder, split)
+
+    really_load = load_split
+    monkeypatch.setattr("model.datasets.load_split", load)
+    out = tmp_path / "new.npz"
+    arguments = ["train", "--data", str(tiny_mnist), "--out", str(out), "--epochs", "1"]
+    assert main(arguments) == 0
+    assert "test" not in weights.load(out)[1]
 
 
 def test_a_network_is_written_although_nobody_listens(tiny_mnist: Path, tmp_path: Path) -> None:

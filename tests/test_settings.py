@@ -9,6 +9,7 @@ from appliance.settings import (
     LedSettings,
     Settings,
     StateSettings,
+    WebSettings,
     load,
     parse_leds,
     state_folder,
@@ -100,6 +101,18 @@ def test_leds_are_told_on_the_command_line() -> None:
 def test_every_layout_fits_its_usual_pins() -> None:
     for layout in LAYOUTS:
         LedSettings(layout=layout)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:8080"),
+        ("::", "http://[::1]:8080"),
+        ("192.0.2.7", "http://192.0.2.7:8080"),
+    ],
+)
+def test_the_page_is_found_from_the_machine_itself(host: str, url: str) -> None:
+    assert WebSettings(host=host).local_url == url
 
 
 def test_the_state_goes_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,8 @@ def _measure_and_save(
     }
     try:
         test = load_split(args.data, "test")
-    except DatasetError as error:
+    except (DatasetError, OSError) as error:
+        # The network is worth more than its mark.
         say(f"not measured on the test digits: {error}")
     else:
         tally = evaluate(training.network, test)
