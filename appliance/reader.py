@@ -7,6 +7,7 @@ from appliance.reading import Box, Frame, Reading
 from appliance.vision.glyph import glyph
 from appliance.vision.ink import find_ink, reduced, reduction
 from appliance.vision.marks import find_mark, implausible
+from model.inference import OneDigit
 from model.network import Network
 
 
@@ -18,6 +19,7 @@ class Reader:
 
     def __init__(self, network: Network, *, least_confidence: float = 0.6) -> None:
         self.network = network
+        self._one = OneDigit(network)
         self.least_confidence = least_confidence
 
     def read(self, frame: Frame) -> Reading:
@@ -36,7 +38,7 @@ class Reader:
         if isinstance(mark, str):
             return replace(seen, reason=mark)
         image = glyph(mark.ink)
-        probabilities = self.network.probabilities(image.reshape(1, -1))[0]
+        probabilities = self._one.probabilities(image.ravel())
         best, second = (int(i) for i in probabilities.argsort()[::-1][:2])
         confidence = float(probabilities[best])
         reason = None

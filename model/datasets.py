@@ -1,15 +1,19 @@
-"""MNIST on disk: the four idx files, plain or gzipped, read through a memory map.
+"""Digits on disk, read through a memory map: MNIST's four idx files, or the book's CSV form.
 
-Format: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits". Each file is a
-big-endian header (magic, count, and for pictures rows and columns) and then one byte a value.
+idx: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits": a big-endian header
+(magic, count, and for pictures rows and columns), then one byte a value; plain or gzipped.
+CSV: T. Rashid, "Make Your Own Neural Network": on each line a digit's
+label and its 784 pixels, 0…255.
 """
 
 import gzip
 import hashlib
+import mmap
 import struct
 import tempfile
 import zlib
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +22,8 @@ import numpy.typing as npt
 
 from model.errors import DatasetError
 from model.files import replaced
+from model.layers import Array
+from model.order import Rows
 
 # sha256 of each file unpacked: the gzip wrappers differ between mirrors, the content does not.
 MNIST_SHA256 = {
@@ -29,6 +35,8 @@ MNIST_SHA256 = {
 SPLITS = {"train": "train", "test": "t10k"}
 _CHUNK = 1 << 20
 _LARGEST = 100_000_000
+# 784 values of three digits and a comma, and room for spaces.
+_LONGEST_LINE = 10_000
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -47,13 +55,44 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, rows: Rows) -> tuple[Bytes, Bytes]:
+        """Return copies of the pictures and labels at some rows.
+
+        Pages of the card that this brought into memory are let go at once, so that what a training
+        holds does not grow with its data set; the system keeps them cached while it has room.
+        """
+        images, labels = self.images[rows], self.labels[rows]
+        memory = getattr(self.images.base, "_mmap", None) or getattr(self.images, "_mmap", None)
+        if memory is not None:
+            memory.madvise(mmap.MADV_DONTNEED)
+        return images, labels
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What a network sees of a pixel 0…255: pixel · scale + offset, float32."""
+
+    scale: float = 1 / 255
+    offset: float = 0.0
+
+    def __call__(self, images: Bytes) -> Array:
+        x: Array = np.multiply(images, np.float32(self.scale), dtype=np.float32)
+        if self.offset:
+            x += np.float32(self.offset)
+        return x
+
 
 def load_split(folder: Path, split: str) -> Split:
-    """Return the "train" or "test" part of the MNIST files in `folder`.
+    """Return the "train" or "test" part of the data set in `folder`.
 
-    The pictures stay on disk and are paged in as they are used. Raises DatasetError when a file is
-    missing, damaged, or does not fit its partner.
+    MNIST's idx files are looked for first, then the book's `mnist_train.csv` and `mnist_test.csv`;
+    `folder` may also be one CSV file, which then is either part. The pictures stay on disk and are
+    paged in as they are used. Raises DatasetError when a file is missing, damaged, or does not fit
+    its partner.
     """
+    table = folder if folder.suffix == ".csv" else folder / f"mnist_{split}.csv"
+    if table.is_file() and (table is folder or _lacks_idx(folder, split)):
+        return load_csv(table)
     stem = SPLITS[split]
     names = f"{stem}-images-idx3-ubyte", f"{stem}-labels-idx1-ubyte"
     (images, images_sum), (labels, labels_sum) = (_read_idx(folder, name) for name in names)
@@ -67,6 +106,62 @@ def load_split(folder: Path, split: str) -> Split:
     return Split(
         images.reshape(len(images), -1), labels, {names[0]: images_sum, names[1]: labels_sum}
     )
+
+
+def _lacks_idx(folder: Path, split: str) -> bool:
+    return all(
+        found(folder, name) is None for name in MNIST_SHA256 if name.startswith(SPLITS[split])
+    )
+
+
+def load_csv(path: Path) -> Split:
+    """Return the digits of a CSV file: on each line a label 0…9 and 784 pixels 0…255.
+
+    A first line of column names is passed over. The pixels go into a file that vanishes when they
+    are no longer used, and are mapped from there. Raises DatasetError, with the line, for anything
+    that is not such a file.
+    """
+    labels = bytearray()
+    digest = hashlib.sha256()
+    with vanishing() as pixels:
+        try:
+            with open(path, "rb") as file:
+                for number in count(1):
+                    line = file.readline(_LONGEST_LINE)
+                    if not line:
+                        break
+                    digest.update(line)
+                    if not line.strip() or (number == 1 and line[:1].isalpha()):
+                        continue
+                    values = _csv_values(path, number, line)
+                    labels.append(values[0])
+                    pixels.write(values[1:])
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be read ({error.strerror})") from None
+        if not labels:
+            raise DatasetError(
+                f"{path}: there is no digit in it: each line is a label and 784 pixels"
+            )
+        pixels.flush()
+        images: Any = np.memmap(pixels, np.uint8, "r", 0, (len(labels), 784))
+    return Split(images, np.frombuffer(bytes(labels), np.uint8), {path.name: digest.hexdigest()})
+
+
+def _csv_values(path: Path, number: int, line: bytes) -> bytes:
+    try:
+        values = bytes(map(int, line.split(b",")))
+    except ValueError:
+        raise DatasetError(
+            f"{path}, line {number}: not whole numbers from 0 to 255 with commas between them: "
+            f"it begins {line[:20]!r}"
+        ) from None
+    if len(values) != 785:
+        raise DatasetError(
+            f"{path}, line {number}: {len(values)} values where a label and 784 pixels belong"
+        )
+    if values[0] > 9:
+        raise DatasetError(f"{path}, line {number}: its label is {values[0]}, not a digit 0 to 9")
+    return values
 
 
 def found(folder: Path, name: str) -> Path | None:
@@ -125,10 +220,14 @@ def _read_idx(folder: Path, name: str) -> tuple[Bytes, str]:
     if path.suffix != ".gz":
         with open(path, "rb") as file:
             return _map(file, path), _unpack(path, None)
-    # /var/tmp is on the card; /tmp is RAM on Raspberry Pi OS trixie.
-    with tempfile.TemporaryFile(dir="/var/tmp" if Path("/var/tmp").is_dir() else None) as unpacked:
+    with vanishing() as unpacked:
         checksum = _unpack(path, unpacked)
         return _map(unpacked, path), checksum
+
+
+def vanishing() -> IO[bytes]:
+    """Open a file without a name, on the card: /tmp is RAM on Raspberry Pi OS trixie."""
+    return tempfile.TemporaryFile(dir="/var/tmp" if Path("/var/tmp").is_dir() else None)
 
 
 def _map(file: IO[bytes], path: Path) -> Bytes:

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model.datasets import Split
+from model.datasets import Scaling, Split
 from model.network import Network
-from model.train import scaled
 
 CONFIDENT = 0.9
 """An answer with at least this confidence is one that a person would rely on."""
@@ -59,10 +58,11 @@ class Tally:
 def evaluate(network: Network, data: Split) -> Tally:
     """Return the network's answers on a data set; it answers every digit and refuses none."""
     tally = Tally()
-    for start in range(0, len(data), 500):
-        some = slice(start, start + 500)
-        probabilities = network.probabilities(scaled(data.images[some]))
+    scaling = Scaling()
+    for start in range(0, len(data), 100):
+        images, labels = data.take(np.arange(start, min(start + 100, len(data))))
+        probabilities = network.probabilities(scaling(images))
         answers = probabilities.argmax(axis=1)
-        for truth, answer, row in zip(data.labels[some], answers, probabilities, strict=True):
+        for truth, answer, row in zip(labels, answers, probabilities, strict=True):
             tally.add(int(truth), int(answer), float(row[answer]))
     return tally

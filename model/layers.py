@@ -1,7 +1,13 @@
 """The layers of a network: each knows its forward pass and its own gradient.
 
-All arrays are float32. A batch is (n, width), one row an example. `backward` takes dL/d(output) of
-the last training forward pass, fills `gradients`, and returns dL/d(input).
+All arrays are float32 and the examples of a batch lie along the LAST axis, as columns, the way the
+books write it: y = W x. A layer of units sees (units, n); a layer of pictures sees
+(rows, channels, columns, n), so that whatever is done to one row of one channel is done to one long
+run of memory (`convolution.py` says what else this order buys).
+
+A layer owns the arrays it returns and writes the next batch into the same memory. `backward` takes
+dL/d(output) of the last training forward pass and may overwrite it; it fills `gradients` and
+returns dL/d(input).
 """
 
 from typing import Any
@@ -10,66 +16,103 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
+Shape = tuple[int, ...]
 
 
 class Layer:
-    """The common shape of a layer; one without weights has empty `parameters` and `gradients`."""
+    """The common shape of a layer.
+
+    `parameters` are trained and have `gradients` of the same shapes; `statistics` are measured
+    during training and kept with the parameters. A layer without weights has none of them.
+    """
 
     kind: str
+    dtype: npt.DTypeLike = np.float32
 
     def __init__(self) -> None:
         self.parameters: dict[str, Array] = {}
         self.gradients: dict[str, Array] = {}
+        self.statistics: dict[str, Array] = {}
+        self._held: dict[str, npt.NDArray[Any]] = {}
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
         """Return the layer's output; with `training` also keep what `backward` needs."""
         raise NotImplementedError(self.kind)
 
-    def backward(self, gradient: Array) -> Array:
-        """Return dL/d(input) for dL/d(output), and fill `gradients`."""
+    def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
+        """Fill `gradients` and return dL/d(input), which is undefined without `to_input`."""
         raise NotImplementedError(self.kind)
+
+    def initialise(self, rng: np.random.Generator, *, rectified: bool) -> None:
+        """Draw the weights anew; `rectified` says that a ReLU follows."""
+
+    def shape(self, before: Shape) -> Shape:
+        """Return the shape of one example's output; raises ValueError when `before` cannot be."""
+        return before
+
+    def multiply_adds(self, before: Shape) -> int:
+        """Return the multiply-adds of one example's forward pass."""
+        return 0
 
     def spec(self) -> list[Any]:
         """Return the JSON form that `network.build` turns back into this layer."""
         return [self.kind]
 
+    def _kept(self, name: str, shape: Shape, dtype: npt.DTypeLike | None = None) -> Any:
+        """Return the array that this layer keeps under `name`; zeros when its shape is new."""
+        array = self._held.get(name)
+        if array is None or array.shape != shape:
+            array = self._held[name] = np.zeros(shape, dtype or self.dtype)
+        return array
+
 
 class Dense(Layer):
-    """Every input to every output: y = x W + b, with W (inputs, outputs) and b (outputs,)."""
+    """Every input to every output: y = W x + b, with W (outputs, inputs) and b (outputs,).
+
+    `bias=False` leaves b out, as the networks of Rashid's book do.
+    """
 
     kind = "dense"
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
         super().__init__()
-        self.inputs, self.outputs = inputs, outputs
-        self.parameters = {
-            "weights": np.zeros((inputs, outputs), np.float32),
-            "bias": np.zeros(outputs, np.float32),
-        }
-        self.gradients = {name: np.zeros_like(p) for name, p in self.parameters.items()}
+        self.inputs, self.outputs, self.bias = inputs, outputs, bias
+        self.parameters = {"weights": np.zeros((outputs, inputs), np.float32)}
+        if bias:
+            self.parameters["bias"] = np.zeros(outputs, np.float32)
 
     def initialise(self, rng: np.random.Generator, *, rectified: bool) -> None:
-        """Draw the weights anew: He (2015) before a ReLU, else Glorot and Bengio (2010), normal."""
-        variance = 2.0 / self.inputs if rectified else 2.0 / (self.inputs + self.outputs)
-        drawn = rng.standard_normal((self.inputs, self.outputs), dtype=np.float32)
-        self.parameters["weights"][...] = drawn * np.float32(variance**0.5)
-        self.parameters["bias"][...] = 0.0
+        weights = self.parameters["weights"]
+        weights[...] = drawn(rng, weights.shape, self.inputs, rectified)
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
         if training:
             self._x = x
-        y: Array = x @ self.parameters["weights"]
-        y += self.parameters["bias"]
+        y: Array = self._kept("y", (self.outputs, x.shape[1]))
+        np.matmul(self.parameters["weights"], x, out=y)
+        if self.bias:
+            y += self.parameters["bias"][:, None]
         return y
 
-    def backward(self, gradient: Array) -> Array:
-        np.matmul(self._x.T, gradient, out=self.gradients["weights"])
-        np.sum(gradient, axis=0, out=self.gradients["bias"])
-        dx: Array = gradient @ self.parameters["weights"].T
+    def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
+        np.matmul(gradient, self._x.T, out=self.gradients["weights"])
+        if self.bias:
+            np.sum(gradient, axis=1, out=self.gradients["bias"])
+        dx: Array = self._kept("dx", self._x.shape)
+        if to_input:
+            np.matmul(self.parameters["weights"].T, gradient, out=dx)
         return dx
 
+    def shape(self, before: Shape) -> Shape:
+        if before != (self.inputs,):
+            raise ValueError(f"a dense layer of {self.inputs} inputs cannot take {before}")
+        return (self.outputs,)
+
+    def multiply_adds(self, before: Shape) -> int:
+        return self.inputs * self.outputs
+
     def spec(self) -> list[Any]:
-        return [self.kind, self.inputs, self.outputs]
+        return [self.kind, self.inputs, self.outputs, *([] if self.bias else [False])]
 
 
 class ReLU(Layer):
@@ -78,13 +121,15 @@ class ReLU(Layer):
     kind = "relu"
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
-        y = np.maximum(x, np.float32(0))
-        if training:
-            self._open = y > 0
+        self._y: Array = self._kept("y", x.shape)
+        y: Array = np.maximum(x, np.float32(0), out=self._y)
         return y
 
-    def backward(self, gradient: Array) -> Array:
-        return gradient * self._open
+    def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
+        is_open = self._kept("open", self._y.shape, np.bool_)
+        np.greater(self._y, np.float32(0), out=is_open)
+        gradient *= is_open
+        return gradient
 
 
 class Sigmoid(Layer):
@@ -94,13 +139,165 @@ class Sigmoid(Layer):
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
         half = np.float32(0.5)
-        y: Array = np.tanh(x * half) * half + half
-        if training:
-            self._y = y
+        y: Array = self._kept("y", x.shape)
+        np.multiply(x, half, out=y)
+        np.tanh(y, out=y)
+        y *= half
+        y += half
+        self._y = y
         return y
 
-    def backward(self, gradient: Array) -> Array:
-        return gradient * self._y * (1 - self._y)
+    def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
+        gradient *= self._y
+        gradient *= np.subtract(np.float32(1), self._y, out=self._kept("rest", self._y.shape))
+        return gradient
 
 
-KINDS: dict[str, type[Layer]] = {layer.kind: layer for layer in (Dense, ReLU, Sigmoid)}
+class Tanh(Layer):
+    """The hyperbolic tangent."""
+
+    kind = "tanh"
+
+    def forward(self, x: Array, *, training: bool = False) -> Array:
+        self._y: Array = self._kept("y", x.shape)
+        return np.tanh(x, out=self._y)
+
+    def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
+        slope = np.multiply(self._y, self._y, out=self._kept("slope", self._y.shape))
+        gradient *= np.subtract(np.float32(1), slope, out=slope)
+        return gradient
+
+
+class Dropout(Layer):
+    """Silence a random share of the units in training, and scale the rest up to make good.
+
+    Source: N. Srivastava et al., "Dropout", 2014, in the inverted form: nothing happens outside
+    training.
+    """
+
+    kind = "dropout"
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        if not 0 <= share < 1:
+            raise ValueError(f"dropout takes a share from 0 to below 1, not {share}")
+        self.share = share
+        self._rng = np.random.default_rng(0)
+
+    def initialise(self, rng: np.random.Generator, *, rectified: bool) -> None:
+        self._rng = np.random.default_rng(rng.integers(2**32))
+
+    def forward(self, x: Array, *, training: bool = False) -> Array:
+        if not training:
+            return x
+        mask: Array = self._kept("mask", x.shape)
+        mask[...] = self._rng.random(x.shape, dtype=np.float32)
+        np.greater_equal(mask, np.float32(self.share), out=mask)
+        mask *= np.float32(1 / (1 - self.share))
+        y: Array = np.multiply(x, mask, out=self._kept("y", x.shape))
+        return y
+
+    def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
+        gradient *= self._held["mask"]
+        return gradient
+
+    def spec(self) -> list[Any]:
+        return [self.kind, self.share]
+
+
+class BatchNorm(Layer):
+    """Bring each unit or channel to mean 0 and variance 1 over the batch, then shift it.
+
+    There is no trained scale: ahead of a ReLU the next layer's weights hold it, and without it the
+    layer can be folded into the one before, through a max-pool too. `statistics` are running means
+    over training batches, used outside training. Source: S. Ioffe and C. Szegedy, "Batch
+    Normalization", 2015.
+    """
+
+    kind = "batch-norm"
+    RUNNING = 0.9
+    EPSILON = 1e-5
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.parameters = {"shift": np.zeros(channels, np.float32)}
+        self.statistics = {
+            "mean": np.zeros(channels, np.float32),
+            "variance": np.ones(channels, np.float32),
+        }
+
+    def forward(self, x: Array, *, training: bool = False) -> Array:
+        rows = self._rows(x)
+        y: Array = self._kept("y", rows.shape)
+        if not training:
+            scale, shift = self.scale_and_shift()
+            np.multiply(rows, scale[:, None], out=y)
+            y += shift[:, None]
+            return y.reshape(x.shape)
+        self._count = np.float32(rows.shape[0] * rows.shape[2])
+        mean = _sums(rows) / self._count
+        self._centred: Array = self._kept("centred", rows.shape)
+        np.subtract(rows, mean[:, None], out=self._centred)
+        variance = _dots(self._centred, self._centred) / self._count
+        self._scale: Array = 1 / np.sqrt(variance + np.float32(self.EPSILON))
+        np.multiply(self._centred, self._scale[:, None], out=y)
+        y += self.parameters["shift"][:, None]
+        for name, seen in (("mean", mean), ("variance", variance)):
+            running = self.statistics[name]
+            running += np.float32(1 - self.RUNNING) * (seen - running)
+        return y.reshape(x.shape)
+
+    def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
+        dy = self._rows(gradient)
+        self.gradients["shift"][...] = _sums(dy)
+        # dx = s (dy - mean(dy) - x̂ mean(dy x̂)), x̂ = s · centred: the paper's equations in one.
+        along = _dots(dy, self._centred) * self._scale**2 / self._count
+        dy -= (self.gradients["shift"] / self._count)[:, None]
+        self._centred *= along[:, None]
+        dy -= self._centred
+        dy *= self._scale[:, None]
+        return gradient
+
+    def scale_and_shift(self) -> tuple[Array, Array]:
+        """Return (channels,) each: outside training the layer is y = scale · x + shift."""
+        scale: Array = 1 / np.sqrt(self.statistics["variance"] + np.float32(self.EPSILON))
+        shift: Array = self.parameters["shift"] - self.statistics["mean"] * scale
+        return scale, shift
+
+    def shape(self, before: Shape) -> Shape:
+        # Pictures are (rows, channels, columns), units are (channels,).
+        if (before[1] if len(before) == 3 else before[0]) != self.channels:
+            raise ValueError(f"a batch-norm of {self.channels} channels cannot take {before}")
+        return before
+
+    def spec(self) -> list[Any]:
+        return [self.kind, self.channels]
+
+    def _rows(self, x: Array) -> Array:
+        """View pictures (h, c, w, n) or units (c, n) as (h or 1, c, rest), without a copy."""
+        return x.reshape(x.shape[0] if x.ndim == 4 else 1, self.channels, -1)
+
+
+def _sums(rows: Array) -> Array:
+    """Return the sum of each channel of (h, c, m), as (c,)."""
+    total: Array = (rows @ np.ones(rows.shape[2], np.float32)).sum(axis=0)
+    return total
+
+
+def _dots(a: Array, b: Array) -> Array:
+    """Return the sum of a · b over each channel of (h, c, m), as (c,), through BLAS's dot."""
+    total: Array = (a[:, :, None, :] @ b[:, :, :, None]).sum(axis=(0, 2, 3))
+    return total
+
+
+def drawn(rng: np.random.Generator, shape: Shape, inputs: int, rectified: bool) -> Array:
+    """Draw weights for so many inputs: of variance 2 / inputs before a ReLU, else 1 / inputs.
+
+    Sources: K. He et al., "Delving Deep into Rectifiers", 2015; Y. LeCun et al., "Efficient
+    BackProp", 1998.
+    """
+    variance = (2.0 if rectified else 1.0) / inputs
+    values: Array = rng.standard_normal(shape, dtype=np.float32)
+    values *= np.float32(variance**0.5)
+    return values

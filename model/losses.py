@@ -12,27 +12,44 @@ Labels = npt.NDArray[np.uint8]
 
 
 class Loss(Protocol):
-    def __call__(self, scores: Array, labels: Labels) -> tuple[float, Array]:
+    def __call__(self, scores: Array, targets: Array) -> tuple[float, Array]:
         """Return the mean loss of a batch and dL/d(scores), the same shape as scores (n, 10)."""
 
 
-def cross_entropy(scores: Array, labels: Labels) -> tuple[float, Array]:
-    """Softmax cross-entropy of logits: -log p(label), whose gradient is p - onehot(label)."""
-    rows = np.arange(len(labels))
+def cross_entropy(scores: Array, targets: Array) -> tuple[float, Array]:
+    """Softmax cross-entropy of logits: -Σ target · log p, whose gradient is p - target.
+
+    Targets are rows of shares that sum to 1.
+    """
     gradient = softmax(scores)
-    loss = -float(np.mean(np.log(np.maximum(gradient[rows, labels], np.float32(1e-30)))))
-    gradient[rows, labels] -= 1
-    gradient /= np.float32(len(labels))
+    floored = np.maximum(gradient, np.float32(1e-30))
+    loss = -float(np.vdot(targets, np.log(floored, out=floored))) / len(scores)
+    gradient -= targets
+    gradient /= np.float32(len(scores))
     return loss, gradient
 
 
-def squared_error(scores: Array, labels: Labels) -> tuple[float, Array]:
-    """½ |score - onehot(label)|², the quadratic cost of Nielsen's book, chapter 1."""
-    gradient = scores.copy()
-    gradient[np.arange(len(labels)), labels] -= 1
-    loss = 0.5 * float(np.vdot(gradient, gradient)) / len(labels)
-    gradient /= np.float32(len(labels))
+def squared_error(scores: Array, targets: Array) -> tuple[float, Array]:
+    """½ |score - target|², the quadratic cost of Nielsen's book, chapter 1."""
+    gradient = scores - targets
+    loss = 0.5 * float(np.vdot(gradient, gradient)) / len(scores)
+    gradient /= np.float32(len(scores))
     return loss, gradient
 
 
 LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "squared-error": squared_error}
+
+
+def one_hot(labels: Labels, low: float = 0.0, high: float = 1.0) -> Array:
+    """Return targets (n, 10): `high` at each row's label and `low` elsewhere."""
+    targets = np.full((len(labels), 10), low, np.float32)
+    targets[np.arange(len(labels)), labels] = high
+    return targets
+
+
+def smoothed(share: float) -> tuple[float, float]:
+    """Return the (low, high) of one-hot targets of which `share` is spread over all ten digits.
+
+    Source: C. Szegedy et al., "Rethinking the Inception Architecture", 2016 (label smoothing).
+    """
+    return share / 10, 1 - share + share / 10

@@ -1,66 +1,142 @@
 """A network is a list of layers: forward is one loop, backward is the same loop reversed."""
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from model.layers import KINDS, Array, Dense, Layer, ReLU
+from model.convolution import AveragePool, Conv2D, Flatten, Image, MaxPool
+from model.layers import Array, BatchNorm, Dense, Dropout, Layer, ReLU, Shape, Sigmoid, Tanh
+
+KINDS: dict[str, type[Layer]] = {
+    layer.kind: layer
+    for layer in (
+        *(Dense, ReLU, Sigmoid, Tanh, Dropout, BatchNorm),
+        *(Image, Conv2D, MaxPool, AveragePool, Flatten),
+    )
+}
+ACTIVATIONS = ReLU, Sigmoid, Tanh
 
 
 class Network:
-    """A stack of layers from pixels to ten scores.
+    """A stack of layers from pixels to scores.
 
-    One that ends in a dense layer gives logits (it is trained with softmax cross-entropy); one that
-    ends in a sigmoid gives ten values in 0…1 (it is trained with squared error).
+    One that ends in a sigmoid gives values in 0…1 (it is trained with squared error); any other
+    gives logits (it is trained with softmax cross-entropy). All trained values stand one after the
+    other in `weights`, float32 (parameters,), and their gradients in `gradient`; each layer's
+    arrays are views into these two, and the running statistics of its batch-norms into
+    `statistics`. A `dtype` of float64 serves checks of the arithmetic alone.
 
     >>> network = build([["dense", 784, 30], ["sigmoid"], ["dense", 30, 10]], seed=1)
     >>> network.probabilities(np.zeros((1, 784), np.float32)).shape
     (1, 10)
     """
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+    def __init__(
+        self, layers: Sequence[Layer], inputs: int = 784, dtype: npt.DTypeLike = np.float32
+    ) -> None:
         self.layers = list(layers)
+        self.shapes: list[Shape] = [(inputs,)]
+        for layer in self.layers:
+            self.shapes.append(layer.shape(self.shapes[-1]))
+        for layer in self.layers:
+            layer.dtype = dtype
+            layer.gradients = {name: np.zeros_like(p) for name, p in layer.parameters.items()}
+        self.weights = _packed([layer.parameters for layer in self.layers], dtype)
+        self.gradient = _packed([layer.gradients for layer in self.layers], dtype)
+        self.statistics = _packed([layer.statistics for layer in self.layers], dtype)
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
         """Return the scores (n, 10) of a batch (n, 784) of pixels in 0…1."""
+        x = np.ascontiguousarray(x.T)
         for layer in self.layers:
             x = layer.forward(x, training=training)
-        return x
+        return x.T.copy()
 
-    def backward(self, gradient: Array) -> Array:
-        """Carry dL/d(scores) back to the pixels and fill each layer's gradients on the way."""
-        for layer in reversed(self.layers):
-            gradient = layer.backward(gradient)
-        return gradient
+    def backward(self, gradient: Array, *, to_input: bool = False) -> Array:
+        """Carry dL/d(scores) (n, 10) back through the layers and fill `gradient` on the way.
+
+        Returns dL/d(pixels) (n, 784) with `to_input`; what it returns is undefined without, and
+        costs less.
+        """
+        gradient = np.ascontiguousarray(gradient.T)
+        for position, layer in reversed(list(enumerate(self.layers))):
+            wanted = to_input or any(before.parameters for before in self.layers[:position])
+            gradient = layer.backward(gradient, to_input=wanted)
+        return gradient.T.copy()
 
     def probabilities(self, x: Array) -> Array:
         """Return (n, 10) values from 0 whose rows sum to 1: softmax, or each score's share."""
         scores = self.forward(x)
-        if isinstance(self.layers[-1], Dense):
-            return softmax(scores)
-        total: Array = np.maximum(scores.sum(axis=1, keepdims=True), np.float32(1e-30))
-        return scores / total
+        if isinstance(self.layers[-1], Sigmoid):
+            total: Array = np.maximum(scores.sum(axis=1, keepdims=True), np.float32(1e-30))
+            return scores / total
+        return softmax(scores)
 
-    def parameters(self) -> Iterator[tuple[str, Array, Array]]:
-        """Yield (name, values, gradient) of every trained array, in a fixed order."""
+    def arrays(self) -> Iterator[tuple[str, Array]]:
+        """Yield (name, values) of every array that a weights file holds, in a fixed order."""
         for position, layer in enumerate(self.layers):
-            for name, values in layer.parameters.items():
-                yield f"{position}.{name}", values, layer.gradients[name]
+            for name, values in {**layer.parameters, **layer.statistics}.items():
+                yield f"{position}.{name}", values
+
+    def folded(self, gain: float = 1.0, offset: float = 0.0) -> "Network":
+        """Return a network for inference: the same answers without batch-norm and dropout.
+
+        A batch-norm goes into the weights of the convolution or dense layer before it. One that
+        does not follow such a layer, directly or through a pool, stays. The new network takes x
+        where this one takes gain · x + offset. Raises ValueError where its first layer cannot hold
+        that.
+        """
+        layers: list[Layer] = []
+        for layer in self.layers:
+            if isinstance(layer, Dropout):
+                continue
+            before = [held for held in layers if not isinstance(held, MaxPool | AveragePool)]
+            if isinstance(layer, BatchNorm) and before and isinstance(before[-1], Conv2D | Dense):
+                scale, shift = layer.scale_and_shift()
+                _absorb(before[-1], scale, shift)
+                continue
+            sizes = layer.spec()[1:]
+            if isinstance(layer, Conv2D | Dense) and not layer.bias:
+                sizes[-1] = True
+            copy = KINDS[layer.kind](*sizes)
+            for name, values in {**layer.parameters, **layer.statistics}.items():
+                (copy.parameters | copy.statistics)[name][...] = values
+            layers.append(copy)
+        if (gain, offset) != (1, 0):
+            if not isinstance(layers[0], Dense):
+                raise ValueError(f"a {layers[0].kind} layer cannot hold {gain} · x + {offset}")
+            weights = layers[0].parameters["weights"]
+            layers[0].parameters["bias"] += np.float32(offset) * weights.sum(axis=1)
+            weights *= np.float32(gain)
+        return Network(layers, self.shapes[0][0])
 
     def spec(self) -> list[list[Any]]:
         """Return the layers in the JSON form that `build` reads."""
         return [layer.spec() for layer in self.layers]
 
     def parameter_count(self) -> int:
-        return sum(values.size for _, values, _ in self.parameters())
+        return int(self.weights.size)
 
     def multiply_adds(self) -> int:
         """Return the multiply-adds of one forward pass of one digit."""
-        return sum(
-            layer.parameters["weights"].size for layer in self.layers if isinstance(layer, Dense)
-        )
+        return sum(self._multiply_adds())
+
+    def training_multiply_adds(self) -> int:
+        """Return the multiply-adds of one forward and backward pass of one digit.
+
+        Backward costs each layer the same again for its weights and for its input; the gradient of
+        the first layer's input is not wanted.
+        """
+        each = [cost for cost in self._multiply_adds() if cost]
+        return 3 * sum(each) - each[0] if each else 0
+
+    def _multiply_adds(self) -> list[int]:
+        return [
+            layer.multiply_adds(before)
+            for layer, before in zip(self.layers, self.shapes[:-1], strict=True)
+        ]
 
 
 def softmax(scores: Array) -> Array:
@@ -70,10 +146,18 @@ def softmax(scores: Array) -> Array:
     return result
 
 
-def build(spec: Sequence[Sequence[Any]], seed: int = 0) -> Network:
+def build(
+    spec: Sequence[Sequence[Any]],
+    seed: int = 0,
+    *,
+    inputs: int = 784,
+    initial: str = "scaled",
+    dtype: npt.DTypeLike = np.float32,
+) -> Network:
     """Return a network for a spec such as `[["dense", 784, 30], ["sigmoid"], ["dense", 30, 10]]`.
 
-    The weights are drawn from `seed`. Raises ValueError for a layer that does not exist or widths
+    The weights are drawn from `seed`: "scaled" to each layer's inputs, or "unit", all of them and
+    the biases normal with variance 1. Raises ValueError for a layer that does not exist or shapes
     that do not fit each other.
     """
     layers: list[Layer] = []
@@ -81,12 +165,33 @@ def build(spec: Sequence[Sequence[Any]], seed: int = 0) -> Network:
         if kind not in KINDS:
             raise ValueError(f"there is no layer {kind!r}: the layers are {', '.join(KINDS)}")
         layers.append(KINDS[kind](*sizes))
-    dense = [layer for layer in layers if isinstance(layer, Dense)]
-    for before, after in pairwise(dense):
-        if before.outputs != after.inputs:
-            raise ValueError(f"{before.outputs} outputs do not fit {after.inputs} inputs")
+    network = Network(layers, inputs, dtype)
     rng = np.random.default_rng(seed)
-    for layer, following in pairwise([*layers, None]):
-        if isinstance(layer, Dense):
-            layer.initialise(rng, rectified=isinstance(following, ReLU))
-    return Network(layers)
+    if initial == "unit":
+        network.weights[...] = rng.standard_normal(network.weights.shape, dtype=np.float32)
+        return network
+    for position, layer in enumerate(layers):
+        later = (after for after in layers[position + 1 :] if isinstance(after, ACTIVATIONS))
+        layer.initialise(rng, rectified=isinstance(next(later, None), ReLU))
+    return network
+
+
+def _packed(layers: Sequence[dict[str, Array]], dtype: npt.DTypeLike) -> Any:
+    """Move all arrays into one, leave views of it in their places, and return it."""
+    whole = np.empty(sum(array.size for held in layers for array in held.values()), dtype)
+    start = 0
+    for held in layers:
+        for name, array in held.items():
+            part = whole[start : start + array.size]
+            part[...] = array.ravel()
+            held[name] = part.reshape(array.shape)
+            start += array.size
+    return whole
+
+
+def _absorb(layer: Conv2D | Dense, scale: Array, shift: Array) -> None:
+    """Make y = W x + b into y = scale · (W x + b) + shift."""
+    weights = layer.parameters["weights"]
+    weights *= scale.reshape(-1, *[1] * (weights.ndim - 1))
+    layer.parameters["bias"] *= scale
+    layer.parameters["bias"] += shift

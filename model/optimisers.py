@@ -1,6 +1,12 @@
-"""How the weights follow their gradients, and how the step shrinks over a training."""
+"""How the weights follow their gradients, and how the step shrinks over a training.
+
+An optimiser moves a network's whole `weights` vector at once, in memory that it sets aside at the
+start.
+"""
 
 import math
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
@@ -8,23 +14,100 @@ from model.layers import Array
 from model.network import Network
 
 
-class SGD:
-    """Mini-batch stochastic gradient descent with momentum: v ← m v - step g; w ← w + v."""
+class Optimiser(Protocol):
+    def step(self, size: float) -> None:
+        """Move every weight one step of `size` by the network's `gradient`."""
 
-    def __init__(self, network: Network, *, momentum: float = 0.0) -> None:
-        self._network = network
-        self._momentum = np.float32(momentum)
-        self._velocity: dict[str, Array] = {
-            name: np.zeros_like(values) for name, values, _ in network.parameters()
-        }
+
+class SGD:
+    """Stochastic gradient descent: v ← m v + g; w ← w - size · v.
+
+    `nesterov` looks ahead: w ← w - size · (g + m v). `decay` adds decay · w to the gradient of
+    kernels and matrices, not of biases. Source: I. Sutskever et al., "On the importance of
+    initialization and momentum", 2013.
+    """
+
+    def __init__(
+        self, network: Network, *, momentum: float = 0.0, nesterov: bool = False, decay: float = 0.0
+    ) -> None:
+        self._network, self._nesterov = network, nesterov
+        self._momentum = momentum
+        self._decay = _decays(network, decay)
+        self._change = np.empty_like(network.weights)
+        self._velocity = np.zeros_like(network.weights) if momentum else None
 
     def step(self, size: float) -> None:
-        """Move every weight one step of `size` along its velocity."""
-        for name, values, gradient in self._network.parameters():
-            velocity = self._velocity[name]
-            velocity *= self._momentum
-            velocity -= np.float32(size) * gradient
-            values += velocity
+        weights, gradient, change = self._network.weights, self._network.gradient, self._change
+        if self._decay is not None:
+            gradient += np.multiply(self._decay, weights, out=change)
+        direction = gradient
+        if self._velocity is not None:
+            self._velocity *= np.float32(self._momentum)
+            self._velocity += gradient
+            direction = self._velocity
+            if self._nesterov:
+                np.multiply(self._velocity, np.float32(self._momentum), out=change)
+                direction = np.add(change, gradient, out=change)
+        weights -= np.multiply(direction, np.float32(size), out=change)
+
+
+class AdamW:
+    """Adam with decoupled weight decay, of kernels and matrices only.
+
+    Without `decay` it is Adam. Source: D. Kingma and J. Ba, "Adam", 2015; I. Loshchilov and
+    F. Hutter, "Decoupled Weight Decay Regularization", 2019.
+    """
+
+    EPSILON = np.float32(1e-8)
+
+    def __init__(
+        self, network: Network, *, mean: float = 0.9, square: float = 0.999, decay: float = 0.0
+    ) -> None:
+        self._network = network
+        self._rates = mean, square
+        self._decay = _decays(network, decay)
+        self._steps = 0
+        self._mean, self._square = (np.zeros_like(network.weights) for _ in range(2))
+        self._change = np.empty_like(network.weights)
+
+    def step(self, size: float) -> None:
+        weights, gradient, change = self._network.weights, self._network.gradient, self._change
+        self._steps += 1
+        for average, rate, power in zip(
+            (self._mean, self._square), self._rates, (1, 2), strict=True
+        ):
+            average *= np.float32(rate)
+            np.multiply(gradient, np.float32(1 - rate), out=change)
+            if power == 2:
+                change *= gradient
+            average += change
+        if self._decay is not None:
+            np.multiply(self._decay, weights, out=change)
+            change *= np.float32(size)
+            weights -= change
+        mean_part, square_part = (1 - rate**self._steps for rate in self._rates)
+        np.multiply(self._square, np.float32(1 / square_part), out=change)
+        np.sqrt(change, out=change)
+        change += self.EPSILON
+        np.divide(self._mean, change, out=change)
+        change *= np.float32(size / mean_part)
+        weights -= change
+
+
+def _decays(network: Network, decay: float) -> Array | None:
+    """Return `decay` for each weight of a kernel or matrix and 0 for each bias, or None for 0."""
+    if not decay:
+        return None
+    return np.concatenate(
+        [
+            np.full(values.size, decay if values.ndim > 1 else 0, np.float32)
+            for layer in network.layers
+            for values in layer.parameters.values()
+        ]
+    )
+
+
+OPTIMISERS: dict[str, Callable[..., Optimiser]] = {"sgd": SGD, "adamw": AdamW}
 
 
 def constant(progress: float) -> float:
@@ -37,4 +120,14 @@ def cosine(progress: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
-SCHEDULES = {"constant": constant, "cosine": cosine}
+def one_cycle(progress: float) -> float:
+    """Rise from 1/25 to 1 over the first quarter, then fall to 0, along half cosines.
+
+    Source: L. Smith and N. Topin, "Super-Convergence", 2018.
+    """
+    if progress < 0.25:
+        return 1 - (1 - 1 / 25) * cosine(progress / 0.25)
+    return cosine((progress - 0.25) / 0.75)
+
+
+SCHEDULES = {"constant": constant, "cosine": cosine, "one-cycle": one_cycle}

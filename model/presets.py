@@ -1,18 +1,28 @@
 """The networks that can be trained by name, each with its own recipe."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from model.augment import Augment
+import numpy as np
+
+from model.augment import Augment, rotated
+from model.datasets import Bytes, Scaling
 from model.errors import PresetError
+from model.layers import Array
 
 
 @dataclass(frozen=True)
 class Preset:
     """A network's layers and how it is trained.
 
-    `step` is the optimiser's step at the start and `schedule` how it shrinks; `validation` digits
-    are held out of the training set to choose the best epoch.
+    `initial` is "scaled" (to each layer's inputs) or "unit" (normal, of variance 1). `inputs` turns
+    pixels into what the network sees, `targets` are the (low, high) it is to answer. `settings` are
+    the optimiser's, `step` its step at the start, which `schedule` changes. `average` is the decay
+    of a moving average of the weights, 0 for none. `copies` are angles in degrees: each batch is
+    learned as it is, then turned by each. `photographs` of the digits are wanted as a camera sees
+    them. `validation` digits are held out of the training set to choose the best epoch; `patience`
+    epochs without a better one end the training, 0 for never.
     """
 
     name: str
@@ -20,12 +30,81 @@ class Preset:
     layers: tuple[tuple[Any, ...], ...]
     loss: str
     step: float
-    momentum: float
-    schedule: str
     batch: int
     epochs: int
+    optimiser: str = "sgd"
+    settings: dict[str, Any] = field(default_factory=dict)
+    schedule: str = "constant"
+    initial: str = "scaled"
+    inputs: Scaling = field(default_factory=Scaling)
+    targets: tuple[float, float] = (0.0, 1.0)
     augment: Augment | None = None
+    copies: tuple[float, ...] = ()
+    average: float = 0.0
+    photographs: int = 0
     validation: int = 5000
+    patience: int = 0
+
+    def held_out(self, digits: int) -> int:
+        """Return how many of the digits are for validation: a small set keeps most of itself."""
+        return min(self.validation, digits // 6)
+
+    def variants(self, images: Bytes, rng: np.random.Generator) -> Iterator[Array]:
+        """Yield what one batch of pictures uint8 (n, 784) is learned as, one after the other."""
+        x = self.inputs(images)
+        yield x if self.augment is None else self.augment(x, rng)
+        for degrees in self.copies:
+            yield rotated(x, degrees, self.inputs.offset)
+
+    def steps(self, digits: int, epochs: int) -> int:
+        """Return how many pictures a training of some epochs on a set of `digits` learns from."""
+        return (digits - self.held_out(digits)) * (1 + len(self.copies)) * epochs
+
+
+def _scratch(
+    name: str, summary: str, hidden: int, *, step: float, epochs: int, **others: Any
+) -> Preset:
+    """A network of T. Rashid's "Make Your Own Neural Network": no biases, one digit at a time."""
+    settings: dict[str, Any] = {
+        "inputs": Scaling(0.99 / 255, 0.01),
+        "targets": (0.01, 0.99),
+        **others,
+    }
+    return Preset(
+        name=name,
+        summary=summary,
+        layers=(
+            ("dense", 784, hidden, False),
+            ("sigmoid",),
+            ("dense", hidden, 10, False),
+            ("sigmoid",),
+        ),
+        loss="squared-error",
+        step=step,
+        batch=1,
+        epochs=epochs,
+        validation=0,
+        **settings,
+    )
+
+
+def _nielsen(name: str, *widths: int) -> Preset:
+    """A network of M. Nielsen's "Neural Networks and Deep Learning", chapter 1."""
+    layers: list[tuple[Any, ...]] = []
+    for inputs, outputs in zip((784, *widths), (*widths, 10), strict=True):
+        layers += [("dense", inputs, outputs), ("sigmoid",)]
+    return Preset(
+        name=name,
+        summary="-".join(map(str, (784, *widths, 10))) + " sigmoids with biases and squared error, "
+        "as in chapter 1 of Nielsen's 'Neural Networks and Deep Learning'",
+        layers=tuple(layers),
+        loss="squared-error",
+        step=3.0,
+        batch=10,
+        epochs=30,
+        initial="unit",
+        validation=0,
+    )
 
 
 PRESETS = {
@@ -33,34 +112,75 @@ PRESETS = {
     for preset in (
         Preset(
             name="appliance",
-            summary="the network that ships: two ReLU layers, trained on digits that are turned, "
-            "sheared, moved and drawn with thin and thick pens",
+            summary="the network that ships: four small convolutions, trained on digits that are "
+            "turned, sheared, moved, drawn with thin and thick pens, and photographed",
             layers=(
-                ("dense", 784, 112),
-                ("relu",),
-                ("dense", 112, 56),
-                ("relu",),
-                ("dense", 56, 10),
+                ("image", 28, 28),
+                *(("conv", 1, 16, 5, 0, False), ("max-pool", 2), ("batch-norm", 16), ("relu",)),
+                *(("conv", 16, 32, 3, 0, False), ("max-pool", 2), ("batch-norm", 32), ("relu",)),
+                *(("conv", 32, 48, 3, 1, False), ("batch-norm", 48), ("relu",)),
+                *(("conv", 48, 64, 3, 0, False), ("batch-norm", 64), ("relu",)),
+                ("flatten",),
+                ("dense", 9 * 64, 10),
             ),
             loss="cross-entropy",
+            step=0.05,
+            settings={"momentum": 0.9, "nesterov": True, "decay": 5e-4},
+            schedule="cosine",
+            batch=64,
+            epochs=17,
+            augment=Augment(degrees=15, shear=0.3, scale=0.15, shift=1.5, stroke=0.3),
+            average=0.999,
+            photographs=20_000,
+            validation=2000,
+        ),
+        _scratch(
+            "scratch-100",
+            "784-100-10 sigmoids without biases, one digit at a time, one epoch, as in Rashid's "
+            "'Make Your Own Neural Network'",
+            100,
+            step=0.3,
+            epochs=1,
+            inputs=Scaling(1 / 256, 0.01),
+        ),
+        _scratch(
+            "scratch-tiny",
+            "the same network on the book's first 100 training records",
+            100,
+            step=0.3,
+            epochs=1,
+        ),
+        _scratch("scratch-epochs", "784-100-10, 5 epochs of step 0.1", 100, step=0.1, epochs=5),
+        _scratch("scratch-200", "784-200-10, 5 epochs of step 0.1", 200, step=0.1, epochs=5),
+        _scratch("scratch-500", "784-500-10, 5 epochs of step 0.1", 500, step=0.1, epochs=5),
+        _scratch("scratch-hidden", "784-10-10: how few hidden nodes do", 10, step=0.1, epochs=5),
+        _scratch(
+            "scratch-rotated",
+            "784-200-10 that also learns each digit turned by 10° either way",
+            200,
+            step=0.01,
+            epochs=10,
+            copies=(10.0, -10.0),
+        ),
+        _scratch(
+            "pi-zero", "784-10-10, one epoch: what a Pi Zero did first", 10, step=0.3, epochs=1
+        ),
+        _nielsen("sgd-30", 30),
+        _nielsen("sgd-16-16", 16, 16),
+        _nielsen("sgd-none"),
+        replace(_nielsen("deep-300-100", 300, 100), initial="scaled", step=0.5),
+        Preset(
+            name="simard-800",
+            summary="784-800-10 with cross-entropy and elastic distortions, as in Simard, "
+            "Steinkraus and Platt's 'Best Practices', 2003",
+            layers=(("dense", 784, 800), ("relu",), ("dense", 800, 10)),
+            loss="cross-entropy",
             step=0.1,
-            momentum=0.9,
+            settings={"momentum": 0.9},
             schedule="cosine",
             batch=128,
-            epochs=40,
-            augment=Augment(degrees=15, shear=0.3, scale=0.15, shift=1.5, stroke=1.0),
-        ),
-        Preset(
-            name="sgd-30",
-            summary="784-30-10 sigmoids with biases and squared error, as in chapter 1 of "
-            "Nielsen's 'Neural Networks and Deep Learning'",
-            layers=(("dense", 784, 30), ("sigmoid",), ("dense", 30, 10), ("sigmoid",)),
-            loss="squared-error",
-            step=3.0,
-            momentum=0.0,
-            schedule="constant",
-            batch=10,
-            epochs=30,
+            epochs=100,
+            augment=Augment(degrees=15, elastic=1.4),
         ),
     )
 }

@@ -1,19 +1,20 @@
 """The one training loop, for every network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from model.datasets import Bytes, Split
 from model.layers import Array
-from model.losses import LOSSES
+from model.losses import LOSSES, Loss, one_hot
 from model.network import Network, build
-from model.optimisers import SCHEDULES, SGD
+from model.optimisers import OPTIMISERS, SCHEDULES, Optimiser
+from model.order import Rows, Shuffled
 from model.presets import Preset
 
-Order = npt.NDArray[np.intp]
+# Enough rows at a time that an order costs nothing beside the training, few enough to forget.
+_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Epoch:
     """What one pass over the training digits gave.
 
     `loss` is the mean over its batches, `validation` the share of held-out digits right after it,
-    `best` whether no epoch before it was as good.
+    `best` whether no epoch before it was better.
     """
 
     number: int
@@ -41,86 +42,134 @@ class Training:
     interrupted: bool = False
 
 
+def learn(
+    network: Network, loss: Loss, optimiser: Optimiser, step: float, x: Array, y: Array
+) -> float:
+    """Take one step towards targets y (n, outputs) for inputs x (n, inputs); return the loss."""
+    value, gradient = loss(network.forward(x, training=True), y)
+    network.backward(gradient)
+    optimiser.step(step)
+    return value
+
+
 def train(
     preset: Preset,
     data: Split,
     *,
     seed: int,
     epochs: int,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    photographs: Bytes | None = None,
+    on_epoch: Callable[[Epoch, Network], None] = lambda epoch, network: None,
     on_batch: Callable[[int, float], None] = lambda epoch, share: None,
 ) -> Training:
     """Train a new network by a preset's recipe and return it with its best weights.
 
     `seed` decides the initial weights, the held-out digits, the order and the augmentation, so one
     seed gives one network on one machine. Memory does not grow with the data: a batch at a time is
-    scaled from uint8 to float32 in 0…1. Ctrl-C (KeyboardInterrupt) ends it early with the best so
-    far. `on_batch` gets the epoch's number and the share of it that is done.
+    scaled from uint8 to float32. Ctrl-C (KeyboardInterrupt) ends it early with the best so far, and
+    so does the preset's `patience`. `photographs` (m, 784) are the first m digits as a camera sees
+    them; a coin decides each time which of the two is learned from. `on_epoch` gets each
+    epoch and the network as it is then, `on_batch` the epoch's number and the share of it that is
+    done.
     """
-    network = build(preset.layers, seed)
+    network = build(preset.layers, seed, initial=preset.initial)
     loss, schedule = LOSSES[preset.loss], SCHEDULES[preset.schedule]
-    optimiser = SGD(network, momentum=preset.momentum)
+    optimiser = OPTIMISERS[preset.optimiser](network, **preset.settings)
+    average = Average(network, preset.average) if preset.average else None
+    candidate = average.network if average else network
     rng = np.random.default_rng(seed)
-    shuffled = rng.permutation(len(data))
-    # A small data set still trains on most of itself.
-    held_out = min(preset.validation, len(data) // 6)
-    validation, training = np.sort(shuffled[:held_out]), shuffled[held_out:]
-    batches = max(1, -(-len(training) // preset.batch))
+    # Validation is the beginning of one order of all digits; training is the rest of it.
+    shuffled = Shuffled(len(data), seed)
+    held_out = preset.held_out(len(data))
+    steps = max(1, -(-(len(data) - held_out) // preset.batch))
 
-    result = Training(network)
-    kept: tuple[Epoch, dict[str, Array]] | None = None
+    result = Training(candidate)
+    kept: tuple[Epoch, Array, Array] | None = None
     number = 0
     losses: list[float] = []
 
     def finish_epoch() -> None:
         nonlocal kept
-        share = count_right(network, data, validation) / max(1, held_out)
-        best = kept is None or share > kept[0].validation
+        share = _count_right(candidate, preset, data, shuffled[:held_out]) / max(1, held_out)
+        best = kept is None or share >= kept[0].validation
         epoch = Epoch(number, epochs, float(np.mean(losses)), share, best)
         if best:
             # In one step: an interrupt leaves the old epoch with its weights, or the new with its.
-            kept = epoch, {name: values.copy() for name, values, _ in network.parameters()}
+            kept = epoch, candidate.weights.copy(), candidate.statistics.copy()
         result.epochs.append(epoch)
-        on_epoch(epoch)
+        on_epoch(epoch, candidate)
 
     try:
         for number in range(1, epochs + 1):
             losses = []
-            order = rng.permutation(training)
-            for done in range(batches):
-                rows = order[done * preset.batch : (done + 1) * preset.batch]
-                x = scaled(data.images[rows])
-                if preset.augment is not None:
-                    x = preset.augment(x, rng)
-                scores = network.forward(x, training=True)
-                value, gradient = loss(scores, data.labels[rows])
-                network.backward(gradient)
-                progress = (number - 1 + done / batches) / epochs
-                optimiser.step(preset.step * schedule(progress))
-                losses.append(value)
-                on_batch(number, (done + 1) / batches)
+            order = Shuffled(len(data) - held_out, seed, number)
+            for done, places in enumerate(_batches(order, preset.batch)):
+                rows = shuffled.at(held_out + places)
+                images, labels = data.take(rows)
+                if photographs is not None:
+                    _exchange(images, rows, photographs, rng)
+                progress = (number - 1 + done / steps) / epochs
+                size = preset.step * schedule(progress)
+                targets = one_hot(labels, *preset.targets)
+                for x in preset.variants(images, rng):
+                    losses.append(learn(network, loss, optimiser, size, x, targets))
+                    if average is not None:
+                        average.add()
+                on_batch(number, (done + 1) / steps)
             finish_epoch()
+            if preset.patience and number - (kept[0].number if kept else 0) >= preset.patience:
+                break
     except KeyboardInterrupt:
         result.interrupted = True
         if losses and (not result.epochs or result.epochs[-1].number < number):
             finish_epoch()
     if kept is not None:
-        result.best, best_weights = kept
-        for name, values, _ in network.parameters():
-            values[...] = best_weights[name]
+        result.best, candidate.weights[...], candidate.statistics[...] = kept
     return result
 
 
-def scaled(images: Bytes) -> Array:
-    """Return uint8 pixels as float32 in 0…1."""
-    return np.multiply(images, np.float32(1 / 255), dtype=np.float32)
+class Average:
+    """An exponential moving average of a network's weights over the steps of its training.
+
+    The first averages forget faster, as the weights then are far from where they go. Source:
+    B. Polyak and A. Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
+    """
+
+    def __init__(self, network: Network, decay: float) -> None:
+        self._trained, self._decay, self._steps = network, decay, 0
+        self.network = build(network.spec())
+
+    def add(self) -> None:
+        """Take in the network as it is after one more step."""
+        self._steps += 1
+        share = np.float32(1 - min(self._decay, self._steps / (self._steps + 10)))
+        for average, values in (
+            (self.network.weights, self._trained.weights),
+            (self.network.statistics, self._trained.statistics),
+        ):
+            average += share * (values - average)
 
 
-def count_right(network: Network, data: Split, rows: Order) -> int:
-    """Return how many of the digits at `rows` the network gets right, 500 at a time."""
+def _batches(order: Shuffled, size: int) -> Iterator[Rows]:
+    """Yield an order's rows, `size` at a time, computed a block at a time."""
+    block = max(1, _BLOCK // size) * size
+    for start in range(0, len(order), block):
+        rows = order[start : start + block]
+        for first in range(0, len(rows), size):
+            yield rows[first : first + size]
+
+
+def _exchange(images: Bytes, rows: Rows, photographs: Bytes, rng: np.random.Generator) -> None:
+    """Put photographed digits in the places of half of the scanned ones that have them."""
+    chosen = (rows < len(photographs)) & (rng.random(len(rows), dtype=np.float32) < 0.5)
+    images[chosen] = photographs[rows[chosen]]
+
+
+def _count_right(network: Network, preset: Preset, data: Split, rows: Rows) -> int:
+    """Return how many of the digits at `rows` the network gets right."""
     right = 0
-    for start in range(0, len(rows), 500):
-        some = rows[start : start + 500]
-        scores = network.forward(scaled(data.images[some]))
-        right += int(np.count_nonzero(scores.argmax(axis=1) == data.labels[some]))
+    for start in range(0, len(rows), preset.batch):
+        images, labels = data.take(rows[start : start + preset.batch])
+        scores = network.forward(preset.inputs(images))
+        right += int(np.count_nonzero(scores.argmax(axis=1) == labels))
     return right

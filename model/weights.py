@@ -18,22 +18,24 @@ import numpy.typing as npt
 
 from model.errors import WeightsError
 from model.files import replaced
-from model.network import Network, build
+from model.network import KINDS, Network, build
 
-FORMAT = 1
+FORMAT = 2
 SHIPPED = Path(__file__).parent / "weights" / "appliance.npz"
 """The network that comes with the appliance."""
 
 # Bounds on what is believed before anything is allocated: far above any network that a Pi Zero can
 # run, far below what would exhaust it.
-_MOST_LAYERS = 32
+_MOST_LAYERS = 64
 _MOST_PARAMETERS = 4_000_000
+_MOST_MULTIPLY_ADDS = 20_000_000
+_MOST_UNITS = 65_536
 _MOST_CARD_BYTES = 100_000
 _LARGEST_WEIGHT = 1e6
 
 
 def save(path: Path, network: Network, card: dict[str, Any]) -> dict[str, Any]:
-    """Write the network and its card to `path` in one step, and return the completed card.
+    """Write a folded network and its card to `path` in one step, and return the completed card.
 
     Adds `format`, `layers`, `parameters`, `multiply_adds` and `sha256` to the card. Raises OSError.
     """
@@ -46,7 +48,7 @@ def save(path: Path, network: Network, card: dict[str, Any]) -> dict[str, Any]:
         "sha256": checksum(network),
     }
     text = json.dumps(card, indent=1).encode()
-    arrays = {name: values for name, values, _ in network.parameters()}
+    arrays = dict(network.arrays())
     with replaced(path) as file:
         np.savez(file, card=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
     return card
@@ -61,8 +63,8 @@ def load(path: Path) -> tuple[Network, dict[str, Any]]:
     try:
         with zipfile.ZipFile(path) as archive:
             card = _read_card(archive)
-            network = build(_believable_layers(card))
-            for name, values, _ in network.parameters():
+            network = _believable_network(card)
+            for name, values in network.arrays():
                 values[...] = _read_array(archive, name, np.dtype(np.float32), values.shape)
     except FileNotFoundError:
         raise WeightsError(
@@ -87,7 +89,7 @@ def load(path: Path) -> tuple[Network, dict[str, Any]]:
 def checksum(network: Network) -> str:
     """Return the sha256 of the layers and of every weight, little-endian."""
     digest = hashlib.sha256(json.dumps(network.spec()).encode())
-    for _, values, _ in network.parameters():
+    for _, values in network.arrays():
         digest.update(np.ascontiguousarray(values, "<f4").tobytes())
     return digest.hexdigest()
 
@@ -108,25 +110,39 @@ def _read_card(archive: zipfile.ZipFile) -> dict[str, Any]:
     return card
 
 
-def _believable_layers(card: dict[str, Any]) -> list[list[Any]]:
-    """Return the card's layers when they are of a kind and size that a network here can have."""
+def _believable_network(card: dict[str, Any]) -> Network:
+    """Return the card's network, without its weights, when one here can have its layers and sizes.
+
+    Nothing is allocated before it is known to be small.
+    """
     layers = card["layers"]
     if not isinstance(layers, list) or not 0 < len(layers) <= _MOST_LAYERS:
         raise ValueError("its card has no list of layers")
     parameters = 0
     for layer in layers:
-        if not isinstance(layer, list) or not layer or not isinstance(layer[0], str):
+        if not isinstance(layer, list) or not layer or layer[0] not in KINDS:
             raise ValueError(f"a layer {layer!r}")
-        sizes = layer[1:]
-        if not all(type(size) is int and size > 0 for size in sizes):
+        kind, *sizes = layer
+        # A dropout has a share; all else are whole numbers and whether there is a bias.
+        if kind != "dropout" and not all(
+            type(size) is bool or (type(size) is int and 0 <= size <= _MOST_UNITS) for size in sizes
+        ):
             raise ValueError(f"a layer {layer!r}")
-        parameters += math.prod(sizes) if sizes else 0
-    dense = [layer for layer in layers if layer[0] == "dense"]
+        if kind in ("dense", "conv"):
+            if len(sizes) < 2 or 0 in sizes[:3]:
+                raise ValueError(f"a layer {layer!r}")
+            kernel = sizes[2] if kind == "conv" else 1
+            parameters += sizes[0] * sizes[1] * kernel**2
     if parameters > _MOST_PARAMETERS:
         raise ValueError(f"{parameters} parameters")
-    if not dense or dense[0][1:2] != [784] or dense[-1][2:] != [10]:
+    network = build(layers)
+    if network.shapes[-1] != (10,):
         raise ValueError("its layers do not lead from 784 pixels to 10 digits")
-    return layers
+    if network.multiply_adds() > _MOST_MULTIPLY_ADDS:
+        raise ValueError(f"{network.multiply_adds()} multiply-adds a digit")
+    if max(math.prod(shape) for shape in network.shapes) > _MOST_UNITS:
+        raise ValueError("a layer of more units than a Pi Zero can hold")
+    return network
 
 
 def _read_array(

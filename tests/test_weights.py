@@ -82,18 +82,37 @@ def member(array: Any) -> bytes:
 
 
 def card(**changed: Any) -> dict[str, Any]:
-    return {"format": 1, "layers": SPEC, "sha256": "", **changed}
+    return {"format": 2, "layers": SPEC, "sha256": "", **changed}
 
 
 HOSTILE: dict[str, tuple[Any, str]] = {
     "a foreign npz": ({}, "lacks|no item"),
-    "another format": (card(format=2), "not of format 1"),
+    "another format": (card(format=1), "not of format 2"),
     "no layers": (card(layers=[]), "no list of layers"),
-    "a huge layer": (card(layers=[["dense", 784, 10**9], ["dense", 10**9, 10]]), "parameters"),
+    "a huge layer": (card(layers=[["dense", 784, 10**4], ["dense", 10**4, 10]]), "parameters"),
+    "a monstrous layer": (card(layers=[["dense", 784, 10**9], ["dense", 10**9, 10]]), "a layer"),
     "a negative layer": (card(layers=[["dense", 784, -1], ["dense", -1, 10]]), "a layer"),
-    "an unknown layer": (card(layers=[["dense", 784, 10], ["exec", 1]]), "no layer 'exec'"),
+    "an unknown layer": (card(layers=[["dense", 784, 10], ["exec", 1]]), "a layer ..exec"),
     "another task": (card(layers=[["dense", 784, 26]]), "784 pixels to 10 digits"),
-    "a list for a card": ([1, 2], "not of format 1"),
+    "a huge kernel": (card(layers=[["image", 28, 28], ["conv", 1, 1, 9000]]), "parameters"),
+    "a kernel grown by its padding": (
+        card(layers=[["image", 28, 28], ["conv", 1, 1, 900, 899], ["flatten"], ["dense", 4, 10]]),
+        "cannot take",
+    ),
+    "too much work": (
+        card(
+            layers=[
+                *(["image", 28, 28], ["conv", 1, 40, 5, 2], ["conv", 40, 40, 5, 2]),
+                *(["flatten"], ["dense", 31360, 10]),
+            ]
+        ),
+        "multiply-adds a digit",
+    ),
+    "a pool of nothing": (card(layers=[["image", 28, 28], ["max-pool", 0]]), "not a whole"),
+    "a share for a size": (card(layers=[["dense", 784, 10.0]]), "a layer"),
+    "too many sizes": (card(layers=[["dense", 784, 10, True, 7]]), "not a whole weights file"),
+    "a list for a layer's kind": (card(layers=[[["dense"], 784, 10]]), "not a whole weights file"),
+    "a list for a card": ([1, 2], "not of format 2"),
 }
 
 
@@ -124,7 +143,7 @@ def test_a_file_packed_in_another_way_is_a_sentence(
 
 def test_pickled_arrays_are_not_opened(tmp_path: Path) -> None:
     path = tmp_path / "pickle.npz"
-    np.savez(path, card=np.array([{"format": 1}], dtype=object))
+    np.savez(path, card=np.array([{"format": 2}], dtype=object))
     with pytest.raises(WeightsError, match="not a whole weights file"):
         weights.load(path)
 
@@ -132,7 +151,7 @@ def test_pickled_arrays_are_not_opened(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
 def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, bad: float) -> None:
     network = build(SPEC, seed=1)
-    network.layers[0].parameters["weights"][3, 2] = bad
+    network.layers[0].parameters["weights"][2, 3] = bad
     weights.save(tmp_path / "bad.npz", network, {})
     with pytest.raises(WeightsError, match="that no trained network has"):
         weights.load(tmp_path / "bad.npz")
@@ -143,7 +162,7 @@ def test_other_weights_under_a_good_card_are_refused(tmp_path: Path, good: bytes
     source.write_bytes(good)
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
         for name in old.namelist():
-            swapped = member(np.ones((784, 4), np.float32))
+            swapped = member(np.ones((4, 784), np.float32))
             new.writestr(name, swapped if name == "0.weights.npy" else old.read(name))
     with pytest.raises(WeightsError, match="do not match the checksum"):
         weights.load(path)

@@ -1,6 +1,7 @@
 """What several commands share: their common options and the reader they use."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,15 @@ def add_reader(parser: argparse.ArgumentParser) -> None:
         help="weights file (default: the settings', else the one that ships)",
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML)")
+
+
+def one_thread() -> None:
+    """Keep numpy's BLAS, not yet loaded, to one thread, so that one seed gives one result.
+
+    How many threads share a sum decides how it is rounded. A Pi Zero has one core anyway.
+    """
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 
 def load_reader(args: argparse.Namespace) -> "Reader":

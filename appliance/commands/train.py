@@ -4,18 +4,26 @@ import argparse
 import shlex
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command
+from appliance.commands.parts import add_command, one_thread
 
 if TYPE_CHECKING:
-    from model.datasets import Split
+    from model.datasets import Bytes, Split
     from model.presets import Preset
     from model.train import Epoch, Training
+
+# As in model.presets, which would bring numpy with it.
+PRESETS = (
+    *("appliance", "scratch-100", "scratch-tiny", "scratch-epochs", "scratch-200", "scratch-500"),
+    *("scratch-hidden", "scratch-rotated", "pi-zero", "sgd-30", "sgd-16-16", "sgd-none"),
+    *("deep-300-100", "simard-800"),
+)
 
 
 def add(parsers: Any) -> None:
@@ -24,30 +32,48 @@ def add(parsers: Any) -> None:
         "train",
         "train a network on MNIST and write it to a weights file",
         "digits train --data ~/mnist --out new.npz --seed 1\n"
-        "Ctrl-C ends the training early and keeps the best network so far.",
+        "Ctrl-C ends the training early and keeps the best network so far.\n"
+        f"The presets:\n{textwrap.fill(', '.join(PRESETS), 78, break_on_hyphens=False)}",
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="MNIST's files")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="weights to write")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="MNIST's files, or a folder with mnist_train.csv and mnist_test.csv",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="weights to write")
     parser.add_argument(
         "--preset",
         default="appliance",
         metavar="NAME",
-        help="which network: appliance or sgd-30 (default: appliance)",
+        help="which network (default: appliance)",
     )
     parser.add_argument("--epochs", type=_positive, metavar="N", help="default: the preset's own")
     parser.add_argument("--seed", type=_not_negative, default=1, metavar="N", help="default: 1")
-    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--plan", action="store_true", help="say what the training would cost, and do no more"
+    )
+    parser.set_defaults(run=run, wrong_usage=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
+    one_thread()
     from appliance.errors import StateError
     from model.datasets import load_split
     from model.files import probe
+    from model.plan import plan
     from model.presets import preset
     from model.train import train
 
     recipe = preset(args.preset)
     epochs = args.epochs or recipe.epochs
+    if args.plan:
+        digits = len(load_split(args.data, "train")) if args.data else 60_000
+        say(f"{recipe.name}: {recipe.summary}\n{plan(recipe, digits, epochs)}")
+        return 0
+    if args.data is None or args.out is None:
+        missing = "--data DIR" if args.data is None else "--out FILE"
+        args.wrong_usage(f"{missing} is needed, but for a --plan")
     data = load_split(args.data, "train")
     # A night's work must not be lost for want of a place to write it: find out now.
     try:
@@ -55,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a file's name"
         raise StateError(f"--out {args.out}: cannot be written ({reason}): name another") from None
-    say(f"{recipe.name}: {recipe.summary}")
+    say(f"{recipe.name}: {recipe.summary}\n{plan(recipe, len(data), epochs)}")
     progress = Progress(epochs)
     with one_interruption() as no_more:
         training = train(
@@ -63,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
             data,
             seed=args.seed,
             epochs=epochs,
-            on_epoch=progress.epoch,
+            photographs=_photographs(data, recipe.photographs, args.seed),
+            on_epoch=lambda epoch, network: progress.epoch(epoch),
             on_batch=progress.batch,
         )
         no_more()
@@ -72,6 +99,36 @@ def run(args: argparse.Namespace) -> int:
             return 130
         _measure_and_save(args, recipe, training, epochs, data)
     return 130 if training.interrupted else 0
+
+
+def _photographs(data: "Split", count: int, seed: int) -> "Bytes | None":
+    """Return the first digits of a data set as a camera sees them, uint8 (count, 784).
+
+    They are in a file that vanishes with the process. A digit that the vision does not find stays
+    as it was scanned.
+    """
+    if not count:
+        return None
+    import numpy as np
+
+    from appliance.vision.photograph import photograph
+    from model.datasets import Scaling, vanishing
+
+    count = min(count, len(data))
+    started = time.monotonic()
+    rng = np.random.default_rng(seed)
+    scaling = Scaling()
+    with vanishing() as file:
+        for row in range(count):
+            image = data.images[row]
+            seen = photograph(scaling(image).reshape(28, 28), rng)
+            if seen is not None:
+                image = np.rint(seen * np.float32(255)).astype(np.uint8)
+            file.write(image.tobytes())
+        file.flush()
+        say(f"{count} digits photographed in simulation, {_clock(time.monotonic() - started)}")
+        photographs: Bytes = np.memmap(file, np.uint8, "r", 0, (count, 784))
+        return photographs
 
 
 def _measure_and_save(
@@ -85,6 +142,7 @@ def _measure_and_save(
     from model.evaluate import evaluate
 
     assert training.best is not None
+    network = training.network.folded(recipe.inputs.scale * 255, recipe.inputs.offset)
     card: dict[str, Any] = {
         "preset": recipe.name,
         "command": shlex.join(
@@ -104,12 +162,12 @@ def _measure_and_save(
         # The network is worth more than its mark.
         say(f"not measured on the test digits: {error}")
     else:
-        tally = evaluate(training.network, test)
+        tally = evaluate(network, test)
         card["data"] = {**card["data"], **test.checksums}
         card["test"] = {"accuracy": tally.accuracy, "right": tally.right, "total": tally.total}
         say(f"test digits: {tally.accuracy:.2%} ({tally.right} of {tally.total})")
     try:
-        card = weights.save(args.out, training.network, card)
+        card = weights.save(args.out, network, card)
     except OSError as error:
         raise StateError(f"{args.out}: cannot be written ({error.strerror})") from None
     say(f"written: {args.out} (sha256 of its weights {card['sha256'][:16]}…)")

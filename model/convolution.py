@@ -1,0 +1,244 @@
+"""Layers of pictures: convolution and pooling.
+
+A batch of pictures is (rows, channels, columns, n). In this order the im2col matrix of a
+convolution needs only its sideways copies: with every row stored k times, each time moved one
+column, the k rows that one output row sees are one contiguous matrix of (k·k·channels) rows, which
+BLAS multiplies in place. That is k copies of a picture where plain im2col makes k·k, and `backward`
+uses the same trick for dL/d(input). Against plain im2col and against k·k shifted products, see
+`docs/benchmark.md`.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from model.layers import Array, Layer, Shape, drawn
+
+
+class Image(Layer):
+    """Take units (rows · columns, n), row after row, as pictures of one channel."""
+
+    kind = "image"
+
+    def __init__(self, rows: int, columns: int) -> None:
+        super().__init__()
+        self.rows, self.columns = rows, columns
+
+    def forward(self, x: Array, *, training: bool = False) -> Array:
+        return x.reshape(self.rows, 1, self.columns, -1)
+
+    def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
+        return gradient.reshape(self.rows * self.columns, -1)
+
+    def shape(self, before: Shape) -> Shape:
+        if before != (self.rows * self.columns,):
+            raise ValueError(f"{before} is no picture of {self.rows}×{self.columns}")
+        return (self.rows, 1, self.columns)
+
+    def spec(self) -> list[Any]:
+        return [self.kind, self.rows, self.columns]
+
+
+class Flatten(Layer):
+    """Take pictures as units."""
+
+    kind = "flatten"
+
+    def forward(self, x: Array, *, training: bool = False) -> Array:
+        self._shape = x.shape
+        return x.reshape(-1, x.shape[-1])
+
+    def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
+        return gradient.reshape(self._shape)
+
+    def shape(self, before: Shape) -> Shape:
+        rows, channels, columns = _picture(before, self.kind)
+        return (rows * channels * columns,)
+
+
+class Conv2D(Layer):
+    """Cross-correlate pictures with k×k kernels, `padding` zeros around: (h, c, w) → (h', d, w').
+
+    Weights are (outputs, k, k, inputs), indexed by row, column and channel of the input; there is
+    one bias for each output channel, or none with `bias=False`.
+    """
+
+    kind = "conv"
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, padding: int = 0, bias: bool = True
+    ) -> None:
+        super().__init__()
+        if padding >= kernel:
+            raise ValueError(f"a padding of {padding} leaves nothing for a kernel of {kernel}")
+        self.inputs, self.outputs, self.kernel = inputs, outputs, kernel
+        self.padding, self.bias = padding, bias
+        self.parameters = {"weights": np.zeros((outputs, kernel, kernel, inputs), np.float32)}
+        if bias:
+            self.parameters["bias"] = np.zeros(outputs, np.float32)
+
+    def initialise(self, rng: np.random.Generator, *, rectified: bool) -> None:
+        weights = self.parameters["weights"]
+        weights[...] = drawn(rng, weights.shape, self.inputs * self.kernel**2, rectified)
+
+    def forward(self, x: Array, *, training: bool = False) -> Array:
+        n = x.shape[3]
+        self._columns = self._unfolded("unfolded", x, self.padding)
+        y: Array = self._kept("y", (len(self._columns), self.outputs, self._columns.shape[2]))
+        np.matmul(self._matrix(), self._columns, out=y)
+        if self.bias:
+            y += self.parameters["bias"][:, None]
+        return y.reshape(len(y), self.outputs, -1, n)
+
+    def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
+        rows, _, columns, n = gradient.shape
+        dy = gradient.reshape(rows, self.outputs, columns * n)
+        each: Array = self._kept("dw", (rows, self.outputs, self._columns.shape[1]))
+        np.matmul(dy, self._columns.transpose(0, 2, 1), out=each)
+        np.sum(each, axis=0, out=self.gradients["weights"].reshape(self.outputs, -1))
+        if self.bias:
+            self.gradients["bias"][...] = (dy @ np.ones(columns * n, np.float32)).sum(axis=0)
+        grown = 2 * self.padding - self.kernel + 1
+        dx: Array = self._kept("dx", (rows - grown, self.inputs, (columns - grown) * n))
+        if to_input:
+            # dL/d(input) is the same sum with the kernels turned by 180° and the ends exchanged.
+            turned = self.parameters["weights"][:, ::-1, ::-1].transpose(3, 1, 2, 0)
+            unfolded = self._unfolded("unfolded dy", gradient, self.kernel - 1 - self.padding)
+            np.matmul(turned.reshape(self.inputs, -1), unfolded, out=dx)
+        return dx.reshape(len(dx), self.inputs, -1, n)
+
+    def shape(self, before: Shape) -> Shape:
+        rows, channels, columns = _picture(before, self.kind)
+        grown = 2 * self.padding - self.kernel + 1
+        if channels != self.inputs or min(rows, columns) + grown < 1:
+            raise ValueError(
+                f"a convolution of {self.inputs} channels by {self.kernel}×{self.kernel} "
+                f"cannot take {before}"
+            )
+        return rows + grown, self.outputs, columns + grown
+
+    def multiply_adds(self, before: Shape) -> int:
+        rows, outputs, columns = self.shape(before)
+        return rows * columns * outputs * self.inputs * self.kernel**2
+
+    def spec(self) -> list[Any]:
+        end = [] if self.bias else [False]
+        return [self.kind, self.inputs, self.outputs, self.kernel, self.padding, *end]
+
+    def _matrix(self) -> Array:
+        return self.parameters["weights"].reshape(self.outputs, -1)
+
+    def _unfolded(self, name: str, x: Array, padding: int) -> Array:
+        """Return the im2col matrix of each output row: (rows', k·k·channels, columns'·n)."""
+        height, channels, width, n = x.shape
+        k = self.kernel
+        columns = width + 2 * padding - k + 1
+        moved: Array = self._kept(name, (height + 2 * padding, k, channels, columns, n))
+        for right in range(k):
+            # What falls outside stays the zero that the array began with.
+            first, last = max(0, padding - right), min(columns, width + padding - right)
+            moved[padding : padding + height, right, :, first:last] = x[
+                :, :, first + right - padding : last + right - padding
+            ]
+        return as_strided(
+            moved,
+            (height + 2 * padding - k + 1, k * k * channels, columns * n),
+            (moved.strides[0], columns * n * moved.itemsize, moved.itemsize),
+            writeable=False,
+        )
+
+
+class MaxPool(Layer):
+    """Keep the largest of each `size`×`size` square; a rest at the lower and right edge is cut."""
+
+    kind = "max-pool"
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Array, *, training: bool = False) -> Array:
+        parts = _squares(x, self.size)
+        y: Array = self._kept("y", parts[0].shape)
+        np.copyto(y, parts[0])
+        for part in parts[1:]:
+            np.maximum(y, part, out=y)
+        if training:
+            self._x, self._y = x, y
+        return y
+
+    def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
+        dx: Array = self._kept("dx", self._x.shape)
+        if not to_input:
+            return dx
+        free = self._kept("free", self._y.shape, np.bool_)
+        wins = self._kept("wins", self._y.shape, np.bool_)
+        free[...] = True
+        for part, dpart in zip(_squares(self._x, self.size), _squares(dx, self.size), strict=True):
+            # The first of equals takes the whole gradient.
+            np.equal(part, self._y, out=wins)
+            wins &= free
+            free ^= wins
+            np.multiply(gradient, wins, out=dpart)
+        return dx
+
+    def shape(self, before: Shape) -> Shape:
+        return _pooled(before, self.size, self.kind)
+
+    def spec(self) -> list[Any]:
+        return [self.kind, self.size]
+
+
+class AveragePool(Layer):
+    """Keep the mean of each `size`×`size` square; a rest at the lower and right edge is cut."""
+
+    kind = "average-pool"
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Array, *, training: bool = False) -> Array:
+        self._shape = x.shape
+        parts = _squares(x, self.size)
+        y: Array = self._kept("y", parts[0].shape)
+        np.copyto(y, parts[0])
+        for part in parts[1:]:
+            y += part
+        y *= 1 / self.size**2
+        return y
+
+    def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
+        dx: Array = self._kept("dx", self._shape)
+        gradient *= 1 / self.size**2
+        for part in _squares(dx, self.size):
+            part[...] = gradient
+        return dx
+
+    def shape(self, before: Shape) -> Shape:
+        return _pooled(before, self.size, self.kind)
+
+    def spec(self) -> list[Any]:
+        return [self.kind, self.size]
+
+
+def _squares(x: Array, size: int) -> list[Array]:
+    """Return views (h', c, w', n) of the size² pixels that each square has at the same place."""
+    height, width = x.shape[0] // size * size, x.shape[2] // size * size
+    return [
+        x[down:height:size, :, right:width:size] for down in range(size) for right in range(size)
+    ]
+
+
+def _picture(before: Shape, kind: str) -> tuple[int, int, int]:
+    if len(before) != 3:
+        raise ValueError(f"a {kind} layer takes pictures, not {before}")
+    return before[0], before[1], before[2]
+
+
+def _pooled(before: Shape, size: int, kind: str) -> Shape:
+    rows, channels, columns = _picture(before, kind)
+    if min(rows, columns) < size:
+        raise ValueError(f"a {kind} of {size}×{size} cannot take {before}")
+    return rows // size, channels, columns // size
