@@ -13,7 +13,7 @@ from appliance.errors import ApplianceError
 from model.errors import ModelError
 
 # The commands' modules import numpy, Flask and the rest only when they run.
-COMMANDS = "run", "read", "train", "evaluate", "data", "doctor"
+COMMANDS = "run", "read", "train", "evaluate", "reproduce", "bench", "data", "doctor"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

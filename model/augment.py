@@ -74,7 +74,7 @@ class Augment:
         v += down[:, None] + middle
         if self.elastic:
             white: Array = rng.standard_normal((2, n, SIDE, SIDE), dtype=np.float32)
-            field: Array = self._smoothing @ white @ self._smoothing.T
+            field: Array = np.matmul(np.matmul(self._smoothing, white), self._smoothing.T)
             field *= np.float32(self.elastic)
             u += field[0].reshape(n, -1)
             v += field[1].reshape(n, -1)

@@ -7,16 +7,27 @@ import numpy as np
 import numpy.typing as npt
 
 from model.convolution import AveragePool, Conv2D, Flatten, Image, MaxPool
-from model.layers import Array, BatchNorm, Dense, Dropout, Layer, ReLU, Shape, Sigmoid, Tanh
+from model.layers import (
+    Array,
+    BatchNorm,
+    BookOutput,
+    Dense,
+    Dropout,
+    Layer,
+    ReLU,
+    Shape,
+    Sigmoid,
+    Tanh,
+)
 
 KINDS: dict[str, type[Layer]] = {
     layer.kind: layer
     for layer in (
-        *(Dense, ReLU, Sigmoid, Tanh, Dropout, BatchNorm),
+        *(Dense, ReLU, Sigmoid, Tanh, Dropout, BatchNorm, BookOutput),
         *(Image, Conv2D, MaxPool, AveragePool, Flatten),
     )
 }
-ACTIVATIONS = ReLU, Sigmoid, Tanh
+ACTIVATIONS = ReLU, Sigmoid, Tanh, BookOutput
 
 
 class Network:
@@ -69,7 +80,7 @@ class Network:
     def probabilities(self, x: Array) -> Array:
         """Return (n, 10) values from 0 whose rows sum to 1: softmax, or each score's share."""
         scores = self.forward(x)
-        if isinstance(self.layers[-1], Sigmoid):
+        if isinstance(self.layers[-1], Sigmoid | BookOutput):
             total: Array = np.maximum(scores.sum(axis=1, keepdims=True), np.float32(1e-30))
             return scores / total
         return softmax(scores)
@@ -83,7 +94,8 @@ class Network:
     def folded(self, gain: float = 1.0, offset: float = 0.0) -> "Network":
         """Return a network for inference: the same answers without batch-norm and dropout.
 
-        A batch-norm goes into the weights of the convolution or dense layer before it. One that
+        A batch-norm goes into the weights of the convolution or dense layer before it, and the
+        book's output layer becomes a dense one and sigmoids. One that
         does not follow such a layer, directly or through a pool, stays. The new network takes x
         where this one takes gain · x + offset. Raises ValueError where its first layer cannot hold
         that.
@@ -97,13 +109,15 @@ class Network:
                 scale, shift = layer.scale_and_shift()
                 _absorb(before[-1], scale, shift)
                 continue
-            sizes = layer.spec()[1:]
+            kind, *sizes = layer.spec()
             if isinstance(layer, Conv2D | Dense) and not layer.bias:
-                sizes[-1] = True
-            copy = KINDS[layer.kind](*sizes)
+                kind, sizes = ("dense", sizes[:2]) if kind != "conv" else (kind, sizes[:4])
+            copy = KINDS[kind](*sizes)
             for name, values in {**layer.parameters, **layer.statistics}.items():
                 (copy.parameters | copy.statistics)[name][...] = values
             layers.append(copy)
+            if isinstance(layer, BookOutput):
+                layers.append(Sigmoid())
         if (gain, offset) != (1, 0):
             if not isinstance(layers[0], Dense):
                 raise ValueError(f"a {layers[0].kind} layer cannot hold {gain} · x + {offset}")

@@ -16,7 +16,7 @@ from model.network import Network
 
 class Optimiser(Protocol):
     def step(self, size: float) -> None:
-        """Move every weight one step of `size` by the network's `gradient`."""
+        """Move every weight one step of `size` by the network's `gradient`, which is used up."""
 
 
 class SGD:
@@ -40,15 +40,17 @@ class SGD:
         weights, gradient, change = self._network.weights, self._network.gradient, self._change
         if self._decay is not None:
             gradient += np.multiply(self._decay, weights, out=change)
-        direction = gradient
-        if self._velocity is not None:
-            self._velocity *= np.float32(self._momentum)
-            self._velocity += gradient
-            direction = self._velocity
-            if self._nesterov:
-                np.multiply(self._velocity, np.float32(self._momentum), out=change)
-                direction = np.add(change, gradient, out=change)
-        weights -= np.multiply(direction, np.float32(size), out=change)
+        if self._velocity is None:
+            gradient *= size
+            weights -= gradient
+            return
+        self._velocity *= self._momentum
+        self._velocity += gradient
+        direction = self._velocity
+        if self._nesterov:
+            np.multiply(self._velocity, self._momentum, out=change)
+            direction = np.add(change, gradient, out=change)
+        weights -= np.multiply(direction, size, out=change)
 
 
 class AdamW:
@@ -58,7 +60,7 @@ class AdamW:
     F. Hutter, "Decoupled Weight Decay Regularization", 2019.
     """
 
-    EPSILON = np.float32(1e-8)
+    EPSILON = 1e-8
 
     def __init__(
         self, network: Network, *, mean: float = 0.9, square: float = 0.999, decay: float = 0.0
@@ -76,21 +78,21 @@ class AdamW:
         for average, rate, power in zip(
             (self._mean, self._square), self._rates, (1, 2), strict=True
         ):
-            average *= np.float32(rate)
-            np.multiply(gradient, np.float32(1 - rate), out=change)
+            average *= rate
+            np.multiply(gradient, 1 - rate, out=change)
             if power == 2:
                 change *= gradient
             average += change
         if self._decay is not None:
             np.multiply(self._decay, weights, out=change)
-            change *= np.float32(size)
+            change *= size
             weights -= change
         mean_part, square_part = (1 - rate**self._steps for rate in self._rates)
-        np.multiply(self._square, np.float32(1 / square_part), out=change)
+        np.multiply(self._square, 1 / square_part, out=change)
         np.sqrt(change, out=change)
         change += self.EPSILON
         np.divide(self._mean, change, out=change)
-        change *= np.float32(size / mean_part)
+        change *= size / mean_part
         weights -= change
 
 

@@ -103,8 +103,7 @@ def train(
         for number in range(1, epochs + 1):
             losses = []
             order = Shuffled(len(data) - held_out, seed, number)
-            for done, places in enumerate(_batches(order, preset.batch)):
-                rows = shuffled.at(held_out + places)
+            for done, rows in enumerate(_batches(order, shuffled, held_out, preset.batch)):
                 images, labels = data.take(rows)
                 if photographs is not None:
                     _exchange(images, rows, photographs, rng)
@@ -150,11 +149,11 @@ class Average:
             average += share * (values - average)
 
 
-def _batches(order: Shuffled, size: int) -> Iterator[Rows]:
-    """Yield an order's rows, `size` at a time, computed a block at a time."""
+def _batches(order: Shuffled, digits: Shuffled, held_out: int, size: int) -> Iterator[Rows]:
+    """Yield the rows of an epoch's digits in its order, `size` at a time."""
     block = max(1, _BLOCK // size) * size
     for start in range(0, len(order), block):
-        rows = order[start : start + block]
+        rows = digits.at(held_out + order[start : start + block])
         for first in range(0, len(rows), size):
             yield rows[first : first + size]
 

@@ -33,10 +33,12 @@ def test_plain_and_gzipped_files_give_the_same(folder: Path, tmp_path: Path) -> 
 
 
 def test_the_pictures_stay_on_disk(folder: Path) -> None:
-    images = load_split(folder, "train").images
+    data = load_split(folder, "train")
+    images = data.images
     assert images.shape == (5, 784)
     assert images.dtype == np.uint8
-    assert isinstance(images, np.memmap) or isinstance(images.base, np.memmap)
+    assert data.memory is not None
+    assert np.shares_memory(images, np.frombuffer(data.memory, np.uint8))
     assert not images.flags.writeable
 
 

@@ -7,14 +7,14 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, one_thread
+from appliance.commands.parts import add_command, clock, one_thread, photographs, say
 
 if TYPE_CHECKING:
-    from model.datasets import Bytes, Split
+    from model.datasets import Split
     from model.presets import Preset
     from model.train import Epoch, Training
 
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
             data,
             seed=args.seed,
             epochs=epochs,
-            photographs=_photographs(data, recipe.photographs, args.seed),
+            photographs=photographs(data, recipe.photographs, args.seed),
             on_epoch=lambda epoch, network: progress.epoch(epoch),
             on_batch=progress.batch,
         )
@@ -99,36 +99,6 @@ def run(args: argparse.Namespace) -> int:
             return 130
         _measure_and_save(args, recipe, training, epochs, data)
     return 130 if training.interrupted else 0
-
-
-def _photographs(data: "Split", count: int, seed: int) -> "Bytes | None":
-    """Return the first digits of a data set as a camera sees them, uint8 (count, 784).
-
-    They are in a file that vanishes with the process. A digit that the vision does not find stays
-    as it was scanned.
-    """
-    if not count:
-        return None
-    import numpy as np
-
-    from appliance.vision.photograph import photograph
-    from model.datasets import Scaling, vanishing
-
-    count = min(count, len(data))
-    started = time.monotonic()
-    rng = np.random.default_rng(seed)
-    scaling = Scaling()
-    with vanishing() as file:
-        for row in range(count):
-            image = data.images[row]
-            seen = photograph(scaling(image).reshape(28, 28), rng)
-            if seen is not None:
-                image = np.rint(seen * np.float32(255)).astype(np.uint8)
-            file.write(image.tobytes())
-        file.flush()
-        say(f"{count} digits photographed in simulation, {_clock(time.monotonic() - started)}")
-        photographs: Bytes = np.memmap(file, np.uint8, "r", 0, (count, 784))
-        return photographs
 
 
 def _measure_and_save(
@@ -199,12 +169,6 @@ def one_interruption() -> Iterator[Callable[[], None]]:
             signal.signal(number, handler)
 
 
-def say(text: str, end: str = "\n") -> None:
-    """Print a line of progress; a terminal or a pipe that went away does not end a training."""
-    with suppress(OSError, ValueError):
-        print(text, end=end, flush=True)
-
-
 class Progress:
     """A bar on a terminal; one line an epoch there and everywhere else."""
 
@@ -221,21 +185,15 @@ class Progress:
         full = round(share * 30)
         left = (now - self._started) * (self._epochs / (epoch - 1 + share) - 1)
         bar = "█" * full + "·" * (30 - full)
-        say(f"\repoch {epoch}/{self._epochs} {bar} {_clock(left)} left ", end="")
+        say(f"\repoch {epoch}/{self._epochs} {bar} {clock(left)} left ", end="")
 
     def epoch(self, epoch: "Epoch") -> None:
         line = (
             f"epoch {epoch.number}/{epoch.of}: loss {epoch.loss:.4f}, "
             f"validation {epoch.validation:.2%}{', best so far' if epoch.best else ''}, "
-            f"{_clock(time.monotonic() - self._started)}"
+            f"{clock(time.monotonic() - self._started)}"
         )
         say(f"\r\x1b[K{line}" if self._terminal else line)
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def _positive(text: str) -> int:

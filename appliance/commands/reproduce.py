@@ -1,0 +1,193 @@
+"""digits reproduce: the books' and articles' networks trained again, theirs beside ours."""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from appliance.commands.parts import add_command, clock, one_thread, photographs, say
+
+if TYPE_CHECKING:
+    from model.reproduce import Drawing, Outcome, Plot
+
+HEAD = """\
+# Theirs and ours
+
+Every network of the books and articles that this project grew from, trained again by its own
+trainer. Written by
+
+    digits reproduce --data MNIST --drawings DRAWINGS
+
+where MNIST is a folder with MNIST's four files and DRAWINGS one with the book author's own 28×28
+digits. Accuracies are of MNIST's 10,000 test digits, after the last epoch and of seed 1, unless a
+line says otherwise. The seconds are of the machine that wrote the table, one thread, and include
+measuring. A figure after the last epoch was not chosen; "best" figures are, as their sources' are.
+"""
+
+
+def add(parsers: Any) -> None:
+    parser = add_command(
+        parsers,
+        "reproduce",
+        "train the networks of the books and articles again, and print theirs beside ours",
+        "digits reproduce by-hand neuron\n"
+        "Without a NAME all rows are done, which takes about an hour and a half on one core of a\n"
+        "PC. Rows that were done before stay in the document.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="rows of the table (default: all)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="MNIST's files")
+    parser.add_argument(
+        "--drawings", type=Path, metavar="DIR", help="28×28 pictures in folders named 0 to 9"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one epoch of 2,000 digits, to see that it runs; writes nothing",
+    )
+    parser.add_argument(
+        "--docs",
+        type=Path,
+        default=Path("docs"),
+        metavar="DIR",
+        help="where reproduction.md is written, with its plots (default: docs)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    one_thread()
+    from appliance.errors import StateError
+    from model.datasets import load_split
+    from model.errors import DatasetError, PresetError
+    from model.reproduce import ROWS, Ground, reproduce
+
+    for name in args.names:
+        if name not in ROWS:
+            raise PresetError(f"there is no row {name!r}: choose of {', '.join(ROWS)}")
+    ground = Ground(
+        training=load_split(args.data, "train") if args.data else None,
+        test=load_split(args.data, "test") if args.data else None,
+        drawings=_drawings(args.drawings) if args.drawings else (),
+        photographs=photographs,
+        quick=args.quick,
+        say=say,
+    )
+    failed = 0
+    for name in args.names or ROWS:
+        say(f"{name} …")
+        try:
+            outcome = reproduce(name, ground)
+        except DatasetError as error:
+            say(f"{name}: not done: {error}")
+            failed += 1
+            continue
+        say(_as_text(outcome))
+        if not args.quick:
+            try:
+                _write(args.docs, outcome)
+            except OSError as error:
+                raise StateError(f"{args.docs}: cannot be written ({error.strerror})") from None
+    return 1 if failed else 0
+
+
+def _as_text(outcome: "Outcome") -> str:
+    lines = [f"{outcome.name}: {outcome.recipe} ({clock(outcome.seconds)})"]
+    lines += [f"  {line.what}: theirs {line.theirs}, ours {line.ours}" for line in outcome.lines]
+    return "\n".join([*lines, f"  {outcome.note}"] if outcome.note else lines)
+
+
+def _write(folder: Path, outcome: "Outcome") -> None:
+    """Put one row into the document, beside those that were done before."""
+    from model.files import replaced
+    from model.reproduce import ROWS
+
+    folder.mkdir(parents=True, exist_ok=True)
+    store = folder / "reproduction.json"
+    done = json.loads(store.read_text()) if store.is_file() else {}
+    picture = _draw(folder / "reproduction", outcome.name, outcome.plot) if outcome.plot else None
+    row = asdict(outcome)
+    row["seconds"] = round(outcome.seconds)
+    row["plot"] = picture
+    done[outcome.name] = row
+    done = {name: done[name] for name in ROWS if name in done}
+    with replaced(store) as file:
+        file.write(json.dumps(done, indent=1, ensure_ascii=False).encode() + b"\n")
+    with replaced(folder / "reproduction.md") as file:
+        file.write(_document(done).encode())
+
+
+def _document(done: dict[str, Any]) -> str:
+    parts = [HEAD, "| row | what | theirs | ours | s |\n|---|---|---|---|---:|"]
+    for name, row in done.items():
+        for number, line in enumerate(row["lines"]):
+            first, seconds = (f"`{name}`", row["seconds"]) if number == 0 else ("", "")
+            parts.append(
+                f"| {first} | {line['what']} | {line['theirs']} | {line['ours']} | {seconds} |"
+            )
+    parts.append("\n## The rows\n")
+    for name, row in done.items():
+        parts.append(f"- `{name}`: {row['recipe']}." + (f" {row['note']}" if row["note"] else ""))
+    plots = [
+        f"\n![{name}](reproduction/{row['plot']})" for name, row in done.items() if row["plot"]
+    ]
+    return "\n".join([*parts, *(["\n## Plots", *plots] if plots else [])]) + "\n"
+
+
+def _draw(folder: Path, name: str, plot: "Plot") -> str | None:
+    """Draw a row's plot where matplotlib is installed; return its file's name."""
+    try:
+        import matplotlib
+    except ImportError:
+        say(f"  {name}: no plot: install the extra 'plots' (matplotlib) for one")
+        return None
+    matplotlib.use("agg")
+    matplotlib.rcParams["svg.hashsalt"] = "digits"
+    from matplotlib import pyplot
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if plot.pictures:
+        figure, axes = pyplot.subplots(2, 5, figsize=(7, 3.2))
+        for digit, (axis, picture) in enumerate(zip(axes.flat, plot.pictures, strict=True)):
+            axis.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
+            axis.set_title(str(digit), fontsize=9)
+            axis.axis("off")
+        figure.suptitle(plot.title, fontsize=10)
+        file = f"{name}.png"
+    else:
+        figure, axis = pyplot.subplots(figsize=(6, 3.4), layout="constrained")
+        for label, (x, y) in plot.curves.items():
+            few = len(x) <= 60
+            axis.plot(x, y, label=label, marker="o" if few else None, markersize=3, linewidth=1.2)
+        axis.set(title=plot.title, xlabel=plot.x, ylabel=plot.y)
+        axis.grid(alpha=0.3)
+        if any(plot.curves):
+            axis.legend()
+        file = f"{name}.svg"
+    figure.savefig(
+        folder / file, dpi=110, metadata={"Date": None} if file.endswith("svg") else None
+    )
+    pyplot.close(figure)
+    return file
+
+
+def _drawings(folder: Path) -> "list[Drawing]":
+    """Return the 28×28 pictures in a folder's folders 0 to 9, turned to bright on dark."""
+    import numpy as np
+    from PIL import Image
+
+    from appliance.errors import PictureError
+    from model.reproduce import Drawing
+
+    found = []
+    for digit in range(10):
+        for file in sorted((folder / str(digit)).glob("*.png")):
+            with Image.open(file) as image:
+                grey = np.array(image.convert("L"))
+            if grey.shape != (28, 28):
+                raise PictureError(f"{file}: it is {grey.shape[1]}×{grey.shape[0]}, not 28×28")
+            name = "the noisy " + str(digit) if "noisy" in file.name else str(digit)
+            found.append(Drawing(name, digit, 255 - grey.ravel()))
+    if not found:
+        raise PictureError(f"{folder}: there are no pictures in folders named 0 to 9 in it")
+    return found
