@@ -60,22 +60,22 @@ class Network:
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
         """Return the scores (n, 10) of a batch (n, 784) of pixels in 0…1."""
-        x = np.ascontiguousarray(x.T)
+        # A view: BLAS reads a matrix either way round.
+        x = x.T
         for layer in self.layers:
             x = layer.forward(x, training=training)
         return x.T.copy()
 
-    def backward(self, gradient: Array, *, to_input: bool = False) -> Array:
+    def backward(self, gradient: Array, *, to_input: bool = False) -> Array | None:
         """Carry dL/d(scores) (n, 10) back through the layers and fill `gradient` on the way.
 
-        Returns dL/d(pixels) (n, 784) with `to_input`; what it returns is undefined without, and
-        costs less.
+        Returns dL/d(pixels) (n, 784) with `to_input`, which costs more.
         """
         gradient = np.ascontiguousarray(gradient.T)
         for position, layer in reversed(list(enumerate(self.layers))):
             wanted = to_input or any(before.parameters for before in self.layers[:position])
             gradient = layer.backward(gradient, to_input=wanted)
-        return gradient.T.copy()
+        return gradient.T.copy() if to_input else None
 
     def probabilities(self, x: Array) -> Array:
         """Return (n, 10) values from 0 whose rows sum to 1: softmax, or each score's share."""

@@ -105,11 +105,14 @@ def _measure_and_save(
     args: argparse.Namespace, recipe: "Preset", training: "Training", epochs: int, data: "Split"
 ) -> None:
     """Count the test digits that are read right, and write the network with its card."""
+    import numpy as np
+
     from appliance.errors import StateError
     from model import weights
     from model.datasets import load_split
     from model.errors import DatasetError
     from model.evaluate import evaluate
+    from model.plan import multiply_adds
 
     assert training.best is not None
     network = training.network.folded(recipe.inputs.scale * 255, recipe.inputs.offset)
@@ -123,6 +126,9 @@ def _measure_and_save(
         "epochs": len(training.epochs),
         "best_epoch": training.best.number,
         "interrupted": training.interrupted,
+        "training_multiply_adds": multiply_adds(recipe, len(data), len(training.epochs)),
+        "photographs": min(recipe.photographs, len(data)),
+        "numpy": np.__version__,
         "data": data.checksums,
         "validation_accuracy": round(training.best.validation, 4),
     }
