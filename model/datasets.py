@@ -136,9 +136,8 @@ def load_csv(path: Path) -> Split:
     are no longer used, and are mapped from there. Raises DatasetError, with the line, for anything
     that is not such a file.
     """
-    labels = bytearray()
-    digest = hashlib.sha256()
-    with vanishing() as pixels:
+    digest, digits = hashlib.sha256(), 0
+    with vanishing() as pixels, vanishing() as labels:
         try:
             with open(path, "rb") as file:
                 for number in count(1):
@@ -149,18 +148,20 @@ def load_csv(path: Path) -> Split:
                     if not line.strip() or (number == 1 and line[:1].isalpha()):
                         continue
                     values = _csv_values(path, number, line)
-                    labels.append(values[0])
+                    labels.write(values[:1])
                     pixels.write(values[1:])
+                    digits += 1
         except OSError as error:
             raise DatasetError(f"{path}: cannot be read ({error.strerror})") from None
-        if not labels:
+        if not digits:
             raise DatasetError(
                 f"{path}: there is no digit in it: each line is a label and 784 pixels"
             )
         pixels.flush()
-        images, memory = _mapped(pixels, 0, (len(labels), 784))
-    checksums = {path.name: digest.hexdigest()}
-    return Split(images, np.frombuffer(bytes(labels), np.uint8), checksums, memory)
+        labels.flush()
+        images, memory = _mapped(pixels, 0, (digits, 784))
+        answers, _ = _mapped(labels, 0, (digits,))
+    return Split(images, answers, {path.name: digest.hexdigest()}, memory)
 
 
 def _csv_values(path: Path, number: int, line: bytes) -> bytes:

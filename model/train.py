@@ -1,5 +1,6 @@
 """The one training loop, for every network."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -34,12 +35,13 @@ class Epoch:
 
 @dataclass
 class Training:
-    """A finished or interrupted training: `network` holds the best weights seen."""
+    """A finished, interrupted or diverged training: `network` holds the best weights seen."""
 
     network: Network
     epochs: list[Epoch] = field(default_factory=list)
     best: Epoch | None = None
     interrupted: bool = False
+    diverged: bool = False
 
 
 def learn(
@@ -67,10 +69,10 @@ def train(
     `seed` decides the initial weights, the held-out digits, the order and the augmentation, so one
     seed gives one network on one machine. Memory does not grow with the data: a batch at a time is
     scaled from uint8 to float32. Ctrl-C (KeyboardInterrupt) ends it early with the best so far, and
-    so does the preset's `patience`. `photographs` (m, 784) are the first m digits as a camera sees
-    them; a coin decides each time which of the two is learned from. `on_epoch` gets each
-    epoch and the network as it is then, `on_batch` the epoch's number and the share of it that is
-    done.
+    so do the preset's `patience` and a loss that is no number. `photographs` (m, 784) are the first
+    m digits as a camera sees them; a coin decides each time which of the two is learned from.
+    `on_epoch` gets each epoch and the network as it is then, `on_batch` the epoch's number and the
+    share of it that is done.
     """
     network = build(preset.layers, seed, initial=preset.initial)
     loss, schedule = LOSSES[preset.loss], SCHEDULES[preset.schedule]
@@ -86,13 +88,15 @@ def train(
     result = Training(candidate)
     kept: tuple[Epoch, Array, Array] | None = None
     number = 0
-    losses: list[float] = []
+    total, batches = 0.0, 0
 
     def finish_epoch() -> None:
         nonlocal kept
         share = _count_right(candidate, preset, data, shuffled[:held_out]) / max(1, held_out)
-        best = kept is None or share >= kept[0].validation
-        epoch = Epoch(number, epochs, float(np.mean(losses)), share, best)
+        mean = total / batches
+        # Weights that are no numbers any more are never kept.
+        best = math.isfinite(mean) and (kept is None or share >= kept[0].validation)
+        epoch = Epoch(number, epochs, mean, share, best)
         if best:
             # In one step: an interrupt leaves the old epoch with its weights, or the new with its.
             kept = epoch, candidate.weights.copy(), candidate.statistics.copy()
@@ -101,7 +105,7 @@ def train(
 
     try:
         for number in range(1, epochs + 1):
-            losses = []
+            total, batches = 0.0, 0
             order = Shuffled(len(data) - held_out, seed, number)
             for done, rows in enumerate(_batches(order, shuffled, held_out, preset.batch)):
                 images, labels = data.take(rows)
@@ -111,16 +115,19 @@ def train(
                 size = preset.step * schedule(progress)
                 targets = one_hot(labels, *preset.targets)
                 for x in preset.variants(images, rng):
-                    losses.append(learn(network, loss, optimiser, size, x, targets))
+                    total += learn(network, loss, optimiser, size, x, targets)
+                    batches += 1
                     if average is not None:
                         average.add()
                 on_batch(number, (done + 1) / steps)
             finish_epoch()
-            if preset.patience and number - (kept[0].number if kept else 0) >= preset.patience:
+            last_best = kept[0].number if kept else 0
+            result.diverged = not math.isfinite(result.epochs[-1].loss)
+            if result.diverged or (preset.patience and number - last_best >= preset.patience):
                 break
     except KeyboardInterrupt:
         result.interrupted = True
-        if losses and (not result.epochs or result.epochs[-1].number < number):
+        if batches and (not result.epochs or result.epochs[-1].number < number):
             finish_epoch()
     if kept is not None:
         result.best, candidate.weights[...], candidate.statistics[...] = kept

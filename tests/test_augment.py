@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from model.augment import Augment
-from model.presets import PRESETS
+from model.augment import Augment, rotated
 from tests.conftest import digits_in_mnist_form
 
 STILL = Augment(degrees=0, shear=0, scale=0, shift=0, stroke=0)
@@ -19,8 +18,9 @@ def test_no_change_gives_the_same_glyphs(glyphs: np.ndarray) -> None:
 
 
 def test_changed_glyphs_are_float32_in_range_and_of_one_seed(glyphs: np.ndarray) -> None:
-    augment = PRESETS["appliance"].augment
-    assert augment is not None
+    augment = Augment(
+        degrees=15, shear=0.3, scale=0.15, shift=1.5, elastic=1, stroke=0.5, noise=0.2, erase=0.5
+    )
     one, two = (augment(glyphs, np.random.default_rng(seed)) for seed in (1, 1))
     np.testing.assert_array_equal(one, two)
     assert one.dtype == np.float32
@@ -57,3 +57,45 @@ def test_ink_that_leaves_the_picture_does_not_come_in_again() -> None:
     far = Augment(degrees=0, shear=0, scale=0, shift=40, stroke=0)
     for seed in range(20):
         assert far(edge.reshape(1, 784), np.random.default_rng(seed)).sum() <= 28.01
+
+
+def test_an_elastic_field_moves_neighbours_together_and_by_its_pixels(glyphs: np.ndarray) -> None:
+    # Ramps across and down show where each pixel came from.
+    y, x = np.mgrid[0:28, 0:28].astype(np.float32)
+    ramps = np.repeat(np.stack([x, y]).reshape(2, 784) / np.float32(27), 200, axis=0)
+    moved = Augment(elastic=1.4)(ramps, np.random.default_rng(1)).reshape(2, 200, 28, 28) * 27
+    right = (moved[0] - x)[:, 8:20, 8:20]
+    down = (moved[1] - y)[:, 8:20, 8:20]
+    for field in (right, down):
+        assert np.sqrt(np.mean(field**2)) == pytest.approx(1.4, rel=0.1)
+        # Smooth with a deviation of 4 pixels: neighbours go almost the same way.
+        assert np.abs(np.diff(field, axis=2)).mean() < 0.4
+
+
+def test_noise_is_of_its_deviation_and_stays_in_range() -> None:
+    grey = np.full((300, 784), 0.5, np.float32)
+    noisy = Augment(noise=0.1)(grey, np.random.default_rng(1))
+    deviations = noisy.std(axis=1)
+    assert 0 <= deviations.min() < 0.01
+    assert 0.09 < deviations.max() < 0.11
+    assert Augment(noise=5)(grey, np.random.default_rng(1)).min() >= 0
+
+
+def test_erasing_takes_one_rectangle_from_its_share_of_glyphs() -> None:
+    white = np.ones((1000, 784), np.float32)
+    erased = Augment(erase=0.4)(white, np.random.default_rng(1)).reshape(-1, 28, 28) == 0
+    hit = erased.any(axis=(1, 2))
+    assert hit.mean() == pytest.approx(0.4, abs=0.06)
+    for picture in erased[hit]:
+        rows, columns = picture.any(axis=1), picture.any(axis=0)
+        assert picture.sum() == rows.sum() * columns.sum()
+        assert max(rows.sum(), columns.sum()) <= 10
+
+
+def test_rotated_copies_are_the_books(glyphs: np.ndarray) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage")
+    seen = glyphs * np.float32(0.99) + np.float32(0.01)
+    turned = rotated(seen, 10, 0.01)
+    expected = ndimage.rotate(seen[3].reshape(28, 28), 10, cval=0.01, order=1, reshape=False)
+    np.testing.assert_allclose(turned[3].reshape(28, 28), expected, atol=1e-6)
+    assert turned.dtype == np.float32

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from model import datasets
-from model.datasets import import_file, load_split
+from model.datasets import Scaling, import_file, load_csv, load_split
 from model.errors import DatasetError
 from tests.conftest import write_idx
 
@@ -99,3 +101,123 @@ def test_the_real_mnist_is_what_its_checksums_say(shared_mnist: Path) -> None:
         data = load_split(shared_mnist, split)
         assert len(data) == count
         assert data.checksums.items() <= datasets.MNIST_SHA256.items()
+
+
+def csv_line(label: int, rng: np.random.Generator) -> str:
+    return ",".join(map(str, [label, *rng.integers(256, size=784)]))
+
+
+def test_the_books_csv_form_is_read(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    lines = [csv_line(label, rng) for label in (7, 0, 9)]
+    for name, text in (
+        ("mnist_train.csv", "\n".join(lines)),
+        ("mnist_test.csv", "label,1x1,1x2\r\n" + "\r\n".join(lines) + "\r\n\r\n"),
+    ):
+        (tmp_path / name).write_bytes(text.encode())
+    for split in ("train", "test"):
+        data = load_split(tmp_path, split)
+        assert data.labels.tolist() == [7, 0, 9]
+        assert data.images.shape == (3, 784)
+        assert data.images[1].tolist() == [int(v) for v in lines[1].split(",")][1:]
+        assert data.memory is not None
+    assert len(load_split(tmp_path / "mnist_train.csv", "test")) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "there is no digit in it"),
+        ("label,pixel\n", "there is no digit in it"),
+        ("1,2,3\n", "line 1: 3 values where a label and 784 pixels belong"),
+        ("5" + ",0" * 784 + "\n5" + ",0" * 785, "line 2: 786 values"),
+        ("5" + ",0" * 783 + ",256", "line 1: not whole numbers from 0 to 255"),
+        ("5" + ",0" * 783 + ",-1", "not whole numbers"),
+        ("5" + ",0" * 783 + ",1.5", "not whole numbers"),
+        ("5" + ",0" * 783 + ",x", "not whole numbers"),
+        ("12" + ",0" * 784, "its label is 12, not a digit"),
+        ("\0" * 40_000, "not whole numbers"),
+        ("5" + ",000000000000000000000000" * 784, "not whole|values where"),
+    ],
+)
+def test_a_bad_csv_is_a_sentence_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    with pytest.raises(DatasetError, match=said) as caught:
+        load_csv(path)
+    assert str(path) in str(caught.value)
+
+
+def test_the_books_small_files_are_the_first_digits_of_mnist(shared_mnist: Path) -> None:
+    small = load_csv(shared_mnist / "mnist_train_100.csv")
+    whole = load_split(shared_mnist, "train").first(100)
+    np.testing.assert_array_equal(small.images, whole.images)
+    np.testing.assert_array_equal(small.labels, whole.labels)
+
+
+def test_scaling_gives_the_books_range() -> None:
+    x = Scaling(0.99 / 255, 0.01)(np.array([[0, 255]], np.uint8))
+    assert x.dtype == np.float32
+    np.testing.assert_allclose(x, [[0.01, 1.0]], rtol=1e-6)
+
+
+def test_taking_rows_gives_what_is_on_disk_however_much_was_let_go(folder: Path) -> None:
+    data = load_split(folder, "train")
+    whole = np.array(data.images)
+    for _ in range(100):
+        images, labels = data.take(np.array([4, 0, 2]))
+        np.testing.assert_array_equal(images, whole[[4, 0, 2]])
+        assert labels.tolist() == [5, 3, 4]
+
+
+DAMAGE = ("images", "images.gz", "labels", "labels.gz", "csv")
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("good")
+    rng = np.random.default_rng(0)
+    write_idx(folder / "images", rng.integers(0, 256, (5, 28, 28), np.uint8))
+    write_idx(folder / "labels", np.array([3, 1, 4, 1, 5], np.uint8))
+    csv = "\n".join(csv_line(label, rng) for label in (3, 1, 4, 1, 5))
+    files = {name: (folder / name).read_bytes() for name in ("images", "labels")}
+    packed = {f"{name}.gz": gzip.compress(content) for name, content in files.items()}
+    return {**files, **packed, "csv": csv.encode()}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_damaged_file_is_a_sentence_or_a_whole_data_set(
+    good: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    which = data.draw(st.sampled_from(DAMAGE))
+    content = bytearray(good[which])
+    match data.draw(st.sampled_from(["cut", "flip", "insert", "replace"])):
+        case "cut":
+            content = content[: data.draw(st.integers(0, len(content) - 1))]
+        case "flip":
+            content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(
+                st.integers(0, 7)
+            )
+        case "insert":
+            place = data.draw(st.integers(0, len(content)))
+            content[place:place] = data.draw(st.binary(min_size=1, max_size=40))
+        case "replace":
+            content = bytearray(data.draw(st.binary(max_size=2000)))
+    folder = tmp_path_factory.mktemp("damaged")
+    if which == "csv":
+        (folder / "mnist_train.csv").write_bytes(content)
+    else:
+        for kind, form in (("images", "idx3"), ("labels", "idx1")):
+            name = f"train-{kind}-{form}-ubyte"
+            if which.startswith(kind):
+                (folder / (name + which.removeprefix(kind))).write_bytes(content)
+            else:
+                (folder / name).write_bytes(good[kind])
+    try:
+        found = load_split(folder, "train")
+    except DatasetError:
+        return
+    assert found.images.shape == (len(found.labels), 784)
+    assert len(found.labels) > 0
+    assert found.labels.max() <= 9

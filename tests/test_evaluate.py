@@ -26,4 +26,4 @@ def test_the_shipped_network_reads_mnist_as_its_card_says(shared_mnist: Path) ->
     tally = evaluate(network, load_split(shared_mnist, "test"))
     # Another BLAS may round a borderline digit the other way.
     assert abs(tally.right - card["test"]["right"]) <= 3
-    assert tally.accuracy >= 0.98
+    assert tally.accuracy >= 0.996

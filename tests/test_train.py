@@ -119,3 +119,61 @@ def test_an_unknown_preset_is_a_sentence_with_the_names() -> None:
     with pytest.raises(KeyError) as caught:
         preset("giant")
     assert str(caught.value).startswith("there is no preset 'giant': choose one of appliance, ")
+
+
+def test_patience_ends_a_training_that_gets_no_better(data: Split) -> None:
+    stuck = replace(SMALL, step=0.0, average=0.0, patience=3)
+    # Every epoch is as good as the one before, and so the later counts as the better.
+    assert len(train(stuck, data, seed=1, epochs=8).epochs) == 8
+    ruined = replace(SMALL, step=0.5, settings={"momentum": 0.99}, augment=None, patience=2)
+    training = train(ruined, data, seed=3, epochs=40)
+    assert training.best is not None
+    assert training.epochs[-1].number - training.best.number == 2
+
+
+def test_a_training_that_diverges_ends_and_keeps_no_weights_that_are_no_numbers(
+    data: Split,
+) -> None:
+    wild = replace(SMALL, step=1e20, schedule="constant", augment=None)
+    with np.errstate(all="ignore"):
+        training = train(wild, data, seed=1, epochs=5)
+    assert training.diverged
+    assert training.best is None
+    assert len(training.epochs) == 1
+
+
+def test_photographs_take_the_places_of_half_of_their_digits(data: Split) -> None:
+    seen: list[np.ndarray] = []
+
+    def record(glyphs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        seen.append(glyphs.copy())
+        return glyphs
+
+    photographs = np.full((200, 784), 255, np.uint8)
+    recipe = replace(SMALL, augment=record)  # type: ignore[arg-type]
+    training = train(recipe, data, seed=1, epochs=4, photographs=photographs)
+    white = sum(int((x.min(axis=1) == 1).sum()) for x in seen)
+    # Of 200 digits with a photograph about a sixth are held out.
+    assert white / 4 == pytest.approx(200 * 5 / 6 / 2, abs=15)
+    assert training.best is not None
+
+
+def test_copies_are_learned_after_the_digit_itself(data: Split) -> None:
+    recipe = PRESETS["scratch-rotated"]
+    x, right, left = recipe.variants(data.images[:3], np.random.default_rng(1))
+    assert x[0].min() == np.float32(0.01)
+    assert not np.array_equal(right, left)
+    np.testing.assert_allclose(right.sum(axis=1), x.sum(axis=1), rtol=0.1)
+
+
+def test_averaged_weights_are_what_is_kept(data: Split) -> None:
+    network = train(replace(SMALL, average=0.99), data, seed=1, epochs=3).network
+    other = train(SMALL, data, seed=1, epochs=3).network
+    assert not np.array_equal(network.weights, other.weights)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_learns(name: str, data: Split) -> None:
+    recipe = PRESETS[name]
+    training = train(recipe, data, seed=1, epochs=2)
+    assert training.epochs[-1].loss < training.epochs[0].loss

@@ -178,7 +178,7 @@ def test_the_shipped_card_tells_how_it_was_made() -> None:
         "t10k-images-idx3-ubyte",
         "t10k-labels-idx1-ubyte",
     }
-    assert card["test"]["accuracy"] >= 0.98
+    assert card["test"]["accuracy"] >= 0.996
     assert card["parameters"] == network.parameter_count()
 
 

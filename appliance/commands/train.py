@@ -95,8 +95,9 @@ def run(args: argparse.Namespace) -> int:
         )
         no_more()
         if training.best is None:
-            say("digits: interrupted before anything was learned: nothing is written")
-            return 130
+            why = "diverged" if training.diverged else "was interrupted"
+            say(f"digits: the training {why} before anything was learned: nothing is written")
+            return 1 if training.diverged else 130
         _measure_and_save(args, recipe, training, epochs, data)
     return 130 if training.interrupted else 0
 

@@ -1,0 +1,91 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from appliance.__main__ import main
+from model.datasets import load_split
+from model.errors import DatasetError
+from model.presets import PRESETS
+from model.reproduce import ROWS, Ground, reproduce
+
+# Rows of the table, each of which has a function; `appliance` alone needs photographs.
+NAMES = [
+    *("neuron", "eleven-lines", "logic", "hill-climb", "by-hand", "scratch-100", "scratch-tiny"),
+    *("scratch-epochs", "scratch-200", "scratch-500", "scratch-hidden", "scratch-rotated"),
+    *("pi-zero", "sgd-30", "sgd-16-16", "sgd-none", "deep-300-100", "own-handwriting"),
+    *("back-query", "simard-800", "appliance"),
+]
+
+
+def test_every_row_is_there_and_every_preset_is_a_row() -> None:
+    assert list(ROWS) == NAMES
+    assert set(PRESETS) <= set(ROWS)
+
+
+@pytest.fixture(scope="module")
+def ground(tiny_mnist: Path) -> Ground:
+    return Ground(
+        training=load_split(tiny_mnist, "train"),
+        test=load_split(tiny_mnist, "test"),
+        quick=True,
+        say=lambda text: None,
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "own-handwriting"])
+def test_a_row_gives_its_figures(name: str, ground: Ground) -> None:
+    outcome = reproduce(name, ground)
+    assert outcome.name == name
+    assert outcome.lines
+    assert all(line.what and line.theirs and line.ours for line in outcome.lines)
+
+
+def test_a_network_is_trained_only_once(ground: Ground) -> None:
+    first = ground.trained(PRESETS["scratch-200"])
+    assert ground.trained(PRESETS["scratch-200"]) is first
+
+
+def test_rows_that_need_data_say_so() -> None:
+    for name in ("scratch-200", "own-handwriting"):
+        with pytest.raises(DatasetError, match=r"--data|--drawings"):
+            reproduce(name, Ground())
+
+
+def test_the_document_keeps_the_rows_that_were_done_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docs = str(tmp_path / "docs")
+    assert main(["reproduce", "hill-climb", "--docs", docs]) == 0
+    assert main(["reproduce", "by-hand", "--docs", docs]) == 0
+    said = capsys.readouterr().out
+    assert "cost after: theirs 0.011095884100559231, ours 0.01109588410055923" in said
+    text = (tmp_path / "docs" / "reproduction.md").read_text()
+    assert text.index("`hill-climb`") < text.index("`by-hand`")
+    assert "| w2 | 2.451433410952623 | 2.451433410952623 |" in text
+    stored = json.loads((tmp_path / "docs" / "reproduction.json").read_text())
+    assert list(stored) == ["hill-climb", "by-hand"]
+
+
+def test_quick_writes_nothing_and_a_lacking_data_set_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docs = tmp_path / "docs"
+    names = ["neuron", "scratch-200"]
+    assert main(["reproduce", *names, "--quick", "--docs", str(docs)]) == 1
+    said = capsys.readouterr().out
+    assert "neuron: one sigmoid" in said
+    assert "scratch-200: not done: these networks learn from MNIST: name its folder" in said
+    assert not docs.exists()
+
+
+def test_an_unknown_row_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", "giant"]) == 1
+    assert capsys.readouterr().err.startswith("digits: there is no row 'giant': choose of neuron, ")
+
+
+def test_drawings_that_are_not_28_by_28_are_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reproduce", "own-handwriting", "--drawings", str(tmp_path)]) == 1
+    assert "there are no pictures in folders named 0 to 9" in capsys.readouterr().err
