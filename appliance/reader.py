@@ -3,6 +3,8 @@
 import time
 from dataclasses import replace
 
+import numpy as np
+
 from appliance.reading import Box, Frame, Reading
 from appliance.vision.glyph import glyph
 from appliance.vision.ink import find_ink, reduced, reduction
@@ -39,6 +41,9 @@ class Reader:
             return replace(seen, reason=mark)
         image = glyph(mark.ink)
         probabilities = self._one.probabilities(image.ravel())
+        if not np.isfinite(probabilities).all():
+            # Weights far from what training makes can overflow on one picture and not on another.
+            return replace(seen, reason="the network gave no numbers", box=None)
         best, second = (int(i) for i in probabilities.argsort()[::-1][:2])
         confidence = float(probabilities[best])
         reason = None

@@ -26,10 +26,10 @@ class Image(Layer):
         self.rows, self.columns = rows, columns
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
-        return x.reshape(self.rows, 1, self.columns, -1)
+        return x.reshape(self.rows, 1, self.columns, x.shape[-1])
 
     def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
-        return gradient.reshape(self.rows * self.columns, -1)
+        return gradient.reshape(self.rows * self.columns, gradient.shape[-1])
 
     def shape(self, before: Shape) -> Shape:
         if before != (self.rows * self.columns,):
@@ -138,6 +138,8 @@ class Conv2D(Layer):
         for right in range(k):
             # What falls outside stays the zero that the array began with.
             first, last = max(0, padding - right), min(columns, width + padding - right)
+            if last <= first:
+                continue
             moved[padding : padding + height, right, :, first:last] = x[
                 :, :, first + right - padding : last + right - padding
             ]
@@ -172,6 +174,7 @@ class MaxPool(Layer):
         dx: Array = self._kept("dx", self._x.shape)
         if not to_input:
             return dx
+        _clear_rest(dx, self.size)
         free = self._kept("free", self._y.shape, np.bool_)
         wins = self._kept("wins", self._y.shape, np.bool_)
         free[...] = True
@@ -212,6 +215,7 @@ class AveragePool(Layer):
     def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
         dx: Array = self._kept("dx", self._shape)
         gradient *= 1 / self.size**2
+        _clear_rest(dx, self.size)
         for part in _squares(dx, self.size):
             part[...] = gradient
         return dx
@@ -229,6 +233,12 @@ def _squares(x: Array, size: int) -> list[Array]:
     return [
         x[down:height:size, :, right:width:size] for down in range(size) for right in range(size)
     ]
+
+
+def _clear_rest(dx: Array, size: int) -> None:
+    """Set what lies outside all squares to 0: a layer before may have written into it."""
+    dx[dx.shape[0] // size * size :] = 0
+    dx[:, :, dx.shape[2] // size * size :] = 0
 
 
 def _picture(before: Shape, kind: str) -> tuple[int, int, int]:

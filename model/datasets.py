@@ -6,6 +6,7 @@ CSV: T. Rashid, "Make Your Own Neural Network": on each line a digit's
 label and its 784 pixels, 0…255.
 """
 
+import errno
 import gzip
 import hashlib
 import math
@@ -38,6 +39,8 @@ _CHUNK = 1 << 20
 _LARGEST = 100_000_000
 # 784 values of three digits and a comma, and room for spaces.
 _LONGEST_LINE = 10_000
+# Spreadsheets begin a file with it.
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Each row can bring in its neighbourhood, 64 KiB.
 _LET_GO_AFTER = 128
 
@@ -97,12 +100,12 @@ def load_split(folder: Path, split: str) -> Split:
     """Return the "train" or "test" part of the data set in `folder`.
 
     MNIST's idx files are looked for first, then the book's `mnist_train.csv` and `mnist_test.csv`;
-    `folder` may also be one CSV file, which then is either part. The pictures stay on disk and are
-    paged in as they are used. Raises DatasetError when a file is missing, damaged, or does not fit
-    its partner.
+    `folder` may also be one CSV file, which then is the part that is asked for. The pictures stay
+    on disk and are paged in as they are used. Raises DatasetError when a file is missing, damaged,
+    or does not fit its partner.
     """
     table = folder if folder.suffix == ".csv" else folder / f"mnist_{split}.csv"
-    if table.is_file() and (table is folder or _lacks_idx(folder, split)):
+    if table is folder or (table.is_file() and _lacks_idx(folder, split)):
         return load_csv(table)
     stem = SPLITS[split]
     names = f"{stem}-images-idx3-ubyte", f"{stem}-labels-idx1-ubyte"
@@ -145,20 +148,22 @@ def load_csv(path: Path) -> Split:
                     if not line:
                         break
                     digest.update(line)
+                    if number == 1:
+                        line = line.removeprefix(_BYTE_ORDER_MARK)
                     if not line.strip() or (number == 1 and line[:1].isalpha()):
                         continue
                     values = _csv_values(path, number, line)
                     labels.write(values[:1])
                     pixels.write(values[1:])
                     digits += 1
+            pixels.flush()
+            labels.flush()
         except OSError as error:
-            raise DatasetError(f"{path}: cannot be read ({error.strerror})") from None
+            raise _unreadable(path, error) from None
         if not digits:
             raise DatasetError(
                 f"{path}: there is no digit in it: each line is a label and 784 pixels"
             )
-        pixels.flush()
-        labels.flush()
         images, memory = _mapped(pixels, 0, (digits, 784))
         answers, _ = _mapped(labels, 0, (digits,))
     return Split(images, answers, {path.name: digest.hexdigest()}, memory)
@@ -242,6 +247,14 @@ def _read_idx(folder: Path, name: str) -> tuple[Bytes, mmap.mmap | None, str]:
         return *_map(unpacked, path), checksum
 
 
+def _unreadable(path: Path, error: OSError) -> DatasetError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return DatasetError(
+            f"{path}: there is no room to unpack it in /var/tmp ({error.strerror}): free 50 MB"
+        )
+    return DatasetError(f"{path}: cannot be read ({error.strerror}): name a file that can")
+
+
 def vanishing() -> IO[bytes]:
     """Open a file without a name, on the card: /tmp is RAM on Raspberry Pi OS trixie."""
     return tempfile.TemporaryFile(dir="/var/tmp" if Path("/var/tmp").is_dir() else None)
@@ -289,7 +302,15 @@ def _unpack(source: Path, target: IO[bytes] | None) -> str:
                 digest.update(chunk)
                 if target is not None:
                     target.write(chunk)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except (FileNotFoundError, PermissionError):
+        raise
+    except OSError as error:
+        if not isinstance(error, gzip.BadGzipFile):
+            raise _unreadable(source, error) from None
+        raise DatasetError(
+            f"{source}: not a whole gzip file ({error}): delete it and fetch it again"
+        ) from None
+    except (EOFError, zlib.error) as error:
         raise DatasetError(
             f"{source}: not a whole gzip file ({error}): delete it and fetch it again"
         ) from None

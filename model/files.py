@@ -12,6 +12,9 @@ def probe(path: Path) -> None:
     """Raise OSError or ValueError now when `replaced(path)` would later."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        # A pipe or /dev/null is not to be replaced by a file.
+        raise OSError(errno.EEXIST, "it is there and no regular file", str(path))
     beside = path.with_name(f".{path.name}.new")
     beside.touch()
     beside.unlink()
@@ -24,6 +27,8 @@ def replaced(path: Path) -> Iterator[IO[bytes]]:
     The bytes go into `.<name>.new` in the same folder, are flushed to the card, and are renamed in
     one step; on an error the new file is removed and the old one stays. Raises OSError.
     """
+    # What a link points to is replaced, not the link.
+    path = path.resolve()
     beside = path.with_name(f".{path.name}.new")
     try:
         with open(beside, "wb") as file:

@@ -6,8 +6,8 @@ books write it: y = W x. A layer of units sees (units, n); a layer of pictures s
 run of memory (`convolution.py` says what else this order buys).
 
 A layer owns the arrays it returns and writes the next batch into the same memory. `backward` takes
-dL/d(output) of the last training forward pass and may overwrite it; it fills `gradients` and
-returns dL/d(input).
+dL/d(output) of a training forward pass that no other has followed and may overwrite it; it fills
+`gradients` and returns dL/d(input).
 """
 
 from typing import Any
@@ -134,6 +134,7 @@ class BookOutput(Dense):
         self.sigmoid = Sigmoid()
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
+        self.sigmoid.dtype = self.dtype
         return self.sigmoid.forward(super().forward(x, training=training))
 
     def backward(self, gradient: Array, *, to_input: bool = True) -> Array:

@@ -27,6 +27,7 @@ KINDS: dict[str, type[Layer]] = {
         *(Image, Conv2D, MaxPool, AveragePool, Flatten),
     )
 }
+LARGEST_WEIGHT = 1e6
 ACTIVATIONS = ReLU, Sigmoid, Tanh, BookOutput
 
 
@@ -80,10 +81,23 @@ class Network:
     def probabilities(self, x: Array) -> Array:
         """Return (n, 10) values from 0 whose rows sum to 1: softmax, or each score's share."""
         scores = self.forward(x)
-        if isinstance(self.layers[-1], Sigmoid | BookOutput):
+        last = next(layer for layer in reversed(self.layers) if not isinstance(layer, Dropout))
+        if isinstance(last, Sigmoid | BookOutput):
             total: Array = np.maximum(scores.sum(axis=1, keepdims=True), np.float32(1e-30))
             return scores / total
         return softmax(scores)
+
+    def believable(self) -> bool:
+        """Tell whether all weights and statistics are numbers that a trained network can have."""
+        # NaN is not below the bound either; sums of larger ones would overflow float32.
+        return all(
+            bool((np.abs(values) < LARGEST_WEIGHT).all())
+            for values in (self.weights, self.statistics)
+        ) and all(
+            bool((layer.statistics["variance"] >= 0).all())
+            for layer in self.layers
+            if isinstance(layer, BatchNorm)
+        )
 
     def arrays(self) -> Iterator[tuple[str, Array]]:
         """Yield (name, values) of every array that a weights file holds, in a fixed order."""

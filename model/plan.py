@@ -26,6 +26,6 @@ def plan(preset: Preset, digits: int, epochs: int) -> str:
         f"{folded.parameter_count():,} parameters, "
         f"{folded.multiply_adds():,} multiply-adds a digit\n"
         f"{epochs} epochs of {preset.steps(digits, 1):,} pictures: {cost:.2e} multiply-adds "
-        f"forward and backward, {hours:.1f} h at a Pi Zero's {PI_ZERO / 1e9} GFLOP/s "
-        f"({cost / NIGHT:.0%} of a night's {NIGHT:.1e})"
+        f"forward and backward; the products alone take {hours:.1f} h at a Pi Zero's "
+        f"{PI_ZERO / 1e9} GFLOP/s ({cost / NIGHT:.0%} of a night's {NIGHT:.1e})"
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from model.augment import Augment, rotated
-from model.datasets import Bytes, Scaling
+from model.datasets import Bytes, Scaling, Split
 from model.errors import PresetError
 from model.layers import Array
 
@@ -22,7 +22,8 @@ class Preset:
     of a moving average of the weights, 0 for none. `copies` are angles in degrees: each batch is
     learned as it is, then turned by each. `photographs` of the digits are wanted as a camera sees
     them. `validation` digits are held out of the training set to choose the best epoch; `patience`
-    epochs without a better one end the training, 0 for never.
+    epochs without a better one end the training, 0 for never. Only the first `digits` of the data
+    set are learned from, 0 for all.
     """
 
     name: str
@@ -44,6 +45,11 @@ class Preset:
     photographs: int = 0
     validation: int = 5000
     patience: int = 0
+    digits: int = 0
+
+    def of(self, data: Split) -> Split:
+        """Return the part of a data set that is learned from: the first `digits`, 0 for all."""
+        return data.first(self.digits) if self.digits else data
 
     def held_out(self, digits: int) -> int:
         """Return how many of the digits are for validation: a small set keeps most of itself."""
@@ -58,6 +64,7 @@ class Preset:
 
     def steps(self, digits: int, epochs: int) -> int:
         """Return how many pictures a training of some epochs on a set of `digits` learns from."""
+        digits = min(digits, self.digits or digits)
         return (digits - self.held_out(digits)) * (1 + len(self.copies)) * epochs
 
 
@@ -150,6 +157,7 @@ PRESETS = {
             100,
             step=0.3,
             epochs=1,
+            digits=100,
         ),
         _scratch("scratch-epochs", "784-100-10, 5 epochs of step 0.1", 100, step=0.1, epochs=5),
         _scratch("scratch-200", "784-200-10, 5 epochs of step 0.1", 200, step=0.1, epochs=5),

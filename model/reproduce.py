@@ -82,43 +82,45 @@ class Ground:
     photographs: Callable[[Split, int, int], Bytes | None] = lambda data, count, seed: None
     quick: bool = False
     say: Callable[[str], None] = print
-    _done: list[tuple[Any, list[tuple[float, Network]]]] = field(default_factory=list)
+    _done: list[tuple[Any, tuple[list[float], Network]]] = field(default_factory=list)
 
-    def trained(self, recipe: Preset, *, seed: int = SEED) -> list[tuple[float, Network]]:
-        """Return the test accuracy and the folded network after every epoch; trains it only once.
+    def trained(self, recipe: Preset, *, seed: int = SEED) -> tuple[list[float], Network]:
+        """Return the test accuracy after every epoch, and the folded network; trains it only once.
 
-        Raises DatasetError without MNIST.
+        Where digits are held out, the last accuracy and the network are of the epoch that did best
+        on those. Raises DatasetError without MNIST and KeyboardInterrupt when it was interrupted.
         """
         training, test = self._mnist()
         epochs = 1 if self.quick else recipe.epochs
         key = (replace(recipe, name="", summary="", epochs=epochs), seed)
-        for held, networks in self._done:
+        for held, found in self._done:
             if held == key:
-                return networks
-        after: list[tuple[float, Network]] = []
+                return found
+        shares: list[float] = []
 
         def measure(epoch: Epoch, network: Network) -> None:
-            folded = _as_shipped(network, recipe)
-            after.append((evaluate(folded, test).accuracy, folded))
-            self.say(f"  {recipe.name}, step {recipe.step}, seed {seed}: "
-                     f"epoch {epoch.number}/{epochs}: {after[-1][0]:.2%}")  # fmt: skip
+            shares.append(evaluate(_as_shipped(network, recipe), test).accuracy)
+            self.say(
+                f"  {recipe.name}, step {recipe.step}, seed {seed}: "
+                f"epoch {epoch.number}/{epochs}: {shares[-1]:.2%}"
+            )
 
+        photographs = min(recipe.photographs, len(training) // 10)
         result = train(
             recipe,
-            training,
+            recipe.of(training),
             seed=seed,
             epochs=epochs,
-            photographs=self.photographs(
-                training, min(recipe.photographs, len(training) // 10), seed
-            ),
+            photographs=self.photographs(training, photographs, seed),
             on_epoch=measure,
         )
+        if result.interrupted:
+            raise KeyboardInterrupt
+        network = _as_shipped(result.network, recipe)
         if recipe.validation:
-            # What would be saved is the epoch that did best on the validation digits.
-            folded = _as_shipped(result.network, recipe)
-            after.append((evaluate(folded, test).accuracy, folded))
-        self._done.append((key, after))
-        return after
+            shares.append(evaluate(network, test).accuracy)
+        self._done.append((key, (shares, network)))
+        return shares, network
 
     def _mnist(self) -> tuple[Split, Split]:
         if self.training is None or self.test is None:
@@ -211,10 +213,10 @@ def scratch_100(ground: Ground) -> Outcome:
     theirs = {0.3: "94.73 %", 0.1: "95.23 %", 0.2: "95.37 %", 0.6: "90.47 %", 0.01: "92.41 %"}
     recipe = preset("scratch-100")
     lines = [
-        Line(f"step {step}", their, _percent(ground.trained(replace(recipe, step=step))[-1][0]))
+        Line(f"step {step}", their, _percent(ground.trained(replace(recipe, step=step))[0][-1]))
         for step, their in theirs.items()
     ]
-    network = ground.trained(recipe)[-1][1]
+    network = ground.trained(recipe)[1]
     training = ground._mnist()[0]
     share = _near(network, training, recipe.targets)
     lines.append(
@@ -228,8 +230,10 @@ def scratch_tiny(ground: Ground) -> Outcome:
     recipe = preset("scratch-tiny")
 
     def right(seed: int) -> int:
-        network = train(recipe, training.first(100), seed=seed, epochs=recipe.epochs).network
-        return evaluate(_as_shipped(network, recipe), test.first(10)).right
+        result = train(recipe, recipe.of(training), seed=seed, epochs=recipe.epochs)
+        if result.interrupted:
+            raise KeyboardInterrupt
+        return evaluate(_as_shipped(result.network, recipe), test.first(10)).right
 
     counts = [right(seed) for seed in range(1, 21)]
     return Outcome(
@@ -249,7 +253,7 @@ def scratch_tiny(ground: Ground) -> Outcome:
 def scratch_epochs(ground: Ground) -> Outcome:
     recipe = preset("scratch-epochs")
     curves = {
-        step: [share for share, _ in ground.trained(replace(recipe, step=step, epochs=epochs))]
+        step: ground.trained(replace(recipe, step=step, epochs=epochs))[0]
         for step, epochs in ((0.2, 20), (0.1, 50), (0.01, 50))
     }
 
@@ -293,10 +297,10 @@ def scratch_hidden(ground: Ground) -> Outcome:
     shares = {}
     for hidden in theirs:
         layers = (("dense", 784, hidden, False), ("sigmoid",), ("book-output", hidden, 10))
-        shares[hidden] = ground.trained(replace(recipe, layers=layers))[-1][0]
+        shares[hidden] = ground.trained(replace(recipe, layers=layers))[0][-1]
         if hidden == 5:
             others = [
-                ground.trained(replace(recipe, layers=layers), seed=seed)[-1][0] for seed in (2, 3)
+                ground.trained(replace(recipe, layers=layers), seed=seed)[0][-1] for seed in (2, 3)
             ]
     return Outcome(
         "",
@@ -315,9 +319,9 @@ def scratch_hidden(ground: Ground) -> Outcome:
 
 def scratch_rotated(ground: Ground) -> Outcome:
     recipe = preset("scratch-rotated")
-    full = [share for share, _ in ground.trained(recipe)]
+    full = ground.trained(recipe)[0]
     sweep = {
-        angle: ground.trained(replace(recipe, copies=(angle, -angle), epochs=1))[-1][0]
+        angle: ground.trained(replace(recipe, copies=(angle, -angle), epochs=1))[0][-1]
         for angle in (5.0, 10.0, 15.0, 20.0, 30.0)
     }
     best = max(sweep, key=lambda angle: sweep[angle])
@@ -345,7 +349,7 @@ def scratch_rotated(ground: Ground) -> Outcome:
 def pi_zero(ground: Ground) -> Outcome:
     recipe = preset("pi-zero")
     started = time.monotonic()
-    share = ground.trained(recipe)[-1][0]
+    share = ground.trained(recipe)[0][-1]
     seconds = time.monotonic() - started
     cost = multiply_adds(recipe, 60_000, 1)
     return Outcome(
@@ -372,8 +376,8 @@ def sgd_16_16(ground: Ground) -> Outcome:
 def sgd_none(ground: Ground) -> Outcome:
     outcome = _one_figure(ground, "sgd-none", "about 75 %")
     recipe = preset("sgd-none")
-    others = [ground.trained(recipe, seed=seed)[-1][0] for seed in (2, 3)]
-    gentle = ground.trained(replace(recipe, initial="scaled", step=0.5))[-1][0]
+    others = [ground.trained(recipe, seed=seed)[0][-1] for seed in (2, 3)]
+    gentle = ground.trained(replace(recipe, initial="scaled", step=0.5))[0][-1]
     return replace(
         outcome,
         lines=[
@@ -402,7 +406,7 @@ def own_handwriting(ground: Ground) -> Outcome:
         network = (
             weights.load(weights.SHIPPED)[0]
             if name == "appliance"
-            else ground.trained(preset(name))[-1][1]
+            else ground.trained(preset(name))[1]
         )
         x = Scaling()(np.stack([drawing.pixels for drawing in ground.drawings]))
         answers = network.forward(x).argmax(axis=1)
@@ -417,7 +421,7 @@ def own_handwriting(ground: Ground) -> Outcome:
 
 
 def back_query(ground: Ground) -> Outcome:
-    network = ground.trained(preset("scratch-200"))[-1][1]
+    network = ground.trained(preset("scratch-200"))[1]
     pictures = [backquery(network, digit) for digit in range(10)]
     x = np.stack([picture.ravel() for picture in pictures])
     right = int((network.forward(x).argmax(axis=1) == np.arange(10)).sum())
@@ -441,7 +445,7 @@ def appliance(ground: Ground) -> Outcome:
     recipe = preset("appliance")
     network, _ = weights.load(weights.SHIPPED)
     tally = evaluate(network, ground._mnist()[1])
-    shares = [ground.trained(recipe, seed=seed)[-1][0] for seed in (1, 2, 3)]
+    shares = [ground.trained(recipe, seed=seed)[0][-1] for seed in (1, 2, 3)]
     cost = multiply_adds(recipe, 60_000, recipe.epochs)
     return Outcome(
         "",
@@ -470,8 +474,9 @@ ROWS: dict[str, Callable[[Ground], Outcome]] = {
 
 def _one_figure(ground: Ground, name: str, theirs: str) -> Outcome:
     recipe = preset(name)
-    shares = [share for share, _ in ground.trained(recipe)]
-    lines = [Line(f"{recipe.epochs} epochs", theirs, _percent(shares[-1]))]
+    shares = ground.trained(recipe)[0]
+    kept = ", the best by validation digits" if recipe.validation else ""
+    lines = [Line(f"{recipe.epochs} epochs{kept}", theirs, _percent(shares[-1]))]
     if not recipe.validation and len(shares) > 1:
         best = int(np.argmax(shares))
         lines.append(

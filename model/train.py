@@ -1,6 +1,5 @@
 """The one training loop, for every network."""
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -22,14 +21,14 @@ _BLOCK = 4096
 class Epoch:
     """What one pass over the training digits gave.
 
-    `loss` is the mean over its batches, `validation` the share of held-out digits right after it,
-    `best` whether no epoch before it was better.
+    `loss` is the mean over its batches, `validation` the share of held-out digits right after it
+    (None where none are held out), `best` whether no epoch before it was better.
     """
 
     number: int
     of: int
     loss: float
-    validation: float
+    validation: float | None
     best: bool
 
 
@@ -69,10 +68,10 @@ def train(
     `seed` decides the initial weights, the held-out digits, the order and the augmentation, so one
     seed gives one network on one machine. Memory does not grow with the data: a batch at a time is
     scaled from uint8 to float32. Ctrl-C (KeyboardInterrupt) ends it early with the best so far, and
-    so do the preset's `patience` and a loss that is no number. `photographs` (m, 784) are the first
-    m digits as a camera sees them; a coin decides each time which of the two is learned from.
-    `on_epoch` gets each epoch and the network as it is then, `on_batch` the epoch's number and the
-    share of it that is done.
+    so do the preset's `patience` and weights that are no numbers any more. `photographs` (m, 784)
+    are the first m digits as a camera sees them; a coin decides each time which of the two is
+    learned from. `on_epoch` gets each epoch and the network as it is then, `on_batch` the epoch's
+    number and the share of it that is done.
     """
     network = build(preset.layers, seed, initial=preset.initial)
     loss, schedule = LOSSES[preset.loss], SCHEDULES[preset.schedule]
@@ -87,16 +86,24 @@ def train(
 
     result = Training(candidate)
     kept: tuple[Epoch, Array, Array] | None = None
-    number = 0
+    number = improved = 0
+    most = -1.0
     total, batches = 0.0, 0
 
     def finish_epoch() -> None:
         nonlocal kept
-        share = _count_right(candidate, preset, data, shuffled[:held_out]) / max(1, held_out)
-        mean = total / batches
-        # Weights that are no numbers any more are never kept.
-        best = math.isfinite(mean) and (kept is None or share >= kept[0].validation)
-        epoch = Epoch(number, epochs, mean, share, best)
+        nonlocal most, improved
+        share = None
+        if held_out:
+            share = _count_right(candidate, preset, data, shuffled[:held_out]) / held_out
+        # Weights that are no numbers any more, or that no file would hold, are never kept.
+        result.diverged = not candidate.believable()
+        # Of equals the later has learned longer; to be patient for, it is no better.
+        best = not result.diverged and (share or 0.0) >= most
+        if best:
+            improved = number if (share or 0.0) > most else improved
+            most = share or 0.0
+        epoch = Epoch(number, epochs, total / batches, share, best)
         if best:
             # In one step: an interrupt leaves the old epoch with its weights, or the new with its.
             kept = epoch, candidate.weights.copy(), candidate.statistics.copy()
@@ -121,9 +128,7 @@ def train(
                         average.add()
                 on_batch(number, (done + 1) / steps)
             finish_epoch()
-            last_best = kept[0].number if kept else 0
-            result.diverged = not math.isfinite(result.epochs[-1].loss)
-            if result.diverged or (preset.patience and number - last_best >= preset.patience):
+            if result.diverged or (preset.patience and number - improved >= preset.patience):
                 break
     except KeyboardInterrupt:
         result.interrupted = True

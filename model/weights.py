@@ -31,7 +31,6 @@ _MOST_PARAMETERS = 4_000_000
 _MOST_MULTIPLY_ADDS = 20_000_000
 _MOST_UNITS = 65_536
 _MOST_CARD_BYTES = 100_000
-_LARGEST_WEIGHT = 1e6
 
 
 def save(path: Path, network: Network, card: dict[str, Any]) -> dict[str, Any]:
@@ -60,12 +59,15 @@ def load(path: Path) -> tuple[Network, dict[str, Any]]:
     Raises WeightsError, in a sentence, when the file is missing, damaged, hostile or foreign; no
     half-loaded network is ever returned.
     """
+    if isinstance(path, Path) and path.exists() and not path.is_file():
+        raise WeightsError(f"{path}: not a file: name a weights file")
     try:
         with zipfile.ZipFile(path) as archive:
             card = _read_card(archive)
             network = _believable_network(card)
             for name, values in network.arrays():
                 values[...] = _read_array(archive, name, np.dtype(np.float32), values.shape)
+            _check_answers(network)
     except FileNotFoundError:
         raise WeightsError(
             f"{path}: no such weights file: make one with 'digits train --data DIR --out {path}'"
@@ -123,12 +125,15 @@ def _believable_network(card: dict[str, Any]) -> Network:
         if not isinstance(layer, list) or not layer or layer[0] not in KINDS:
             raise ValueError(f"a layer {layer!r}")
         kind, *sizes = layer
-        # A dropout has a share; all else are whole numbers and whether there is a bias.
+        # A dropout has a share; all else are whole numbers, and last, whether there is a bias.
+        bias = {"dense": 2, "conv": 4}.get(kind)
+        if bias is not None and sizes[bias:] in ([True], [False]):
+            sizes = sizes[:bias]
         if kind != "dropout" and not all(
-            type(size) is bool or (type(size) is int and 0 <= size <= _MOST_UNITS) for size in sizes
+            type(size) is int and 0 <= size <= _MOST_UNITS for size in sizes
         ):
             raise ValueError(f"a layer {layer!r}")
-        if kind in ("dense", "conv"):
+        if kind in ("dense", "conv", "book-output"):
             if len(sizes) < 2 or 0 in sizes[:3]:
                 raise ValueError(f"a layer {layer!r}")
             kernel = sizes[2] if kind == "conv" else 1
@@ -143,6 +148,17 @@ def _believable_network(card: dict[str, Any]) -> Network:
     if max(math.prod(shape) for shape in network.shapes) > _MOST_UNITS:
         raise ValueError("a layer of more units than a Pi Zero can hold")
     return network
+
+
+def _check_answers(network: Network) -> None:
+    """Raise ValueError for weights that answer anything but numbers, to paper or to ink."""
+    if not network.believable():
+        raise ValueError("it has values that no trained network has")
+    with np.errstate(all="ignore"):
+        for level in (0.0, 1.0):
+            shares = network.probabilities(np.full((1, 784), level, np.float32))
+            if not np.isfinite(shares).all():
+                raise ValueError("its answers are no numbers")
 
 
 def _read_array(
@@ -166,7 +182,4 @@ def _read_array(
     values = np.frombuffer(raw.read(), dtype)
     if values.size != math.prod(found):
         raise ValueError(f"{name} has missing values")
-    # Sums of larger ones would overflow float32; NaN is not below it either.
-    if dtype.kind == "f" and not (np.abs(values) < _LARGEST_WEIGHT).all():
-        raise ValueError(f"{name} has values that no trained network has")
     return values.reshape(found)

@@ -19,7 +19,7 @@ TABLE: dict[str, set[str]] = {
     "appliance.gpio": {"appliance.errors", "gpiozero"},
     "appliance.button": {"appliance.gpio"},
     "appliance.picture": {"appliance.reading", "appliance.errors", "numpy", "PIL"},
-    "appliance.reader": {"appliance.vision", "appliance.reading", "model"},
+    "appliance.reader": {"appliance.vision", "appliance.reading", "model", "numpy"},
     "appliance.steady": {"appliance.reading"},
     "appliance.camera.folder": {"appliance.errors", "appliance.reading", "appliance.picture"},
     "appliance.camera": {"appliance.errors", "appliance.reading", "picamera2"},

@@ -142,6 +142,29 @@ def test_a_second_batch_of_another_size_is_not_mixed_with_the_first() -> None:
         np.testing.assert_allclose(network.forward(x[rows]), whole[rows], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("pool", ["max-pool", "average-pool"])
+def test_a_second_step_through_a_pool_with_a_rest_is_as_right_as_the_first(pool: str) -> None:
+    spec = [IMAGE, ["conv", 1, 2, 1], ["batch-norm", 2], [pool, 3], ["flatten"], ["dense", 4, 3]]
+    x = np.random.default_rng(1).random((5, UNITS), dtype=np.float32)
+    gradients = []
+    network = build(spec, seed=2, inputs=UNITS)
+    for _ in range(2):
+        network.backward(np.ones_like(network.forward(x, training=True)))
+        gradients.append(network.gradient.copy())
+    np.testing.assert_array_equal(*gradients)
+
+
+def test_a_padding_wider_than_the_output_is_no_matter() -> None:
+    spec = [IMAGE, ["conv", 1, 1, 8, 4], ["flatten"]]
+    x = np.random.default_rng(1).random((3, UNITS), dtype=np.float32)
+    network = build(spec, seed=2, inputs=UNITS)
+    padded = np.pad(x.reshape(3, 4, 6), ((0, 0), (4, 4), (4, 4)))
+    kernel = network.layers[1].parameters["weights"][0, :, :, 0]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (8, 8), axis=(1, 2))
+    expected = (windows * kernel).sum(axis=(3, 4)).reshape(3, -1)
+    np.testing.assert_allclose(network.forward(x), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_sigmoid_overflows_for_no_input() -> None:
     y = Sigmoid().forward(np.array([[-1e30, -100, 0, 100, 1e30]], np.float32))
     np.testing.assert_allclose(y, [[0, 0, 0.5, 1, 1]], atol=1e-6)

@@ -301,3 +301,39 @@ def test_doctor_tells_good_from_bad(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main([*arguments, "--json"]) == 1
     findings = json.loads(capsys.readouterr().out)["findings"]
     assert [finding["what"] for finding in findings if not finding["good"]] == ["MNIST"]
+
+
+def test_training_on_one_csv_measures_nothing_on_it_and_never_writes_over_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, out = tmp_path / "digits.csv", tmp_path / "new.npz"
+    table.write_text("\n".join(f"{label}" + f",{label * 20}" * 784 for label in range(10)))
+    before = table.read_bytes()
+    arguments = ["train", "--preset", "scratch-tiny", "--data", str(table), "--out"]
+    assert main([*arguments, str(table)]) == 1
+    assert "is a file of the data set: name another" in capsys.readouterr().err
+    assert table.read_bytes() == before
+    assert main([*arguments, str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "not measured on the test digits" in said
+    assert "validation" not in said
+    _, card = weights.load(out)
+    assert "test" not in card
+    assert card["validation_accuracy"] is None
+
+
+def test_a_pipe_or_a_device_is_not_replaced_by_a_network(
+    tiny_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert main(["train", "--data", str(tiny_mnist), "--out", str(tmp_path / "pipe")]) == 1
+    assert "no regular file" in capsys.readouterr().err
+
+
+def test_a_plan_needs_no_data_and_a_training_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--plan", "--preset", "scratch-tiny"]) == 0
+    assert "1 epochs of 100 pictures" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "--out", "x.npz"])
+    assert caught.value.code == 2
+    assert "--data DIR is needed" in capsys.readouterr().err

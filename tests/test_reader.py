@@ -88,6 +88,14 @@ def test_a_doubtful_answer_is_refused_between_its_two_best(reader: Reader) -> No
     assert Reader(doubtful, least_confidence=0.4).read(picture).digit == 9
 
 
+def test_answers_that_are_no_numbers_are_refused(reader: Reader) -> None:
+    wild = build([["dense", 784, 10]])
+    wild.weights[...] = np.nan
+    reading = Reader(wild).read(open_picture(SAMPLES / "4-shadow.jpg", "it"))
+    assert (reading.digit, reading.reason) == (None, "the network gave no numbers")
+    assert reading.confidence == 0
+
+
 @settings(max_examples=60, deadline=None)
 @given(arrays.arrays(np.uint8, st.tuples(st.integers(2, 70), st.integers(2, 900))))
 def test_any_frame_gives_a_reading(reader: Reader, grey: np.ndarray) -> None:

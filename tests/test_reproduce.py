@@ -89,3 +89,36 @@ def test_drawings_that_are_not_28_by_28_are_a_sentence(
 ) -> None:
     assert main(["reproduce", "own-handwriting", "--drawings", str(tmp_path)]) == 1
     assert "there are no pictures in folders named 0 to 9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"neuron": {"x": 1}}', '{"neuron": 3}'])
+def test_a_store_that_is_not_ours_is_told_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    store = tmp_path / "reproduction.json"
+    store.write_text(text)
+    assert main(["reproduce", "by-hand", "--docs", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"digits: {store}: not what 'digits reproduce' wrote: move it away")
+    assert "by-hand" not in said.out
+    assert store.read_text() == text
+
+
+def test_an_interrupted_training_is_no_figure(
+    tiny_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(text: str) -> None:
+        raise KeyboardInterrupt
+
+    ground = Ground(load_split(tiny_mnist, "train"), load_split(tiny_mnist, "test"), say=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        reproduce("sgd-30", ground)
+
+
+def test_one_csv_is_not_both_training_and_test(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "digits.csv"
+    table.write_text("5" + ",0" * 784)
+    assert main(["reproduce", "scratch-200", "--quick", "--data", str(table)]) == 1
+    assert "reproduce needs training and test digits: name a folder" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,11 @@ HOSTILE: dict[str, tuple[Any, str]] = {
         ),
         "multiply-adds a digit",
     ),
+    "too many units of the book's output": (
+        card(layers=[["book-output", 784, 60000], ["book-output", 60000, 10]]),
+        "parameters",
+    ),
+    "true for a size": (card(layers=[["image", True, 784], ["flatten"]]), "a layer"),
     "a pool of nothing": (card(layers=[["image", 28, 28], ["max-pool", 0]]), "not a whole"),
     "a share for a size": (card(layers=[["dense", 784, 10.0]]), "a layer"),
     "too many sizes": (card(layers=[["dense", 784, 10, True, 7]]), "not a whole weights file"),
@@ -187,3 +193,25 @@ def test_the_written_card_is_that_of_the_shipped_file() -> None:
     text = (weights.SHIPPED.parent / "README.md").read_text()
     assert json.loads(text.split("```json")[1].split("```")[0]) == card
     assert hashlib.sha256(weights.SHIPPED.read_bytes()).hexdigest() in text
+
+
+def test_weights_that_answer_no_numbers_are_refused(tmp_path: Path) -> None:
+    network = build([["dense", 784, 100], *[["dense", 100, 100]] * 8, ["dense", 100, 10]])
+    network.weights[...] = 9e5
+    weights.save(tmp_path / "far.npz", network, {})
+    with pytest.raises(WeightsError, match="its answers are no numbers"):
+        weights.load(tmp_path / "far.npz")
+
+
+def test_a_variance_below_nothing_is_refused(tmp_path: Path) -> None:
+    network = build([["batch-norm", 784], ["dense", 784, 10]], seed=1)
+    network.layers[0].statistics["variance"][3] = -1
+    weights.save(tmp_path / "negative.npz", network, {})
+    with pytest.raises(WeightsError, match="values that no trained network has"):
+        weights.load(tmp_path / "negative.npz")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(WeightsError, match="not a file"):
+        weights.load(tmp_path / "pipe.npz")

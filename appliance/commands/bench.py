@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, one_thread, say
+from appliance.commands.parts import add_command, one_thread, photographs, positive, say
 
 if TYPE_CHECKING:
     from model.layers import Array
@@ -46,7 +46,9 @@ def add(parsers: Any) -> None:
         "PyTorch, scikit-learn and ONNX Runtime take part where they are installed (the extra\n"
         "'bench').",
     )
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="turns (default: 3)")
+    parser.add_argument(
+        "--rounds", type=positive, default=3, metavar="N", help="turns (default: 3)"
+    )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables here")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     parser.add_argument("--contender", nargs=2, help=argparse.SUPPRESS)
@@ -55,11 +57,21 @@ def add(parsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     one_thread()
+    from appliance.errors import StateError
+    from model.files import probe, replaced
+
     if args.contender:
         print(json.dumps(_measure(*args.contender)))
         return 0
+    # Minutes of measuring must not be lost for want of a place to write them.
+    for file in filter(None, (args.markdown, args.json)):
+        try:
+            probe(file)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not a file's name"
+            raise StateError(f"{file}: cannot be written ({reason}): name another") from None
     figures: dict[str, dict[str, dict[str, float]]] = {}
-    for turn in range(max(1, args.rounds)):
+    for turn in range(args.rounds):
         for task, contenders in TASKS.items():
             # Memory is the same every time.
             for contender in contenders if turn == 0 or task != "remember" else ():
@@ -72,10 +84,13 @@ def run(args: argparse.Namespace) -> int:
                 held["value"] = better(held["value"], found["value"])
     text = _as_markdown(figures)
     print(text)
-    if args.markdown:
-        args.markdown.write_text(HEAD + text + "\n")
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+    for file, content in (
+        (args.markdown, HEAD + text),
+        (args.json, json.dumps(figures, indent=1)),
+    ):
+        if file:
+            with replaced(file) as target:
+                target.write(content.encode() + b"\n")
     return 0
 
 
@@ -285,7 +300,7 @@ def _multiply(contender: str, name: str) -> float:
 
 
 def _remember(contender: str, name: str) -> float:
-    """Return the peak memory, in MB, of one epoch of the appliance's whole recipe."""
+    """Return the peak memory, in MB, of one epoch of the appliance's recipe, with photographs."""
     import struct
 
     import numpy as np
@@ -304,7 +319,14 @@ def _remember(contender: str, name: str) -> float:
         with open(f"{place}/train-labels-idx1-ubyte", "wb") as labels:
             labels.write(bytes([0, 0, 8, 1]) + struct.pack(">I", digits))
             labels.write(rng.integers(10, size=digits, dtype=np.uint8).tobytes())
-        train(preset("appliance"), load_split(Path(place), "train"), seed=1, epochs=1)
+        data, recipe = load_split(Path(place), "train"), preset("appliance")
+        train(
+            recipe,
+            data,
+            seed=1,
+            epochs=1,
+            photographs=photographs(data, recipe.photographs // 10, 1),
+        )
     return _peak()
 
 
@@ -488,7 +510,9 @@ def _as_markdown(figures: dict[str, dict[str, dict[str, float]]]) -> str:
             f"| | {unit} | ours is better by | peak MB |",
             "|---|---:|---:|---:|",
         ]
-        first = next(iter(figures[task].values()))["value"]
+        first = figures[task].get(TASKS[task][0], {}).get("value")
+        if first is None:
+            continue
         for contender, found in figures[task].items():
             ratio = first / found["value"] if unit == "digits/s" else found["value"] / first
             own = contender.startswith("ours") or task == "remember"

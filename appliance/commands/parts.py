@@ -40,7 +40,7 @@ def one_thread() -> None:
     How many threads share a sum decides how it is rounded. A Pi Zero has one core anyway.
     """
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
+        os.environ[name] = "1"
 
 
 def load_reader(args: argparse.Namespace) -> "Reader":
@@ -94,3 +94,10 @@ def clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def positive(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text[:20]} is not from 1 to 1,000,000")
+    return value

@@ -21,7 +21,8 @@ trainer. Written by
 
 where MNIST is a folder with MNIST's four files and DRAWINGS one with the book author's own 28×28
 digits. Accuracies are of MNIST's 10,000 test digits, after the last epoch and of seed 1, unless a
-line says otherwise. The seconds are of the machine that wrote the table, one thread, and include
+line says otherwise; where digits are held out of the training set, of the epoch that did best on
+those. The seconds are of the machine that wrote the table, one thread, and include
 measuring. A figure after the last epoch was not chosen; "best" figures are, as their sources' are.
 """
 
@@ -65,6 +66,10 @@ def run(args: argparse.Namespace) -> int:
     for name in args.names:
         if name not in ROWS:
             raise PresetError(f"there is no row {name!r}: choose of {', '.join(ROWS)}")
+    if not args.quick:
+        _check(args.docs)
+    if args.data and args.data.suffix == ".csv":
+        raise DatasetError(f"{args.data}: reproduce needs training and test digits: name a folder")
     ground = Ground(
         training=load_split(args.data, "train") if args.data else None,
         test=load_split(args.data, "test") if args.data else None,
@@ -74,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         say=say,
     )
     failed = 0
-    for name in args.names or ROWS:
+    for name in dict.fromkeys(args.names or ROWS):
         say(f"{name} …")
         try:
             outcome = reproduce(name, ground)
@@ -91,6 +96,39 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _check(folder: Path) -> None:
+    """Raise StateError now for a folder that a row could not be written to in the end."""
+    from appliance.errors import StateError
+    from model.files import probe
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe(folder / "reproduction.md")
+    except OSError as error:
+        raise StateError(
+            f"--docs {folder}: cannot be written ({error.strerror}): name another"
+        ) from None
+    _done_before(folder)
+
+
+def _done_before(folder: Path) -> dict[str, Any]:
+    """Return the rows that are in the folder's store already, by their names."""
+    from appliance.errors import StateError
+
+    store = folder / "reproduction.json"
+    if not store.is_file():
+        return {}
+    try:
+        done = json.loads(store.read_text(encoding="utf-8"))
+        _document(done)
+    except (ValueError, TypeError, KeyError, AttributeError, OSError):
+        raise StateError(
+            f"{store}: not what 'digits reproduce' wrote: move it away, then run again"
+        ) from None
+    rows: dict[str, Any] = done
+    return rows
+
+
 def _as_text(outcome: "Outcome") -> str:
     lines = [f"{outcome.name}: {outcome.recipe} ({clock(outcome.seconds)})"]
     lines += [f"  {line.what}: theirs {line.theirs}, ours {line.ours}" for line in outcome.lines]
@@ -102,16 +140,14 @@ def _write(folder: Path, outcome: "Outcome") -> None:
     from model.files import replaced
     from model.reproduce import ROWS
 
-    folder.mkdir(parents=True, exist_ok=True)
-    store = folder / "reproduction.json"
-    done = json.loads(store.read_text()) if store.is_file() else {}
+    done = _done_before(folder)
     picture = _draw(folder / "reproduction", outcome.name, outcome.plot) if outcome.plot else None
     row = asdict(outcome)
     row["seconds"] = round(outcome.seconds)
     row["plot"] = picture
     done[outcome.name] = row
     done = {name: done[name] for name in ROWS if name in done}
-    with replaced(store) as file:
+    with replaced(folder / "reproduction.json") as file:
         file.write(json.dumps(done, indent=1, ensure_ascii=False).encode() + b"\n")
     with replaced(folder / "reproduction.md") as file:
         file.write(_document(done).encode())
@@ -173,17 +209,16 @@ def _draw(folder: Path, name: str, plot: "Plot") -> str | None:
 
 def _drawings(folder: Path) -> "list[Drawing]":
     """Return the 28×28 pictures in a folder's folders 0 to 9, turned to bright on dark."""
-    import numpy as np
-    from PIL import Image
-
     from appliance.errors import PictureError
+    from appliance.picture import open_picture
     from model.reproduce import Drawing
 
     found = []
     for digit in range(10):
         for file in sorted((folder / str(digit)).glob("*.png")):
-            with Image.open(file) as image:
-                grey = np.array(image.convert("L"))
+            if not file.is_file():
+                raise PictureError(f"{file}: not a file: take it out of the folder")
+            grey = open_picture(file, file.name).grey
             if grey.shape != (28, 28):
                 raise PictureError(f"{file}: it is {grey.shape[1]}×{grey.shape[0]}, not 28×28")
             name = "the noisy " + str(digit) if "noisy" in file.name else str(digit)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, clock, one_thread, photographs, say
+from appliance.commands.parts import add_command, clock, one_thread, photographs, positive, say
 
 if TYPE_CHECKING:
     from model.datasets import Split
@@ -48,7 +48,7 @@ def add(parsers: Any) -> None:
         metavar="NAME",
         help="which network (default: appliance)",
     )
-    parser.add_argument("--epochs", type=_positive, metavar="N", help="default: the preset's own")
+    parser.add_argument("--epochs", type=positive, metavar="N", help="default: the preset's own")
     parser.add_argument("--seed", type=_not_negative, default=1, metavar="N", help="default: 1")
     parser.add_argument(
         "--plan", action="store_true", help="say what the training would cost, and do no more"
@@ -74,14 +74,21 @@ def run(args: argparse.Namespace) -> int:
     if args.data is None or args.out is None:
         missing = "--data DIR" if args.data is None else "--out FILE"
         args.wrong_usage(f"{missing} is needed, but for a --plan")
-    data = load_split(args.data, "train")
+    data = recipe.of(load_split(args.data, "train"))
     # A night's work must not be lost for want of a place to write it: find out now.
     try:
+        if args.out.exists() and any(
+            args.out.samefile(place) for place in (args.data, *args.data.glob("*"))
+        ):
+            raise StateError(f"--out {args.out}: is a file of the data set: name another")
         probe(args.out)
+    except StateError:
+        raise
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a file's name"
         raise StateError(f"--out {args.out}: cannot be written ({reason}): name another") from None
     say(f"{recipe.name}: {recipe.summary}\n{plan(recipe, len(data), epochs)}")
+    seen_as = photographs(data, recipe.photographs, args.seed)
     progress = Progress(epochs)
     with one_interruption() as no_more:
         training = train(
@@ -89,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
             data,
             seed=args.seed,
             epochs=epochs,
-            photographs=photographs(data, recipe.photographs, args.seed),
+            photographs=seen_as,
             on_epoch=lambda epoch, network: progress.epoch(epoch),
             on_batch=progress.batch,
         )
@@ -131,9 +138,11 @@ def _measure_and_save(
         "photographs": min(recipe.photographs, len(data)),
         "numpy": np.__version__,
         "data": data.checksums,
-        "validation_accuracy": round(training.best.validation, 4),
+        "validation_accuracy": training.best.validation and round(training.best.validation, 4),
     }
     try:
+        if args.data.suffix == ".csv":
+            raise DatasetError(f"{args.data} is what was trained on")
         test = load_split(args.data, "test")
     except (DatasetError, OSError) as error:
         # The network is worth more than its mark.
@@ -195,19 +204,15 @@ class Progress:
         say(f"\repoch {epoch}/{self._epochs} {bar} {clock(left)} left ", end="")
 
     def epoch(self, epoch: "Epoch") -> None:
+        held_out = ""
+        if epoch.validation is not None:
+            best = ", best so far" if epoch.best else ""
+            held_out = f"validation {epoch.validation:.2%}{best}, "
         line = (
-            f"epoch {epoch.number}/{epoch.of}: loss {epoch.loss:.4f}, "
-            f"validation {epoch.validation:.2%}{', best so far' if epoch.best else ''}, "
+            f"epoch {epoch.number}/{epoch.of}: loss {epoch.loss:.4f}, {held_out}"
             f"{clock(time.monotonic() - self._started)}"
         )
         say(f"\r\x1b[K{line}" if self._terminal else line)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not 1 or more")
-    return value
 
 
 def _not_negative(text: str) -> int:
