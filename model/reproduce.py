@@ -122,6 +122,10 @@ class Ground:
         self._done.append((key, (shares, network)))
         return shares, network
 
+    def said(self, share: float) -> str:
+        """Return a share of the test digits in per cent, with their number."""
+        return f"{_percent(share)} ({round(share * len(self._mnist()[1])):,})"
+
     def _mnist(self) -> tuple[Split, Split]:
         if self.training is None or self.test is None:
             raise DatasetError(
@@ -213,7 +217,7 @@ def scratch_100(ground: Ground) -> Outcome:
     theirs = {0.3: "94.73 %", 0.1: "95.23 %", 0.2: "95.37 %", 0.6: "90.47 %", 0.01: "92.41 %"}
     recipe = preset("scratch-100")
     lines = [
-        Line(f"step {step}", their, _percent(ground.trained(replace(recipe, step=step))[0][-1]))
+        Line(f"step {step}", their, ground.said(ground.trained(replace(recipe, step=step))[0][-1]))
         for step, their in theirs.items()
     ]
     network = ground.trained(recipe)[1]
@@ -259,19 +263,19 @@ def scratch_epochs(ground: Ground) -> Outcome:
 
     def best(step: float) -> str:
         shares = curves[step][:20]
-        return f"{_percent(max(shares))} ({int(np.argmax(shares)) + 1} epochs)"
+        return f"{ground.said(max(shares))} after {int(np.argmax(shares)) + 1} epochs"
 
     at_7, at_5 = (curves[step][min(n, len(curves[step])) - 1] for step, n in ((0.2, 7), (0.1, 5)))
     return Outcome(
         "",
         "784-100-10, accuracy after each of 20 epochs of step 0.2 and of 50 of steps 0.1 and 0.01",
         [
-            Line("step 0.2, 7 epochs", "96.28 % (their best)", _percent(at_7)),
+            Line("step 0.2, 7 epochs", "96.28 % (their best)", ground.said(at_7)),
             Line("step 0.2, best of 20 epochs", "96.28 % (7 epochs)", best(0.2)),
-            Line("step 0.1, 5 epochs", "96.89 % (their best)", _percent(at_5)),
+            Line("step 0.1, 5 epochs", "96.89 % (their best)", ground.said(at_5)),
             Line("step 0.1, best of 20 epochs", "96.89 % (5 epochs)", best(0.1)),
-            Line("50 epochs, step 0.1", "97–97.5 %", _percent(curves[0.1][-1])),
-            Line("50 epochs, step 0.01", "97–97.5 %", _percent(curves[0.01][-1])),
+            Line("50 epochs, step 0.1", "97–97.5 %", ground.said(curves[0.1][-1])),
+            Line("50 epochs, step 0.01", "97–97.5 %", ground.said(curves[0.01][-1])),
         ],
         "The step of their 50 epochs is not known: a large one overfits.",
         plot=_curves(
@@ -306,8 +310,11 @@ def scratch_hidden(ground: Ground) -> Outcome:
         "",
         "784-n-10, 5 epochs of step 0.1",
         [
-            *(Line(f"{n} hidden nodes", their, _percent(shares[n])) for n, their in theirs.items()),
-            Line("5 hidden nodes, seeds 2 and 3", "–", ", ".join(map(_percent, others))),
+            *(
+                Line(f"{hidden} hidden nodes", their, ground.said(shares[hidden]))
+                for hidden, their in theirs.items()
+            ),
+            Line("5 hidden nodes, seeds 2 and 3", "–", ", ".join(map(ground.said, others))),
         ],
         "What five nodes can hold is a matter of where they begin.",
         plot=_curves(
@@ -330,14 +337,14 @@ def scratch_rotated(ground: Ground) -> Outcome:
         "",
         "784-200-10 that learns each digit and its copies at ±10°, step 0.01; other angles",
         [
-            Line("1 epoch", "96.69 %", _percent(full[0])),
-            Line("1 epoch, step 0.1", "–", _percent(larger)),
-            Line("10 epochs", "97.87 %", _percent(full[-1])),
+            Line("1 epoch", "96.69 %", ground.said(full[0])),
+            Line("1 epoch, step 0.1", "–", ground.said(larger)),
+            Line("10 epochs", "97.87 %", ground.said(full[-1])),
             Line(
                 "best angle of the sweep",
                 "near ±10°",
                 f"±{best:.0f}° ("
-                + ", ".join(f"{angle:.0f}°: {_percent(share)}" for angle, share in sweep.items())
+                + ", ".join(f"{angle:.0f}°: {ground.said(share)}" for angle, share in sweep.items())
                 + ")",
             ),
         ],
@@ -358,7 +365,7 @@ def pi_zero(ground: Ground) -> Outcome:
         "",
         recipe.summary,
         [
-            Line("accuracy", "–", _percent(share)),
+            Line("accuracy", "–", ground.said(share)),
             Line("time", "about 25 minutes on a Pi Zero", f"{seconds:.0f} s on this machine"),
             Line("multiply-adds", "–", f"{cost:.1e}, {2 * cost / PI_ZERO:.0f} s at a Zero's sgemm"),
         ],
@@ -384,8 +391,8 @@ def sgd_none(ground: Ground) -> Outcome:
         outcome,
         lines=[
             *outcome.lines,
-            Line("seeds 2 and 3", "–", ", ".join(map(_percent, others))),
-            Line("scaled initial weights, step 0.5", "–", _percent(gentle)),
+            Line("seeds 2 and 3", "–", ", ".join(map(ground.said, others))),
+            Line("scaled initial weights, step 0.5", "–", ground.said(gentle)),
         ],
         note="With initial weights of variance 1, some outputs begin at 0 or 1, where the squared "
         "error of a sigmoid has no slope, and whole digits are never answered: how many is a "
@@ -454,7 +461,7 @@ def appliance(ground: Ground) -> Outcome:
         recipe.summary,
         [
             Line("the file that ships", "–", f"{tally.right} of {tally.total} right"),
-            *(Line(f"seed {n}", "–", _percent(share)) for n, share in enumerate(shares, 1)),
+            *(Line(f"seed {n}", "–", ground.said(share)) for n, share in enumerate(shares, 1)),
             Line("mean of three seeds", "–", f"{np.mean(shares):.3%}"),
             Line("parameters", "12,674 (99.46 %)", f"{network.parameter_count():,}"),
             Line("multiply-adds a digit", "–", f"{network.multiply_adds():,}"),
@@ -478,11 +485,15 @@ def _one_figure(ground: Ground, name: str, theirs: str) -> Outcome:
     recipe = preset(name)
     shares = ground.trained(recipe)[0]
     kept = ", the best by validation digits" if recipe.validation else ""
-    lines = [Line(f"{recipe.epochs} epochs{kept}", theirs, _percent(shares[-1]))]
+    lines = [Line(f"{recipe.epochs} epochs{kept}", theirs, ground.said(shares[-1]))]
     if not recipe.validation and len(shares) > 1:
         best = int(np.argmax(shares))
         lines.append(
-            Line("best epoch on the test digits", "–", f"{_percent(shares[best])} ({best + 1})")
+            Line(
+                "best epoch on the test digits",
+                "–",
+                f"{ground.said(shares[best])}, epoch {best + 1}",
+            )
         )
     return Outcome("", recipe.summary, lines)
 

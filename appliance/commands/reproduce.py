@@ -20,10 +20,11 @@ trainer. Written by
     digits reproduce --data MNIST --drawings DRAWINGS
 
 where MNIST is a folder with MNIST's four files and DRAWINGS one with the book author's own 28×28
-digits. Accuracies are of MNIST's 10,000 test digits, after the last epoch and of seed 1, unless a
-line says otherwise; where digits are held out of the training set, of the epoch that did best on
-those. The seconds are of the machine that wrote the table, one thread, and include
-measuring. A figure after the last epoch was not chosen; "best" figures are, as their sources' are.
+digits. Accuracies are of MNIST's 10,000 test digits, with the number that is right, after the last
+epoch and of seed 1, unless a line says otherwise; where digits are held out of the training set,
+of the epoch that did best on those. The seconds are of the machine that wrote the table, one
+thread, and include measuring. A figure after the last epoch was not chosen; "best" figures are, as
+their sources' are.
 """
 
 

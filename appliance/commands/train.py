@@ -8,6 +8,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,12 @@ def add(parsers: Any) -> None:
         help="which network (default: appliance)",
     )
     parser.add_argument("--epochs", type=positive, metavar="N", help="default: the preset's own")
+    parser.add_argument(
+        "--patience",
+        type=positive,
+        metavar="N",
+        help="end after N epochs without a better one on the held-out digits (default: never)",
+    )
     parser.add_argument("--seed", type=_not_negative, default=1, metavar="N", help="default: 1")
     parser.add_argument(
         "--plan", action="store_true", help="say what the training would cost, and do no more"
@@ -66,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
     from model.train import train
 
     recipe = preset(args.preset)
+    if args.patience:
+        recipe = replace(recipe, patience=args.patience)
     epochs = args.epochs or recipe.epochs
     if args.plan:
         digits = len(load_split(args.data, "train")) if args.data else 60_000
@@ -129,6 +138,7 @@ def _measure_and_save(
         "command": shlex.join(
             ["digits", "train", "--data", "MNIST", "--out", args.out.name]
             + ["--preset", recipe.name, "--epochs", str(epochs), "--seed", str(args.seed)]
+            + (["--patience", str(args.patience)] if args.patience else [])
         ),
         "seed": args.seed,
         "epochs": len(training.epochs),
