@@ -119,8 +119,9 @@ class Ground:
         network = _as_shipped(result.network, recipe)
         if recipe.validation:
             shares.append(evaluate(network, test).accuracy)
-        self._done.append((key, (shares, network)))
-        return shares, network
+        found = shares, network
+        self._done.append((key, found))
+        return found
 
     def said(self, share: float) -> str:
         """Return a share of the test digits in per cent, with their number."""
