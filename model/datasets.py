@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import math
 import mmap
+import os
 import struct
 import tempfile
 import zlib
@@ -41,25 +42,39 @@ _LARGEST = 100_000_000
 _LONGEST_LINE = 10_000
 # Spreadsheets begin a file with it.
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# Each row can bring in its neighbourhood, 64 KiB.
-_LET_GO_AFTER = 128
 
 Bytes = npt.NDArray[np.uint8]
 
 
-@dataclass
+class Rows784:
+    """The file that pictures are in, read a few at a time by their rows."""
+
+    def __init__(self, file: IO[bytes], start: int) -> None:
+        self._descriptor, self._start = os.dup(file.fileno()), start
+
+    def read(self, rows: Rows) -> Bytes:
+        images = np.empty((len(rows), 784), np.uint8)
+        for image, row in zip(images, rows.tolist(), strict=True):
+            if os.preadv(self._descriptor, [image.data], self._start + row * 784) != 784:
+                raise DatasetError("the data set became shorter while it was read: start again")
+        return images
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+
+@dataclass(frozen=True)
 class Split:
     """One part of a data set: images uint8 (n, 784), 0 = black paper, 255 = ink; labels uint8 (n,).
 
-    `checksums` maps each file's name to the sha256 of its unpacked bytes; `memory` is the map that
-    the images are in, if they are in one.
+    `checksums` maps each file's name to the sha256 of its unpacked bytes. Images that are mapped
+    from a file also have the file itself as `source`.
     """
 
     images: Bytes
     labels: Bytes
     checksums: dict[str, str] = field(default_factory=dict)
-    memory: mmap.mmap | None = None
-    _brought_in: int = 0
+    source: Rows784 | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -71,15 +86,11 @@ class Split:
     def take(self, rows: Rows) -> tuple[Bytes, Bytes]:
         """Return copies of the pictures and labels at some rows.
 
-        Pages of the card that this brought into memory are let go again, so that what a training
-        holds does not grow with its data set; the system keeps them cached while it has room.
+        Mapped pictures are read from their file instead: what is touched in a map counts as this
+        process's memory, and a shuffled epoch would touch all of it.
         """
-        images, labels = self.images[rows], self.labels[rows]
-        self._brought_in += len(rows)
-        if self.memory is not None and self._brought_in >= _LET_GO_AFTER:
-            self.memory.madvise(mmap.MADV_DONTNEED)
-            self._brought_in = 0
-        return images, labels
+        images = self.images[rows] if self.source is None else self.source.read(rows)
+        return images, self.labels[rows]
 
 
 @dataclass(frozen=True)
@@ -109,7 +120,7 @@ def load_split(folder: Path, split: str) -> Split:
         return load_csv(table)
     stem = SPLITS[split]
     names = f"{stem}-images-idx3-ubyte", f"{stem}-labels-idx1-ubyte"
-    images, memory, images_sum = _read_idx(folder, names[0])
+    images, source, images_sum = _read_idx(folder, names[0])
     labels, _, labels_sum = _read_idx(folder, names[1])
     if len(images) != len(labels):
         raise DatasetError(
@@ -122,7 +133,7 @@ def load_split(folder: Path, split: str) -> Split:
         images.reshape(len(images), -1),
         labels,
         {names[0]: images_sum, names[1]: labels_sum},
-        memory,
+        source,
     )
 
 
@@ -164,9 +175,9 @@ def load_csv(path: Path) -> Split:
             raise DatasetError(
                 f"{path}: there is no digit in it: each line is a label and 784 pixels"
             )
-        images, memory = _mapped(pixels, 0, (digits, 784))
+        images, source = _mapped(pixels, 0, (digits, 784))
         answers, _ = _mapped(labels, 0, (digits,))
-    return Split(images, answers, {path.name: digest.hexdigest()}, memory)
+    return Split(images, answers, {path.name: digest.hexdigest()}, source)
 
 
 def _csv_values(path: Path, number: int, line: bytes) -> bytes:
@@ -231,7 +242,7 @@ def import_file(source: Path, folder: Path, name: str = "") -> Path:
     return folder / name
 
 
-def _read_idx(folder: Path, name: str) -> tuple[Bytes, mmap.mmap | None, str]:
+def _read_idx(folder: Path, name: str) -> tuple[Bytes, Rows784 | None, str]:
     """Memory-map one idx file; a gzipped one is unpacked into a file that vanishes with it."""
     path = found(folder, name)
     if path is None:
@@ -260,7 +271,7 @@ def vanishing() -> IO[bytes]:
     return tempfile.TemporaryFile(dir="/var/tmp" if Path("/var/tmp").is_dir() else None)
 
 
-def _map(file: IO[bytes], path: Path) -> tuple[Bytes, mmap.mmap | None]:
+def _map(file: IO[bytes], path: Path) -> tuple[Bytes, Rows784 | None]:
     dimensions = 3 if "idx3" in path.name else 1
     header = 4 + 4 * dimensions
     file.seek(0)
@@ -282,10 +293,11 @@ def _map(file: IO[bytes], path: Path) -> tuple[Bytes, mmap.mmap | None]:
     return _mapped(file, header, shape)
 
 
-def _mapped(file: IO[bytes], start: int, shape: tuple[int, ...]) -> tuple[Bytes, mmap.mmap]:
+def _mapped(file: IO[bytes], start: int, shape: tuple[int, ...]) -> tuple[Bytes, Rows784]:
     """Map a file; plain arrays are indexed several times faster than numpy's own memmap."""
     memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return np.frombuffer(memory, np.uint8, math.prod(shape), start).reshape(shape), memory
+    mapped = np.frombuffer(memory, np.uint8, math.prod(shape), start).reshape(shape)
+    return mapped, Rows784(file, start)
 
 
 def _unpack(source: Path, target: IO[bytes] | None) -> str:

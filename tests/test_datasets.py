@@ -1,5 +1,6 @@
 import gzip
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,8 @@ def test_the_pictures_stay_on_disk(folder: Path) -> None:
     images = data.images
     assert images.shape == (5, 784)
     assert images.dtype == np.uint8
-    assert data.memory is not None
-    assert np.shares_memory(images, np.frombuffer(data.memory, np.uint8))
+    assert data.source is not None
+    assert not images.flags.owndata
     assert not images.flags.writeable
 
 
@@ -120,7 +121,7 @@ def test_the_books_csv_form_is_read(tmp_path: Path) -> None:
         assert data.labels.tolist() == [7, 0, 9]
         assert data.images.shape == (3, 784)
         assert data.images[1].tolist() == [int(v) for v in lines[1].split(",")][1:]
-        assert data.memory is not None
+        assert data.source is not None
     assert len(load_split(tmp_path / "mnist_train.csv", "test")) == 3
 
 
@@ -161,13 +162,20 @@ def test_scaling_gives_the_books_range() -> None:
     np.testing.assert_allclose(x, [[0.01, 1.0]], rtol=1e-6)
 
 
-def test_taking_rows_gives_what_is_on_disk_however_much_was_let_go(folder: Path) -> None:
+def test_taking_rows_gives_what_is_on_disk_and_a_file_cut_meanwhile_is_told(
+    folder: Path,
+) -> None:
     data = load_split(folder, "train")
     whole = np.array(data.images)
     for _ in range(100):
         images, labels = data.take(np.array([4, 0, 2]))
         np.testing.assert_array_equal(images, whole[[4, 0, 2]])
         assert labels.tolist() == [5, 3, 4]
+    np.testing.assert_array_equal(data.first(3).take(np.array([2]))[0], whole[[2]])
+    path = folder / "train-images-idx3-ubyte"
+    os.truncate(path, 16 + 784)
+    with pytest.raises(DatasetError, match="became shorter while it was read"):
+        data.take(np.array([4]))
 
 
 DAMAGE = ("images", "images.gz", "labels", "labels.gz", "csv")
