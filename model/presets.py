@@ -55,6 +55,10 @@ class Preset:
         """Return how many of the digits are for validation: a small set keeps most of itself."""
         return min(self.validation, digits // 6)
 
+    def photographed(self, digits: int) -> int:
+        """Return how many of the digits are wanted as a camera sees them: a tenth at most."""
+        return min(self.photographs, digits // 10)
+
     def variants(self, images: Bytes, rng: np.random.Generator) -> Iterator[Array]:
         """Yield what one batch of pictures uint8 (n, 784) is learned as, one after the other."""
         x = self.inputs(images)

@@ -105,13 +105,12 @@ class Ground:
                 f"epoch {epoch.number}/{epochs}: {shares[-1]:.2%}"
             )
 
-        photographs = min(recipe.photographs, len(training) // 10)
         result = train(
             recipe,
             recipe.of(training),
             seed=seed,
             epochs=epochs,
-            photographs=self.photographs(training, photographs, seed),
+            photographs=self.photographs(training, recipe.photographed(len(training)), seed),
             on_epoch=measure,
         )
         if result.interrupted:

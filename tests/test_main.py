@@ -97,7 +97,7 @@ def test_train_writes_a_network_that_evaluates_as_its_card_says(
     assert lines[0].startswith("appliance: the network that ships")
     assert "parameters" in lines[1]
     assert lines[2].startswith("4 epochs of 500 pictures: ")
-    assert lines[3].startswith("600 digits photographed")
+    assert lines[3].startswith("60 digits photographed")
     assert [line.split(":")[0] for line in lines[4:8]] == [f"epoch {n}/4" for n in (1, 2, 3, 4)]
     _, card = weights.load(out)
     assert (card["seed"], card["epochs"], card["interrupted"]) == (3, 4, False)

@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         reason = error.strerror if isinstance(error, OSError) else "not a file's name"
         raise StateError(f"--out {args.out}: cannot be written ({reason}): name another") from None
     say(f"{recipe.name}: {recipe.summary}\n{plan(recipe, len(data), epochs)}")
-    seen_as = photographs(data, recipe.photographs, args.seed)
+    seen_as = photographs(data, recipe.photographed(len(data)), args.seed)
     progress = Progress(epochs)
     with one_interruption() as no_more:
         training = train(
@@ -145,7 +145,7 @@ def _measure_and_save(
         "best_epoch": training.best.number,
         "interrupted": training.interrupted,
         "training_multiply_adds": multiply_adds(recipe, len(data), len(training.epochs)),
-        "photographs": min(recipe.photographs, len(data)),
+        "photographs": recipe.photographed(len(data)),
         "numpy": np.__version__,
         "data": data.checksums,
         "validation_accuracy": training.best.validation and round(training.best.validation, 4),
