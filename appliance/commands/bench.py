@@ -486,8 +486,8 @@ runs in a process of its own, on one thread, in turn, three turns; the fastest c
 1 is in our favour. Training is forward, loss, backward and step on batches of random pixels that
 are in memory, without augmentation. The book's loop is float64 and one digit at a time; all else is
 float32. Peak memory is the whole process, Python and libraries included; that of a training grows
-a little with its number of steps, not with its data set: two epochs of 60,000 digits peak where one of
-120,000 does.
+a little with its number of steps, not with its data set: two epochs of 60,000 digits peak where one
+of 120,000 does.
 
 """
 
