@@ -151,17 +151,47 @@ class Conv2D(Layer):
         )
 
 
-class MaxPool(Layer):
-    """Keep the largest of each `size`×`size` square; a rest at the lower and right edge is cut."""
-
-    kind = "max-pool"
+class Pool(Layer):
+    """Make one value of each `size`×`size` square; a rest at the lower and right edge is cut."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
 
+    def shape(self, before: Shape) -> Shape:
+        rows, channels, columns = _picture(before, self.kind)
+        if min(rows, columns) < self.size:
+            raise ValueError(f"a {self.kind} of {self.size}×{self.size} cannot take {before}")
+        return rows // self.size, channels, columns // self.size
+
+    def spec(self) -> list[Any]:
+        return [self.kind, self.size]
+
+    def squares(self, x: Array) -> list[Array]:
+        """Return views of the size² pixels that each square of x has at the same place."""
+        size = self.size
+        height, width = x.shape[0] // size * size, x.shape[2] // size * size
+        return [
+            x[down:height:size, :, right:width:size]
+            for down in range(size)
+            for right in range(size)
+        ]
+
+    def _gradient(self, shape: Shape) -> Array:
+        """Return the array for dL/d(input), 0 outside all squares: a layer before writes there."""
+        dx: Array = self._kept("dx", shape)
+        dx[shape[0] // self.size * self.size :] = 0
+        dx[:, :, shape[2] // self.size * self.size :] = 0
+        return dx
+
+
+class MaxPool(Pool):
+    """Keep the largest of each square."""
+
+    kind = "max-pool"
+
     def forward(self, x: Array, *, training: bool = False) -> Array:
-        parts = _squares(x, self.size)
+        parts = self.squares(x)
         y: Array = self._kept("y", parts[0].shape)
         np.copyto(y, parts[0])
         for part in parts[1:]:
@@ -171,14 +201,13 @@ class MaxPool(Layer):
         return y
 
     def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
-        dx: Array = self._kept("dx", self._x.shape)
+        dx = self._gradient(self._x.shape)
         if not to_input:
             return dx
-        _clear_rest(dx, self.size)
         free = self._kept("free", self._y.shape, np.bool_)
         wins = self._kept("wins", self._y.shape, np.bool_)
         free[...] = True
-        for part, dpart in zip(_squares(self._x, self.size), _squares(dx, self.size), strict=True):
+        for part, dpart in zip(self.squares(self._x), self.squares(dx), strict=True):
             # The first of equals takes the whole gradient.
             np.equal(part, self._y, out=wins)
             wins &= free
@@ -186,25 +215,15 @@ class MaxPool(Layer):
             np.multiply(gradient, wins, out=dpart)
         return dx
 
-    def shape(self, before: Shape) -> Shape:
-        return _pooled(before, self.size, self.kind)
 
-    def spec(self) -> list[Any]:
-        return [self.kind, self.size]
-
-
-class AveragePool(Layer):
-    """Keep the mean of each `size`×`size` square; a rest at the lower and right edge is cut."""
+class AveragePool(Pool):
+    """Keep the mean of each square."""
 
     kind = "average-pool"
 
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size = size
-
     def forward(self, x: Array, *, training: bool = False) -> Array:
         self._shape = x.shape
-        parts = _squares(x, self.size)
+        parts = self.squares(x)
         y: Array = self._kept("y", parts[0].shape)
         np.copyto(y, parts[0])
         for part in parts[1:]:
@@ -213,42 +232,14 @@ class AveragePool(Layer):
         return y
 
     def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
-        dx: Array = self._kept("dx", self._shape)
+        dx = self._gradient(self._shape)
         gradient *= 1 / self.size**2
-        _clear_rest(dx, self.size)
-        for part in _squares(dx, self.size):
+        for part in self.squares(dx):
             part[...] = gradient
         return dx
-
-    def shape(self, before: Shape) -> Shape:
-        return _pooled(before, self.size, self.kind)
-
-    def spec(self) -> list[Any]:
-        return [self.kind, self.size]
-
-
-def _squares(x: Array, size: int) -> list[Array]:
-    """Return views (h', c, w', n) of the size² pixels that each square has at the same place."""
-    height, width = x.shape[0] // size * size, x.shape[2] // size * size
-    return [
-        x[down:height:size, :, right:width:size] for down in range(size) for right in range(size)
-    ]
-
-
-def _clear_rest(dx: Array, size: int) -> None:
-    """Set what lies outside all squares to 0: a layer before may have written into it."""
-    dx[dx.shape[0] // size * size :] = 0
-    dx[:, :, dx.shape[2] // size * size :] = 0
 
 
 def _picture(before: Shape, kind: str) -> tuple[int, int, int]:
     if len(before) != 3:
         raise ValueError(f"a {kind} layer takes pictures, not {before}")
     return before[0], before[1], before[2]
-
-
-def _pooled(before: Shape, size: int, kind: str) -> Shape:
-    rows, channels, columns = _picture(before, kind)
-    if min(rows, columns) < size:
-        raise ValueError(f"a {kind} of {size}×{size} cannot take {before}")
-    return rows // size, channels, columns // size

@@ -1,9 +1,9 @@
-"""Digits on disk, read through a memory map: MNIST's four idx files, or the book's CSV form.
+"""Digits on disk, mapped and read a few at a time: MNIST's four idx files, or the book's CSV form.
 
 idx: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits": a big-endian header
 (magic, count, and for pictures rows and columns), then one byte a value; plain or gzipped.
-CSV: T. Rashid, "Make Your Own Neural Network": on each line a digit's
-label and its 784 pixels, 0…255.
+CSV: T. Rashid, "Make Your Own Neural Network": on each line a digit's label and its 784 pixels,
+0…255.
 """
 
 import errno
@@ -38,6 +38,7 @@ MNIST_SHA256 = {
 SPLITS = {"train": "train", "test": "t10k"}
 _CHUNK = 1 << 20
 _LARGEST = 100_000_000
+_IDX3_HEADER = 16
 # 784 values of three digits and a comma, and room for spaces.
 _LONGEST_LINE = 10_000
 # Spreadsheets begin a file with it.
@@ -46,13 +47,14 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 Bytes = npt.NDArray[np.uint8]
 
 
-class Rows784:
-    """The file that pictures are in, read a few at a time by their rows."""
+class PictureFile:
+    """An open file of pictures of 784 bytes one after the other, the first of them at `start`."""
 
     def __init__(self, file: IO[bytes], start: int) -> None:
         self._descriptor, self._start = os.dup(file.fileno()), start
 
     def read(self, rows: Rows) -> Bytes:
+        """Return the pictures (n, 784) at some rows; raises DatasetError when they are cut off."""
         images = np.empty((len(rows), 784), np.uint8)
         for image, row in zip(images, rows.tolist(), strict=True):
             if os.preadv(self._descriptor, [image.data], self._start + row * 784) != 784:
@@ -74,7 +76,7 @@ class Split:
     images: Bytes
     labels: Bytes
     checksums: dict[str, str] = field(default_factory=dict)
-    source: Rows784 | None = None
+    source: PictureFile | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -115,13 +117,16 @@ def load_split(folder: Path, split: str) -> Split:
     on disk and are paged in as they are used. Raises DatasetError when a file is missing, damaged,
     or does not fit its partner.
     """
-    table = folder if folder.suffix == ".csv" else folder / f"mnist_{split}.csv"
-    if table is folder or (table.is_file() and _lacks_idx(folder, split)):
+    if is_one_table(folder):
+        return load_csv(folder)
+    table = folder / f"mnist_{split}.csv"
+    if table.is_file() and _lacks_idx(folder, split):
         return load_csv(table)
     stem = SPLITS[split]
     names = f"{stem}-images-idx3-ubyte", f"{stem}-labels-idx1-ubyte"
-    images, source, images_sum = _read_idx(folder, names[0])
-    labels, _, labels_sum = _read_idx(folder, names[1])
+    (images, images_sum, source), (labels, labels_sum, _) = (
+        _read_idx(folder, name) for name in names
+    )
     if len(images) != len(labels):
         raise DatasetError(
             f"{folder}: {len(images)} pictures do not fit {len(labels)} labels: "
@@ -135,6 +140,11 @@ def load_split(folder: Path, split: str) -> Split:
         {names[0]: images_sum, names[1]: labels_sum},
         source,
     )
+
+
+def is_one_table(path: Path) -> bool:
+    """Tell whether a path names one CSV file, which has no part to train on and one to test on."""
+    return path.suffix == ".csv" and not path.is_dir()
 
 
 def _lacks_idx(folder: Path, split: str) -> bool:
@@ -175,9 +185,12 @@ def load_csv(path: Path) -> Split:
             raise DatasetError(
                 f"{path}: there is no digit in it: each line is a label and 784 pixels"
             )
-        images, source = _mapped(pixels, 0, (digits, 784))
-        answers, _ = _mapped(labels, 0, (digits,))
-    return Split(images, answers, {path.name: digest.hexdigest()}, source)
+        return Split(
+            _mapped(pixels, 0, (digits, 784)),
+            _mapped(labels, 0, (digits,)),
+            {path.name: digest.hexdigest()},
+            PictureFile(pixels, 0),
+        )
 
 
 def _csv_values(path: Path, number: int, line: bytes) -> bytes:
@@ -242,8 +255,11 @@ def import_file(source: Path, folder: Path, name: str = "") -> Path:
     return folder / name
 
 
-def _read_idx(folder: Path, name: str) -> tuple[Bytes, Rows784 | None, str]:
-    """Memory-map one idx file; a gzipped one is unpacked into a file that vanishes with it."""
+def _read_idx(folder: Path, name: str) -> tuple[Bytes, str, PictureFile]:
+    """Map one idx file, and return its array, its checksum and the file.
+
+    A gzipped one is unpacked into a file that vanishes with the map.
+    """
     path = found(folder, name)
     if path is None:
         raise DatasetError(
@@ -252,10 +268,10 @@ def _read_idx(folder: Path, name: str) -> tuple[Bytes, Rows784 | None, str]:
         )
     if path.suffix != ".gz":
         with open(path, "rb") as file:
-            return *_map(file, path), _unpack(path, None)
+            return _map(file, path), _unpack(path, None), PictureFile(file, _IDX3_HEADER)
     with vanishing() as unpacked:
         checksum = _unpack(path, unpacked)
-        return *_map(unpacked, path), checksum
+        return _map(unpacked, path), checksum, PictureFile(unpacked, _IDX3_HEADER)
 
 
 def _unreadable(path: Path, error: OSError) -> DatasetError:
@@ -271,9 +287,9 @@ def vanishing() -> IO[bytes]:
     return tempfile.TemporaryFile(dir="/var/tmp" if Path("/var/tmp").is_dir() else None)
 
 
-def _map(file: IO[bytes], path: Path) -> tuple[Bytes, Rows784 | None]:
+def _map(file: IO[bytes], path: Path) -> Bytes:
     dimensions = 3 if "idx3" in path.name else 1
-    header = 4 + 4 * dimensions
+    header = _IDX3_HEADER if dimensions == 3 else 8
     file.seek(0)
     start = file.read(header)
     size = file.seek(0, 2)
@@ -289,15 +305,14 @@ def _map(file: IO[bytes], path: Path) -> tuple[Bytes, Rows784 | None]:
             "the file is damaged, fetch it again"
         )
     if shape[0] == 0:
-        return np.zeros(shape, np.uint8), None
+        return np.zeros(shape, np.uint8)
     return _mapped(file, header, shape)
 
 
-def _mapped(file: IO[bytes], start: int, shape: tuple[int, ...]) -> tuple[Bytes, Rows784]:
-    """Map a file; plain arrays are indexed several times faster than numpy's own memmap."""
+def _mapped(file: IO[bytes], start: int, shape: tuple[int, ...]) -> Bytes:
+    """Map a file; a plain array is indexed several times faster than numpy's own memmap."""
     memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    mapped = np.frombuffer(memory, np.uint8, math.prod(shape), start).reshape(shape)
-    return mapped, Rows784(file, start)
+    return np.frombuffer(memory, np.uint8, math.prod(shape), start).reshape(shape)
 
 
 def _unpack(source: Path, target: IO[bytes] | None) -> str:
@@ -314,16 +329,12 @@ def _unpack(source: Path, target: IO[bytes] | None) -> str:
                 digest.update(chunk)
                 if target is not None:
                     target.write(chunk)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DatasetError(
+            f"{source}: not a whole gzip file ({error}): delete it and fetch it again"
+        ) from None
     except (FileNotFoundError, PermissionError):
         raise
     except OSError as error:
-        if not isinstance(error, gzip.BadGzipFile):
-            raise _unreadable(source, error) from None
-        raise DatasetError(
-            f"{source}: not a whole gzip file ({error}): delete it and fetch it again"
-        ) from None
-    except (EOFError, zlib.error) as error:
-        raise DatasetError(
-            f"{source}: not a whole gzip file ({error}): delete it and fetch it again"
-        ) from None
+        raise _unreadable(source, error) from None
     return digest.hexdigest()

@@ -47,7 +47,7 @@ class OneDigit:
                 case Sigmoid() | Tanh():
                     array = self._apply(layer, array)
                 case _:
-                    raise NotImplementedError(layer.kind)
+                    raise TypeError(f"one digit has no step for a {layer.kind} layer: write it")
         self._scores = array
 
     def probabilities(self, pixels: Array) -> Array:

@@ -10,6 +10,7 @@ dL/d(output) of a training forward pass that no other has followed and may overw
 `gradients` and returns dL/d(input).
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ Array = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
 
 
-class Layer:
+class Layer(ABC):
     """The common shape of a layer.
 
     `parameters` are trained and have `gradients` of the same shapes; `statistics` are measured
@@ -35,16 +36,16 @@ class Layer:
         self.statistics: dict[str, Array] = {}
         self._held: dict[str, npt.NDArray[Any]] = {}
 
+    @abstractmethod
     def forward(self, x: Array, *, training: bool = False) -> Array:
         """Return the layer's output; with `training` also keep what `backward` needs."""
-        raise NotImplementedError(self.kind)
 
+    @abstractmethod
     def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
         """Fill `gradients` and return dL/d(input), which is undefined without `to_input`."""
-        raise NotImplementedError(self.kind)
 
-    def initialise(self, rng: np.random.Generator, *, rectified: bool) -> None:
-        """Draw the weights anew; `rectified` says that a ReLU follows."""
+    def initialise(self, rng: np.random.Generator, *, rectified: bool) -> None:  # noqa: B027
+        """Draw the weights anew, if there are any; `rectified` says that a ReLU follows."""
 
     def shape(self, before: Shape) -> Shape:
         """Return the shape of one example's output; raises ValueError when `before` cannot be."""

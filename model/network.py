@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model.convolution import AveragePool, Conv2D, Flatten, Image, MaxPool
+from model.convolution import AveragePool, Conv2D, Flatten, Image, MaxPool, Pool
 from model.layers import (
     Array,
     BatchNorm,
@@ -108,17 +108,16 @@ class Network:
     def folded(self, gain: float = 1.0, offset: float = 0.0) -> "Network":
         """Return a network for inference: the same answers without batch-norm and dropout.
 
-        A batch-norm goes into the weights of the convolution or dense layer before it, and the
-        book's output layer becomes a dense one and sigmoids. One that
-        does not follow such a layer, directly or through a pool, stays. The new network takes x
-        where this one takes gain · x + offset. Raises ValueError where its first layer cannot hold
-        that.
+        A batch-norm goes into the weights of the convolution or dense layer before it; one that
+        does not follow such a layer, directly or through a pool, stays. The book's output layer
+        becomes a dense one and sigmoids. The new network takes x where this one takes
+        gain · x + offset. Raises ValueError where its first layer cannot hold that.
         """
         layers: list[Layer] = []
         for layer in self.layers:
             if isinstance(layer, Dropout):
                 continue
-            before = [held for held in layers if not isinstance(held, MaxPool | AveragePool)]
+            before = [held for held in layers if not isinstance(held, Pool)]
             if isinstance(layer, BatchNorm) and before and isinstance(before[-1], Conv2D | Dense):
                 scale, shift = layer.scale_and_shift()
                 _absorb(before[-1], scale, shift)

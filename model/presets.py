@@ -10,6 +10,7 @@ from model.augment import Augment, rotated
 from model.datasets import Bytes, Scaling, Split
 from model.errors import PresetError
 from model.layers import Array
+from model.network import Network
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,10 @@ class Preset:
         yield x if self.augment is None else self.augment(x, rng)
         for degrees in self.copies:
             yield rotated(x, degrees, self.inputs.offset)
+
+    def for_pixels(self, network: Network) -> Network:
+        """Return a network of this recipe folded, and for pixels in 0…1 instead of its `inputs`."""
+        return network.folded(255 * self.inputs.scale, self.inputs.offset)
 
     def steps(self, digits: int, epochs: int) -> int:
         """Return how many pictures a training of some epochs on a set of `digits` learns from."""
@@ -181,7 +186,13 @@ PRESETS = {
         _nielsen("sgd-30", 30),
         _nielsen("sgd-16-16", 16, 16),
         _nielsen("sgd-none"),
-        replace(_nielsen("deep-300-100", 300, 100), initial="scaled", step=0.5),
+        replace(
+            _nielsen("deep-300-100", 300, 100),
+            summary="784-300-100-10 sigmoids with biases and squared error, with initial weights "
+            "scaled to their inputs and a step of 0.5",
+            initial="scaled",
+            step=0.5,
+        ),
         Preset(
             name="simard-800",
             summary="784-800-10 with cross-entropy and elastic distortions, as in Simard, "

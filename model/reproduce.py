@@ -1,153 +1,32 @@
 """Every network of the books and articles that the project grew from, trained again: theirs, ours.
 
-A row is a function that trains what its source trained and returns both sides' figures. Figures
-are counts on MNIST's 10,000 test digits unless a line says otherwise, of one seed.
+A row is a function that trains what its source trained and returns both sides' figures: accuracies
+on MNIST's test digits unless a line says otherwise, of one seed.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from model import small, weights
 from model.backquery import backquery
-from model.datasets import Bytes, Scaling, Split
+from model.datasets import Scaling, Split
 from model.errors import DatasetError
 from model.evaluate import evaluate
+from model.ground import Ground, Line, Outcome, Plot, percent
 from model.layers import Array
 from model.losses import one_hot
 from model.network import Network
 from model.plan import PI_ZERO, multiply_adds
-from model.presets import Preset, preset
-from model.train import Epoch, train
-
-SEED = 1
-QUICK_DIGITS = 2000
-
-
-@dataclass(frozen=True)
-class Line:
-    """One figure of a source beside ours."""
-
-    what: str
-    theirs: str
-    ours: str
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A row's picture: curves of (x, y) by their label, or pictures (n, rows, columns) in 0…1."""
-
-    title: str
-    x: str = ""
-    y: str = ""
-    curves: dict[str, tuple[list[float], list[float]]] = field(default_factory=dict)
-    pictures: list[list[list[float]]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A row of the table, done: its figures, why they differ, its plot, and how long it took."""
-
-    name: str
-    recipe: str
-    lines: list[Line]
-    note: str = ""
-    plot: Plot | None = None
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A handwritten digit of the book's author, uint8 (784,), bright on dark, and its label."""
-
-    name: str
-    label: int
-    pixels: Bytes
-
-
-@dataclass
-class Ground:
-    """What the rows are trained and measured on.
-
-    `quick` makes every training one epoch of 2,000 digits: to see that it runs, not to compare.
-    `photographs` makes the digits that the appliance's recipe wants as a camera sees them.
-    """
-
-    training: Split | None = None
-    test: Split | None = None
-    drawings: Sequence[Drawing] = ()
-    photographs: Callable[[Split, int, int], Bytes | None] = lambda data, count, seed: None
-    quick: bool = False
-    say: Callable[[str], None] = print
-    _done: list[tuple[Any, tuple[list[float], Network]]] = field(default_factory=list)
-
-    def trained(self, recipe: Preset, *, seed: int = SEED) -> tuple[list[float], Network]:
-        """Return the test accuracy after every epoch, and the folded network; trains it only once.
-
-        Where digits are held out, the last accuracy and the network are of the epoch that did best
-        on those. Raises DatasetError without MNIST and KeyboardInterrupt when it was interrupted.
-        """
-        training, test = self._mnist()
-        epochs = 1 if self.quick else recipe.epochs
-        key = (replace(recipe, name="", summary="", epochs=epochs), seed)
-        for held, found in self._done:
-            if held == key:
-                return found
-        shares: list[float] = []
-
-        def measure(epoch: Epoch, network: Network) -> None:
-            shares.append(evaluate(_as_shipped(network, recipe), test).accuracy)
-            self.say(
-                f"  {recipe.name}, step {recipe.step}, seed {seed}: "
-                f"epoch {epoch.number}/{epochs}: {shares[-1]:.2%}"
-            )
-
-        result = train(
-            recipe,
-            recipe.of(training),
-            seed=seed,
-            epochs=epochs,
-            photographs=self.photographs(training, recipe.photographed(len(training)), seed),
-            on_epoch=measure,
-        )
-        if result.interrupted:
-            raise KeyboardInterrupt
-        network = _as_shipped(result.network, recipe)
-        if recipe.validation:
-            shares.append(evaluate(network, test).accuracy)
-        found = shares, network
-        self._done.append((key, found))
-        return found
-
-    def said(self, share: float) -> str:
-        """Return a share of the test digits in per cent, with their number."""
-        return f"{_percent(share)} ({round(share * len(self._mnist()[1])):,})"
-
-    def _mnist(self) -> tuple[Split, Split]:
-        if self.training is None or self.test is None:
-            raise DatasetError(
-                "these networks learn from MNIST: name its folder with --data, or fetch it with "
-                "'digits data fetch --to DIR'"
-            )
-        if not self.quick:
-            return self.training, self.test
-        return self.training.first(QUICK_DIGITS), self.test.first(QUICK_DIGITS)
-
-
-def reproduce(name: str, ground: Ground) -> Outcome:
-    """Train what row `name` of `ROWS` trains and return its figures. Raises DatasetError."""
-    started = time.monotonic()
-    outcome = ROWS[name](ground)
-    return replace(outcome, name=name, seconds=time.monotonic() - started)
+from model.presets import preset
+from model.train import train
 
 
 def neuron(ground: Ground) -> Outcome:
     steps = 10_000
     return Outcome(
-        "",
         f"one sigmoid of 3 inputs, {steps:,} full-batch steps, asked [1,0,0]",
         [Line("answer", "0.99993704", f"{small.neuron(steps):.8f}")],
         "Ours is float32, of which 7 digits count.",
@@ -157,7 +36,6 @@ def neuron(ground: Ground) -> Outcome:
 def eleven_lines(ground: Ground) -> Outcome:
     error = small.eleven_lines(1000 if ground.quick else 60_000)
     return Outcome(
-        "",
         "3-4-1 sigmoids on the XOR of two inputs, 60,000 full-batch steps",
         [Line("mean error", "below 0.01", f"{error:.5f}")],
     )
@@ -167,15 +45,14 @@ def logic(ground: Ground) -> Outcome:
     epochs = 500 if ground.quick else 5000
     errors = {gate: small.logic(gate, epochs=epochs) for gate in small.GATES}
     return Outcome(
-        "",
         f"2-3-1 sigmoids with biases on OR, AND and XOR of 0.1 and 0.9, {epochs:,} epochs",
         [
             Line(f"sum-squared error, {gate}", "learned", f"{values[0]:.3f} → {values[-1]:.1e}")
             for gate, values in errors.items()
         ],
-        plot=_curves(
+        plot=Plot(
             "Sum-squared error of an epoch", "epoch", "error",
-            {gate: (list(range(1, 1001)), values[:1000]) for gate, values in errors.items()},
+            {gate: (range(1, 1001), values[:1000]) for gate, values in errors.items()},
         ),
     )  # fmt: skip
 
@@ -183,12 +60,11 @@ def logic(ground: Ground) -> Outcome:
 def hill_climb(ground: Ground) -> Outcome:
     errors = list(small.hill_climb(tries=2000 if ground.quick else 20_000))
     return Outcome(
-        "",
         f"the XOR network again: {len(errors):,} random changes, of which those that help are kept",
         [Line("sum-squared error", "falls", f"{errors[0]:.3f} → {errors[-1]:.1e}")],
-        plot=_curves(
+        plot=Plot(
             "Sum-squared error of XOR so far", "tries", "error",
-            {"": (list(range(1, 1001)), errors[:1000])},
+            {"": (range(1, 1001), errors[:1000])},
         ),
     )  # fmt: skip
 
@@ -206,7 +82,6 @@ BY_HAND = {
 def by_hand(ground: Ground) -> Outcome:
     ours = small.by_hand()
     return Outcome(
-        "",
         "1-1-1 sigmoids, one step of 0.1 worked on paper, in float64 for this one row",
         [Line(name, repr(theirs), repr(ours[name])) for name, theirs in BY_HAND.items()],
         f"Largest difference {max(abs(ours[n] - v) for n, v in BY_HAND.items()):.1e}.",
@@ -221,27 +96,26 @@ def scratch_100(ground: Ground) -> Outcome:
         for step, their in theirs.items()
     ]
     network = ground.trained(recipe)[1]
-    training = ground._mnist()[0]
+    training = ground.mnist()[0]
     share = _near(network, training, recipe.targets)
     lines.append(
-        Line("training digits with sum-squared error below 0.1", "about 80 %", _percent(share))
+        Line("training digits with sum-squared error below 0.1", "about 80 %", percent(share))
     )
-    return Outcome("", recipe.summary, lines, "The share of training digits is after the epoch.")
+    return Outcome(recipe.summary, lines, "The share of training digits is after the epoch.")
 
 
 def scratch_tiny(ground: Ground) -> Outcome:
-    training, test = ground._mnist()
+    training, test = ground.mnist()
     recipe = preset("scratch-tiny")
 
     def right(seed: int) -> int:
         result = train(recipe, recipe.of(training), seed=seed, epochs=recipe.epochs)
         if result.interrupted:
             raise KeyboardInterrupt
-        return evaluate(_as_shipped(result.network, recipe), test.first(10)).right
+        return evaluate(recipe.for_pixels(result.network), test.first(10)).right
 
     counts = [right(seed) for seed in range(1, 21)]
     return Outcome(
-        "",
         f"784-100-10 on the first 100 training digits, step {recipe.step}, {recipe.epochs} epoch, "
         "asked the first 10 test digits",
         [
@@ -267,7 +141,6 @@ def scratch_epochs(ground: Ground) -> Outcome:
 
     at_7, at_5 = (curves[step][min(n, len(curves[step])) - 1] for step, n in ((0.2, 7), (0.1, 5)))
     return Outcome(
-        "",
         "784-100-10, accuracy after each of 20 epochs of step 0.2 and of 50 of steps 0.1 and 0.01",
         [
             Line("step 0.2, 7 epochs", "96.28 % (their best)", ground.said(at_7)),
@@ -277,12 +150,12 @@ def scratch_epochs(ground: Ground) -> Outcome:
             Line("50 epochs, step 0.1", "97–97.5 %", ground.said(curves[0.1][-1])),
             Line("50 epochs, step 0.01", "97–97.5 %", ground.said(curves[0.01][-1])),
         ],
-        "The step of their 50 epochs is not known: a large one overfits.",
-        plot=_curves(
+        "The step of their 50 epochs is not known.",
+        plot=Plot(
             "784-100-10: accuracy after each epoch",
             "epoch",
             "accuracy on the test digits",
-            {f"step {s}": (list(range(1, len(c) + 1)), c) for s, c in curves.items()},
+            {f"step {s}": (range(1, len(c) + 1), c) for s, c in curves.items()},
         ),
     )
 
@@ -307,7 +180,6 @@ def scratch_hidden(ground: Ground) -> Outcome:
                 ground.trained(replace(recipe, layers=layers), seed=seed)[0][-1] for seed in (2, 3)
             ]
     return Outcome(
-        "",
         "784-n-10, 5 epochs of step 0.1",
         [
             *(
@@ -317,9 +189,9 @@ def scratch_hidden(ground: Ground) -> Outcome:
             Line("5 hidden nodes, seeds 2 and 3", "–", ", ".join(map(ground.said, others))),
         ],
         "What five nodes can hold is a matter of where they begin.",
-        plot=_curves(
+        plot=Plot(
             "Accuracy by hidden nodes", "hidden nodes", "accuracy on the test digits",
-            {"": ([float(n) for n in shares], list(shares.values()))},
+            {"": (list(shares), list(shares.values()))},
         ),
     )  # fmt: skip
 
@@ -334,7 +206,6 @@ def scratch_rotated(ground: Ground) -> Outcome:
     best = max(sweep, key=lambda angle: sweep[angle])
     larger = ground.trained(replace(recipe, step=0.1, epochs=1))[0][-1]
     return Outcome(
-        "",
         "784-200-10 that learns each digit and its copies at ±10°, step 0.01; other angles",
         [
             Line("1 epoch", "96.69 %", ground.said(full[0])),
@@ -348,7 +219,7 @@ def scratch_rotated(ground: Ground) -> Outcome:
                 + ")",
             ),
         ],
-        plot=_curves(
+        plot=Plot(
             "Copies turned by ± an angle, 1 epoch", "degrees", "accuracy on the test digits",
             {"": (list(sweep), list(sweep.values()))},
         ),
@@ -362,7 +233,6 @@ def pi_zero(ground: Ground) -> Outcome:
     seconds = time.monotonic() - started
     cost = multiply_adds(recipe, 60_000, 1)
     return Outcome(
-        "",
         recipe.summary,
         [
             Line("accuracy", "–", ground.said(share)),
@@ -426,7 +296,7 @@ def own_handwriting(ground: Ground) -> Outcome:
         ]
         said = f"{len(x) - len(wrong)} of {len(x)}" + (f", {'; '.join(wrong)}" if wrong else "")
         lines.append(Line(name, "all but the noisy 6", said))
-    return Outcome("", "the networks above on the book author's own six 28×28 digits", lines)
+    return Outcome("the networks above on the book author's own six 28×28 digits", lines)
 
 
 def back_query(ground: Ground) -> Outcome:
@@ -435,7 +305,6 @@ def back_query(ground: Ground) -> Outcome:
     x = np.stack([picture.ravel() for picture in pictures])
     right = int((network.forward(x).argmax(axis=1) == np.arange(10)).sum())
     return Outcome(
-        "",
         "each label fed backwards through scratch-200, with logit and rescaling",
         [
             Line("ten 28×28 pictures", "recognisable shapes", "see the picture"),
@@ -453,11 +322,10 @@ def appliance(ground: Ground) -> Outcome:
     """The shipped file, and its recipe with three seeds."""
     recipe = preset("appliance")
     network, _ = weights.load(weights.SHIPPED)
-    tally = evaluate(network, ground._mnist()[1])
+    tally = evaluate(network, ground.mnist()[1])
     shares = [ground.trained(recipe, seed=seed)[0][-1] for seed in (1, 2, 3)]
     cost = multiply_adds(recipe, 60_000, recipe.epochs)
     return Outcome(
-        "",
         recipe.summary,
         [
             Line("the file that ships", "–", f"{tally.right} of {tally.total} right"),
@@ -495,11 +363,7 @@ def _one_figure(ground: Ground, name: str, theirs: str) -> Outcome:
                 f"{ground.said(shares[best])}, epoch {best + 1}",
             )
         )
-    return Outcome("", recipe.summary, lines)
-
-
-def _as_shipped(network: Network, recipe: Preset) -> Network:
-    return network.folded(recipe.inputs.scale * 255, recipe.inputs.offset)
+    return Outcome(recipe.summary, lines)
 
 
 def _near(network: Network, data: Split, targets: tuple[float, float]) -> float:
@@ -510,11 +374,3 @@ def _near(network: Network, data: Split, targets: tuple[float, float]) -> float:
         errors: Array = network.forward(Scaling()(images)) - one_hot(labels, *targets)
         near += int(np.count_nonzero(np.square(errors).sum(axis=1) < 0.1))
     return near / len(data)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
-
-
-def _curves(title: str, x: str, y: str, curves: dict[str, tuple[list[Any], list[float]]]) -> Plot:
-    return Plot(title, x, y, {name: (list(a), list(b)) for name, (a, b) in curves.items()})

@@ -87,22 +87,19 @@ def train(
     result = Training(candidate)
     kept: tuple[Epoch, Array, Array] | None = None
     number = improved = 0
-    most = -1.0
+    most = -1
     total, batches = 0.0, 0
 
     def finish_epoch() -> None:
-        nonlocal kept
-        nonlocal most, improved
-        share = None
-        if held_out:
-            share = _count_right(candidate, preset, data, shuffled[:held_out]) / held_out
+        nonlocal kept, most, improved
+        right = _count_right(candidate, preset, data, shuffled[:held_out])
         # Weights that are no numbers any more, or that no file would hold, are never kept.
         result.diverged = not candidate.believable()
         # Of equals the later has learned longer; to be patient for, it is no better.
-        best = not result.diverged and (share or 0.0) >= most
-        if best:
-            improved = number if (share or 0.0) > most else improved
-            most = share or 0.0
+        best = not result.diverged and right >= most
+        if right > most:
+            most, improved = right, number
+        share = right / held_out if held_out else None
         epoch = Epoch(number, epochs, total / batches, share, best)
         if best:
             # In one step: an interrupt leaves the old epoch with its weights, or the new with its.
@@ -128,7 +125,8 @@ def train(
                         average.add()
                 on_batch(number, (done + 1) / steps)
             finish_epoch()
-            if result.diverged or (preset.patience and number - improved >= preset.patience):
+            impatient = preset.patience and held_out and number - improved >= preset.patience
+            if result.diverged or impatient:
                 break
     except KeyboardInterrupt:
         result.interrupted = True

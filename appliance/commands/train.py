@@ -74,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
 
     recipe = preset(args.preset)
     if args.patience:
+        if not recipe.validation:
+            args.wrong_usage(f"--patience: {recipe.name} holds no digits out to be patient for")
         recipe = replace(recipe, patience=args.patience)
     epochs = args.epochs or recipe.epochs
     if args.plan:
@@ -126,13 +128,13 @@ def _measure_and_save(
 
     from appliance.errors import StateError
     from model import weights
-    from model.datasets import load_split
+    from model.datasets import is_one_table, load_split
     from model.errors import DatasetError
     from model.evaluate import evaluate
     from model.plan import multiply_adds
 
     assert training.best is not None
-    network = training.network.folded(recipe.inputs.scale * 255, recipe.inputs.offset)
+    network = recipe.for_pixels(training.network)
     card: dict[str, Any] = {
         "preset": recipe.name,
         "command": shlex.join(
@@ -151,7 +153,7 @@ def _measure_and_save(
         "validation_accuracy": training.best.validation and round(training.best.validation, 4),
     }
     try:
-        if args.data.suffix == ".csv":
+        if is_one_table(args.data):
             raise DatasetError(f"{args.data} is what was trained on")
         test = load_split(args.data, "test")
     except (DatasetError, OSError) as error:

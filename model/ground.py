@@ -1,0 +1,129 @@
+"""What a row of the reproduction table stands on: the data, the trainings, the words."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from model.datasets import Bytes, Split
+from model.errors import DatasetError
+from model.evaluate import evaluate
+from model.network import Network
+from model.presets import Preset
+from model.train import Epoch, train
+
+SEED = 1
+QUICK_DIGITS = 2000
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure of a source beside ours."""
+
+    what: str
+    theirs: str
+    ours: str
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A row's picture: curves of (x, y) by their label, or pictures (n, rows, columns) in 0…1."""
+
+    title: str
+    x: str = ""
+    y: str = ""
+    curves: dict[str, tuple[Sequence[float], Sequence[float]]] = field(default_factory=dict)
+    pictures: list[list[list[float]]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A row of the table, done: its figures, why they differ, and its plot."""
+
+    recipe: str
+    lines: list[Line]
+    note: str = ""
+    plot: Plot | None = None
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A handwritten digit of the book's author, uint8 (784,), bright on dark, and its label."""
+
+    name: str
+    label: int
+    pixels: Bytes
+
+
+@dataclass
+class Ground:
+    """What the rows are trained and measured on.
+
+    `quick` makes every training one epoch of 2,000 digits: to see that it runs, not to compare.
+    `photographs` makes the digits that the appliance's recipe wants as a camera sees them.
+    """
+
+    training: Split | None = None
+    test: Split | None = None
+    drawings: Sequence[Drawing] = ()
+    photographs: Callable[[Split, int, int], Bytes | None] = lambda data, count, seed: None
+    quick: bool = False
+    say: Callable[[str], None] = print
+    _done: list[tuple[Any, tuple[list[float], Network]]] = field(default_factory=list)
+
+    def trained(self, recipe: Preset, *, seed: int = SEED) -> tuple[list[float], Network]:
+        """Return the test accuracy after every epoch, and the folded network; trains it only once.
+
+        Where digits are held out, the last accuracy and the network are of the epoch that did best
+        on those. Raises DatasetError without MNIST and KeyboardInterrupt when it was interrupted.
+        """
+        training, test = self.mnist()
+        epochs = 1 if self.quick else recipe.epochs
+        key = (replace(recipe, name="", summary="", epochs=epochs), seed)
+        for held, found in self._done:
+            if held == key:
+                return found
+        shares: list[float] = []
+
+        def measure(epoch: Epoch, network: Network) -> None:
+            shares.append(evaluate(recipe.for_pixels(network), test).accuracy)
+            self.say(
+                f"  {recipe.name}, step {recipe.step}, seed {seed}: "
+                f"epoch {epoch.number}/{epochs}: {shares[-1]:.2%}"
+            )
+
+        result = train(
+            recipe,
+            recipe.of(training),
+            seed=seed,
+            epochs=epochs,
+            photographs=self.photographs(training, recipe.photographed(len(training)), seed),
+            on_epoch=measure,
+        )
+        if result.interrupted:
+            raise KeyboardInterrupt
+        network = recipe.for_pixels(result.network)
+        if recipe.validation:
+            shares.append(evaluate(network, test).accuracy)
+        found = shares, network
+        self._done.append((key, found))
+        return found
+
+    def said(self, share: float) -> str:
+        """Return a share of the test digits in per cent, with their number."""
+        return f"{percent(share)} ({round(share * len(self.mnist()[1])):,})"
+
+    def mnist(self) -> tuple[Split, Split]:
+        """Return the training and the test digits. Raises DatasetError without MNIST."""
+        if self.training is None or self.test is None:
+            raise DatasetError(
+                "these networks learn from MNIST: name its folder with --data, or fetch it with "
+                "'digits data fetch --to DIR'"
+            )
+        if not self.quick:
+            return self.training, self.test
+        return self.training.first(QUICK_DIGITS), self.test.first(QUICK_DIGITS)
+
+
+def percent(share: float) -> str:
+    """Return a share in per cent, as the table has it."""
+    return f"{100 * share:.2f} %"
