@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from appliance.__main__ import main
-from appliance.commands import bench
+from appliance.commands import bench, contenders
 
 OWN = [
     ("train scratch-200", "ours one at a time"),
@@ -22,13 +22,13 @@ OWN = [
 @pytest.fixture(autouse=True)
 def in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Call everything a few times instead of for a second and a half."""
-    measured = bench._seconds
-    monkeypatch.setattr(bench, "_seconds", lambda function: measured(function, enough=0.0))
+    measured = contenders._seconds
+    monkeypatch.setattr(contenders, "_seconds", lambda function: measured(function, enough=0.0))
 
 
 @pytest.mark.parametrize(("task", "contender"), OWN)
 def test_a_contender_gives_its_figure(task: str, contender: str) -> None:
-    found = bench._measure(task, contender)
+    found = contenders.measure(task, contender)
     assert found["value"] > 0
     assert found["peak_mb"] > 10
 
@@ -36,14 +36,14 @@ def test_a_contender_gives_its_figure(task: str, contender: str) -> None:
 @pytest.mark.parametrize("task", ["train appliance", "train scratch-200", "answer appliance"])
 def test_pytorch_takes_part_where_it_is(task: str) -> None:
     pytest.importorskip("torch")
-    assert bench._measure(task, "PyTorch")["value"] > 0
+    assert contenders.measure(task, "PyTorch")["value"] > 0
 
 
 @pytest.mark.parametrize("task", ["answer appliance", "answer scratch-200"])
 def test_onnx_runtime_gives_the_same_answers(task: str) -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    assert bench._measure(task, "ONNX Runtime")["value"] > 0
+    assert contenders.measure(task, "ONNX Runtime")["value"] > 0
 
 
 def test_tables_and_json_are_written(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model.inference import OneDigit
-from model.network import build
+from model.network import KINDS, build
 from model.presets import PRESETS
 
 IMAGE = ["image", 28, 28]
@@ -37,6 +37,10 @@ def settled(spec: list[list[Any]]) -> Any:
         network.forward(rng.random((20, 784), dtype=np.float32), training=True)
     network.weights += rng.standard_normal(network.weights.shape, dtype=np.float32) * 0.01
     return network
+
+
+def test_every_layer_is_among_them() -> None:
+    assert set(KINDS) == {kind for spec in SPECS.values() for kind, *_ in spec}
 
 
 @pytest.mark.parametrize("name", SPECS)

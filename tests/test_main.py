@@ -330,6 +330,13 @@ def test_a_pipe_or_a_device_is_not_replaced_by_a_network(
     assert "no regular file" in capsys.readouterr().err
 
 
+def test_patience_needs_digits_to_be_patient_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "--preset", "sgd-30", "--patience", "3", "--plan"])
+    assert caught.value.code == 2
+    assert "sgd-30 holds no digits out to be patient for" in capsys.readouterr().err
+
+
 def test_a_plan_needs_no_data_and_a_training_does(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--plan", "--preset", "scratch-tiny"]) == 0
     assert "1 epochs of 100 pictures" in capsys.readouterr().out

@@ -133,6 +133,11 @@ def test_patience_ends_a_training_that_gets_no_better(data: Split) -> None:
     assert training.epochs[-1].number - training.best.number == 2
 
 
+def test_patience_waits_for_nothing_where_no_digits_are_held_out(data: Split) -> None:
+    recipe = replace(PRESETS["sgd-none"], patience=1)
+    assert len(train(recipe, data, seed=1, epochs=4).epochs) == 4
+
+
 def test_a_training_that_diverges_ends_and_keeps_no_weights_that_are_no_numbers(
     data: Split,
 ) -> None:

@@ -43,6 +43,18 @@ def one_thread() -> None:
         os.environ[name] = "1"
 
 
+def check_writable(option: str, file: Path) -> None:
+    """Raise StateError now for a file that could not be written when the work is done."""
+    from appliance.errors import StateError
+    from model.files import probe
+
+    try:
+        probe(file)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a file's name"
+        raise StateError(f"{option} {file}: cannot be written ({reason}): name another") from None
+
+
 def load_reader(args: argparse.Namespace) -> "Reader":
     """Return the reader that `digits run` would use with the same settings."""
     from appliance.reader import Reader

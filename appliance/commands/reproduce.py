@@ -3,11 +3,19 @@
 import argparse
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, clock, one_thread, photographs, say
+from appliance.commands.parts import (
+    add_command,
+    check_writable,
+    clock,
+    one_thread,
+    photographs,
+    say,
+)
 
 if TYPE_CHECKING:
     from model.ground import Drawing, Outcome, Plot
@@ -103,16 +111,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(folder: Path) -> None:
     """Raise StateError now for a folder that a row could not be written to in the end."""
-    from appliance.errors import StateError
-    from model.files import probe
-
-    try:
+    with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        probe(folder / "reproduction.md")
-    except OSError as error:
-        raise StateError(
-            f"--docs {folder}: cannot be written ({error.strerror}): name another"
-        ) from None
+    check_writable("--docs", folder / "reproduction.md")
     _done_before(folder)
 
 

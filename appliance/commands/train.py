@@ -12,7 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, clock, one_thread, photographs, positive, say
+from appliance.commands.parts import (
+    add_command,
+    check_writable,
+    clock,
+    one_thread,
+    photographs,
+    positive,
+    say,
+)
 
 if TYPE_CHECKING:
     from model.datasets import Split
@@ -67,7 +75,6 @@ def run(args: argparse.Namespace) -> int:
     one_thread()
     from appliance.errors import StateError
     from model.datasets import load_split
-    from model.files import probe
     from model.plan import plan
     from model.presets import preset
     from model.train import train
@@ -87,17 +94,9 @@ def run(args: argparse.Namespace) -> int:
         args.wrong_usage(f"{missing} is needed, but for a --plan")
     data = recipe.of(load_split(args.data, "train"))
     # A night's work must not be lost for want of a place to write it: find out now.
-    try:
-        if args.out.exists() and any(
-            args.out.samefile(place) for place in (args.data, *args.data.glob("*"))
-        ):
-            raise StateError(f"--out {args.out}: is a file of the data set: name another")
-        probe(args.out)
-    except StateError:
-        raise
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a file's name"
-        raise StateError(f"--out {args.out}: cannot be written ({reason}): name another") from None
+    check_writable("--out", args.out)
+    if any(args.out.exists() and args.out.samefile(f) for f in (args.data, *args.data.glob("*"))):
+        raise StateError(f"--out {args.out}: is a file of the data set: name another")
     say(f"{recipe.name}: {recipe.summary}\n{plan(recipe, len(data), epochs)}")
     seen_as = photographs(data, recipe.photographed(len(data)), args.seed)
     progress = Progress(epochs)
