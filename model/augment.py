@@ -128,9 +128,9 @@ def rotated(glyphs: Array, degrees: float, ground: float = 0.0) -> Array:
 def _gaussian(deviation: float) -> Array:
     """Return the (28, 28) matrix that smooths white noise along an axis and keeps its variance."""
     places = np.arange(SIDE, dtype=np.float32)
-    kernel = np.exp(-((places[:, None] - places) ** 2) / np.float32(2 * deviation**2))
-    smoothing: Array = kernel / np.sqrt((kernel**2).sum(axis=1, keepdims=True))
-    return smoothing
+    kernel: Array = np.exp(-((places[:, None] - places) ** 2) / np.float32(2 * deviation**2))
+    kernel /= np.sqrt((kernel**2).sum(axis=1, keepdims=True))
+    return kernel
 
 
 def _bilinear(pictures: Array, u: Array, v: Array) -> Array:

@@ -273,7 +273,7 @@ class BatchNorm(Layer):
         self._centred: Array = self._kept("centred", rows.shape)
         np.subtract(rows, mean[:, None], out=self._centred)
         variance = _dots(self._centred, self._centred) / self._count
-        self._scale: Array = 1 / np.sqrt(variance + np.float32(self.EPSILON))
+        self._scale: Array = np.reciprocal(np.sqrt(variance + np.float32(self.EPSILON)))
         np.multiply(self._centred, self._scale[:, None], out=y)
         y += self.parameters["shift"][:, None]
         for name, seen in (("mean", mean), ("variance", variance)):
@@ -294,7 +294,9 @@ class BatchNorm(Layer):
 
     def scale_and_shift(self) -> tuple[Array, Array]:
         """Return (channels,) each: outside training the layer is y = scale · x + shift."""
-        scale: Array = 1 / np.sqrt(self.statistics["variance"] + np.float32(self.EPSILON))
+        scale: Array = np.reciprocal(
+            np.sqrt(self.statistics["variance"] + np.float32(self.EPSILON))
+        )
         shift: Array = self.parameters["shift"] - self.statistics["mean"] * scale
         return scale, shift
 
