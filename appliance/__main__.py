@@ -13,7 +13,9 @@ from appliance.errors import ApplianceError
 from model.errors import ModelError
 
 # The commands' modules import numpy, Flask and the rest only when they run.
-COMMANDS = "run", "read", "train", "evaluate", "reproduce", "bench", "data", "doctor"
+COMMANDS = (
+    "run", "read", "train", "evaluate", "simulate", "reproduce", "bench", "data", "doctor",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

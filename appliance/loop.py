@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 from appliance.camera import Camera
@@ -13,6 +14,7 @@ from appliance.outputs import Output
 from appliance.reader import Reader
 from appliance.reading import Frame, Reading
 from appliance.steady import Steady
+from appliance.still import Still
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +22,8 @@ log = logging.getLogger(__name__)
 class Loop:
     """Reads `rate` frames a second (0 = as many as can be) and shows each to every output.
 
+    A frame like the last one is not read again: the last reading stands for it, and is shown again
+    only if what is settled changes by it.
     A camera that fails is closed, its sentence is shown as a fault, and it is opened again after
     `retry` seconds. An output that fails is named in the log once and asked again next time.
     """
@@ -45,6 +49,8 @@ class Loop:
         self._wake = threading.Event()
         self._stopping = False
         self._at_once = False
+        self._still = Still()
+        self._newest: Reading | None = None
         self._said: set[str] = set()
 
     def run(self) -> None:
@@ -79,7 +85,7 @@ class Loop:
             if self._stopping:
                 return
             self._recovered("camera", "the camera gives frames")
-            self._show(self._read(frame))
+            self._show_if_new(frame)
             # A slow frame does not make the next ones hurry.
             due = max(due + self._interval, self._clock())
             self._wait(due - self._clock())
@@ -87,6 +93,20 @@ class Loop:
                 return
         if not self._stopping:
             raise CameraError("the camera gives no more frames: run 'digits doctor'")
+
+    def _show_if_new(self, frame: Frame) -> None:
+        """Read and show a frame, or vote again with the last reading if the frame is like its."""
+        last = self._newest
+        if self._still.same(frame) and last is not None and not self._at_once:
+            again = self._steady.update(replace(last, at=frame.at))
+            if again.settled == last.settled:
+                return
+            self._newest = again
+        else:
+            self._newest = self._read(frame)
+        self._show(self._newest)
+        if self._newest.fault is not None:
+            self._newest = None
 
     def _read(self, frame: Frame) -> Reading:
         at_once, self._at_once = self._at_once, False
@@ -104,6 +124,7 @@ class Loop:
 
     def _fault(self, sentence: str, defect: Exception | None = None) -> None:
         self._steady.forget()
+        self._newest = None
         self._show(Reading(at=time.time(), fault=sentence))
         self._say("camera", sentence, defect)
         self._wait(self._retry)

@@ -1,16 +1,36 @@
 """The whole sentence: frame → ink → marks → glyph → network → decision."""
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from appliance.reading import Box, Frame, Reading
+from appliance.decision import (
+    SURE,
+    Read,
+    cut_off,
+    on_a_sheet,
+    primary,
+    sureness,
+    too_soft,
+    why_nothing,
+    why_refused,
+)
+from appliance.reading import Answer, Array, Box, Frame, Reading
 from appliance.vision.glyph import glyph
-from appliance.vision.ink import find_ink, reduced, reduction
-from appliance.vision.marks import find_mark, implausible
+from appliance.vision.ink import Ink, closer, find_ink, reduced, reduction
+from appliance.vision.marks import Mark, find_marks, in_reading_order, joined, splits
 from model.inference import OneDigit
-from model.network import Network
+from model.network import DIGITS, Network
+
+_FEW_PIXELS = 40
+"""A mark shorter than this on the reduced picture is looked at in the frame's own pixels."""
+_WHOLE = 0.85
+"""Pieces that are no digits are joined where the whole is read with this confidence."""
+_FEW_MARKS = 2
+"""Where strokes of the wrong polarity were looked for, no more marks than this are found."""
+_MOST_MARKS = 60
+"""More marks than this are a texture or a printed page."""
 
 
 class Reader:
@@ -19,7 +39,7 @@ class Reader:
     An answer with a confidence below `least_confidence` (0…1) is refused with its reason.
     """
 
-    def __init__(self, network: Network, *, least_confidence: float = 0.6) -> None:
+    def __init__(self, network: Network, *, least_confidence: float = 0.7) -> None:
         self.network = network
         self._one = OneDigit(network)
         self.least_confidence = least_confidence
@@ -32,46 +52,138 @@ class Reader:
 
     def _read(self, frame: Frame) -> Reading:
         steps = reduction(frame.grey.shape)
-        ink = find_ink(reduced(frame.grey, steps))
-        seen = Reading(at=frame.at, frame=frame, ink=ink.ink)
-        if ink.blank:
-            return replace(seen, reason="blank")
-        mark = find_mark(ink.ink)
-        if isinstance(mark, str):
-            return replace(seen, reason=mark)
-        image = glyph(mark.ink)
-        probabilities = self._one.probabilities(image.ravel())
-        if not np.isfinite(probabilities).all():
-            # Weights far from what training makes can overflow on one picture and not on another.
-            return replace(seen, reason="the network gave no numbers", box=None)
-        best, second = (int(i) for i in probabilities.argsort()[::-1][:2])
-        confidence = float(probabilities[best])
-        reason = None
-        if implausible(mark):
-            reason = "not a digit"
-        elif confidence < self.least_confidence:
-            reason = f"unsure between {min(best, second)} and {max(best, second)}"
+        picture = reduced(frame.grey, steps)
+        seen = find_ink(picture)
+        reading = self._of_ink(seen, picture, frame, steps)
+        if reading.digit is None and not seen.sure and len(reading.marks) <= _FEW_MARKS:
+            other = self._of_ink(find_ink(picture, dark=not seen.dark), picture, frame, steps)
+            if other.digit is not None and other.confidence >= SURE:
+                return other
+        return reading
+
+    def _of_ink(self, seen: Ink, picture: Array, frame: Frame, steps: tuple[int, int]) -> Reading:
+        reading = Reading(at=frame.at, frame=frame, ink=seen.ink)
+        marks = find_marks(seen)
+        if not marks:
+            return replace(reading, reason=why_nothing(picture, seen))
+        if len(marks) > _MOST_MARKS:
+            return replace(reading, reason="not a digit")
+        look = _Look(frame, seen, steps)
+        read = self._resolved([(mark, self._answer(mark, look)) for mark in marks], look)
+        read = on_a_sheet(read, seen)
+        main = primary(read)
         return replace(
-            seen,
+            reading,
+            digit=main.digit,
+            reason=main.reason,
+            confidence=main.confidence,
+            probabilities=main.probabilities,
+            box=main.box,
+            mark=main.ink,
+            glyph=main.glyph,
+            marks=tuple(answer for _, answer in read),
+        )
+
+    def _resolved(self, read: list[Read], look: "_Look") -> list[Read]:
+        """Return the answers with neighbours joined and marks split where that reads better."""
+        read, place = list(read), 0
+        while place < len(read):
+            for other in range(place + 1, len(read)):
+                whole = self._joined(read[place], read[other], look)
+                if whole is not None:
+                    # What was joined may be near a third piece: it is looked at again.
+                    read[place] = whole
+                    del read[other]
+                    break
+            else:
+                place += 1
+        parts = [part for mark, answer in read for part in self._split(mark, answer, look)]
+        # What was joined stands where its first piece stood.
+        answers = {id(mark): answer for mark, answer in parts}
+        return [(mark, answers[id(mark)]) for mark in in_reading_order([m for m, _ in parts])]
+
+    def _joined(self, first: Read, second: Read, look: "_Look") -> Read | None:
+        """Return two marks as one where they are near each other and read better so, else None."""
+        both = joined(first[0], second[0])
+        if both is None:
+            return None
+        whole = self._answer(both, look)
+        digits = first[1].digit, second[1].digit
+        if None in digits or digits == (1, 1) == (whole.digit,) * 2:
+            # A piece that is no digit belongs to what it completes; so does half of a 1.
+            return (both, whole) if sureness(whole) >= _WHOLE else None
+        apart = min(map(sureness, (first[1], second[1])))
+        return (both, whole) if sureness(whole) > max(apart, SURE) else None
+
+    def _split(self, mark: Mark, answer: Answer, look: "_Look") -> list[Read]:
+        """Return a mark as the digits that touch in it, or as it is where no cut is clear."""
+        if answer.digit is not None:
+            return [(mark, answer)]
+        for part in mark.parts:
+            alone = self._answer(part, look)
+            # Any straight piece of anything is a 1.
+            if sureness(alone) >= SURE and alone.digit != 1:
+                return [(part, alone)]
+        for left, right in splits(mark):
+            first = self._answer(left, look)
+            if sureness(first) < SURE:
+                continue
+            rest = self._split(right, self._answer(right, look), look)
+            every = [first, *(each for _, each in rest)]
+            if min(map(sureness, every)) >= SURE and any(each.digit != 1 for each in every):
+                return [(left, first), *rest]
+        return [(mark, answer)]
+
+    def _answer(self, mark: Mark, look: "_Look") -> Answer:
+        ink = look.ink_of(mark)
+        image = glyph(ink)
+        shares = self._one.probabilities(image.ravel())
+        if not np.isfinite(shares).all():
+            # Weights far from what training makes can overflow on one picture and not on another.
+            shares = np.zeros(DIGITS, np.float32)
+        none = 1 - float(shares[:DIGITS].sum())
+        best, second = (int(i) for i in shares[:DIGITS].argsort()[::-1][:2])
+        confidence = float(shares[best])
+        reason = None
+        poor = too_soft(ink) or cut_off(mark, look.seen)
+        if confidence < max(none, self.least_confidence) or poor:
+            reason = why_refused(mark, ink, none, best, second)
+        return Answer(
             digit=best if reason is None else None,
             reason=reason,
             confidence=confidence,
-            probabilities=tuple(float(p) for p in probabilities),
-            box=_own_pixels(mark.box, steps, frame),
-            mark=mark.ink,
+            probabilities=tuple(float(p) for p in shares[:DIGITS]),
+            box=look.own_pixels(mark.box),
+            ink=ink,
             glyph=image,
         )
 
 
-def _own_pixels(box: Box, steps: tuple[int, int], frame: Frame) -> Box:
-    """Return a box on the reduced picture in the pixels that the frame's `size` counts."""
-    width, height = frame.size
-    down = steps[0] * height / frame.grey.shape[0]
-    across = steps[1] * width / frame.grey.shape[1]
-    x0, y0, x1, y1 = box
-    return (
-        round(x0 * across),
-        round(y0 * down),
-        min(width, round(x1 * across)),
-        min(height, round(y1 * down)),
-    )
+@dataclass(frozen=True)
+class _Look:
+    """A frame, the ink on it, and how many rows and columns of it went into a pixel of ink."""
+
+    frame: Frame
+    seen: Ink
+    steps: tuple[int, int]
+
+    def ink_of(self, mark: Mark) -> Array:
+        """Return a mark's ink float32 (h, w), in the frame's own pixels if it is a small one."""
+        if max(mark.ink.shape) >= _FEW_PIXELS or self.steps == (1, 1):
+            return mark.ink
+        own = closer(self.seen, self.frame.grey, mark.box, self.steps)
+        within = (mark.ink > 0).repeat(self.steps[0], axis=0).repeat(self.steps[1], axis=1)
+        return own * within
+
+    def own_pixels(self, box: Box) -> Box:
+        """Return a box of the reduced picture in the pixels that the frame's `size` counts."""
+        width, height = self.frame.size
+        down = self.steps[0] * height / self.frame.grey.shape[0]
+        across = self.steps[1] * width / self.frame.grey.shape[1]
+        x0, y0, x1, y1 = box
+        return (
+            round(x0 * across),
+            round(y0 * down),
+            min(width, round(x1 * across)),
+            min(height, round(y1 * down)),
+        )

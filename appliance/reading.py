@@ -31,14 +31,42 @@ def frame(grey: Grey, at: float) -> Frame:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What the appliance made of one mark: a `digit` 0…9, or None with the `reason`.
+
+    `confidence` and the ten `probabilities` are 0…1; what the ten lack of 1 is the probability of
+    no digit. `box` is the mark's place in the frame's own pixels, `ink` and `glyph` float32 are
+    what the network was shown.
+    """
+
+    digit: int | None
+    reason: str | None
+    confidence: float
+    probabilities: tuple[float, ...]
+    box: Box
+    ink: Array = field(repr=False)
+    glyph: Array = field(repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the answer as the command line and the API tell it."""
+        return {
+            "digit": self.digit,
+            "reason": self.reason,
+            "confidence": round(self.confidence, 4),
+            "probabilities": [round(p, 4) for p in self.probabilities],
+            "box": list(self.box),
+        }
+
+
+@dataclass(frozen=True)
 class Reading:
     """What the appliance made of one frame; every output is shown this value.
 
-    `digit` is the answer to this frame, 0…9, or None with the `reason`; `settled` is the digit that
-    enough readings in a row agreed on, the one that is shown. `confidence` and the ten
-    `probabilities` are 0…1 (ten zeros when no mark was found). `box` is the mark's place in the
-    frame's own pixels. `fault` is set instead of all that when no frame came, or when reading it
-    failed.
+    `marks` are the answers to all that is written there, in reading order. `digit` is the answer to
+    the primary one, 0…9, or None with the `reason`; its `confidence`, ten `probabilities`, `box`,
+    `mark` and `glyph` are its answer's (no mark: zeros and None). `settled` is the digit that
+    enough readings in a row agreed on, the one that is shown. `fault` is set instead of all that
+    when no frame came, or when reading it failed.
     """
 
     at: float
@@ -50,6 +78,7 @@ class Reading:
     milliseconds: float = 0.0
     settled: int | None = None
     fault: str | None = None
+    marks: tuple[Answer, ...] = field(default=(), repr=False)
     frame: Frame | None = field(default=None, repr=False)
     ink: Array | None = field(default=None, repr=False)
     mark: Array | None = field(default=None, repr=False)
@@ -73,4 +102,5 @@ class Reading:
             "probabilities": [round(p, 4) for p in self.probabilities],
             "box": list(self.box) if self.box else None,
             "milliseconds": round(self.milliseconds, 2),
+            "marks": [mark.as_json() for mark in self.marks],
         }

@@ -91,7 +91,7 @@ class CameraSettings(Section):
 class ReaderSettings(Section):
     network: str = setting("", "weights file; empty = the network that ships")
     least_confidence: float = setting(
-        0.6, "an answer with a confidence below this is refused", between(0, 1)
+        0.7, "an answer with a confidence below this is refused", between(0, 1)
     )
     agree: int = setting(3, "readings in a row that must agree before it shows", between(1, 50))
 

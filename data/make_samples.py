@@ -1,16 +1,55 @@
 """Draw the sample pictures of the demo: python data/make_samples.py [FOLDER].
 
 Ten digits, a blank sheet and a scribble, of the project's own strokes, on sheets that are lit
-unevenly. The same command gives the same pictures.
+unevenly, by a camera simpler than `appliance/vision/paper.py`, so that they stay what they are.
+The same command gives the same pictures.
 """
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
-from appliance.vision.paper import SCRIBBLE, STROKES, Sheet, drawn, photographed
+from appliance.reading import Array, Grey
+from appliance.vision.strokes import PLAIN, SCRIBBLE, drawn
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A sheet and its light: greys 0…1; `light` is what is lost from one corner to the other.
+
+    `shadow` is the share of light that a straight-edged shadow takes on one side, `noise` the
+    camera's, `blur` its defocus in pixels.
+    """
+
+    paper: float = 0.85
+    pen: float = 0.2
+    light: float = 0.3
+    shadow: float = 0.0
+    noise: float = 0.015
+    blur: float = 0.8
+
+
+def photographed(cover: Array, sheet: Sheet, rng: np.random.Generator) -> Grey:
+    """Return a grey uint8 (h, w) photograph of a sheet on which the pen covers `cover`."""
+    height, width = cover.shape
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    x, y = x / width, y / height
+    light = 1 - np.float32(sheet.light) * (x + y) / 2
+    # A soft-edged shadow over the right part, as of a hand that holds the camera.
+    edge = np.clip((x + 0.3 * y - 0.72) * 12, 0, 1)
+    light *= 1 - np.float32(sheet.shadow) * edge
+    fibre = ndimage.gaussian_filter(rng.standard_normal(cover.shape, dtype=np.float32), 1.2)
+    ground = np.float32(sheet.paper) + np.float32(0.02) * fibre
+    picture = (ground + (np.float32(sheet.pen) - ground) * cover) * light
+    picture = ndimage.gaussian_filter(picture, sheet.blur)
+    picture += np.float32(sheet.noise) * rng.standard_normal(cover.shape, dtype=np.float32)
+    grey: Grey = np.clip(picture * 255, 0, 255).astype(np.uint8)
+    return grey
+
 
 PEN = Sheet()
 PENCIL = Sheet(pen=0.52, light=0.35)
@@ -21,16 +60,16 @@ BOARD = Sheet(paper=0.2, pen=0.82, light=0.4, noise=0.02)
 SHAPE = 480, 640
 # name: (strokes, sheet, height, pen width, degrees, slant)
 SAMPLES = {
-    "0-pen": (STROKES[0], PEN, 210, 9, 4, 0.1),
-    "1-pencil": (STROKES[1], PENCIL, 190, 6, -3, 0.1),
-    "2-marker": (STROKES[2], MARKER, 230, 22, 0, 0.0),
-    "3-pen": (STROKES[3], PEN, 180, 8, 6, 0.05),
-    "4-shadow": (STROKES[4], SHADOW, 220, 11, 0, 0.1),
-    "5-chalk": (STROKES[5], BOARD, 240, 16, -4, 0.1),
-    "6-pencil": (STROKES[6], PENCIL, 200, 7, 0, 0.0),
-    "7-shadow": (STROKES[7], SHADOW, 190, 10, -5, 0.15),
-    "8-chalk": (STROKES[8], BOARD, 220, 14, 5, 0.1),
-    "9-marker": (STROKES[9], MARKER, 210, 20, 3, 0.0),
+    "0-pen": (PLAIN[0], PEN, 210, 9, 4, 0.1),
+    "1-pencil": (PLAIN[1], PENCIL, 190, 6, -3, 0.1),
+    "2-marker": (PLAIN[2], MARKER, 230, 22, 0, 0.0),
+    "3-pen": (PLAIN[3], PEN, 180, 8, 6, 0.05),
+    "4-shadow": (PLAIN[4], SHADOW, 220, 11, 0, 0.1),
+    "5-chalk": (PLAIN[5], BOARD, 240, 16, -4, 0.1),
+    "6-pencil": (PLAIN[6], PENCIL, 200, 7, 0, 0.0),
+    "7-shadow": (PLAIN[7], SHADOW, 190, 10, -5, 0.15),
+    "8-chalk": (PLAIN[8], BOARD, 220, 14, 5, 0.1),
+    "9-marker": (PLAIN[9], MARKER, 210, 20, 3, 0.0),
     "none-blank": ([], PEN, 0, 0, 0, 0.0),
     "none-scribble": (SCRIBBLE, PEN, 220, 9, 0, 0.0),
 }

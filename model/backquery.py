@@ -15,7 +15,7 @@ def backquery(network: Network, digit: int, low: float = 0.01, high: float = 0.9
     a network that has other layers than dense ones and sigmoids. Source: T. Rashid, "Make Your Own
     Neural Network", part 3.
     """
-    signal = np.full(10, low, np.float32)
+    signal = np.full(network.shapes[-1], low, np.float32)
     signal[digit] = high
     for layer in reversed(network.layers):
         match layer:

@@ -69,6 +69,8 @@ class PictureFile:
 class Split:
     """One part of a data set: images uint8 (n, 784), 0 = black paper, 255 = ink; labels uint8 (n,).
 
+    The labels are digits, or in what was made through a camera also `network.NOT_A_DIGIT`.
+
     `checksums` maps each file's name to the sha256 of its unpacked bytes. Images that are mapped
     from a file also have the file itself as `source`.
     """
@@ -77,6 +79,12 @@ class Split:
     labels: Bytes
     checksums: dict[str, str] = field(default_factory=dict)
     source: PictureFile | None = None
+
+    @classmethod
+    def of_file(cls, pictures: IO[bytes], labels: Bytes) -> "Split":
+        """Return the data set whose pictures, 784 bytes each, stand in an open and flushed file."""
+        images = _mapped(pictures, 0, (len(labels), 784))
+        return cls(images, labels, source=PictureFile(pictures, 0))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -185,12 +193,8 @@ def load_csv(path: Path) -> Split:
             raise DatasetError(
                 f"{path}: there is no digit in it: each line is a label and 784 pixels"
             )
-        return Split(
-            _mapped(pixels, 0, (digits, 784)),
-            _mapped(labels, 0, (digits,)),
-            {path.name: digest.hexdigest()},
-            PictureFile(pixels, 0),
-        )
+        split = Split.of_file(pixels, _mapped(labels, 0, (digits,)))
+        return replace(split, checksums={path.name: digest.hexdigest()})
 
 
 def _csv_values(path: Path, number: int, line: bytes) -> bytes:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.datasets import Scaling, Split
-from model.network import Network
+from model.network import DIGITS, NOT_A_DIGIT, Network
 
 CONFIDENT = 0.9
 """An answer with at least this confidence is one that a person would rely on."""
@@ -15,14 +15,16 @@ CONFIDENT = 0.9
 
 @dataclass
 class Tally:
-    """Counts of answers; `confusion[truth, answer]` with answer 10 for a refusal."""
+    """Counts of answers; `confusion[truth, answer]` with answer NOT_A_DIGIT for a refusal."""
 
-    confusion: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((10, 11), np.int64))
+    confusion: npt.NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros((DIGITS, NOT_A_DIGIT + 1), np.int64)
+    )
     wrong_and_confident: int = 0
 
     def add(self, truth: int, answer: int | None, confidence: float) -> None:
         """Count one answer to a picture of the digit `truth`; None is a refusal."""
-        self.confusion[truth, 10 if answer is None else answer] += 1
+        self.confusion[truth, NOT_A_DIGIT if answer is None else answer] += 1
         if answer is not None and answer != truth and confidence >= CONFIDENT:
             self.wrong_and_confident += 1
 
@@ -36,7 +38,7 @@ class Tally:
 
     @property
     def refused(self) -> int:
-        return int(self.confusion[:, 10].sum())
+        return int(self.confusion[:, NOT_A_DIGIT].sum())
 
     @property
     def accuracy(self) -> float:
@@ -49,14 +51,14 @@ class Tally:
                 "digit": digit,
                 "right": int(row[digit]),
                 "total": int(row.sum()),
-                "refused": int(row[10]),
+                "refused": int(row[NOT_A_DIGIT]),
             }
             for digit, row in enumerate(self.confusion)
         ]
 
 
 def evaluate(network: Network, data: Split) -> Tally:
-    """Return the network's answers on a data set; it answers every digit and refuses none."""
+    """Return the network's answers on a data set of digits; "not a digit" is a refusal."""
     tally = Tally()
     scaling = Scaling()
     for start in range(0, len(data), 100):
@@ -64,5 +66,6 @@ def evaluate(network: Network, data: Split) -> Tally:
         probabilities = network.probabilities(scaling(images))
         answers = probabilities.argmax(axis=1)
         for truth, answer, row in zip(labels, answers, probabilities, strict=True):
-            tally.add(int(truth), int(answer), float(row[answer]))
+            digit = None if answer == NOT_A_DIGIT else int(answer)
+            tally.add(int(truth), digit, float(row[answer]))
     return tally

@@ -59,13 +59,13 @@ class Ground:
     """What the rows are trained and measured on.
 
     `quick` makes every training one epoch of 2,000 digits: to see that it runs, not to compare.
-    `photographs` makes the digits that the appliance's recipe wants as a camera sees them.
+    `examples` makes those through the camera, of a recipe that is for one, a data set and a seed.
     """
 
     training: Split | None = None
     test: Split | None = None
     drawings: Sequence[Drawing] = ()
-    photographs: Callable[[Split, int, int], Bytes | None] = lambda data, count, seed: None
+    examples: Callable[[Preset, Split, int], Split | None] = lambda recipe, data, seed: None
     quick: bool = False
     say: Callable[[str], None] = print
     _done: list[tuple[Any, tuple[list[float], Network]]] = field(default_factory=list)
@@ -91,12 +91,13 @@ class Ground:
                 f"epoch {epoch.number}/{epochs}: {shares[-1]:.2%}"
             )
 
+        data = recipe.of(training)
         result = train(
             recipe,
-            recipe.of(training),
+            data,
             seed=seed,
             epochs=epochs,
-            photographs=self.photographs(training, recipe.photographed(len(training)), seed),
+            camera=self.examples(recipe, data, seed) if recipe.refuses else None,
             on_epoch=measure,
         )
         if result.interrupted:

@@ -51,7 +51,7 @@ class OneDigit:
         self._scores = array
 
     def probabilities(self, pixels: Array) -> Array:
-        """Return ten values (10,) from 0 that sum to 1 for one digit's pixels (784,) in 0…1."""
+        """Return values (outputs,) from 0 that sum to 1 for one digit's pixels (784,) in 0…1."""
         with self._lock:
             self._pixels[...] = pixels
             for step in self._steps:

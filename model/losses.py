@@ -6,14 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from model.layers import Array
-from model.network import softmax
+from model.network import DIGITS, softmax
 
 Labels = npt.NDArray[np.uint8]
 
 
 class Loss(Protocol):
     def __call__(self, scores: Array, targets: Array) -> tuple[float, Array]:
-        """Return the mean loss of a batch and dL/d(scores), the same shape as scores (n, 10)."""
+        """Return the mean loss of a batch and dL/d(scores), of the scores' shape (n, classes)."""
 
 
 def cross_entropy(scores: Array, targets: Array) -> tuple[float, Array]:
@@ -40,16 +40,16 @@ def squared_error(scores: Array, targets: Array) -> tuple[float, Array]:
 LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "squared-error": squared_error}
 
 
-def one_hot(labels: Labels, low: float = 0.0, high: float = 1.0) -> Array:
-    """Return targets (n, 10): `high` at each row's label and `low` elsewhere."""
-    targets = np.full((len(labels), 10), low, np.float32)
+def one_hot(labels: Labels, low: float = 0.0, high: float = 1.0, classes: int = DIGITS) -> Array:
+    """Return targets (n, classes): `high` at each row's label and `low` elsewhere."""
+    targets = np.full((len(labels), classes), low, np.float32)
     targets[np.arange(len(labels)), labels] = high
     return targets
 
 
-def smoothed(share: float) -> tuple[float, float]:
-    """Return the (low, high) of one-hot targets of which `share` is spread over all ten digits.
+def smoothed(share: float, classes: int = DIGITS) -> tuple[float, float]:
+    """Return the (low, high) of one-hot targets of which `share` is spread over all classes.
 
     Source: C. Szegedy et al., "Rethinking the Inception Architecture", 2016 (label smoothing).
     """
-    return share / 10, 1 - share + share / 10
+    return share / classes, 1 - share + share / classes

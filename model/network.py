@@ -28,6 +28,10 @@ KINDS: dict[str, type[Layer]] = {
     )
 }
 LARGEST_WEIGHT = 1e6
+DIGITS = 10
+NOT_A_DIGIT = 10
+"""The answer after the ten digits, of networks that have an eleventh output for it."""
+
 ACTIVATIONS = ReLU, Sigmoid, Tanh, BookOutput
 
 
@@ -60,7 +64,7 @@ class Network:
         self.statistics = _packed([layer.statistics for layer in self.layers], dtype)
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
-        """Return the scores (n, 10) of a batch (n, 784) of pixels in 0…1."""
+        """Return the scores (n, outputs) of a batch (n, 784) of pixels in 0…1."""
         # A view: BLAS reads a matrix either way round.
         x = x.T
         for layer in self.layers:
@@ -68,7 +72,7 @@ class Network:
         return x.T.copy()
 
     def backward(self, gradient: Array, *, to_input: bool = False) -> Array | None:
-        """Carry dL/d(scores) (n, 10) back through the layers and fill `gradient` on the way.
+        """Carry dL/d(scores) (n, outputs) back through the layers and fill `gradient` on the way.
 
         Returns dL/d(pixels) (n, 784) with `to_input`, which costs more.
         """
@@ -79,7 +83,7 @@ class Network:
         return gradient.T.copy() if to_input else None
 
     def probabilities(self, x: Array) -> Array:
-        """Return (n, 10) values from 0 whose rows sum to 1: softmax, or each score's share."""
+        """Return (n, outputs) values from 0, rows that sum to 1: softmax, or each score's share."""
         scores = self.forward(x)
         last = next(layer for layer in reversed(self.layers) if not isinstance(layer, Dropout))
         if isinstance(last, Sigmoid | BookOutput):

@@ -52,3 +52,22 @@ class Shuffled:
             left, right = right, (left + hashed % side) % side
         mixed: npt.NDArray[np.uint64] = left * side + right
         return mixed
+
+
+class Division:
+    """The rows of a data set of `n`, divided by a seed: `held_out` of them, and those learned from.
+
+    Both are one shuffled order of all rows: its beginning is held out, the rest is learned from.
+    """
+
+    def __init__(self, n: int, held_out: int, seed: int) -> None:
+        self._order, self._held_out = Shuffled(n, seed), held_out
+        self.learned_count = n - held_out
+
+    def held_out(self) -> Rows:
+        """Return the rows that are never learned from, int64."""
+        return self._order[: self._held_out]
+
+    def learned(self, places: Rows) -> Rows:
+        """Return the rows at places 0 … learned_count-1 of those that are learned from, int64."""
+        return self._order.at(self._held_out + places)

@@ -10,7 +10,8 @@ from model.augment import Augment, rotated
 from model.datasets import Bytes, Scaling, Split
 from model.errors import PresetError
 from model.layers import Array
-from model.network import Network
+from model.network import NOT_A_DIGIT, Network
+from model.order import Division
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,13 @@ class Preset:
     pixels into what the network sees, `targets` are the (low, high) it is to answer. `settings` are
     the optimiser's, `step` its step at the start, which `schedule` changes. `average` is the decay
     of a moving average of the weights, 0 for none. `copies` are angles in degrees: each batch is
-    learned as it is, then turned by each. `photographs` of the digits are wanted as a camera sees
-    them. `validation` digits are held out of the training set to choose the best epoch; `patience`
-    epochs without a better one end the training, 0 for never. Only the first `digits` of the data
-    set are learned from, 0 for all.
+    learned as it is, then turned by each. `validation` digits are held out of the training set to
+    choose the best epoch; `patience` epochs without a better one end the training, 0 for never.
+    Only the first `digits` of the data set are learned from, 0 for all.
+
+    `photographs` is how many examples through the camera are wanted once the recipe is
+    `for_camera`, 0 for one that cannot be; `exchanged` is the share of each batch that they take.
+    `refuses` tells of a recipe that it is for the camera and has the output "not a digit".
     """
 
     name: str
@@ -44,6 +48,8 @@ class Preset:
     copies: tuple[float, ...] = ()
     average: float = 0.0
     photographs: int = 0
+    exchanged: float = 0.28
+    refuses: bool = False
     validation: int = 5000
     patience: int = 0
     digits: int = 0
@@ -56,9 +62,28 @@ class Preset:
         """Return how many of the digits are for validation: a small set keeps most of itself."""
         return min(self.validation, digits // 6)
 
+    def division(self, digits: int, seed: int) -> Division:
+        """Return which of the digits are held out and which are learned from."""
+        return Division(digits, self.held_out(digits), seed)
+
     def photographed(self, digits: int) -> int:
-        """Return how many of the digits are wanted as a camera sees them: a tenth at most."""
-        return min(self.photographs, digits // 10)
+        """Return how many examples through the camera go with so many digits: four fifths."""
+        return min(self.photographs, -(-4 * digits // 5))
+
+    def for_camera(self) -> "Preset":
+        """Return the recipe with an eleventh output, "not a digit", learned through the camera.
+
+        Raises PresetError for one that wants no photographs.
+        """
+        if not self.photographs:
+            raise PresetError(
+                f"{self.name} does not learn through the camera: of the presets, "
+                f"{', '.join(name for name in PRESETS if PRESETS[name].photographs)} can"
+            )
+        kind, inputs, _ = self.layers[-1]
+        return replace(
+            self, refuses=True, layers=(*self.layers[:-1], (kind, inputs, NOT_A_DIGIT + 1))
+        )
 
     def variants(self, images: Bytes, rng: np.random.Generator) -> Iterator[Array]:
         """Yield what one batch of pictures uint8 (n, 784) is learned as, one after the other."""
@@ -131,7 +156,7 @@ PRESETS = {
         Preset(
             name="appliance",
             summary="the network that ships: four small convolutions, trained on digits that are "
-            "turned, sheared, moved, drawn with thin and thick pens, and photographed",
+            "turned, sheared, moved and drawn with thin and thick pens",
             layers=(
                 ("image", 28, 28),
                 *(("conv", 1, 8, 5, 0, False), ("max-pool", 2), ("batch-norm", 8), ("relu",)),
@@ -148,7 +173,7 @@ PRESETS = {
             epochs=28,
             augment=Augment(degrees=12, shear=0.2, scale=0.12, shift=1.3, elastic=0.6, stroke=0.4),
             average=0.998,
-            photographs=6000,
+            photographs=48_000,
             validation=2000,
         ),
         _scratch(

@@ -18,7 +18,7 @@ from model.evaluate import evaluate
 from model.ground import Ground, Line, Outcome, Plot, percent
 from model.layers import Array
 from model.losses import one_hot
-from model.network import Network
+from model.network import NOT_A_DIGIT, Network
 from model.plan import PI_ZERO, multiply_adds
 from model.presets import preset
 from model.train import train
@@ -290,7 +290,7 @@ def own_handwriting(ground: Ground) -> Outcome:
         x = Scaling()(np.stack([drawing.pixels for drawing in ground.drawings]))
         answers = network.forward(x).argmax(axis=1)
         wrong = [
-            f"{drawing.name} as {answer}"
+            f"{drawing.name} {'refused' if answer == NOT_A_DIGIT else f'as {answer}'}"
             for drawing, answer in zip(ground.drawings, answers, strict=True)
             if drawing.label != answer
         ]
@@ -319,14 +319,14 @@ def simard_800(ground: Ground) -> Outcome:
 
 
 def appliance(ground: Ground) -> Outcome:
-    """The shipped file, and its recipe with three seeds."""
-    recipe = preset("appliance")
+    """The shipped file, and its recipe, through the camera, with three seeds."""
+    recipe = preset("appliance").for_camera()
     network, _ = weights.load(weights.SHIPPED)
     tally = evaluate(network, ground.mnist()[1])
     shares = [ground.trained(recipe, seed=seed)[0][-1] for seed in (1, 2, 3)]
     cost = multiply_adds(recipe, 60_000, recipe.epochs)
     return Outcome(
-        recipe.summary,
+        f"{recipe.summary}, and through the camera",
         [
             Line("the file that ships", "–", f"{tally.right} of {tally.total} right"),
             *(Line(f"seed {n}", "–", ground.said(share)) for n, share in enumerate(shares, 1)),

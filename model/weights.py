@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from model.errors import WeightsError
 from model.files import replaced
-from model.network import KINDS, Network, build
+from model.network import DIGITS, KINDS, NOT_A_DIGIT, Network, build
 
 FORMAT = 2
 SHIPPED = Path(__file__).parent / "weights" / "appliance.npz"
@@ -141,8 +141,10 @@ def _believable_network(card: dict[str, Any]) -> Network:
     if parameters > _MOST_PARAMETERS:
         raise ValueError(f"{parameters} parameters")
     network = build(layers)
-    if network.shapes[-1] != (10,):
-        raise ValueError("its layers do not lead from 784 pixels to 10 digits")
+    if network.shapes[-1] not in ((DIGITS,), (NOT_A_DIGIT + 1,)):
+        raise ValueError(
+            "its layers do not lead from 784 pixels to 10 digits, with or without 'not a digit'"
+        )
     if network.multiply_adds() > _MOST_MULTIPLY_ADDS:
         raise ValueError(f"{network.multiply_adds()} multiply-adds a digit")
     if max(math.prod(shape) for shape in network.shapes) > _MOST_UNITS:

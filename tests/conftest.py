@@ -20,7 +20,7 @@ from appliance.picture import open_picture
 from appliance.reader import Reader
 from appliance.reading import Reading
 from appliance.vision.glyph import glyph
-from appliance.vision.paper import STROKES, drawn
+from appliance.vision.strokes import PLAIN, drawn
 from appliance.web import create_app
 from model import weights
 
@@ -109,7 +109,7 @@ def digits_in_mnist_form(count: int, seed: int) -> tuple[Any, Any]:
     images = np.zeros((count, 28, 28), np.uint8)
     for image, label in zip(images, labels, strict=True):
         cover = drawn(
-            STROKES[int(label)],
+            PLAIN[int(label)],
             (64, 64),
             centre=(32, 32),
             height=rng.uniform(34, 44),

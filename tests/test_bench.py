@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from appliance.__main__ import main
-from appliance.commands import bench, contenders
+from appliance.commands import contenders
+from appliance.commands.benches import networks
 
 OWN = [
     ("train scratch-200", "ours one at a time"),
@@ -53,8 +54,10 @@ def test_tables_and_json_are_written(
         "ours": {"value": 300.0, "peak_mb": 50.0},
         "PyTorch": {"value": 200.0, "peak_mb": 9.0},
     }
-    monkeypatch.setattr(bench, "TASKS", {"train appliance": tuple(answers)})
-    monkeypatch.setattr(bench, "_in_own_process", lambda task, contender: dict(answers[contender]))
+    monkeypatch.setattr(networks, "TASKS", {"train appliance": tuple(answers)})
+    monkeypatch.setattr(
+        networks, "_in_own_process", lambda task, contender: dict(answers[contender])
+    )
     files = tmp_path / "b.md", tmp_path / "b.json"
     arguments = ["--markdown", str(files[0]), "--json", str(files[1]), "--rounds", "2"]
     assert main(["bench", *arguments]) == 0
@@ -63,8 +66,22 @@ def test_tables_and_json_are_written(
     assert json.loads(files[1].read_text()) == {"train appliance": answers}
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--rounds", "1", "networks"], ["networks", "--rounds", "1"]]
+)
+def test_the_networks_are_what_is_measured_unless_another_is_named(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(networks, "TASKS", {"train appliance": ("ours",)})
+    monkeypatch.setattr(
+        networks, "_in_own_process", lambda task, contender: {"value": 1.0, "peak_mb": 1.0}
+    )
+    assert main(["bench", *arguments]) == 0
+    assert "1: train appliance, ours" in capsys.readouterr().out
+
+
 def test_what_is_not_installed_is_told_and_left_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert bench._in_own_process("train appliance", "Torch 7") is None
+    assert networks._in_own_process("train appliance", "Torch 7") is None
     assert "train appliance, Torch 7: not measured (" in capsys.readouterr().out

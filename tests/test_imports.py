@@ -19,8 +19,12 @@ TABLE: dict[str, set[str]] = {
     "appliance.gpio": {"appliance.errors", "gpiozero"},
     "appliance.button": {"appliance.gpio"},
     "appliance.picture": {"appliance.reading", "appliance.errors", "numpy", "PIL"},
-    "appliance.reader": {"appliance.vision", "appliance.reading", "model", "numpy"},
+    "appliance.decision": {"appliance.vision", "appliance.reading", "numpy"},
+    "appliance.reader": {
+        "appliance.decision", "appliance.vision", "appliance.reading", "model", "numpy",
+    },
     "appliance.steady": {"appliance.reading"},
+    "appliance.still": {"appliance.reading", "numpy"},
     "appliance.camera.folder": {"appliance.errors", "appliance.reading", "appliance.picture"},
     "appliance.camera": {"appliance.errors", "appliance.reading", "picamera2"},
     "appliance.outputs.leds": {
@@ -29,7 +33,7 @@ TABLE: dict[str, set[str]] = {
     "appliance.outputs": {"appliance.errors", "appliance.reading", "numpy"},
     "appliance.loop": {
         "appliance.camera", "appliance.errors", "appliance.outputs", "appliance.reader",
-        "appliance.reading", "appliance.steady",
+        "appliance.reading", "appliance.steady", "appliance.still",
     },
     "appliance.web": {
         "appliance", "appliance.web", "appliance.errors", "appliance.outputs.history",

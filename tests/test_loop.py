@@ -16,27 +16,31 @@ from appliance.steady import Steady
 
 
 class FakeReader(Reader):
-    """Answers with the grey of the frame's first pixel, and breaks on 99."""
+    """Answers with the tens of the first pixel's grey, none with 0, and breaks on 99."""
 
     def __init__(self) -> None:
-        pass
+        self.read_frames: list[Frame] = []
 
     def read(self, frame: Frame) -> Reading:
+        self.read_frames.append(frame)
         value = int(frame.grey[0, 0])
         if value == 99:
             raise ZeroDivisionError("a defect")
-        return Reading(at=frame.at, digit=value, frame=frame)
+        return Reading(at=frame.at, digit=value // 10 or None, frame=frame)
 
 
 class FakeCamera:
-    """Gives frames of these values, then calls `after` (which stops the loop or raises)."""
+    """Gives frames of these greys, then calls `after` (which stops the loop or raises).
 
-    def __init__(self, values: list[int], after: Callable[[], None]) -> None:
-        self.values, self.after, self.closed = values, after, 0
+    The frames' own times are `every` seconds apart.
+    """
+
+    def __init__(self, values: list[int], after: Callable[[], None], every: float = 0.125) -> None:
+        self.values, self.after, self.every, self.closed = values, after, every, 0
 
     def frames(self) -> Iterator[Frame]:
-        for value in self.values:
-            yield frame(np.full((4, 4), value, np.uint8), 0.0)
+        for number, value in enumerate(self.values):
+            yield frame(np.full((4, 4), value, np.uint8), 1000 + number * self.every)
         self.after()
 
     def close(self) -> None:
@@ -72,9 +76,13 @@ def run(
     *outputs: Recorder,
     cameras: list[FakeCamera | CameraError] | None = None,
     agree: int = 3,
+    reader: FakeReader | None = None,
+    every: float = 0.125,
 ) -> list[FakeCamera | CameraError]:
     """Run a loop over a camera's values (or over several cameras) until they are used up."""
-    made: list[FakeCamera | CameraError] = cameras or [FakeCamera(values, lambda: loop.stop())]
+    made: list[FakeCamera | CameraError] = cameras or [
+        FakeCamera(values, lambda: loop.stop(), every)
+    ]
     waiting = list(made)
 
     def open_camera() -> Camera:
@@ -88,7 +96,7 @@ def run(
 
     loop = Loop(
         open_camera=open_camera,
-        reader=FakeReader(),
+        reader=reader or FakeReader(),
         steady=Steady(agree),
         outputs=outputs,
         rate=0,
@@ -100,7 +108,8 @@ def run(
 
 def test_every_frame_is_read_and_shown_steadied() -> None:
     recorder = Recorder()
-    (camera,) = run([7, 7, 7, 7], recorder)
+    # Two greys of one digit, further apart than a camera's noise.
+    (camera,) = run([70, 75, 70, 75], recorder)
     assert recorder.settled == [None, None, 7, 7]
     assert isinstance(camera, FakeCamera)
     assert (camera.closed, recorder.closed) == (1, 1)
@@ -108,7 +117,7 @@ def test_every_frame_is_read_and_shown_steadied() -> None:
 
 def test_a_failing_output_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
     recorder = Recorder()
-    run([1, 2, 3], Broken(), recorder)
+    run([10, 20, 30], Broken(), recorder)
     assert [reading.digit for reading in recorder.readings] == [1, 2, 3]
     assert recorder.closed == 1
     told = [line for line in caplog.messages if "Broken failed" in line]
@@ -119,7 +128,7 @@ def test_a_frame_that_cannot_be_read_is_a_fault_and_the_next_is_read(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     recorder = Recorder()
-    run([1, 99, 2], recorder)
+    run([10, 99, 20], recorder)
     assert [reading.digit for reading in recorder.readings] == [1, None, 2]
     assert recorder.readings[1].fault == "the frame could not be read (a defect)"
     assert "a defect" in caplog.text
@@ -141,7 +150,7 @@ def raising(error: Exception) -> Callable[[], None]:
 )
 def test_a_camera_that_fails_is_closed_shown_and_opened_again(error: Exception, said: str) -> None:
     recorder = Recorder()
-    first, second = FakeCamera([5], raising(error)), FakeCamera([6], lambda: None)
+    first, second = FakeCamera([50], raising(error)), FakeCamera([60], lambda: None)
     run([], recorder, cameras=[first, second])
     assert [(reading.digit, reading.fault) for reading in recorder.readings[:3]] == [
         (5, None),
@@ -155,7 +164,7 @@ def test_a_camera_that_fails_is_closed_shown_and_opened_again(error: Exception, 
 def test_a_missing_camera_is_told_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     recorder = Recorder()
     missing = CameraError("no camera found")
-    run([], recorder, cameras=[missing, missing, FakeCamera([4], lambda: None)])
+    run([], recorder, cameras=[missing, missing, FakeCamera([40], lambda: None)])
     assert [reading.fault for reading in recorder.readings[:2]] == ["no camera found"] * 2
     assert recorder.readings[2].digit == 4
     assert caplog.messages.count("no camera found") == 1
@@ -170,7 +179,7 @@ def test_a_defect_is_told_once_with_its_traceback(caplog: pytest.LogCaptureFixtu
 
 def test_each_stall_and_each_recovery_is_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    stalls = [FakeCamera([1, 1], raising(CameraError("it stalled"))) for _ in range(3)]
+    stalls = [FakeCamera([10, 10], raising(CameraError("it stalled"))) for _ in range(3)]
     run([], Recorder(), cameras=[*stalls])
     assert caplog.messages[:5] == [
         "it stalled",
@@ -180,14 +189,14 @@ def test_each_stall_and_each_recovery_is_told(caplog: pytest.LogCaptureFixture) 
 
 def test_what_was_seen_before_a_fault_does_not_count_after_it() -> None:
     recorder = Recorder()
-    first = FakeCamera([8, 8], raising(CameraError("gone")))
-    run([], recorder, cameras=[first, FakeCamera([8, 8], lambda: None)])
+    first = FakeCamera([80, 85], raising(CameraError("gone")))
+    run([], recorder, cameras=[first, FakeCamera([80, 85], lambda: None)])
     assert set(recorder.settled) == {None}
 
 
 def test_the_button_shows_the_next_reading_at_once() -> None:
     recorder = Recorder()
-    camera = FakeCamera([3, 3], lambda: loop.stop())
+    camera = FakeCamera([30, 35], lambda: loop.stop())
     loop = Loop(
         open_camera=lambda: camera,
         reader=FakeReader(),
@@ -200,6 +209,80 @@ def test_the_button_shows_the_next_reading_at_once() -> None:
     assert recorder.settled == [3, 3]
 
 
+def greys(reader: FakeReader) -> list[int]:
+    return [int(frame.grey[0, 0]) for frame in reader.read_frames]
+
+
+def test_a_frame_like_the_last_one_is_not_read_again() -> None:
+    reader = FakeReader()
+    run([70, 70, 71, 70, 72, 50, 50, 51, 70], Recorder(), reader=reader)
+    assert greys(reader) == [70, 50, 70]
+
+
+def test_the_vote_settles_while_nothing_moves() -> None:
+    reader, recorder = FakeReader(), Recorder()
+    run([70] * 6, recorder, reader=reader)
+    assert len(reader.read_frames) == 1
+    # Shown when it was read and when what is settled changed: idle, the outputs have no work.
+    assert recorder.settled == [None, 7]
+    assert recorder.readings[1].at == 1000 + 2 * 0.125
+    assert recorder.readings[1].frame is recorder.readings[0].frame
+
+
+def test_a_sheet_that_goes_is_gone_within_a_second_although_nothing_moves_then() -> None:
+    for every in (0.125, 0.5, 1.0):
+        reader, recorder = FakeReader(), Recorder()
+        run([70] * 4 + [0] * 9, recorder, reader=reader, every=every)
+        assert greys(reader) == [70, 0]
+        assert recorder.settled[-1] is None
+        assert recorder.readings[-1].at - (1000 + 3 * every) <= max(1.0, every)
+
+
+def test_ten_seconds_later_the_same_frame_is_read_again() -> None:
+    reader, recorder = FakeReader(), Recorder()
+    run([70] * 25, recorder, reader=reader, every=1.0)
+    assert [frame.at - 1000 for frame in reader.read_frames] == [0, 10, 20]
+    assert recorder.settled == [None, 7, 7, 7]
+
+
+def test_the_button_reads_although_nothing_moved() -> None:
+    reader, recorder = FakeReader(), Recorder()
+
+    class Pressed(FakeCamera):
+        def frames(self) -> Iterator[Frame]:
+            for number, given in enumerate(super().frames()):
+                if number == 2:
+                    loop.read_now()
+                yield given
+
+    loop = Loop(
+        open_camera=lambda: Pressed([70, 70, 70, 70], lambda: loop.stop()),
+        reader=reader,
+        steady=Steady(5),
+        outputs=[recorder],
+        rate=0,
+    )
+    loop.run()
+    assert [frame.at for frame in reader.read_frames] == [1000, 1000.25]
+    assert recorder.settled == [None, 7]
+
+
+def test_after_a_frame_that_could_not_be_read_the_same_one_is_tried_again() -> None:
+    reader, recorder = FakeReader(), Recorder()
+    run([99, 99, 99], recorder, reader=reader)
+    assert greys(reader) == [99, 99, 99]
+    assert all(reading.fault for reading in recorder.readings)
+
+
+def test_after_a_cameras_fault_the_same_frame_is_read_anew() -> None:
+    reader, recorder = FakeReader(), Recorder()
+    first = FakeCamera([80, 80, 80], raising(CameraError("gone")))
+    run([], recorder, cameras=[first, FakeCamera([80, 80], lambda: None)], reader=reader)
+    assert len(reader.read_frames) == 2
+    told = [(reading.settled, reading.fault) for reading in recorder.readings[:4]]
+    assert told == [(None, None), (8, None), (None, "gone"), (None, None)]
+
+
 def test_stop_ends_a_loop_that_waits_for_its_next_frame(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     shown = threading.Event()
@@ -210,7 +293,7 @@ def test_stop_ends_a_loop_that_waits_for_its_next_frame(caplog: pytest.LogCaptur
             shown.set()
 
     recorder = Signal()
-    camera = FakeCamera([1] * 100, lambda: None)
+    camera = FakeCamera([10] * 100, lambda: None)
     loop = Loop(
         open_camera=lambda: camera,
         reader=FakeReader(),

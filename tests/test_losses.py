@@ -51,3 +51,9 @@ def test_targets_are_low_and_high_and_smoothing_keeps_their_sum() -> None:
     low, high = smoothed(0.1)
     assert (low, high) == pytest.approx((0.01, 0.91))
     assert 9 * low + high == pytest.approx(1)
+    low, high = smoothed(0.1, 11)
+    assert 10 * low + high == pytest.approx(1)
+
+
+def test_targets_have_as_many_columns_as_there_are_classes() -> None:
+    assert one_hot(np.array([10, 3], np.uint8), classes=11).argmax(axis=1).tolist() == [10, 3]

@@ -8,14 +8,19 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from appliance import __version__
 from appliance.__main__ import COMMANDS, main
 from model import weights
 from model.datasets import Split, load_split
 from model.errors import DatasetError
+from model.layers import Array
+from model.network import NOT_A_DIGIT
 from model.presets import PRESETS
 from tests.conftest import ROOT, SAMPLES
 
@@ -52,7 +57,7 @@ def test_read_json_has_every_field(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["read", "--json", str(SAMPLES / "6-pencil.jpg")]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert list(answer) == [
-        "file", "digit", "reason", "confidence", "probabilities", "box", "milliseconds",
+        "file", "digit", "reason", "confidence", "probabilities", "box", "milliseconds", "marks",
     ]  # fmt: skip
     assert answer["digit"] == 6
     assert answer["reason"] is None
@@ -60,6 +65,34 @@ def test_read_json_has_every_field(capsys: pytest.CaptureFixture[str]) -> None:
     x0, y0, x1, y1 = answer["box"]
     assert 0 <= x0 < x1 <= 640
     assert 0 <= y0 < y1 <= 480
+    (mark,) = answer["marks"]
+    assert list(mark) == ["digit", "reason", "confidence", "probabilities", "box"]
+    assert mark == {key: answer[key] for key in mark}
+
+
+def test_read_json_tells_every_digit_of_a_picture_in_reading_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pages = [
+        Image.open(SAMPLES / f"{name}.jpg").crop((150, 60, 490, 420))
+        for name in ("3-pen", "0-pen", "2-marker")
+    ]
+    sheet = Image.new("L", (3 * 340, 360))
+    for i, page in enumerate(pages):
+        sheet.paste(page, (340 * i, 0))
+    # On its side, as a telephone stores it.
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    sheet.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "302.jpg", exif=exif)
+    assert main(["read", "--json", str(tmp_path / "302.jpg")]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    marks = [mark for mark in answer["marks"] if mark["digit"] is not None]
+    assert [mark["digit"] for mark in marks] == [3, 0, 2]
+    for i, mark in enumerate(marks):
+        x0, y0, x1, y1 = mark["box"]
+        assert 340 * i <= x0 < x1 <= 340 * (i + 1)
+        assert 0 <= y0 < y1 <= 360
+    assert answer["box"] in [mark["box"] for mark in marks]
 
 
 def test_read_names_what_it_cannot_open_and_reads_the_rest(
@@ -97,8 +130,7 @@ def test_train_writes_a_network_that_evaluates_as_its_card_says(
     assert lines[0].startswith("appliance: the network that ships")
     assert "parameters" in lines[1]
     assert lines[2].startswith("4 epochs of 500 pictures: ")
-    assert lines[3].startswith("60 digits photographed")
-    assert [line.split(":")[0] for line in lines[4:8]] == [f"epoch {n}/4" for n in (1, 2, 3, 4)]
+    assert [line.split(":")[0] for line in lines[3:7]] == [f"epoch {n}/4" for n in (1, 2, 3, 4)]
     _, card = weights.load(out)
     assert (card["seed"], card["epochs"], card["interrupted"]) == (3, 4, False)
     assert card["command"] == (
@@ -111,6 +143,50 @@ def test_train_writes_a_network_that_evaluates_as_its_card_says(
     first = out.read_bytes()
     assert main([*arguments, "--seed", "3"]) == 0
     assert out.read_bytes() == first
+
+
+def half_blank(scan: Any, rng: np.random.Generator) -> tuple[Array, int]:
+    """Stand in for the camera: half of its examples are digits, the others noise."""
+    if rng.random() < 0.5:
+        return scan(rng)  # type: ignore[no-any-return]
+    return rng.random((28, 28), dtype=np.float32), NOT_A_DIGIT
+
+
+def test_train_through_the_camera_learns_to_refuse_and_tells_how_sure_it_is(
+    tiny_mnist: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("appliance.vision.photograph.through_camera", half_blank, raising=False)
+    out = tmp_path / "new.npz"
+    arguments = ["train", "--data", str(tiny_mnist), "--out", str(out), "--epochs", "4"]
+    assert main([*arguments, "--through-camera"]) == 0
+    said = capsys.readouterr().out
+    assert "\n480 examples through the camera, 0:" in said
+    assert re.search(r"validation [\d.]+% of digits, [\d.]+% through the camera", said)
+    network, card = weights.load(out)
+    assert network.shapes[-1] == (NOT_A_DIGIT + 1,)
+    assert card["command"].endswith("--epochs 4 --seed 1 --through-camera")
+    camera = card["camera"]
+    assert camera["examples"] == 480
+    assert 0.2 <= camera["temperature"] <= 5
+    assert 0 <= camera["calibration_error"]["after"] <= 1
+    assert camera["validation_accuracy"] > 0.5
+    assert main(["evaluate", "--mnist", str(tiny_mnist), "--network", str(out), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["right"] == card["test"]["right"]
+    assert answer["refused"] == sum(row[NOT_A_DIGIT] for row in answer["confusion"])
+    first = out.read_bytes()
+    assert main([*arguments, "--through-camera"]) == 0
+    assert out.read_bytes() == first
+
+
+def test_a_network_that_is_not_for_the_camera_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["train", "--plan", "--preset", "sgd-30", "--through-camera"]) == 1
+    assert "sgd-30 does not learn through the camera" in capsys.readouterr().err
 
 
 def test_trains_help_names_the_presets(capsys: pytest.CaptureFixture[str]) -> None:

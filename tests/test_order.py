@@ -3,7 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from model.order import Shuffled
+from model.order import Division, Shuffled
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 16, 17, 100, 9999])
@@ -39,3 +39,11 @@ def test_it_takes_no_memory_of_the_data_sets_size() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 50_000
+
+
+def test_a_division_holds_out_what_it_never_gives_to_learn_from() -> None:
+    division = Division(600, 100, seed=4)
+    held_out, learned = division.held_out(), division.learned(np.arange(500))
+    assert division.learned_count == 500
+    assert sorted([*held_out, *learned]) == list(range(600))
+    assert held_out.tolist() != Division(600, 100, seed=5).held_out().tolist()

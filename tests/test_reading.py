@@ -1,6 +1,6 @@
 import numpy as np
 
-from appliance.reading import Reading
+from appliance.reading import Answer, Reading, frame
 
 INK = np.ones((3, 3), np.float32)
 
@@ -23,4 +23,28 @@ def test_json_has_ten_probabilities_even_for_a_blank_sheet() -> None:
         "probabilities": [0.0] * 10,
         "box": None,
         "milliseconds": 0.0,
+        "marks": [],
     }
+
+
+def test_every_mark_is_told_with_its_own_answer() -> None:
+    shares = (0.0,) * 4 + (0.123456,) + (0.0,) * 4 + (0.8,)
+    marks = (
+        Answer(9, None, 0.8, shares, (1, 2, 3, 4), INK, INK),
+        Answer(None, "not a digit", 0.1, shares, (5, 6, 7, 8), INK, INK),
+    )
+    told = Reading(at=0, digit=9, confidence=0.8, marks=marks).as_json()["marks"]
+    assert told == [
+        {
+            "digit": 9,
+            "reason": None,
+            "confidence": 0.8,
+            "probabilities": [0.0, 0.0, 0.0, 0.0, 0.1235, 0.0, 0.0, 0.0, 0.0, 0.8],
+            "box": [1, 2, 3, 4],
+        },
+        {**told[0], "digit": None, "reason": "not a digit", "confidence": 0.1, "box": [5, 6, 7, 8]},
+    ]
+
+
+def test_a_frames_own_pixels_are_those_of_its_array() -> None:
+    assert frame(np.zeros((48, 64), np.uint8), 3.0).size == (64, 48)

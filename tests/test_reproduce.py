@@ -1,13 +1,16 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from appliance.__main__ import main
-from model.datasets import load_split
+from model.datasets import Split, load_split
 from model.errors import DatasetError
 from model.ground import Ground
-from model.presets import PRESETS
+from model.network import NOT_A_DIGIT
+from model.presets import PRESETS, Preset
 from model.reproduce import ROWS
 
 # Rows of the table, each of which has a function; `appliance` alone needs photographs.
@@ -45,6 +48,19 @@ def test_a_row_gives_its_figures(name: str, ground: Ground) -> None:
 def test_a_network_is_trained_only_once(ground: Ground) -> None:
     first = ground.trained(PRESETS["scratch-200"])
     assert ground.trained(PRESETS["scratch-200"]) is first
+
+
+def test_a_recipe_for_the_camera_gets_its_examples(ground: Ground) -> None:
+    def examples(recipe: Preset, data: Split, seed: int) -> Split:
+        asked.append((recipe.refuses, len(data), seed))
+        return Split(np.zeros((60, 784), np.uint8), np.full(60, NOT_A_DIGIT, np.uint8))
+
+    asked: list[tuple[bool, int, int]] = []
+    ground = replace(ground, examples=examples, _done=[])
+    small = replace(PRESETS["simard-800"], photographs=60)
+    assert ground.trained(small)[1].shapes[-1] == (10,)
+    assert ground.trained(small.for_camera(), seed=3)[1].shapes[-1] == (11,)
+    assert asked == [(True, 600, 3)]
 
 
 def test_rows_that_need_data_say_so() -> None:

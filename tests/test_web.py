@@ -17,7 +17,9 @@ from PIL import Image
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
 from appliance.reader import Reader
-from appliance.reading import Frame, Reading
+from appliance.reading import Frame, Reading, frame
+from appliance.vision.paper import Conditions, photographed
+from appliance.vision.strokes import PLAIN, drawn
 from appliance.web import create_app
 from tests.conftest import SAMPLES
 
@@ -188,6 +190,48 @@ def test_a_sent_picture_is_read(client: FlaskClient, how: str) -> None:
     assert answer.status_code == 200
     assert answer.get_json()["digit"] == 4
     assert answer.get_json()["box"]
+
+
+def two_digits() -> np.ndarray:
+    """Return a picture of a small 5 and, to the right of it and larger, a 2."""
+    cover = np.maximum(
+        drawn(PLAIN[5], (480, 640), centre=(110, 200), height=110, width=9),
+        drawn(PLAIN[2], (480, 640), centre=(380, 250), height=220, width=17),
+    )
+    return photographed(cover, Conditions(light=0.3), np.random.default_rng(0), unit=200)
+
+
+def assert_two_and_five(told: dict[str, Any]) -> None:
+    """Check that both digits are told in reading order, and the large one as the answer."""
+    assert [mark["digit"] for mark in told["marks"]] == [5, 2]
+    for mark in told["marks"]:
+        assert set(mark) == {"digit", "reason", "confidence", "probabilities", "box"}
+        assert mark["reason"] is None
+        assert len(mark["probabilities"]) == 10
+        assert mark["confidence"] == max(mark["probabilities"])
+    assert {key: told[key] for key in told["marks"][1]} == told["marks"][1]
+
+
+def test_every_mark_of_a_sent_picture_is_told(client: FlaskClient) -> None:
+    file = io.BytesIO()
+    Image.fromarray(two_digits()).save(file, "PNG")
+    told = sent(client, file.getvalue(), "image/png").get_json()
+    assert told["frame"] == [640, 480]
+    assert_two_and_five(told)
+
+
+def test_every_mark_of_the_newest_reading_is_told(
+    client: FlaskClient, latest: Latest, reader: Reader
+) -> None:
+    latest.show(reader.read(frame(two_digits(), 1000.0)))
+    assert_two_and_five(client.get("/api/v1/reading").get_json())
+
+
+def test_a_blank_picture_and_a_fault_have_no_marks(client: FlaskClient, latest: Latest) -> None:
+    blank = sent(client, (SAMPLES / "none-blank.jpg").read_bytes(), "image/jpeg").get_json()
+    assert (blank["digit"], blank["reason"], blank["marks"]) == (None, "blank", [])
+    latest.show(Reading(at=0, fault="no camera found"))
+    assert client.get("/api/v1/reading").get_json()["marks"] == []
 
 
 def test_it_goes_through_the_very_same_reader(client: FlaskClient, a_seven: Reading) -> None:

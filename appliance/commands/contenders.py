@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import photographs
-
 if TYPE_CHECKING:
     from model.layers import Array
     from model.network import Network
@@ -226,7 +224,7 @@ def _multiply(contender: str, name: str) -> float:
 
 
 def _remember(contender: str, name: str) -> float:
-    """Return the peak memory, in MB, of one epoch of the appliance's recipe, 600 photographs."""
+    """Return the peak memory, in MB, of one epoch of the appliance's recipe."""
     import struct
 
     import numpy as np
@@ -245,14 +243,7 @@ def _remember(contender: str, name: str) -> float:
         with open(f"{place}/train-labels-idx1-ubyte", "wb") as labels:
             labels.write(bytes([0, 0, 8, 1]) + struct.pack(">I", digits))
             labels.write(rng.integers(10, size=digits, dtype=np.uint8).tobytes())
-        data, recipe = load_split(Path(place), "train"), preset("appliance")
-        train(
-            recipe,
-            data,
-            seed=1,
-            epochs=1,
-            photographs=photographs(data, recipe.photographs // 10, 1),
-        )
+        train(preset("appliance"), load_split(Path(place), "train"), seed=1, epochs=1)
     return _peak()
 
 

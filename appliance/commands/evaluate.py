@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, add_reader, load_reader
+from appliance.commands.parts import add_command, add_reader, check_writable, load_reader
 
 if TYPE_CHECKING:
+    from appliance.commands.failures import Failure
     from appliance.reader import Reader
     from model.evaluate import Tally
 
@@ -29,11 +30,23 @@ def add(parsers: Any) -> None:
     what.add_argument("--mnist", type=Path, metavar="DIR", help="MNIST's files")
     what.add_argument("--photos", type=Path, metavar="DIR", help="folders named 0 to 9 and none")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--failures",
+        type=Path,
+        metavar="FILE",
+        help="also draw every photograph that was not read right on one PNG picture",
+    )
     add_reader(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    from appliance.errors import SettingsError
+
+    if args.failures:
+        if args.mnist:
+            raise SettingsError("--failures draws photographs: give --photos, not --mnist")
+        check_writable("--failures", args.failures)
     reader = load_reader(args)
     none = None
     if args.mnist:
@@ -42,7 +55,10 @@ def run(args: argparse.Namespace) -> int:
 
         tally = evaluate(reader.network, load_split(args.mnist, "test"))
     else:
-        tally, none = _photographs(args.photos, reader)
+        failures: list[Failure] = []
+        tally, none = _photographs(args.photos, reader, failures if args.failures else None)
+        if args.failures:
+            _draw(args.failures, failures)
     if args.json:
         print(json.dumps(_as_json(tally, none)))
     else:
@@ -50,8 +66,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _photographs(folder: Path, reader: "Reader") -> "tuple[Tally, dict[str, int]]":
-    """Read every photograph below `folder`, and count the answers and those to no digit."""
+def _photographs(
+    folder: Path, reader: "Reader", failures: "list[Failure] | None"
+) -> "tuple[Tally, dict[str, int]]":
+    """Read every photograph below `folder`, and count the answers and those to no digit.
+
+    What is not read right is added to `failures`, if they are wanted.
+    """
+    from appliance.commands.failures import Failure
     from appliance.errors import PictureError
     from appliance.picture import open_picture, pictures_in
     from model.evaluate import CONFIDENT, Tally
@@ -68,6 +90,9 @@ def _photographs(folder: Path, reader: "Reader") -> "tuple[Tally, dict[str, int]
             except (PictureError, OSError) as error:
                 print(f"digits: left out: {error}", file=sys.stderr)
                 continue
+            said = NONE if reading.digit is None else str(reading.digit)
+            if failures is not None and said != label:
+                failures.append(Failure(file, label, reading))
             if label != NONE:
                 tally.add(int(label), reading.digit, reading.confidence)
                 continue
@@ -75,6 +100,18 @@ def _photographs(folder: Path, reader: "Reader") -> "tuple[Tally, dict[str, int]
             none["refused"] += reading.digit is None
             none["confident"] += reading.digit is not None and reading.confidence >= CONFIDENT
     return tally, none
+
+
+def _draw(file: Path, failures: "list[Failure]") -> None:
+    """Write the contact sheet of some failures; without any there is none to be written."""
+    from appliance.commands.failures import contact_sheet
+    from model.files import replaced
+
+    if not failures:
+        print(f"digits: nothing was read wrongly: {file} is not written", file=sys.stderr)
+        return
+    with replaced(file) as target:
+        contact_sheet(failures).save(target, "PNG", optimize=True)
 
 
 def _as_json(tally: "Tally", none: dict[str, int] | None) -> dict[str, Any]:

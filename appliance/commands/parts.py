@@ -2,14 +2,12 @@
 
 import argparse
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from appliance.reader import Reader
-    from model.datasets import Bytes, Split
 
 
 def add_command(parsers: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
@@ -64,36 +62,6 @@ def load_reader(args: argparse.Namespace) -> "Reader":
     settings = load(args.config).reader
     file = args.network or (Path(settings.network) if settings.network else weights.SHIPPED)
     return Reader(weights.load(file)[0], least_confidence=settings.least_confidence)
-
-
-def photographs(data: "Split", count: int, seed: int) -> "Bytes | None":
-    """Return the first digits of a data set as a camera sees them, uint8 (count, 784).
-
-    They are in a file that vanishes with the process. A digit that the vision does not find stays
-    as it was scanned.
-    """
-    if not count:
-        return None
-    import numpy as np
-
-    from appliance.vision.photograph import photograph
-    from model.datasets import Scaling, vanishing
-
-    count = min(count, len(data))
-    started = time.monotonic()
-    rng = np.random.default_rng(seed)
-    scaling = Scaling()
-    with vanishing() as file:
-        for row in range(count):
-            image = data.take(np.array([row]))[0][0]
-            seen = photograph(scaling(image).reshape(28, 28), rng)
-            if seen is not None:
-                image = np.rint(seen * np.float32(255)).astype(np.uint8)
-            file.write(image.tobytes())
-        file.flush()
-        say(f"{count} digits photographed in simulation, {clock(time.monotonic() - started)}")
-        seen_as: Bytes = np.memmap(file, np.uint8, "r", 0, (count, 784))
-        return seen_as
 
 
 def say(text: str, end: str = "\n") -> None:

@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from appliance.commands.examples import examples
 from appliance.commands.parts import (
     add_command,
     check_writable,
     clock,
     one_thread,
-    photographs,
     say,
 )
 
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         training=load_split(args.data, "train") if args.data else None,
         test=load_split(args.data, "test") if args.data else None,
         drawings=_drawings(args.drawings) if args.drawings else (),
-        photographs=photographs,
+        examples=examples,
         quick=args.quick,
         say=say,
     )

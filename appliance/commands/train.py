@@ -12,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from appliance.commands.examples import examples
 from appliance.commands.parts import (
     add_command,
     check_writable,
     clock,
     one_thread,
-    photographs,
     positive,
     say,
 )
@@ -41,7 +41,8 @@ def add(parsers: Any) -> None:
         "train",
         "train a network on MNIST and write it to a weights file",
         "digits train --data ~/mnist --out new.npz --seed 1\n"
-        "Ctrl-C ends the training early and keeps the best network so far.\n"
+        "Ctrl-C ends the training early and keeps the best network so far. Without\n"
+        "--through-camera a network learns from the scans alone and answers each with a digit.\n"
         f"The presets:\n{textwrap.fill(', '.join(PRESETS), 78, break_on_hyphens=False)}",
     )
     parser.add_argument(
@@ -56,6 +57,11 @@ def add(parsers: Any) -> None:
         default="appliance",
         metavar="NAME",
         help="which network (default: appliance)",
+    )
+    parser.add_argument(
+        "--through-camera",
+        action="store_true",
+        help="learn also from simulated photographs, and to answer 'not a digit' (appliance only)",
     )
     parser.add_argument("--epochs", type=positive, metavar="N", help="default: the preset's own")
     parser.add_argument(
@@ -80,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
     from model.train import train
 
     recipe = preset(args.preset)
+    if args.through_camera:
+        recipe = recipe.for_camera()
     if args.patience:
         if not recipe.validation:
             args.wrong_usage(f"--patience: {recipe.name} holds no digits out to be patient for")
@@ -98,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     if any(args.out.exists() and args.out.samefile(f) for f in (args.data, *args.data.glob("*"))):
         raise StateError(f"--out {args.out}: is a file of the data set: name another")
     say(f"{recipe.name}: {recipe.summary}\n{plan(recipe, len(data), epochs)}")
-    seen_as = photographs(data, recipe.photographed(len(data)), args.seed)
+    camera = examples(recipe, data, args.seed) if args.through_camera else None
     progress = Progress(epochs)
     with one_interruption() as no_more:
         training = train(
@@ -106,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
             data,
             seed=args.seed,
             epochs=epochs,
-            photographs=seen_as,
+            camera=camera,
             on_epoch=lambda epoch, network: progress.epoch(epoch),
             on_batch=progress.batch,
         )
@@ -115,22 +123,29 @@ def run(args: argparse.Namespace) -> int:
             why = "diverged" if training.diverged else "was interrupted"
             say(f"digits: the training {why} before anything was learned: nothing is written")
             return 1 if training.diverged else 130
-        _measure_and_save(args, recipe, training, epochs, data)
+        _measure_and_save(args, recipe, training, epochs, data, camera)
     return 130 if training.interrupted else 0
 
 
 def _measure_and_save(
-    args: argparse.Namespace, recipe: "Preset", training: "Training", epochs: int, data: "Split"
+    args: argparse.Namespace,
+    recipe: "Preset",
+    training: "Training",
+    epochs: int,
+    data: "Split",
+    camera: "Split | None",
 ) -> None:
     """Count the test digits that are read right, and write the network with its card."""
     import numpy as np
 
     from appliance.errors import StateError
     from model import weights
+    from model.calibration import calibrated
     from model.datasets import is_one_table, load_split
     from model.errors import DatasetError
     from model.evaluate import evaluate
     from model.plan import multiply_adds
+    from model.train import held_out_rows, taken
 
     assert training.best is not None
     network = recipe.for_pixels(training.network)
@@ -140,17 +155,40 @@ def _measure_and_save(
             ["digits", "train", "--data", "MNIST", "--out", args.out.name]
             + ["--preset", recipe.name, "--epochs", str(epochs), "--seed", str(args.seed)]
             + (["--patience", str(args.patience)] if args.patience else [])
+            + (["--through-camera"] if args.through_camera else [])
         ),
         "seed": args.seed,
         "epochs": len(training.epochs),
         "best_epoch": training.best.number,
         "interrupted": training.interrupted,
         "training_multiply_adds": multiply_adds(recipe, len(data), len(training.epochs)),
-        "photographs": recipe.photographed(len(data)),
         "numpy": np.__version__,
         "data": data.checksums,
-        "validation_accuracy": training.best.validation and round(training.best.validation, 4),
+        "validation_accuracy": _rounded(training.best.validation),
     }
+    if camera is not None:
+        found = calibrated(
+            network,
+            (
+                batch
+                for held_out in held_out_rows(recipe, data, camera, args.seed)
+                for batch in taken(*held_out, recipe.batch)
+            ),
+        )
+        network = found.network
+        card["camera"] = {
+            "examples": len(camera),
+            "validation_accuracy": _rounded(training.best.camera),
+            "temperature": _rounded(found.temperature),
+            "calibration_error": {
+                "before": _rounded(found.before),
+                "after": _rounded(found.after),
+            },
+        }
+        say(
+            f"calibration error {found.before:.2%}, "
+            f"with temperature {found.temperature:.3f} {found.after:.2%}"
+        )
     try:
         if is_one_table(args.data):
             raise DatasetError(f"{args.data} is what was trained on")
@@ -218,12 +256,20 @@ class Progress:
         held_out = ""
         if epoch.validation is not None:
             best = ", best so far" if epoch.best else ""
-            held_out = f"validation {epoch.validation:.2%}{best}, "
+            of_both = (
+                "" if epoch.camera is None else f" of digits, {epoch.camera:.2%} through the camera"
+            )
+            held_out = f"validation {epoch.validation:.2%}{of_both}{best}, "
         line = (
             f"epoch {epoch.number}/{epoch.of}: loss {epoch.loss:.4f}, {held_out}"
             f"{clock(time.monotonic() - self._started)}"
         )
         say(f"\r\x1b[K{line}" if self._terminal else line)
+
+
+def _rounded(value: float | None) -> float | None:
+    """Return a share as a card has it, to four places."""
+    return None if value is None else round(value, 4)
 
 
 def _not_negative(text: str) -> int:

@@ -3,36 +3,53 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
 from appliance.reading import Array, Grey
+from appliance.vision.rules import without_rules
 
 LONGEST = 400
 """No side of the picture that is searched is longer than this, in pixels."""
 _STROKE_SHARE = 0.22
 """No stroke is wider than this share of the picture's longer side; what is wider is ground."""
-_FEWEST = 30
-"""The strokes of the smallest digit have more pixels than this."""
+_FEWEST = 12
+"""The strokes of the smallest digit have more firm pixels than this…"""
+_SMALLEST = 40
+"""…and about so many, with the pen's edges."""
 _LEAST_CONTRAST = 0.07
 _LEAST_OVER_NOISE = 5.0
+_STEPS = 16
+_SHADE_STEPS, _SHADE_SHARE = 8, 0.35
+"""Of a region's 16 steps of depth, a shadow has one of the first eight, and this share of it…"""
+_STRONG_STEPS, _STRONG_SHARE = 11, 0.015
+"""…and the strokes that lie in it have those from here on, and this share."""
+_ROUND = np.ones((3, 3), np.int8)
 
 
 @dataclass(frozen=True)
 class Ink:
     """What is drawn on a picture: `ink` float32 (h, w), 0 = paper, 1 = stroke.
 
-    `contrast` is how far the strokes stand out from the ground, as a share of it (of white for
-    light strokes on a dark ground), `noise` how far the bare ground does: both 0…1.
+    `depth` is how far each pixel stands out from the `ground` float32 (h, w), as a share of it (of
+    white for light strokes on a dark ground); `strength` how far the strokes around it do, 0 where
+    there are none, so that faint pencil beside a thick marker is ink as well; `floor` how far bare
+    ground does, or a shadow that the strokes lie in: all 0…1. `dark` tells the polarity, dark on
+    light or light on dark, and `sure` whether the picture leaves no doubt of it.
     """
 
     ink: Array
-    contrast: float
-    noise: float
+    depth: Array
+    ground: Array
+    strength: Array
+    floor: Array
+    dark: bool
+    sure: bool
 
     @property
     def blank(self) -> bool:
         """Whether nothing stands out from the ground."""
-        return self.contrast < max(_LEAST_CONTRAST, _LEAST_OVER_NOISE * self.noise)
+        return not self.strength.any()
 
 
 def reduction(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -54,45 +71,140 @@ def reduced(grey: Grey, steps: tuple[int, int]) -> Array:
     return picture
 
 
-def find_ink(picture: Array) -> Ink:
-    """Return the ink on a picture float32 (h, w) in 0…1.
+def find_ink(picture: Array, *, dark: bool | None = None) -> Ink:
+    """Return the ink on a picture float32 (h, w) in 0…1; `dark` says the polarity, if it is known.
 
     The ground under dark strokes is the picture's grey closing with a window wider than any stroke
     (for light strokes: its opening); it follows shadows and their edges.
     """
     smooth = ndimage.gaussian_filter(picture, 0.8, mode="nearest")
+    sure = True
+    if dark is None:
+        dark, sure = polarity(smooth)
     window = max(5, round(_STROKE_SHARE * max(picture.shape))) | 1
     # With the edge repeated outwards, paper between a stroke and the edge is not taken for narrow.
     wide = np.pad(smooth, window, mode="edge")
-    inside = slice(window, -window), slice(window, -window)
-    if dark_on_light(smooth):
-        ground = ndimage.grey_closing(wide, (window, window))[inside]
-        # Ink takes away a share of the light: the same share in a shadow as in the sun.
-        depth = (ground - smooth) / np.maximum(ground, np.float32(0.05))
-    else:
-        depth = smooth - ndimage.grey_opening(wide, (window, window))[inside]
+    follow = ndimage.grey_closing if dark else ndimage.grey_opening
+    ground: Array = follow(wide, (window, window))[window:-window, window:-window]
+    depth = _depth(smooth, ground, dark)
     noise = float(np.median(depth))
-    # By their number and not by their share: a small digit far away is no less ink.
-    strong = np.partition(depth, -_FEWEST, axis=None)[-_FEWEST] if depth.size > _FEWEST else 0.0
-    strongest = depth[depth > 0.5 * strong]
-    contrast = float(np.percentile(strongest, 60)) if strongest.size else 0.0
-    floor = max(2.0 * noise, 0.15 * contrast)
-    span = max(contrast - floor, 1e-3)
-    ink = np.clip((depth - np.float32(floor)) / np.float32(span), 0, 1)
-    return Ink(ink.astype(np.float32, copy=False), contrast, noise)
+    depth = without_rules(depth, depth > _lowest(noise))
+    strength, floor = _by_region(depth, noise)
+    return Ink(_normalised(depth, strength, floor), depth, ground, strength, floor, dark, sure)
 
 
-def dark_on_light(picture: Array) -> bool:
-    """Tell dark strokes on a light ground from light on dark: the ground is what there is most of.
+def closer(seen: Ink, grey: Grey, box: tuple[int, int, int, int], steps: tuple[int, int]) -> Array:
+    """Return the ink in a box of the reduced picture, in the frame's own pixels, float32 0…1.
 
-    Compares how far the darkest and the lightest hundredth of the pixels lie from the local median,
-    which is the ground's grey wherever strokes cover less than half of a wide window.
+    `grey` uint8 (h, w) is the frame that `seen` is the ink of, `steps` how it was reduced. A small
+    digit has too few pixels on the reduced picture.
     """
-    longest = max(1, max(picture.shape) // 24)
+    x0, y0, x1, y1 = box
+    down, across = steps
+    own = grey[y0 * down : y1 * down, x0 * across : x1 * across].astype(np.float32)
+    own *= np.float32(1 / 255)
+    smooth = ndimage.gaussian_filter(own, 0.8, mode="nearest")
+    inside = slice(y0, y1), slice(x0, x1)
+    ground, strength, floor = (
+        array.repeat(down, axis=0).repeat(across, axis=1)
+        for array in (
+            seen.ground[inside],
+            # A stroke's edge may reach into a pixel that has none of it on the reduced picture.
+            ndimage.grey_dilation(seen.strength[inside], (3, 3)),
+            ndimage.grey_dilation(seen.floor[inside], (3, 3)),
+        )
+    )
+    return _normalised(_depth(smooth, ground, seen.dark), strength, floor)
+
+
+def _depth(picture: Array, ground: Array, dark: bool) -> Array:
+    if dark:
+        # Ink takes away a share of the light: the same share in a shadow as in the sun.
+        depth: Array = ground - picture
+        depth /= np.maximum(ground, np.float32(0.05))
+        return depth
+    return picture - ground
+
+
+def _lowest(noise: float) -> float:
+    """Return the depth above which something stands out from bare ground."""
+    return max(0.5 * _LEAST_CONTRAST, 3 * noise)
+
+
+def _by_region(depth: Array, noise: float) -> tuple[Array, Array]:
+    """Return strength and floor (h, w) of the ink, of each connected region of what stands out.
+
+    A region's strength is the mean of its pixels that are more than half as deep as its deepest.
+    Where more than a third of a region is of nearly the same depth and much less deep than the
+    rest, that is a shadow in which the strokes lie, and the floor is above it.
+    """
+    regions, count = ndimage.label(depth > _lowest(noise), structure=_ROUND)
+    where = regions.ravel()
+    flat = depth.ravel()
+    inside = np.flatnonzero(where)
+    where, flat = where[inside], flat[inside]
+    deepest = np.zeros(count + 1, np.float32)
+    np.maximum.at(deepest, where, flat)
+    bins = np.minimum((flat * (_STEPS / deepest[where])).astype(np.int64), _STEPS - 1)
+    histogram = np.bincount(where * _STEPS + bins, minlength=(count + 1) * _STEPS)
+    shade = _shades(histogram.reshape(count + 1, _STEPS)) * deepest
+
+    core = flat > np.maximum(np.float32(0.5) * deepest, shade)[where]
+    pixels = np.bincount(where[core], minlength=count + 1)
+    sums = np.bincount(where[core], weights=flat[core], minlength=count + 1)
+    strengths = (sums / np.maximum(pixels, 1)).astype(np.float32)
+    strengths[strengths < max(_LEAST_CONTRAST, _LEAST_OVER_NOISE * noise)] = 0
+    strengths[pixels < _FEWEST] = 0
+    strengths[0] = 0
+    floors = np.maximum(np.maximum(np.float32(2 * noise), np.float32(0.15) * strengths), shade)
+    return strengths[regions], floors[regions]
+
+
+def _shades(histogram: npt.NDArray[np.int64]) -> Array:
+    """Return up to which share of its depth each region (n,) is a shadow, by its depths (n, steps).
+
+    Two peaks with a valley between them are a shadow and the strokes in it; a stroke's own soft
+    edge is a slope.
+    """
+    total = np.maximum(histogram.sum(axis=1), 1)
+    alike = (histogram[:, :-2] + histogram[:, 1:-1] + histogram[:, 2:])[:, :_SHADE_STEPS]
+    # The middle one of the three commonest depths that lie side by side.
+    common = alike.argmax(axis=1) + 1
+    strong = histogram[:, _STRONG_STEPS:].sum(axis=1)
+    below = np.cumsum(histogram, axis=1)[np.arange(len(histogram)), common + 1]
+    valley = (total - strong - below) / np.maximum(_STRONG_STEPS - common - 2, 1)
+    found = (
+        (alike.max(axis=1) > _SHADE_SHARE * total)
+        & (strong > _STRONG_SHARE * total)
+        & (valley < strong / (_STEPS - _STRONG_STEPS))
+    )
+    shades: Array = np.where(found, (common + 2.5) / _STEPS, 0).astype(np.float32)
+    return shades
+
+
+def _normalised(depth: Array, strength: Array, floor: Array) -> Array:
+    """Return depths as ink: 0 up to the floor, 1 from the strength on; 0 where there is none."""
+    ink: Array = depth - floor
+    ink /= np.maximum(strength - floor, np.float32(1e-3))
+    np.clip(ink, 0, 1, out=ink)
+    ink[strength == 0] = 0
+    return ink
+
+
+def polarity(picture: Array) -> tuple[bool, bool]:
+    """Tell whether strokes are darker than the ground of a picture (h, w), and if that is sure.
+
+    Compares how far the darkest and the lightest pixels, as many as the smallest digit has, lie
+    from the local median: the ground's grey wherever strokes cover less than half of a wide window.
+    """
+    longest = max(1, max(picture.shape) // 16)
     down, across = (min(longest, side) for side in picture.shape)
     coarse = picture[down // 2 :: down, across // 2 :: across]
     ground = ndimage.median_filter(coarse, int(0.7 * max(coarse.shape)) | 1, mode="nearest")
     rows = np.minimum(np.arange(picture.shape[0]) // down, ground.shape[0] - 1)
     columns = np.minimum(np.arange(picture.shape[1]) // across, ground.shape[1] - 1)
-    darkest, lightest = np.percentile(picture - ground[np.ix_(rows, columns)], (1, 99))
-    return bool(-darkest >= lightest)
+    away = (picture - ground[np.ix_(rows, columns)]).ravel()
+    few = min(_SMALLEST, len(away) - 1)
+    ordered = np.partition(away, (few, len(away) - 1 - few))
+    darkest, lightest = -float(ordered[few]), float(ordered[-1 - few])
+    return darkest >= lightest, max(darkest, lightest) > 2 * min(darkest, lightest)

@@ -1,4 +1,4 @@
-"""Ink to the mark that is meant: connected strokes, joined where they belong to one digit."""
+"""Ink to marks: connected strokes, joined where they belong to one digit, in reading order."""
 
 from dataclasses import dataclass
 
@@ -7,103 +7,311 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from appliance.reading import Array, Box
+from appliance.vision.glyph import stroke_width
+from appliance.vision.ink import Ink
 
 _STROKE = 0.3
 """Ink above this belongs to a stroke…"""
 _CORE = 0.6
 """…and a stroke is real when some of it is above this."""
 _LEAST_SIDE = 0.04
-"""A mark is at least this share of the picture's longer side, else it is dirt."""
-_LEAST_SHARE = 0.15
-"""A mark has at least this share of all the ink, else it is a part of a texture."""
+"""A mark is at least this share of the picture's shorter side, else it is dirt."""
+_LEAST_OF_LARGEST = 0.2
+"""A mark is at least this share of the largest mark's longer side, else it is dirt beside it."""
+_MOST_PIECES = 200
 _GAP = 0.14
-"""Pieces nearer than this share of the main piece's size belong to it."""
+"""Pieces nearer than this share of the larger piece's size can belong to it."""
+_GAP_ABOVE = 0.04
+"""Of two pieces one above the other, as high as digits, both are one digit if nearer than this."""
+_ALIKE = 0.4
+"""A piece this high beside another, as a share of its height, is its neighbour, not its part."""
+_WIDEST = 1.2
+"""Strokes of one digit are together no wider than this share of their height."""
+_AS_STRONG = 0.6
+"""Strokes of one digit are drawn at least this strongly, as a share of its strongest."""
+_LEAST_WIDE = 0.85
+"""Two digits that touch are at least this wide, as a share of their height."""
+_SLANTS = (-0.35, 0.0, 0.35)
+_MOST_CUTS = 4
+_MOST_PARTS = 3
 
-# What a digit is like, in shares of the longer side of its box, with room around what the
-# photographs of digits show (ruled paper apart, the extremes there are 1.1, 0.12, 4.1 and 0.69).
-_WIDEST = 1.45
-_FATTEST = 0.18
-_LONGEST = 5.0
-_PALEST = 0.58
-_MOST_HOLES = 4
+Slices = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Strokes taken for one sign: their `ink` float32 cut out to `box`, everything else dark."""
+    """Strokes taken for one sign: their `ink` float32 (h, w) cut out to `box`, all else dark.
+
+    `prominence` is how much it is the one that is meant: its ink, less off the middle. `strength`
+    0…1 is how far its strokes stand out from the ground. `cut` says
+    that the picture's edge touches it. `parts` are its heaviest strokes, each alone, where it has
+    more than one.
+    """
 
     ink: Array
     box: Box
+    prominence: float
+    strength: float
+    cut: bool
+    parts: "tuple[Mark, ...]" = ()
 
 
-def find_mark(ink: Array) -> Mark | str:
-    """Return the main mark on an ink picture float32 (h, w) in 0…1, or the reason there is none.
+@dataclass(frozen=True)
+class _Piece:
+    number: int
+    place: Slices
+    weight: float
+    strength: float
 
-    Pieces are connected strokes with a strong core. The main one is the heaviest near the middle
-    that the picture's edge does not cut; pieces close to it belong to it (the bar of a 5, a broken
-    3).
+    @property
+    def size(self) -> int:
+        return max(self.height, self.width)
+
+    @property
+    def height(self) -> int:
+        return int(self.place[0].stop - self.place[0].start)
+
+    @property
+    def width(self) -> int:
+        return int(self.place[1].stop - self.place[1].start)
+
+
+def find_marks(seen: Ink) -> list[Mark]:
+    """Return the marks on an ink picture in reading order: rows from the top, each from the left.
+
+    Pieces are connected strokes with a strong core. Those that are close belong to one mark (the
+    bar of a 5, a broken 3), unless both stand side by side as high as digits do.
     """
+    ink = seen.ink
     labels, count = ndimage.label(ink > _STROKE, structure=np.ones((3, 3), np.int8))
-    if count == 0:
-        return "no mark"
-    index = np.arange(1, count + 1)
-    weights = ndimage.sum_labels(ink, labels, index)
-    real = ndimage.maximum(ink, labels, index) >= _CORE
-    real &= weights >= 0.02 * weights.max(where=real, initial=0.0)
-    boxes = ndimage.find_objects(labels)
-    pieces = np.flatnonzero(real)
-    if not pieces.size:
-        return "no mark"
-    main = max(pieces, key=lambda i: weights[i] * _prominence(boxes[i], ink.shape))
-    size = max(side.stop - side.start for side in boxes[main])
-    if size < _LEAST_SIDE * max(ink.shape) or weights[main] < _LEAST_SHARE * weights.sum():
-        return "no mark"
-    distance = ndimage.distance_transform_edt(labels != main + 1)
-    near = ndimage.minimum(distance, labels, index) <= _GAP * size
-    chosen = np.concatenate([[False], real & near])
-    return _cut_out(ink, chosen[labels])
+    pieces = _pieces(seen, labels, count)
+    if not pieces:
+        return []
+    groups = _joined(labels, pieces)
+    marks = [_cut_out(ink, labels, group) for group in groups]
+    # What the picture's edge cuts is a finger, the table or a neighbour, unless it is all there is.
+    marks = [mark for mark in marks if not mark.cut] or marks
+    # By their heights: a word is long, and no higher than a digit.
+    least = _LEAST_OF_LARGEST * max(mark.ink.shape[0] for mark in marks)
+    least = max(least, _LEAST_SIDE * min(ink.shape))
+    return in_reading_order([mark for mark in marks if max(mark.ink.shape) >= least])
 
 
-def implausible(mark: Mark) -> bool:
-    """Tell whether no digit looks like this mark, by its proportions and its strokes.
+def covered(marks: list[Mark], seen: Ink) -> npt.NDArray[np.bool_]:
+    """Return where on the picture (h, w) the strokes of some marks are, and next to them."""
+    cover = np.zeros(seen.ink.shape, bool)
+    for mark in marks:
+        x0, y0, x1, y1 = mark.box
+        cover[y0:y1, x0:x1] |= mark.ink > 0
+    near: npt.NDArray[np.bool_] = ndimage.binary_dilation(
+        cover, np.ones((3, 3), bool), iterations=2
+    )
+    return near
 
-    Measures, for a mark of longer side s: the width against the height; the mean stroke width and
-    the strokes' length against s (area and outline of a line of width w and length l are w l and
-    2 l); how much of it is neither stroke nor paper; and the holes, a digit having at most two.
+
+def clutter(mark: Mark, seen: Ink, written: npt.NDArray[np.bool_]) -> float:
+    """Return how far what lies around a mark stands out, as a share of the mark's own strength.
+
+    Around it is a quarter of its size on every side; what is `written` (h, w) there, itself or its
+    neighbours, is left out. Of the rest the deepest seventh is not looked at: a speck, a line.
+    """
+    x0, y0, x1, y1 = mark.box
+    height, width = seen.ink.shape
+    margin = max(3, round(0.25 * max(y1 - y0, x1 - x0)))
+    around = (
+        slice(max(0, y0 - margin), min(height, y1 + margin)),
+        slice(max(0, x0 - margin), min(width, x1 + margin)),
+    )
+    bare = seen.depth[around][~written[around]]
+    return float(np.percentile(bare, 85)) / mark.strength if bare.size else 0.0
+
+
+def joined(left: Mark, right: Mark) -> Mark | None:
+    """Return two neighbours as one mark if they are so close that they could be one digit."""
+    reach = _GAP * max(*left.ink.shape, *right.ink.shape)
+    strengths = sorted((left.strength, right.strength))
+    gaps = [
+        max(left.box[side], right.box[side]) - min(left.box[side + 2], right.box[side + 2])
+        for side in (0, 1)
+    ]
+    if max(gaps) > reach or strengths[0] < _AS_STRONG * strengths[1]:
+        return None
+    x0, y0 = (min(left.box[side], right.box[side]) for side in (0, 1))
+    x1, y1 = (max(left.box[side], right.box[side]) for side in (2, 3))
+    ink = np.zeros((y1 - y0, x1 - x0), np.float32)
+    for mark in (left, right):
+        own = mark.box
+        part = ink[own[1] - y0 : own[3] - y0, own[0] - x0 : own[2] - x0]
+        np.maximum(part, mark.ink, out=part)
+    prominence = left.prominence + right.prominence
+    return Mark(ink, (x0, y0, x1, y1), prominence, strengths[1], left.cut or right.cut)
+
+
+def splits(mark: Mark) -> list[tuple[Mark, Mark]]:
+    """Return how a mark could be two touching neighbours, the clearest cut first.
+
+    A cut is a straight line, upright or slanted, through no more ink than two strokes are wide.
     """
     height, width = mark.ink.shape
-    size = max(height, width)
-    padded = np.pad(mark.ink, 1)
-    outline = float(
-        np.hypot(padded[1:, :-1] - padded[:-1, :-1], padded[:-1, 1:] - padded[:-1, :-1]).sum()
-    )
-    strokes = mark.ink > _STROKE
-    holes, _ = ndimage.label(~np.pad(strokes, 1))
-    # The first is the outside; a pinhole in rough ink is none.
-    counted = np.count_nonzero(np.bincount(holes.ravel())[2:] > 0.002 * size * size)
-    return bool(
-        width > _WIDEST * height
-        or 2 * float(mark.ink.sum()) > _FATTEST * size * outline
-        or outline > 2 * _LONGEST * size
-        or float(mark.ink[strokes].mean()) < _PALEST
-        or counted > _MOST_HOLES
-    )
+    if width < _LEAST_WIDE * height:
+        return []
+    rows = np.arange(height)
+    most = 2 * stroke_width(mark.ink)
+    cuts = []
+    for slant in _SLANTS:
+        shift = np.rint((rows - height / 2) * slant).astype(np.int64)
+        columns = np.arange(width)[None, :] + shift[:, None]
+        inside = (columns >= 0) & (columns < width)
+        along = mark.ink[rows[:, None], np.clip(columns, 0, width - 1)] * inside
+        crossed = ndimage.gaussian_filter1d(along.sum(axis=0), 0.5, mode="nearest")
+        first, last = int(0.2 * width), int(0.8 * width) + 1
+        for x in range(first, last):
+            around = crossed[max(0, x - width // 12) : x + width // 12 + 1]
+            if crossed[x] <= most and crossed[x] == around.min():
+                cuts.append((float(crossed[x]), x, shift))
+    cuts.sort(key=lambda cut: cut[0])
+    parts = []
+    for _, x, shift in cuts[:_MOST_CUTS]:
+        before = np.arange(width)[None, :] < (x + shift)[:, None]
+        left, right = (_part(mark, chosen) for chosen in (before, ~before))
+        if left is not None and right is not None:
+            parts.append((left, right))
+    return parts
 
 
-def _prominence(box: tuple[slice, slice], shape: tuple[int, ...]) -> float:
-    """Return 1 for a box in the middle of the picture, less towards the edges, half if cut."""
-    factor = 1.0
-    for side, length in zip(box, shape, strict=True):
-        off_centre = (side.start + side.stop) / length - 1
-        factor *= float(np.exp(-off_centre * off_centre))
-        factor *= 0.5 ** ((side.start == 0) + (side.stop == length))
-    return factor
-
-
-def _cut_out(ink: Array, chosen: npt.NDArray[np.bool_]) -> Mark:
-    """Return the chosen pixels' ink with one pixel more around it: the strokes' soft edge."""
-    soft = ndimage.binary_dilation(chosen, structure=np.ones((3, 3), bool))
+def _part(mark: Mark, chosen: npt.NDArray[np.bool_]) -> Mark | None:
+    """Return a part of a mark in its own box, without what the cut left over; None if too small."""
+    ink = np.where(chosen, mark.ink, np.float32(0))
+    labels, count = ndimage.label(ink > _STROKE, structure=np.ones((3, 3), np.int8))
+    if not count:
+        return None
+    weights = np.bincount(labels.ravel(), weights=ink.ravel())
+    real = weights >= 0.1 * weights[1:].max()
+    real[0] = False
+    soft = ndimage.binary_dilation(real[labels], structure=np.ones((3, 3), bool))
     rows, columns = (np.flatnonzero(soft.any(axis=axis)) for axis in (1, 0))
     y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    inside = slice(y0, y1), slice(x0, x1)
-    return Mark(np.where(soft[inside], ink[inside], np.float32(0)), (x0, y0, x1, y1))
+    if y1 - y0 < 0.5 * mark.ink.shape[0]:
+        return None
+    own = np.where(soft, ink, np.float32(0))[y0:y1, x0:x1]
+    left, top = mark.box[:2]
+    share = float(own.sum() / max(float(mark.ink.sum()), 1e-6))
+    box = left + x0, top + y0, left + x1, top + y1
+    return Mark(own, box, mark.prominence * share, mark.strength, mark.cut)
+
+
+def _pieces(seen: Ink, labels: npt.NDArray[np.int32], count: int) -> list[_Piece]:
+    """Return the connected strokes that are real, the heaviest first."""
+    places = ndimage.find_objects(labels)
+    inside = np.flatnonzero(labels)
+    where, ink = labels.ravel()[inside], seen.ink.ravel()[inside]
+    weights = np.bincount(where, weights=ink, minlength=count + 1)
+    core = np.zeros(count + 1, bool)
+    core[where[ink >= _CORE]] = True
+    if not core.any():
+        return []
+    strengths = np.zeros(count + 1)
+    strengths[where] = seen.strength.ravel()[inside]
+    # What is drawn strongly counts for more than a crease or a shadow.
+    weights *= strengths
+    real = core & (weights >= 0.01 * weights[core].max())
+    numbers = np.flatnonzero(real)
+    numbers = numbers[np.argsort(-weights[numbers], kind="stable")][:_MOST_PIECES]
+    return [_Piece(int(n), places[n - 1], float(weights[n]), float(strengths[n])) for n in numbers]
+
+
+def _joined(labels: npt.NDArray[np.int32], pieces: list[_Piece]) -> list[list[_Piece]]:
+    """Return the pieces in groups, each the strokes of one mark."""
+    group_of = list(range(len(pieces)))
+    for i, large in enumerate(pieces):
+        for j in range(i + 1, len(pieces)):
+            small = pieces[j]
+            a, b = (large, small) if large.size >= small.size else (small, large)
+            if group_of[i] != group_of[j] and _belongs(labels, a, b):
+                old, new = group_of[j], group_of[i]
+                group_of = [new if group == old else group for group in group_of]
+    groups: dict[int, list[_Piece]] = {}
+    for piece, group in zip(pieces, group_of, strict=True):
+        groups.setdefault(group, []).append(piece)
+    return list(groups.values())
+
+
+def _belongs(labels: npt.NDArray[np.int32], large: _Piece, small: _Piece) -> bool:
+    """Tell whether two pieces are strokes of one sign."""
+    reach = _GAP * large.size
+    gaps = [
+        max(one.start, other.start) - min(one.stop, other.stop)
+        for one, other in zip(large.place, small.place, strict=True)
+    ]
+    if max(gaps) > reach:
+        return False
+    if min(large.strength, small.strength) < _AS_STRONG * max(large.strength, small.strength):
+        return False
+    y0, x0, y1, x1 = _extent([large, small])
+    if x1 - x0 > _WIDEST * (y1 - y0):
+        return False
+    down, across = gaps
+    if small.height >= _ALIKE * large.height:
+        if -across < 0.3 * min(large.width, small.width):
+            return False
+        if -down < 0.3 * min(large.height, small.height):
+            reach = _GAP_ABOVE * (y1 - y0)
+    return _distance(labels, large, small) <= reach
+
+
+def _distance(labels: npt.NDArray[np.int32], large: _Piece, small: _Piece) -> float:
+    """Return how many pixels lie between two pieces, measured where they are nearest."""
+    window = tuple(
+        slice(max(0, min(one.start, other.start)), max(one.stop, other.stop))
+        for one, other in zip(large.place, small.place, strict=True)
+    )
+    part = labels[window]
+    away = ndimage.distance_transform_cdt(part != large.number, "chessboard")
+    return float(away[part == small.number].min())
+
+
+def _extent(group: list[_Piece]) -> tuple[int, int, int, int]:
+    rows, columns = zip(*(piece.place for piece in group), strict=True)
+    return (
+        min(r.start for r in rows),
+        min(c.start for c in columns),
+        max(r.stop for r in rows),
+        max(c.stop for c in columns),
+    )
+
+
+def _cut_out(ink: Array, labels: npt.NDArray[np.int32], group: list[_Piece]) -> Mark:
+    """Return the group's ink with one pixel more around it: the strokes' soft edge."""
+    height, width = ink.shape
+    y0, x0, y1, x1 = _extent(group)
+    cut = y0 == 0 or x0 == 0 or y1 == height or x1 == width
+    y0, x0, y1, x1 = max(y0 - 1, 0), max(x0 - 1, 0), min(y1 + 1, height), min(x1 + 1, width)
+    part = labels[y0:y1, x0:x1]
+    chosen = np.isin(part, [piece.number for piece in group])
+    soft = ndimage.binary_dilation(chosen, structure=np.ones((3, 3), bool))
+    own = np.where(soft, ink[y0:y1, x0:x1], np.float32(0))
+    alone = group[:_MOST_PARTS] if len(group) > 1 else []
+    parts = tuple(_cut_out(ink, labels, [piece]) for piece in alone)
+    off_y, off_x = (y0 + y1) / height - 1, (x0 + x1) / width - 1
+    central = float(np.exp(-(off_y * off_y) - off_x * off_x)) * (0.5 if cut else 1.0)
+    weight = sum(piece.weight for piece in group)
+    strength = max(piece.strength for piece in group)
+    return Mark(own, (x0, y0, x1, y1), weight * central, strength, cut, parts)
+
+
+def in_reading_order(marks: list[Mark]) -> list[Mark]:
+    """Return the marks row by row: in a row, each overlaps its neighbour in height."""
+    rows: list[list[Mark]] = []
+    for mark in sorted(marks, key=lambda mark: mark.box[0]):
+        x0, y0, _, y1 = mark.box
+        for row in rows:
+            _, top, right, bottom = row[-1].box
+            overlap = min(y1, bottom) - max(y0, top)
+            low = min(y1 - y0, bottom - top)
+            if overlap >= 0.35 * low and x0 - right < 6 * max(y1 - y0, bottom - top):
+                row.append(mark)
+                break
+        else:
+            rows.append([mark])
+    rows.sort(key=lambda row: sum(m.box[1] + m.box[3] for m in row) / len(row))
+    return [mark for row in rows for mark in row]

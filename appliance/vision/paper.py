@@ -1,162 +1,346 @@
-"""The way back: a digit of the project's own strokes, drawn on a sheet and photographed.
+"""The way back: what is written, on a simulated sheet, seen by a simulated camera.
 
-Makes the demo's samples and the tests' pictures. Everything is decided by the arguments and the
+Training, tests and `digits simulate` use it. Everything is decided by the conditions and the
 generator that is handed in.
 """
 
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from appliance.reading import Array, Grey
+from appliance.vision import clutter
+from appliance.vision.lens import compressed, defocused, digitised, exposed, noisy, shaken
+from appliance.vision.light import enlarged, glared, lit, shadowed
 
-Stroke = list[tuple[float, float]]
-
-# Points that a pen passes through, x to the right and y down, in a box 0.6 wide and 1 high.
-STROKES: dict[int, list[Stroke]] = {
-    0: [
-        [(0.32, 0.0), (0.1, 0.14), (0.0, 0.5), (0.1, 0.86), (0.3, 1.0)]
-        + [(0.5, 0.86), (0.6, 0.5), (0.5, 0.13), (0.3, 0.0)]
-    ],
-    1: [[(0.18, 0.2), (0.36, 0.0)], [(0.36, 0.0), (0.34, 0.5), (0.32, 1.0)]],
-    2: [
-        [(0.02, 0.22), (0.14, 0.04), (0.34, 0.0), (0.53, 0.12), (0.53, 0.34), (0.36, 0.6)]
-        + [(0.15, 0.83), (0.0, 0.98)],
-        [(0.0, 0.98), (0.28, 0.96), (0.6, 0.97)],
-    ],
-    3: [
-        [(0.04, 0.1), (0.26, 0.0), (0.5, 0.1), (0.5, 0.3), (0.36, 0.43), (0.2, 0.47)],
-        [(0.2, 0.47), (0.42, 0.5), (0.58, 0.68), (0.5, 0.91), (0.26, 1.0), (0.0, 0.9)],
-    ],
-    4: [[(0.34, 0.0), (0.16, 0.35), (0.0, 0.64)], [(0.0, 0.64), (0.3, 0.63), (0.62, 0.62)]]
-    + [[(0.46, 0.3), (0.44, 0.65), (0.42, 1.0)]],
-    5: [
-        [(0.12, 0.02), (0.1, 0.24), (0.07, 0.45)],
-        [(0.07, 0.45), (0.26, 0.39), (0.48, 0.46), (0.57, 0.67), (0.47, 0.9), (0.25, 1.0)]
-        + [(0.0, 0.92)],
-        [(0.12, 0.02), (0.32, 0.02), (0.54, 0.0)],
-    ],
-    6: [
-        [(0.46, 0.0), (0.22, 0.22), (0.05, 0.52), (0.03, 0.78), (0.16, 0.97), (0.36, 0.99)]
-        + [(0.53, 0.83), (0.5, 0.63), (0.34, 0.53), (0.16, 0.6), (0.05, 0.75)]
-    ],
-    7: [[(0.0, 0.04), (0.3, 0.03), (0.58, 0.02)], [(0.58, 0.02), (0.4, 0.45), (0.22, 1.0)]],
-    8: [
-        [(0.5, 0.12), (0.3, 0.0), (0.1, 0.12), (0.14, 0.32), (0.32, 0.47), (0.53, 0.66)]
-        + [(0.54, 0.88), (0.3, 1.0), (0.06, 0.88), (0.07, 0.66), (0.28, 0.47), (0.46, 0.32)]
-        + [(0.5, 0.12)]
-    ],
-    9: [
-        [(0.54, 0.22), (0.4, 0.03), (0.2, 0.02), (0.04, 0.2), (0.08, 0.42), (0.26, 0.5)]
-        + [(0.44, 0.42), (0.54, 0.22)],
-        [(0.54, 0.22), (0.52, 0.55), (0.46, 1.0)],
-    ],
-}
-SCRIBBLE: list[Stroke] = [
-    [(0.0, 0.3), (0.5, 0.1), (0.1, 0.6), (0.7, 0.2), (0.2, 0.8), (0.9, 0.3), (0.4, 0.9)]
-    + [(1.1, 0.4), (0.6, 0.95), (1.2, 0.6), (0.9, 0.1), (0.3, 0.05), (0.0, 0.5), (0.8, 0.7)]
-]
+View = npt.NDArray[np.float64]
+"""A 3×3 matrix that takes a place (x, y, 1) of the sheet to the photograph's."""
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A sheet and its light: greys 0…1; `light` is what is lost from one corner to the other.
+class Conditions:
+    """How strong each factor is, from 0, none of it, to 1, when a person can barely read.
 
-    `shadow` is the share of light that a straight-edged shadow takes on one side, `noise` the
-    camera's, `blur` its defocus in pixels.
+    0.5 is a photograph that is bad in an ordinary way. `FACTORS` says what each does. Raises
+    ValueError for a strength out of range.
     """
 
-    paper: float = 0.85
-    pen: float = 0.2
-    light: float = 0.3
+    light: float = 0.0
     shadow: float = 0.0
-    noise: float = 0.015
-    blur: float = 0.8
+    vignette: float = 0.0
+    glare: float = 0.0
+    colour: float = 0.0
+    faint: float = 0.0
+    thin: float = 0.0
+    thick: float = 0.0
+    small: float = 0.0
+    large: float = 0.0
+    tilt: float = 0.0
+    slant: float = 0.0
+    perspective: float = 0.0
+    ruled: float = 0.0
+    squared: float = 0.0
+    dotted: float = 0.0
+    crumpled: float = 0.0
+    board: float = 0.0
+    clutter: float = 0.0
+    defocus: float = 0.0
+    motion: float = 0.0
+    noise: float = 0.0
+    jpeg: float = 0.0
+    exposure: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in FACTORS:
+            strength = getattr(self, name)
+            if not 0 <= strength <= 1:
+                raise ValueError(f"{name} is {strength}: a strength is from 0 to 1")
 
 
-def drawn(
-    strokes: list[Stroke],
-    shape: tuple[int, int],
-    *,
-    centre: tuple[float, float],
-    height: float,
-    width: float,
-    degrees: float = 0.0,
-    slant: float = 0.0,
-) -> Array:
-    """Return how much of each pixel (h, w) the pen covers, float32 0…1.
+FACTORS: dict[str, str] = {
+    "light": "light from one side: up to 85 % of it is lost across the picture",
+    "shadow": "a hard-edged shadow, straight or of a hand, that takes up to 75 % of the light",
+    "vignette": "darker towards the corners, which lose up to 80 %",
+    "glare": "a shiny spot, brighter and nearer to the digit, at 1 over it",
+    "colour": "coloured paper: up to 65 % darker, with up to half of the pen's contrast gone",
+    "faint": "a hard pencil: grainy, its contrast down to a tenth",
+    "thin": "a fine pen: down to a third of the usual 8 % of the digit's height",
+    "thick": "a marker: up to three times the usual 8 % of the digit's height",
+    "small": "far away: the digit's height down from 2/5 to 1/20 of the picture's",
+    "large": "near: the digit's height up from 2/5 to 9/10 of the picture's",
+    "tilt": "the sheet turned by up to 25° to either side",
+    "slant": "the hand leaning by up to 0.6 of the height to either side",
+    "perspective": "the sheet seen from the side: one end up to twice as far away as the other",
+    "ruled": "ruled paper, its lines up to half as dark as a pen",
+    "squared": "squared paper, its lines up to half as dark as a pen",
+    "dotted": "dotted paper, its dots up to as dark as a pen",
+    "crumpled": "folds and creases whose sides differ by up to half of the light",
+    "board": "chalk on a board: light on black, at 1 on middle grey with smears",
+    "clutter": "the sheet's edge on a table, a pen, a finger beside the digit: more and darker",
+    "defocus": "out of focus by up to 8 % of the digit's height (standard deviation)",
+    "motion": "shaken along a line of up to 35 % of the digit's height",
+    "noise": "the sensor's noise, with a deviation of up to 16 % of white",
+    "jpeg": "compressed as a JPEG of quality from 95 down to 4",
+    "exposure": "exposed up to 2.6 times too long or 16 times too short",
+}
+"""What each factor does from strength 0 to 1, one sentence each."""
 
-    The strokes' box is set around `centre` (x, y), `height` pixels high, turned clockwise by
-    `degrees` and slanted by `slant` (x per y); the pen is `width` pixels wide.
+# How often a photograph in the wild has the factor.
+_OFTEN = {
+    "light": 0.6, "shadow": 0.25, "vignette": 0.3, "glare": 0.1, "colour": 0.3, "faint": 0.25,
+    "thin": 0.3, "thick": 0.25, "small": 0.25, "large": 0.25, "tilt": 0.5, "slant": 0.5,
+    "perspective": 0.3, "clutter": 0.25, "defocus": 0.5, "motion": 0.12, "noise": 0.6, "jpeg": 0.5,
+    "exposure": 0.25,
+}  # fmt: skip
+_SURFACES = "plain", "ruled", "squared", "dotted", "crumpled", "board"
+_SURFACE_SHARES = 0.6, 0.1, 0.09, 0.04, 0.05, 0.12
+# What takes contrast away; of all of it together nothing would be left.
+_DIMMING = "light", "shadow", "vignette", "glare", "colour", "faint", "noise", "exposure"
+_MOST_DIMMING = 1.6
+_OPPOSED = ("thin", "thick"), ("small", "large")
+
+
+def random_conditions(rng: np.random.Generator, hardness: float = 0.6) -> Conditions:
+    """Return a natural mix: one surface, a few factors on up to `hardness` 0…1, most off."""
+    found = {
+        name: float(rng.uniform(0.05, 1)) * hardness
+        for name, often in _OFTEN.items()
+        if rng.random() < often
+    }
+    for one, other in _OPPOSED:
+        if one in found and other in found:
+            del found[one if rng.random() < 0.5 else other]
+    dimming = sum(found.get(name, 0.0) for name in _DIMMING)
+    for name in _DIMMING:
+        if name in found:
+            found[name] *= min(1.0, _MOST_DIMMING * hardness / max(dimming, 1e-9))
+    surface = str(rng.choice(_SURFACES, p=_SURFACE_SHARES))
+    if surface != "plain":
+        found[surface] = float(rng.uniform(0.05, 1)) * hardness
+    if surface == "board":
+        # A blackboard is not lit like a sheet on a table, and chalk is not pencil.
+        found.pop("colour", None)
+        found.pop("faint", None)
+    return replace(Conditions(), **found)
+
+
+def photographed(
+    cover: Array, conditions: Conditions, rng: np.random.Generator, *, unit: float
+) -> Grey:
+    """Return a grey uint8 (h, w) photograph of a sheet on which the pen covers `cover`.
+
+    `cover` is float32 (h, w), 0…1; `unit` is the height of a digit in pixels, which the spacing of
+    lines and the blur are measured in. The factors of size and of the pen's width are the writer's.
     """
-    points = np.concatenate([np.asarray(stroke) for stroke in strokes])
-    middle = (points.min(axis=0) + points.max(axis=0)) / 2
-    angle = np.deg2rad(degrees)
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    lean = np.array([[1.0, 0.0], [-slant, 1.0]])
-    cover = np.zeros(shape, np.float32)
-    for stroke in strokes:
-        line = (_smooth(np.asarray(stroke)) - middle) * height @ lean @ turn + centre
-        for start, end in pairwise(line):
-            _press(cover, start, end, width / 2)
-    return cover
+    view = viewpoint(cover, conditions, rng)
+    return taken(warped(cover, view), view, conditions, rng, unit=unit)
 
 
-def photographed(cover: Array, sheet: Sheet, rng: np.random.Generator) -> Grey:
-    """Return a grey uint8 (h, w) photograph of a sheet on which the pen covers `cover`."""
+def viewpoint(cover: Array, conditions: Conditions, rng: np.random.Generator) -> View | None:
+    """Return where the sheet is seen from, or None for straight from above.
+
+    What is written stays in the picture: the sheet is moved, or seen from further away.
+    """
+    if not (conditions.tilt or conditions.slant or conditions.perspective):
+        return None
     height, width = cover.shape
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    x, y = x / width, y / height
-    light = 1 - np.float32(sheet.light) * (x + y) / 2
-    # A soft-edged shadow over the right part, as of a hand that holds the camera.
-    edge = np.clip((x + 0.3 * y - 0.72) * 12, 0, 1)
-    light *= 1 - np.float32(sheet.shadow) * edge
-    fibre = ndimage.gaussian_filter(rng.standard_normal(cover.shape, dtype=np.float32), 1.2)
-    ground = np.float32(sheet.paper) + np.float32(0.02) * fibre
-    picture = (ground + (np.float32(sheet.pen) - ground) * cover) * light
-    picture = ndimage.gaussian_filter(picture, sheet.blur)
-    picture += np.float32(sheet.noise) * rng.standard_normal(cover.shape, dtype=np.float32)
-    grey: Grey = np.clip(picture * 255, 0, 255).astype(np.uint8)
-    return grey
+    box = ink_box(cover) or (0, 0, width, height)
+    middle = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    sides = rng.choice((-1.0, 1.0), 2)
+    angle = np.deg2rad(25 * conditions.tilt * sides[0] * rng.uniform(0.8, 1))
+    lean = 0.6 * conditions.slant * sides[1] * rng.uniform(0.8, 1)
+    towards = rng.uniform(0, 2 * np.pi)
+    depth = 0.66 * conditions.perspective / max(height, width)
+    turn = np.array(
+        [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
+    )
+    away = np.eye(3)
+    away[2, :2] = depth * np.cos(towards), depth * np.sin(towards)
+    shear = np.array([[1, -lean, 0], [0, 1, 0], [0, 0, 1]])
+    view = _moved(*middle) @ away @ turn @ shear @ _moved(-middle[0], -middle[1])
+    x, y = seen_at(view, _corners(box))
+    low, high = np.array([x.min(), y.min()]), np.array([x.max(), y.max()])
+    room = np.array([width, height], np.float64)
+    scale = min(1.0, *(0.94 * room / np.maximum(high - low, 1)))
+    centre = (low + high) / 2
+    half = (high - low) / 2 * scale
+    kept = np.clip(centre, half + 0.03 * room, np.maximum(room - half - 0.03 * room, half))
+    zoom = np.diag([scale, scale, 1.0])
+    fitting: View = _moved(*kept) @ zoom @ _moved(-centre[0], -centre[1]) @ view
+    return fitting
 
 
-def _smooth(points: npt.NDArray[np.float64], steps: int = 8) -> npt.NDArray[np.float64]:
-    """Return a Catmull-Rom curve through the points, `steps` pieces between two of them."""
-    closed = bool(np.allclose(points[0], points[-1]))
-    before = points[-2] if closed else 2 * points[0] - points[1]
-    after = points[1] if closed else 2 * points[-1] - points[-2]
-    p = np.vstack([before, points, after])
-    t = np.linspace(0, 1, steps, endpoint=False)[:, None]
-    pieces = [
-        0.5
-        * (
-            2 * p[i]
-            + (p[i + 1] - p[i - 1]) * t
-            + (2 * p[i - 1] - 5 * p[i] + 4 * p[i + 1] - p[i + 2]) * t**2
-            + (3 * p[i] - p[i - 1] - 3 * p[i + 1] + p[i + 2]) * t**3
-        )
-        for i in range(1, len(p) - 2)
-    ]
-    return np.vstack([*pieces, points[-1:]])
-
-
-def _press(
-    cover: Array, start: npt.NDArray[np.float64], end: npt.NDArray[np.float64], radius: float
-) -> None:
-    """Draw one straight piece into `cover` with a round pen and a soft edge of one pixel."""
-    reach = radius + 1
-    low, high = np.minimum(start, end) - reach, np.maximum(start, end) + reach
-    x0, y0 = np.maximum(low, 0).astype(int)
-    x1, y1 = np.minimum(high + 1, cover.shape[::-1]).astype(int)
+def warped(cover: Array, view: View | None) -> Array:
+    """Return a cover float32 (h, w) as it is seen from a viewpoint, same shape."""
+    box = ink_box(cover, 0.02)
+    if view is None or box is None:
+        return cover
+    x, y = seen_at(view, _corners(box))
+    height, width = cover.shape
+    x0, x1 = max(0, int(x.min()) - 2), min(width, int(x.max()) + 3)
+    y0, y1 = max(0, int(y.min()) - 2), min(height, int(y.max()) + 3)
+    result = np.zeros_like(cover)
     if x0 >= x1 or y0 >= y1:
-        return
-    y, x = np.mgrid[y0:y1, x0:x1]
-    along = end - start
-    t = ((x - start[0]) * along[0] + (y - start[1]) * along[1]) / max(float(along @ along), 1e-9)
-    t = np.clip(t, 0, 1)
-    distance = np.hypot(x - start[0] - t * along[0], y - start[1] - t * along[1])
-    patch = cover[y0:y1, x0:x1]
-    np.maximum(patch, np.clip(radius + 0.5 - distance, 0, 1), out=patch, casting="same_kind")
+        return result
+    rows, columns = np.mgrid[y0:y1, x0:x1].astype(np.float32)
+    u, v = _sheet_places(view, columns, rows)
+    ndimage.map_coordinates(cover, [v, u], output=result[y0:y1, x0:x1], order=1)
+    return result
+
+
+def seen_at(
+    view: View | None, places: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return where places (x, y) of the sheet are in the photograph."""
+    if view is None:
+        return places
+    x, y, w = view @ np.stack([*places, np.ones_like(places[0])])
+    return x / w, y / w
+
+
+def ink_box(cover: Array, least: float = 0.5) -> tuple[int, int, int, int] | None:
+    """Return the tight box (x0, y0, x1, y1) of what is covered by `least` or more."""
+    rows, columns = (np.flatnonzero(cover.max(axis=axis) >= least) for axis in (1, 0))
+    if not rows.size:
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def taken(
+    cover: Array,
+    view: View | None,
+    conditions: Conditions,
+    rng: np.random.Generator,
+    *,
+    unit: float,
+    ground: Array | None = None,
+) -> Grey:
+    """Return the photograph uint8 (h, w) of a cover that is already in the picture's geometry.
+
+    `ground`, if given, is what the camera sees in place of a sheet, greys float32 (h, w) in 0…1.
+    """
+    box = ink_box(cover)
+    if ground is None:
+        picture = _written_on(_sheet(cover.shape, view, conditions, rng, unit), cover,
+                              conditions, rng)  # fmt: skip
+    else:
+        picture = ground.astype(np.float32)
+    if conditions.clutter:
+        clutter.lay(picture, box, conditions.clutter, rng)
+    picture *= lit(
+        picture.shape,
+        rng,
+        gradient=conditions.light,
+        vignette=conditions.vignette,
+        folds=conditions.crumpled,
+    )
+    if conditions.shadow:
+        picture *= shadowed(picture.shape, conditions.shadow, rng)
+    if conditions.glare:
+        picture += glared(picture.shape, box, conditions.glare, rng)
+    if conditions.exposure:
+        picture = exposed(picture, conditions.exposure, rng)
+    if conditions.motion:
+        picture = shaken(picture, 0.35 * conditions.motion * unit, rng.uniform(0, 180))
+    picture = defocused(picture, float(np.hypot(0.5, 0.08 * conditions.defocus * unit)))
+    sigma = 0.004 + 0.02 * conditions.noise + 0.136 * conditions.noise**2
+    picture = np.clip(noisy(picture, sigma, rng), 0, 1)
+    if conditions.jpeg:
+        picture = compressed(picture, 95 * (4 / 95) ** conditions.jpeg)
+    return digitised(picture)
+
+
+def _sheet(
+    shape: tuple[int, ...],
+    view: View | None,
+    conditions: Conditions,
+    rng: np.random.Generator,
+    unit: float,
+) -> Array:
+    """Return the bare sheet or board, greys in 0…1."""
+    height, width = shape
+    if conditions.board:
+        tone = rng.uniform(0.05, 0.14) + 0.36 * conditions.board
+        smears = rng.standard_normal((5, 7), dtype=np.float32) * np.float32(0.09 * conditions.board)
+        ground = np.float32(tone) + np.maximum(enlarged(smears, (height, width)), -0.03)
+    else:
+        tone = rng.uniform(0.78, 0.94) * (1 - 0.65 * conditions.colour)
+        ground = np.full((height, width), tone, np.float32)
+    fibre = rng.standard_normal(((height + 1) // 2, (width + 1) // 2), dtype=np.float32)
+    ground += np.float32(0.012) * fibre.repeat(2, 0).repeat(2, 1)[:height, :width]
+    if not (conditions.ruled or conditions.squared or conditions.dotted):
+        return ground
+    y, x = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)[None]
+    if view is not None:
+        x, y = _sheet_places(view, *np.broadcast_arrays(x, y))
+    width_of_line = max(0.6, unit * rng.uniform(0.008, 0.02))
+    # On a board the same lines are light.
+    change = -0.5 if conditions.board else 1.0
+    if conditions.ruled:
+        spacing = unit * rng.uniform(0.45, 1.3)
+        lines = _lines(y, spacing, rng.uniform(0, spacing), width_of_line)
+        ground *= 1 - np.float32(change * (0.05 + 0.4 * conditions.ruled)) * lines
+    if conditions.squared:
+        spacing = unit * rng.uniform(0.22, 0.7)
+        down = _lines(y, spacing, rng.uniform(0, spacing), width_of_line)
+        across = _lines(x, spacing, rng.uniform(0, spacing), width_of_line)
+        lines = np.maximum(down, across)
+        ground *= 1 - np.float32(change * (0.05 + 0.4 * conditions.squared)) * lines
+    if conditions.dotted:
+        spacing = unit * rng.uniform(0.22, 0.6)
+        size = max(1.4, unit * rng.uniform(0.02, 0.04))
+        start = rng.uniform(0, spacing, 2)
+        off_y, off_x = (
+            _off_line(side, spacing, by) for side, by in zip((y, x), start, strict=True)
+        )
+        dots = np.clip(size / 2 + 0.5 - np.sqrt(off_y * off_y + off_x * off_x), 0, 1)
+        ground *= 1 - np.float32(change * (0.1 + 0.6 * conditions.dotted)) * dots
+    return ground
+
+
+def _written_on(
+    ground: Array, cover: Array, conditions: Conditions, rng: np.random.Generator
+) -> Array:
+    """Return a sheet with what is written on it, greys in 0…1."""
+    depth = rng.uniform(0.65, 0.9) * (1 - 0.5 * conditions.colour)
+    if conditions.faint:
+        depth *= (0.11 / depth) ** conditions.faint
+    grain = max(0.5 * conditions.faint, 0.25 if conditions.board else 0.0)
+    if grain:
+        rough = rng.standard_normal(cover.shape, dtype=np.float32)
+        cover = cover * (1 - np.float32(grain) * np.clip(rough, 0, 2))
+    if conditions.board:
+        chalk = np.float32(rng.uniform(0.82, 0.98))
+        share = np.float32((0.2 / 0.9) ** conditions.faint)
+        return ground + (chalk - ground) * share * cover
+    return ground * (1 - np.float32(depth) * cover)
+
+
+def _lines(place: Array, spacing: float, start: float, width: float) -> Array:
+    return np.clip(np.float32(width / 2 + 0.5) - np.abs(_off_line(place, spacing, start)), 0, 1)
+
+
+def _off_line(place: Array, spacing: float, start: float) -> Array:
+    """Return how far places are from the nearest of lines that are `spacing` apart."""
+    turns = (place - np.float32(start)) * np.float32(1 / spacing)
+    return (turns - np.rint(turns)) * np.float32(spacing)
+
+
+def _sheet_places(view: View, x: Array, y: Array) -> tuple[Array, Array]:
+    """Return the places of the sheet that the photograph's places show."""
+    back = np.linalg.inv(view).astype(np.float32)
+    u, v, w = (row[0] * x + row[1] * y + row[2] for row in back)
+    return u / w, v / w
+
+
+def _moved(x: float, y: float) -> View:
+    return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
+
+
+def _corners(
+    box: tuple[int, int, int, int],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    x0, y0, x1, y1 = map(float, box)
+    return np.array([x0, x1, x1, x0]), np.array([y0, y0, y1, y1])

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-from appliance.vision.paper import STROKES
+from appliance.vision.strokes import PLAIN
 from tests.conftest import ROOT, SAMPLES, free_port
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -52,9 +51,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.communicate(timeout=10)
 
 
-@pytest.fixture(params=[(1280, 900), (390, 844)], ids=["desktop", "phone"])
-def browser(
-    request: pytest.FixtureRequest, tmp_path: Path, address: str
+@pytest.fixture(scope="module", params=[(1280, 900), (390, 844)], ids=["desktop", "phone"])
+def chromium(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[webdriver.Chrome]:
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM or ""
@@ -62,18 +61,27 @@ def browser(
         options.add_argument(flag)
     for flag in ("--disable-background-networking", "--disable-component-update", "--no-first-run"):
         options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={tmp_path}/profile")
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options, Service(DRIVER))
+    chromium = webdriver.Chrome(options, Service(DRIVER))
     # A window cannot be as narrow as a telephone: the device is emulated.
     width, height = request.param
-    browser.execute_cdp_cmd(
+    chromium.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
     )
-    browser.get(address)
-    yield browser
-    browser.quit()
+    yield chromium
+    chromium.quit()
+
+
+@pytest.fixture
+def browser(chromium: webdriver.Chrome, address: str) -> webdriver.Chrome:
+    """The page loaded anew, with the logs of the test before gone."""
+    chromium.get("about:blank")
+    for log in ("browser", "performance"):
+        chromium.get_log(log)
+    chromium.get(address)
+    return chromium
 
 
 def until(browser: webdriver.Chrome, condition: Callable[[], Any]) -> Any:
@@ -84,18 +92,24 @@ def text(browser: webdriver.Chrome, selector: str) -> str:
     return browser.find_element(By.CSS_SELECTOR, selector).text
 
 
-def draw(browser: webdriver.Chrome, digit: int) -> None:
-    """Draw a digit on the canvas with the mouse, stroke by stroke."""
+def draw(
+    browser: webdriver.Chrome, digit: int, *, middle: float = 0.0, height: float = 0.6
+) -> None:
+    """Draw a digit on the canvas with the mouse, stroke by stroke.
+
+    It stands `middle` right of the canvas's own, both in shares of the canvas's side.
+    """
     pad = browser.find_element(By.ID, "pad")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", pad)
     side = pad.size["width"]
 
     def place(point: tuple[float, float]) -> tuple[int, int]:
         # From the middle of the canvas; the strokes' box is 0.6 wide and 1 high.
-        return round((point[0] - 0.3) * 0.6 * side), round((point[1] - 0.5) * 0.6 * side)
+        x, y = (point[0] - 0.3) * height + middle, (point[1] - 0.5) * height
+        return round(x * side), round(y * side)
 
     actions = ActionChains(browser, duration=20)
-    for stroke in STROKES[digit]:
+    for stroke in PLAIN[digit]:
         actions.move_to_element_with_offset(pad, *place(stroke[0])).click_and_hold()
         for point in stroke[1:]:
             actions.move_to_element_with_offset(pad, *place(point))
@@ -110,6 +124,9 @@ def test_a_drawn_digit_is_read_by_itself(browser: webdriver.Chrome, digit: int) 
     assert text(browser, "#mine .bars .top span") == str(digit)
     glyph = browser.find_element(By.CSS_SELECTOR, "#mine .stage-glyph img")
     assert glyph.get_property("naturalWidth") == 28
+    # One digit alone needs no list of what is in view.
+    assert not browser.find_element(By.CSS_SELECTOR, "#mine .all").is_displayed()
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#mine .box")) == 1
     browser.find_element(By.ID, "clear").click()
     assert not browser.find_element(By.ID, "mine").is_displayed()
 
@@ -144,6 +161,44 @@ def test_the_box_lies_on_the_digit(browser: webdriver.Chrome) -> None:
         && b.width > 10 && b.height > 30;
     """
     assert until(browser, lambda: browser.execute_script(script))
+
+
+def test_several_digits_have_their_boxes_and_answers(browser: webdriver.Chrome) -> None:
+    draw(browser, 3, middle=-0.25, height=0.7)
+    draw(browser, 2, middle=0.27, height=0.4)
+    until(browser, lambda: text(browser, "#mine .all") == "in view: 3 2")
+    assert text(browser, "#mine .digit") == "3"
+    script = """
+      return [...document.querySelectorAll('#mine .box')].map((box) => {
+        const [b, f] = [box.getBoundingClientRect(), box.parentElement.getBoundingClientRect()];
+        const answer = getComputedStyle(box, '::after').content;
+        return [answer, box.classList.contains('primary'),
+                (b.left - f.left) / f.width, (b.right - f.left) / f.width,
+                (b.top - f.top) / f.height, (b.bottom - f.top) / f.height];
+      });
+    """
+    three, two = browser.execute_script(script)
+    assert (three[:2], two[:2]) == (['"3"', True], ['"2"', False])
+    drawn = (three[2:], 0.25, 0.7), (two[2:], 0.77, 0.4)
+    for (left, right, top, bottom), middle, height in drawn:
+        assert left < middle < right
+        assert 0.4 * height < right - left < height
+        assert abs((top + bottom) / 2 - 0.5) < 0.08
+        assert abs(bottom - top - height) < 0.15
+
+
+def test_an_empty_pad_is_not_sent(browser: webdriver.Chrome) -> None:
+    browser.find_element(By.ID, "read").click()
+    until(browser, lambda: text(browser, "#problem") == "Draw a digit first.")
+    assert not browser.find_element(By.ID, "mine").is_displayed()
+    draw(browser, 3)
+    until(browser, lambda: text(browser, "#mine .digit") == "3")
+    assert not browser.find_element(By.ID, "problem").is_displayed()
+    browser.find_element(By.ID, "clear").click()
+    browser.find_element(By.ID, "read").click()
+    until(browser, lambda: text(browser, "#problem") == "Draw a digit first.")
+    asked = [line["message"] for line in browser.get_log("performance")]
+    assert sum("/api/v1/read?" in line and 'requestWillBeSent"' in line for line in asked) == 1
 
 
 def test_a_sent_photograph_is_read(browser: webdriver.Chrome) -> None:

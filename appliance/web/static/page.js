@@ -19,7 +19,7 @@ class ReadingView {
     element.append(byId("reading").content.cloneNode(true));
     this.digit = element.querySelector(".digit");
     this.why = element.querySelector(".why");
-    this.box = element.querySelector(".box");
+    this.all = element.querySelector(".all");
     const bars = element.querySelector(".bars");
     this.bars = Array.from({length: 10}, (_, digit) => {
       const row = document.createElement("li");
@@ -47,19 +47,30 @@ class ReadingView {
       const picture = this.element.querySelector(`.stage-${stage} img`);
       if (url) picture.src = url; else picture.removeAttribute("src");
     }
-    this.placeBox(reading);
+    this.placeBoxes(reading);
+    const several = reading.marks.length > 1;
+    show(this.all, several ? `in view: ${reading.marks.map((mark) => mark.digit ?? "?").join(" ")}` : "");
   }
 
-  placeBox(reading) {
-    if (reading.frame) this.box.parentElement.style.aspectRatio = reading.frame.join(" / ");
-    this.box.hidden = !reading.box;
-    if (!reading.box) return;
-    const [x0, y0, x1, y1] = reading.box;
+  /* Every mark has its box and answer on the frame; the one that is shown large stands out. */
+  placeBoxes(reading) {
+    const picture = this.element.querySelector(".stage-frame .picture");
+    picture.querySelectorAll(".box").forEach((box) => box.remove());
+    if (!reading.frame) return;
+    picture.style.aspectRatio = reading.frame.join(" / ");
     const [width, height] = reading.frame;
-    Object.assign(this.box.style, {
-      left: `${100 * x0 / width}%`, top: `${100 * y0 / height}%`,
-      width: `${100 * (x1 - x0) / width}%`, height: `${100 * (y1 - y0) / height}%`,
-    });
+    for (const mark of reading.marks) {
+      const box = document.createElement("div"), [x0, y0, x1, y1] = mark.box;
+      box.className = "box";
+      box.classList.toggle("primary", String(mark.box) === String(reading.box));
+      box.classList.toggle("refused", mark.digit === null);
+      box.dataset.answer = mark.digit ?? "?";
+      Object.assign(box.style, {
+        left: `${100 * x0 / width}%`, top: `${100 * y0 / height}%`,
+        width: `${100 * (x1 - x0) / width}%`, height: `${100 * (y1 - y0) / height}%`,
+      });
+      picture.append(box);
+    }
   }
 }
 
@@ -128,11 +139,12 @@ async function health() {
 /* ---- one's own digit ---- */
 
 const pad = byId("pad"), pen = pad.getContext("2d"), mine = new ReadingView(byId("mine"));
-let pause, asked = 0;
+let pause, asked = 0, drawn = false;
 
 function clear() {
   clearTimeout(pause);
   asked++;
+  drawn = false;
   pen.fillStyle = "#fff";
   pen.fillRect(0, 0, pad.width, pad.height);
   Object.assign(pen, {lineWidth: 22, lineCap: "round", lineJoin: "round", strokeStyle: "#111"});
@@ -150,6 +162,7 @@ pad.addEventListener("pointerdown", (event) => {
   if (event.button !== 0) return;
   clearTimeout(pause);
   pad.setPointerCapture(event.pointerId);
+  drawn = true;
   pen.beginPath();
   pen.moveTo(...at(event));
   pen.lineTo(...at(event));
@@ -168,7 +181,8 @@ for (const end of ["pointerup", "pointercancel"]) {
 
 function readDrawing() {
   clearTimeout(pause);
-  pad.toBlob(send, "image/png");
+  if (drawn) pad.toBlob(send, "image/png");
+  else show(byId("problem"), "Draw a digit first.");
 }
 
 async function send(picture) {

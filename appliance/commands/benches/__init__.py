@@ -1,0 +1,1 @@
+"""What `digits bench` measures: one module each."""

@@ -1,0 +1,122 @@
+"""What the reader decides once the network has answered: what is meant, what is refused, why."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from appliance.reading import Answer, Array
+from appliance.vision.ink import Ink
+from appliance.vision.marks import Mark, clutter, covered
+
+SURE = 0.9
+"""Strokes are joined, and marks split, only where every part is then read with this confidence."""
+_DARK, _BRIGHT = 0.12, 0.985
+"""A picture whose lightest parts are darker, or whose darkest are lighter, shows nothing."""
+_STROKE, _SOFT, _SOFTEST = 0.3, 0.78, 0.55
+"""Where the ink above the first is on average below the second, edges are as wide as strokes.
+
+Below the third no answer can be trusted."""
+_CLUTTER, _CLUTTER_OF_A_BAR = 0.7, 0.3
+"""Around a digit on a sheet less stands out, as a share of its own strength.
+
+Any scene has bars: a 1 without another digit needs a barer ground."""
+_PEN = 1.6
+"""A 1 is not so much higher than the digits around it."""
+_PROMINENT = 0.25
+"""A digit may be so much less prominent than something else in view, and still be what is meant."""
+_CROWD, _CROWD_SHARE = 4, 0.3
+"""Of so many marks and more, digits have at least this share of the prominence on a sheet."""
+_MOST_BARS = 12
+"""More ones than this and no other digit are a fence, or a wall's joints."""
+_FILLS = 0.7
+"""A digit that is cut out of a larger picture has at least this share of its height."""
+
+Read = tuple[Mark, Answer]
+"""A mark and the answer to it."""
+
+
+def primary(read: list[Read]) -> Answer:
+    """Return the answer to the most prominent mark; a sure digit goes before a greater shadow."""
+    most = max(mark.prominence for mark, _ in read)
+    sure = [
+        each
+        for each in read
+        if sureness(each[1]) >= SURE and each[0].prominence >= _PROMINENT * most
+    ]
+    return max(sure or read, key=lambda each: each[0].prominence)[1]
+
+
+def on_a_sheet(read: list[Read], seen: Ink) -> list[Read]:
+    """Return the answers without the digits that are on no sheet of paper but in a scene.
+
+    In a scene a digit stands in clutter, or in a crowd of other things, or is one of the bars of a
+    fence. On a sheet a bar much higher than the digits is the pen.
+    """
+    digits = [(mark, answer) for mark, answer in read if answer.digit is not None]
+    others = [_height(mark) for mark, answer in digits if answer.digit != 1]
+    fence = not others and len(digits) > _MOST_BARS
+    share = sum(mark.prominence for mark, _ in digits) / sum(mark.prominence for mark, _ in read)
+    crowd = len(read) >= _CROWD and share < _CROWD_SHARE
+    written = covered([mark for mark, _ in digits], seen)
+    pen = _PEN * float(np.median(others)) if len(others) >= _CROWD else np.inf
+
+    def is_there(mark: Mark, answer: Answer) -> bool:
+        bar = answer.digit == 1
+        free = clutter(mark, seen, written) <= (
+            _CLUTTER_OF_A_BAR if bar and not others else _CLUTTER
+        )
+        return free and not fence and not crowd and not (bar and _height(mark) > pen)
+
+    return [
+        (mark, answer)
+        if answer.digit is None or is_there(mark, answer)
+        else (mark, replace(answer, digit=None, reason="not a digit"))
+        for mark, answer in read
+    ]
+
+
+def _height(mark: Mark) -> int:
+    return mark.box[3] - mark.box[1]
+
+
+def why_nothing(picture: Array, seen: Ink) -> str:
+    """Return why there is no mark on a reduced picture."""
+    if not seen.blank:
+        return "too small"
+    if float(np.percentile(picture, 98)) < _DARK:
+        return "too dark"
+    if float(np.percentile(picture, 2)) > _BRIGHT:
+        return "too bright"
+    return "blank"
+
+
+def why_refused(mark: Mark, ink: Array, none: float, best: int, second: int) -> str:
+    """Return the reason that a person can do most about: first what the picture lacks."""
+    if mark.cut:
+        return "touches the edge"
+    if none < SURE and _firmness(ink) < _SOFT:
+        return "blurred"
+    if none > 0.5:
+        return "not a digit"
+    return f"unsure between {min(best, second)} and {max(best, second)}"
+
+
+def sureness(answer: Answer) -> float:
+    """Return the confidence of an answer, 0 if it is no digit."""
+    return 0.0 if answer.digit is None else answer.confidence
+
+
+def cut_off(mark: Mark, seen: Ink) -> bool:
+    """Tell whether a mark lies partly outside of the picture; one that fills it is only close."""
+    return mark.cut and _height(mark) < _FILLS * len(seen.ink)
+
+
+def too_soft(ink: Array) -> bool:
+    """Tell whether a mark's ink has no firm stroke at all, so that no answer can be trusted."""
+    return _firmness(ink) < _SOFTEST
+
+
+def _firmness(ink: Array) -> float:
+    """Return the mean ink in the strokes: 1 for a pen in focus, less the wider its edges are."""
+    strokes = ink[ink > _STROKE]
+    return float(strokes.mean()) if strokes.size else 0.0
