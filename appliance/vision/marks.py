@@ -16,7 +16,7 @@ _CORE = 0.6
 """…and a stroke is real when some of it is above this."""
 _LEAST_SIDE = 0.04
 """A mark is at least this share of the picture's shorter side, else it is dirt."""
-_LEAST_OF_LARGEST = 0.2
+_LEAST_OF_LARGEST = 0.12
 """A mark is at least this share of the largest mark's longer side, else it is dirt beside it."""
 _MOST_PIECES = 200
 _GAP = 0.14
