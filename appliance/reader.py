@@ -19,7 +19,7 @@ from appliance.decision import (
 from appliance.reading import Answer, Array, Box, Frame, Reading
 from appliance.vision.glyph import glyph
 from appliance.vision.ink import Ink, closer, find_ink, reduced, reduction
-from appliance.vision.marks import Mark, find_marks, in_reading_order, joined, splits
+from appliance.vision.marks import Mark, find_marks, in_reading_order, joined, splits, strongest
 from model.inference import OneDigit
 from model.network import DIGITS, Network
 
@@ -27,6 +27,8 @@ _FEW_PIXELS = 40
 """A mark shorter than this on the reduced picture is looked at in the frame's own pixels."""
 _WHOLE = 0.85
 """Pieces that are no digits are joined where the whole is read with this confidence."""
+_ALONE = 0.95
+"""A part of what is no digit is read alone with this confidence, or not at all."""
 _FEW_MARKS = 2
 """Where strokes of the wrong polarity were looked for, no more marks than this are found."""
 _MOST_MARKS = 60
@@ -119,10 +121,12 @@ class Reader:
         """Return a mark as the digits that touch in it, or as it is where no cut is clear."""
         if answer.digit is not None:
             return [(mark, answer)]
-        for part in mark.parts:
+        for part in (*mark.parts, strongest(mark)):
+            if part is None:
+                continue
             alone = self._answer(part, look)
             # Any straight piece of anything is a 1.
-            if sureness(alone) >= SURE and alone.digit != 1:
+            if sureness(alone) >= _ALONE and alone.digit != 1:
                 return [(part, alone)]
         for left, right in splits(mark):
             first = self._answer(left, look)

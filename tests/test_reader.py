@@ -465,3 +465,11 @@ def test_real_photographs_are_read_at_least_as_well_as_published(
     nothing = answers("none")
     assert len(nothing) == 79
     assert nothing.count(None) >= 77
+
+
+def test_a_shadow_that_touches_a_digit_is_left_out(reader: Reader) -> None:
+    cover = written(3)
+    y, x = np.mgrid[0:480, 0:640]
+    hand = ((x - 250) / 45) ** 2 + ((y - 330) / 110) ** 2 < 1
+    grey = np.where(hand, 0.55, 1.0) * (0.85 - 0.7 * cover) * 255
+    assert reader.read(frame(grey.astype(np.uint8), 0)).digit == 3

@@ -1,6 +1,6 @@
 """Ink to marks: connected strokes, joined where they belong to one digit, in reading order."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,8 @@ _AS_STRONG = 0.6
 """Strokes of one digit are drawn at least this strongly, as a share of its strongest."""
 _LEAST_WIDE = 0.85
 """Two digits that touch are at least this wide, as a share of their height."""
+_SHADE = 0.5
+"""A shadow that touches a stroke is no more than this share of it as deep."""
 _SLANTS = (-0.35, 0.0, 0.35)
 _MOST_CUTS = 4
 _MOST_PARTS = 3
@@ -147,6 +149,16 @@ def joined(left: Mark, right: Mark) -> Mark | None:
     return Mark(ink, (x0, y0, x1, y1), prominence, strengths[1], left.cut or right.cut)
 
 
+def strongest(mark: Mark) -> Mark | None:
+    """Return what is drawn most strongly of a mark, without a shadow or a crease that touches it.
+
+    Returns None where that is all of it, or hardly any.
+    """
+    over: Array = np.clip((mark.ink - np.float32(_SHADE)) / np.float32(1 - _SHADE), 0, 1)
+    part = _part(replace(mark, ink=over), np.ones(over.shape, bool), 0.3)
+    return None if part is None or part.ink.sum() > 0.9 * mark.ink.sum() else part
+
+
 def splits(mark: Mark) -> list[tuple[Mark, Mark]]:
     """Return how a mark could be two touching neighbours, the clearest cut first.
 
@@ -173,14 +185,17 @@ def splits(mark: Mark) -> list[tuple[Mark, Mark]]:
     parts = []
     for _, x, shift in cuts[:_MOST_CUTS]:
         before = np.arange(width)[None, :] < (x + shift)[:, None]
-        left, right = (_part(mark, chosen) for chosen in (before, ~before))
+        left, right = (_part(mark, chosen, 0.5) for chosen in (before, ~before))
         if left is not None and right is not None:
             parts.append((left, right))
     return parts
 
 
-def _part(mark: Mark, chosen: npt.NDArray[np.bool_]) -> Mark | None:
-    """Return a part of a mark in its own box, without what the cut left over; None if too small."""
+def _part(mark: Mark, chosen: npt.NDArray[np.bool_], least: float) -> Mark | None:
+    """Return a part of a mark in its own box, without what the cut left over.
+
+    Returns None for a part lower than `least` of the mark's height.
+    """
     ink = np.where(chosen, mark.ink, np.float32(0))
     labels, count = ndimage.label(ink > _STROKE, structure=np.ones((3, 3), np.int8))
     if not count:
@@ -191,7 +206,7 @@ def _part(mark: Mark, chosen: npt.NDArray[np.bool_]) -> Mark | None:
     soft = ndimage.binary_dilation(real[labels], structure=np.ones((3, 3), bool))
     rows, columns = (np.flatnonzero(soft.any(axis=axis)) for axis in (1, 0))
     y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    if y1 - y0 < 0.5 * mark.ink.shape[0]:
+    if y1 - y0 < least * mark.ink.shape[0]:
         return None
     own = np.where(soft, ink, np.float32(0))[y0:y1, x0:x1]
     left, top = mark.box[:2]
