@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from appliance.reading import Answer, Array
+from appliance.vision.glyph import stroke_width
 from appliance.vision.ink import Ink
 from appliance.vision.marks import Mark, clutter, covered
 
@@ -30,6 +31,8 @@ _MOST_BARS = 12
 """More ones than this and no other digit are a fence, or a wall's joints."""
 _FILLS = 0.7
 """A digit that is cut out of a larger picture has at least this share of its height."""
+_FATTEST = 0.3
+"""No stroke is wider than this share of its digit's longer side."""
 
 Read = tuple[Mark, Answer]
 """A mark and the answer to it."""
@@ -96,7 +99,7 @@ def why_refused(mark: Mark, ink: Array, none: float, best: int, second: int) -> 
         return "touches the edge"
     if none < SURE and _firmness(ink) < _SOFT:
         return "blurred"
-    if none > 0.5:
+    if none > 0.5 or solid(ink):
         return "not a digit"
     return f"unsure between {min(best, second)} and {max(best, second)}"
 
@@ -114,6 +117,11 @@ def cut_off(mark: Mark, seen: Ink) -> bool:
 def too_soft(ink: Array) -> bool:
     """Tell whether a mark's ink has no firm stroke at all, so that no answer can be trusted."""
     return _firmness(ink) < _SOFTEST
+
+
+def solid(ink: Array) -> bool:
+    """Tell whether a mark's ink is a blot, not strokes."""
+    return bool(stroke_width(ink) > _FATTEST * max(ink.shape))
 
 
 def _firmness(ink: Array) -> float:

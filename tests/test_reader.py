@@ -473,3 +473,9 @@ def test_a_shadow_that_touches_a_digit_is_left_out(reader: Reader) -> None:
     hand = ((x - 250) / 45) ** 2 + ((y - 330) / 110) ** 2 < 1
     grey = np.where(hand, 0.55, 1.0) * (0.85 - 0.7 * cover) * 255
     assert reader.read(frame(grey.astype(np.uint8), 0)).digit == 3
+
+
+def test_a_blot_is_no_zero(reader: Reader) -> None:
+    y, x = np.mgrid[0:480, 0:640]
+    grey = np.where(np.hypot(x - 320, y - 240) < 70, 40, 215).astype(np.uint8)
+    assert reader.read(frame(grey, 0)).digit is None
