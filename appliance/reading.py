@@ -49,13 +49,7 @@ class Answer:
 
     def as_json(self) -> dict[str, Any]:
         """Return the answer as the command line and the API tell it."""
-        return {
-            "digit": self.digit,
-            "reason": self.reason,
-            "confidence": round(self.confidence, 4),
-            "probabilities": [round(p, 4) for p in self.probabilities],
-            "box": list(self.box),
-        }
+        return _as_json(self)
 
 
 @dataclass(frozen=True)
@@ -96,11 +90,18 @@ class Reading:
     def as_json(self) -> dict[str, Any]:
         """Return the answer as the command line and the API tell it."""
         return {
-            "digit": self.digit,
-            "reason": self.reason,
-            "confidence": round(self.confidence, 4),
-            "probabilities": [round(p, 4) for p in self.probabilities],
-            "box": list(self.box) if self.box else None,
+            **_as_json(self),
             "milliseconds": round(self.milliseconds, 2),
             "marks": [mark.as_json() for mark in self.marks],
         }
+
+
+def _as_json(answer: Answer | Reading) -> dict[str, Any]:
+    """Return what a mark's answer and a frame's reading, its primary mark's, have in common."""
+    return {
+        "digit": answer.digit,
+        "reason": answer.reason,
+        "confidence": round(answer.confidence, 4),
+        "probabilities": [round(p, 4) for p in answer.probabilities],
+        "box": list(answer.box) if answer.box else None,
+    }

@@ -221,7 +221,7 @@ def test_what_is_missing_is_told_in_a_sentence(
     (tmp_path / "text.npz").write_text("no archive")
     out = [] if "--out" in arguments else ["--out", str(tmp_path)]
     filled = [each.replace("{}", str(tmp_path)) for each in arguments]
-    assert main(["bench", *filled, *out, "--count", "1", "--processes", "1", *SMALL]) == 1
+    assert main(["bench", *filled, *out, "--count", "1", *SMALL]) == 1
     said = capsys.readouterr().err
     assert said.startswith("digits: ")
     assert sentence in said

@@ -17,7 +17,7 @@ _CORE = 0.6
 _LEAST_SIDE = 0.04
 """A mark is at least this share of the picture's shorter side, else it is dirt."""
 _LEAST_OF_LARGEST = 0.12
-"""A mark is at least this share of the largest mark's longer side, else it is dirt beside it."""
+"""A mark is at least this share of the highest mark's height long, else it is dirt beside it."""
 _MOST_PIECES = 200
 _GAP = 0.14
 """Pieces nearer than this share of the larger piece's size can belong to it."""
@@ -37,17 +37,14 @@ _SLANTS = (-0.35, 0.0, 0.35)
 _MOST_CUTS = 4
 _MOST_PARTS = 3
 
-Slices = tuple[slice, slice]
-
 
 @dataclass(frozen=True)
 class Mark:
     """Strokes taken for one sign: their `ink` float32 (h, w) cut out to `box`, all else dark.
 
     `prominence` is how much it is the one that is meant: its ink, less off the middle. `strength`
-    0…1 is how far its strokes stand out from the ground. `cut` says
-    that the picture's edge touches it. `parts` are its heaviest strokes, each alone, where it has
-    more than one.
+    0…1 is how far its strokes stand out from the ground. `cut` says that the picture's edge touches
+    it. `parts` are its heaviest strokes, each alone, where it has more than one.
     """
 
     ink: Array
@@ -61,7 +58,7 @@ class Mark:
 @dataclass(frozen=True)
 class _Piece:
     number: int
-    place: Slices
+    place: tuple[slice, slice]
     weight: float
     strength: float
 

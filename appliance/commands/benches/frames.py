@@ -158,7 +158,7 @@ def timed(reader: "Reader", frames: "Sequence[Frame]", count: int) -> dict[str, 
 
 @contextmanager
 def stopwatches() -> Iterator[dict[str, float]]:
-    """Measure the stages of what is read meanwhile: seconds by name, for those that exist."""
+    """Measure the stages of what is read meanwhile: seconds by name."""
     import importlib
 
     spent: dict[str, float] = {}
@@ -168,10 +168,7 @@ def stopwatches() -> Iterator[dict[str, float]]:
         *outer, name = path.split(".")
         for each in outer:
             holder = getattr(holder, each)
-        function = getattr(holder, name, None)
-        # What a stage is made of may change: a part that is gone counts to the rest.
-        if function is None:
-            continue
+        function = getattr(holder, name)
         before.append((holder, name, function))
         setattr(holder, name, _watched(function, stage, spent))
     try:

@@ -41,7 +41,7 @@ def measure(args: argparse.Namespace) -> None:
 
     folder, source = folder_of(args), source_of(args)
     count, processes = count_of(args), processes_of(args)
-    written = "blank", "letters", "word", "signs", "scribble"
+    written = "blank", "letters", "word", "signs", "scribble", "doodle"
     textures = [kind for kind in NOTHING if kind not in (*written, *NOISES)]
     # The textures share one count, as one kind of picture.
     counts = dict.fromkeys((*written, *NOISES), count)

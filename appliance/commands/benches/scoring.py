@@ -28,7 +28,7 @@ def add_bench(
 ) -> argparse.ArgumentParser:
     """Return the parser of one bench of the reader, with the options that all of them have.
 
-    One that measures time works `alone`, in one process whatever is asked for.
+    One that measures time works `alone`, in one process.
     """
     parser = add_command(parsers, name, summary, f"digits bench {name} {example}".strip())
     parser.add_argument(
@@ -39,12 +39,11 @@ def add_bench(
         "--quick", action="store_true",
         help="a tenth of the count, to see that it runs; writes files only with --out",
     )  # fmt: skip
-    parser.add_argument(
-        "--processes", type=positive, metavar="N",
-        help="no effect: one process measures the time"
-        if alone
-        else "share the work; the figures are the same (default: one a core)",
-    )  # fmt: skip
+    if not alone:
+        parser.add_argument(
+            "--processes", type=positive, metavar="N",
+            help="share the work; the figures are the same (default: one a core)",
+        )  # fmt: skip
     parser.add_argument(
         "--shape", type=_shape, default=(480, 640), metavar="WxH",
         help="size of the simulated frames (default: 640x480)",
