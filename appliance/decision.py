@@ -13,16 +13,10 @@ SURE = 0.9
 """Strokes are joined, and marks split, only where every part is then read with this confidence."""
 _DARK, _BRIGHT = 0.12, 0.985
 """A picture whose lightest parts are darker, or whose darkest are lighter, shows nothing."""
-_STROKE, _SOFT, _SOFTEST = 0.3, 0.78, 0.55
-"""Where the ink above the first is on average below the second, edges are as wide as strokes.
-
-Below the third no answer can be trusted."""
-_CLUTTER, _CLUTTER_OF_A_BAR = 0.7, 0.3
-"""Around a digit on a sheet less stands out, as a share of its own strength.
-
-Any scene has bars: a 1 without another digit needs a barer ground."""
-_PEN = 1.6
-"""A 1 is not so much higher than the digits around it."""
+_STROKE, _SOFT = 0.3, 0.78
+"""Where the ink above the first is on average below the second, edges are as wide as strokes."""
+_CLUTTER = 0.3
+"""Around a 1 alone on a sheet less stands out, as a share of its strength: any scene has bars."""
 _PROMINENT = 0.25
 """A digit may be so much less prominent than something else in view, and still be what is meant."""
 _CROWD, _CROWD_SHARE = 4, 0.3
@@ -52,34 +46,21 @@ def primary(read: list[Read]) -> Answer:
 def on_a_sheet(read: list[Read], seen: Ink) -> list[Read]:
     """Return the answers without the digits that are on no sheet of paper but in a scene.
 
-    In a scene a digit stands in clutter, or in a crowd of other things, or is one of the bars of a
-    fence. On a sheet a bar much higher than the digits is the pen.
+    In a scene a digit is in a crowd of other things, or a 1 is one of the bars of a fence, or the
+    edge of something.
     """
     digits = [(mark, answer) for mark, answer in read if answer.digit is not None]
-    others = [_height(mark) for mark, answer in digits if answer.digit != 1]
-    fence = not others and len(digits) > _MOST_BARS
+    bars = all(answer.digit == 1 for _, answer in digits)
     share = sum(mark.prominence for mark, _ in digits) / sum(mark.prominence for mark, _ in read)
-    crowd = len(read) >= _CROWD and share < _CROWD_SHARE
+    scene = (len(read) >= _CROWD and share < _CROWD_SHARE) or (bars and len(digits) > _MOST_BARS)
     written = covered([mark for mark, _ in digits], seen)
-    pen = _PEN * float(np.median(others)) if len(others) >= _CROWD else np.inf
-
-    def is_there(mark: Mark, answer: Answer) -> bool:
-        bar = answer.digit == 1
-        free = clutter(mark, seen, written) <= (
-            _CLUTTER_OF_A_BAR if bar and not others else _CLUTTER
-        )
-        return free and not fence and not crowd and not (bar and _height(mark) > pen)
-
     return [
-        (mark, answer)
-        if answer.digit is None or is_there(mark, answer)
-        else (mark, replace(answer, digit=None, reason="not a digit"))
+        (mark, replace(answer, digit=None, reason="not a digit"))
+        if answer.digit is not None
+        and (scene or (bars and clutter(mark, seen, written) > _CLUTTER))
+        else (mark, answer)
         for mark, answer in read
     ]
-
-
-def _height(mark: Mark) -> int:
-    return mark.box[3] - mark.box[1]
 
 
 def why_nothing(picture: Array, seen: Ink) -> str:
@@ -111,12 +92,7 @@ def sureness(answer: Answer) -> float:
 
 def cut_off(mark: Mark, seen: Ink) -> bool:
     """Tell whether a mark lies partly outside of the picture; one that fills it is only close."""
-    return mark.cut and _height(mark) < _FILLS * len(seen.ink)
-
-
-def too_soft(ink: Array) -> bool:
-    """Tell whether a mark's ink has no firm stroke at all, so that no answer can be trusted."""
-    return _firmness(ink) < _SOFTEST
+    return mark.cut and mark.box[3] - mark.box[1] < _FILLS * len(seen.ink)
 
 
 def solid(ink: Array) -> bool:

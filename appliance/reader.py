@@ -13,7 +13,6 @@ from appliance.decision import (
     primary,
     solid,
     sureness,
-    too_soft,
     why_nothing,
     why_refused,
 )
@@ -150,7 +149,7 @@ class Reader:
         best, second = (int(i) for i in shares[:DIGITS].argsort()[::-1][:2])
         confidence = float(shares[best])
         reason = None
-        poor = too_soft(ink) or solid(ink) or cut_off(mark, look.seen)
+        poor = solid(ink) or cut_off(mark, look.seen)
         if confidence < max(none, self.least_confidence) or poor:
             reason = why_refused(mark, ink, none, best, second)
         return Answer(
