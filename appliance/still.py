@@ -36,10 +36,6 @@ class Still:
         self._cells, self._at = cells, frame.at
         return False
 
-    def forget(self) -> None:
-        """Take the next frame for a new one."""
-        self._cells = None
-
 
 def _thumbnail(frame: Frame) -> Array:
     """Return the means of a frame's cells, float32 in 0…255."""

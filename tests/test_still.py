@@ -90,13 +90,6 @@ def test_a_frame_of_another_size_is_new() -> None:
     assert not still.same(noisy(SHEET[:240, :320], 0))
 
 
-def test_forgotten_the_same_frame_is_new() -> None:
-    still = Still()
-    still.same(noisy(SHEET, 0))
-    still.forget()
-    assert not still.same(noisy(SHEET, 0))
-
-
 @pytest.mark.parametrize("shape", [(2, 2), (1, 1), (1, 700), (700, 1), (17, 33), (1944, 2592)])
 def test_frames_of_any_size_are_compared(shape: tuple[int, int]) -> None:
     still = Still()
