@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 
 from appliance.reading import Answer, Array
+from appliance.vision.around import beside, clutter, covered, step
 from appliance.vision.glyph import stroke_width
 from appliance.vision.ink import Ink
-from appliance.vision.marks import Mark, clutter, covered
+from appliance.vision.marks import Mark
 
 SURE = 0.9
 """Strokes are joined, and marks split, only where every part is then read with this confidence."""
@@ -17,12 +18,14 @@ _STROKE, _SOFT = 0.3, 0.78
 """Where the ink above the first is on average below the second, edges are as wide as strokes."""
 _CLUTTER = 0.3
 """Around a 1 alone on a sheet less stands out, as a share of its strength: any scene has bars."""
+_STEP = 0.5
+"""On both sides of a 1 alone on a sheet is the same ground, but for this share of its contrast."""
 _PROMINENT = 0.25
 """A digit may be so much less prominent than something else in view, and still be what is meant."""
 _CROWD, _CROWD_SHARE = 4, 0.3
 """Of so many marks and more, digits have at least this share of the prominence on a sheet."""
-_MOST_BARS = 12
-"""More ones than this and no other digit are a fence, or a wall's joints."""
+_MOST_BARS = 3
+"""More ones than this and no other digit are a fence, a wall's joints, or a tally."""
 _FILLS = 0.7
 """A digit that is cut out of a larger picture has at least this share of its height."""
 _FATTEST = 0.3
@@ -43,22 +46,33 @@ def primary(read: list[Read]) -> Answer:
     return max(sure or read, key=lambda each: each[0].prominence)[1]
 
 
-def on_a_sheet(read: list[Read], seen: Ink) -> list[Read]:
+def on_a_sheet(read: list[Read], seen: Ink, picture: Array) -> list[Read]:
     """Return the answers without the digits that are on no sheet of paper but in a scene.
 
-    In a scene a digit is in a crowd of other things, or a 1 is one of the bars of a fence, or the
-    edge of something.
+    In a scene a digit is in a crowd of other things; a 1 is one of the bars of a fence, a stripe
+    across, a pen that lies beside, or the edge of something on the reduced `picture`.
     """
     digits = [(mark, answer) for mark, answer in read if answer.digit is not None]
     bars = all(answer.digit == 1 for _, answer in digits)
     share = sum(mark.prominence for mark, _ in digits) / sum(mark.prominence for mark, _ in read)
     scene = (len(read) >= _CROWD and share < _CROWD_SHARE) or (bars and len(digits) > _MOST_BARS)
     written = covered([mark for mark, _ in digits], seen)
+
+    def written_here(mark: Mark) -> bool:
+        return not scene and not (
+            bars
+            and (
+                (mark.cut and not _filling(mark, seen))
+                or beside(mark, seen.ink.shape)
+                or clutter(mark, seen, written) > _CLUTTER
+                or step(mark, picture) > _STEP
+            )
+        )
+
     return [
-        (mark, replace(answer, digit=None, reason="not a digit"))
-        if answer.digit is not None
-        and (scene or (bars and clutter(mark, seen, written) > _CLUTTER))
-        else (mark, answer)
+        (mark, answer)
+        if answer.digit is None or written_here(mark)
+        else (mark, replace(answer, digit=None, reason="not a digit"))
         for mark, answer in read
     ]
 
@@ -93,6 +107,13 @@ def sureness(answer: Answer) -> float:
 def cut_off(mark: Mark, seen: Ink) -> bool:
     """Tell whether a mark lies partly outside of the picture; one that fills it is only close."""
     return mark.cut and mark.box[3] - mark.box[1] < _FILLS * len(seen.ink)
+
+
+def _filling(mark: Mark, seen: Ink) -> bool:
+    """Tell whether a picture was cut out around a mark."""
+    return all(
+        own >= _FILLS * side for own, side in zip(mark.ink.shape, seen.ink.shape, strict=True)
+    )
 
 
 def solid(ink: Array) -> bool:

@@ -72,7 +72,7 @@ class Reader:
             return replace(reading, reason="not a digit")
         look = _Look(frame, seen, steps)
         read = self._resolved([(mark, self._answer(mark, look)) for mark in marks], look)
-        read = on_a_sheet(read, seen)
+        read = on_a_sheet(read, seen, picture)
         main = primary(read)
         return replace(
             reading,
@@ -134,7 +134,8 @@ class Reader:
                 continue
             rest = self._split(right, self._answer(right, look), look)
             every = [first, *(each for _, each in rest)]
-            if min(map(sureness, every)) >= SURE and any(each.digit != 1 for each in every):
+            # Parts of an n or an m are ones beside other digits.
+            if min(map(sureness, every)) >= SURE and all(each.digit != 1 for each in every):
                 return [(left, first), *rest]
         return [(mark, answer)]
 

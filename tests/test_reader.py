@@ -13,30 +13,19 @@ from PIL import Image
 
 from appliance.picture import open_picture
 from appliance.reader import Reader
-from appliance.reading import Frame, Reading, frame
+from appliance.reading import Frame, frame
 from appliance.vision import scenes
 from appliance.vision.paper import Conditions, photographed
-from appliance.vision.strokes import LETTERS, PLAIN, SCRIBBLE, Stroke, drawn
+from appliance.vision.strokes import LETTERS, PLAIN, SCRIBBLE, drawn
 from model.network import NOT_A_DIGIT, Network, build
 from tests.conftest import SAMPLES
+from tests.drawing import SHAPE, one_line, photograph, written
 
 SAMPLE_FILES = sorted(SAMPLES.iterdir())
-SHAPE = 480, 640
 REASONS = re.compile(
     r"blank|too dark|too bright|blurred|touches the edge|too small|not a digit"
     r"|unsure between (\d) and (\d)"
 )
-
-
-def written(strokes: int | list[Stroke], **place: object) -> np.ndarray:
-    """Return the cover of a plain digit, or of strokes, in the middle unless told otherwise."""
-    strokes = PLAIN[strokes] if isinstance(strokes, int) else strokes
-    return drawn(strokes, SHAPE, **{"centre": (320, 240), "height": 200, "width": 16, **place})
-
-
-def photograph(cover: np.ndarray, seed: int = 0, **conditions: float) -> Frame:
-    rng = np.random.default_rng(seed)
-    return frame(photographed(cover, Conditions(**conditions), rng, unit=200), 0)
 
 
 def box_of(cover: np.ndarray) -> np.ndarray:
@@ -52,11 +41,6 @@ def telling(shares: dict[int, float], outputs: int = 11) -> Network:
     bias = [shares.get(i, rest) for i in range(outputs)]
     network.layers[0].parameters["bias"][...] = np.log(np.array(bias, np.float32))
     return network
-
-
-def one_line(reading: Reading) -> str:
-    """Return the digits of a reading as a person would read them out."""
-    return "".join("?" if mark.digit is None else str(mark.digit) for mark in reading.marks)
 
 
 @pytest.mark.parametrize("path", SAMPLE_FILES, ids=lambda path: path.stem)
@@ -149,14 +133,6 @@ def test_digits_of_close_rows_stay_apart(reader: Reader, upper: int, lower: int,
     covers.append(np.roll(below, -up, axis=0))
     reading = reader.read(photograph(np.maximum(*covers)))
     assert one_line(reading) == f"{upper}{lower}"
-
-
-def test_a_fence_is_no_row_of_ones(reader: Reader) -> None:
-    bars = [drawn([[(0, 0), (0.02, 1)]], SHAPE, centre=(30 + 40 * i, 240), height=260, width=12)
-            for i in range(15)]  # fmt: skip
-    reading = reader.read(photograph(np.maximum.reduce(bars)))
-    assert reading.digit is None
-    assert {mark.digit for mark in reading.marks} <= {None}
 
 
 # ---- boxes ----

@@ -96,35 +96,6 @@ def find_marks(seen: Ink) -> list[Mark]:
     return in_reading_order([mark for mark in marks if max(mark.ink.shape) >= least])
 
 
-def covered(marks: list[Mark], seen: Ink) -> npt.NDArray[np.bool_]:
-    """Return where on the picture (h, w) the strokes of some marks are, and next to them."""
-    cover = np.zeros(seen.ink.shape, bool)
-    for mark in marks:
-        x0, y0, x1, y1 = mark.box
-        cover[y0:y1, x0:x1] |= mark.ink > 0
-    near: npt.NDArray[np.bool_] = ndimage.binary_dilation(
-        cover, np.ones((3, 3), bool), iterations=2
-    )
-    return near
-
-
-def clutter(mark: Mark, seen: Ink, written: npt.NDArray[np.bool_]) -> float:
-    """Return how far what lies around a mark stands out, as a share of the mark's own strength.
-
-    Around it is a quarter of its size on every side; what is `written` (h, w) there, itself or its
-    neighbours, is left out. Of the rest the deepest seventh is not looked at: a speck, a line.
-    """
-    x0, y0, x1, y1 = mark.box
-    height, width = seen.ink.shape
-    margin = max(3, round(0.25 * max(y1 - y0, x1 - x0)))
-    around = (
-        slice(max(0, y0 - margin), min(height, y1 + margin)),
-        slice(max(0, x0 - margin), min(width, x1 + margin)),
-    )
-    bare = seen.depth[around][~written[around]]
-    return float(np.percentile(bare, 85)) / mark.strength if bare.size else 0.0
-
-
 def joined(left: Mark, right: Mark) -> Mark | None:
     """Return two neighbours as one mark if they are so close that they could be one digit."""
     reach = _GAP * max(*left.ink.shape, *right.ink.shape)

@@ -1,0 +1,25 @@
+"""Sheets to read: drawn digits and strokes, photographed."""
+
+import numpy as np
+
+from appliance.reading import Frame, Reading, frame
+from appliance.vision.paper import Conditions, photographed
+from appliance.vision.strokes import PLAIN, Stroke, drawn
+
+SHAPE = 480, 640
+
+
+def written(strokes: int | list[Stroke], **place: object) -> np.ndarray:
+    """Return the cover of a plain digit, or of strokes, in the middle unless told otherwise."""
+    strokes = PLAIN[strokes] if isinstance(strokes, int) else strokes
+    return drawn(strokes, SHAPE, **{"centre": (320, 240), "height": 200, "width": 16, **place})
+
+
+def photograph(cover: np.ndarray, seed: int = 0, **conditions: float) -> Frame:
+    rng = np.random.default_rng(seed)
+    return frame(photographed(cover, Conditions(**conditions), rng, unit=200), 0)
+
+
+def one_line(reading: Reading) -> str:
+    """Return the digits of a reading as a person would read them out."""
+    return "".join("?" if mark.digit is None else str(mark.digit) for mark in reading.marks)
