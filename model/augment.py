@@ -16,7 +16,8 @@ class Augment:
     displacement (Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks",
     2003, whose α of 34 is 1.4 pixels), `stroke` 0…1 of one pixel's dilation or erosion, `noise` the
     standard deviation of what is added to each pixel, and `erase` the share of glyphs that lose a
-    rectangle of up to a third of each side.
+    rectangle of up to a third of each side. A share `same` of the glyphs is not changed at all:
+    what is read later is as sharp as they are, and no changed glyph is.
     """
 
     SMOOTHNESS = 4.0
@@ -33,9 +34,11 @@ class Augment:
         stroke: float = 0.0,
         noise: float = 0.0,
         erase: float = 0.0,
+        same: float = 0.0,
     ) -> None:
         self.degrees, self.shear, self.scale, self.shift = degrees, shear, scale, shift
         self.elastic, self.stroke, self.noise, self.erase = elastic, stroke, noise, erase
+        self.same = same
         self._smoothing = _gaussian(self.SMOOTHNESS)
 
     def __call__(self, glyphs: Array, rng: np.random.Generator) -> Array:
@@ -53,6 +56,9 @@ class Augment:
             pictures = grain
         if self.erase:
             pictures = self._erased(pictures, rng)
+        if self.same:
+            kept = rng.random((len(glyphs), 1, 1), dtype=np.float32) < self.same
+            pictures = np.where(kept, glyphs.reshape(-1, SIDE, SIDE), pictures)
         return pictures.reshape(len(glyphs), SIDE * SIDE)
 
     def _moved(self, pictures: Array, rng: np.random.Generator) -> Array:

@@ -13,6 +13,10 @@ class WeightsError(ModelError, ValueError):
     """A weights file is missing, damaged or not one of ours."""
 
 
+class CheckpointError(ModelError, ValueError):
+    """A training on disk is damaged, or is another one than is to go on."""
+
+
 class PresetError(ModelError, KeyError):
     """A preset was asked for by a name that does not exist."""
 

@@ -220,6 +220,15 @@ class Dropout(Layer):
     def initialise(self, rng: np.random.Generator, *, rectified: bool) -> None:
         self._rng = np.random.default_rng(rng.integers(2**32))
 
+    @property
+    def random(self) -> Any:
+        """The state of the generator that drops, as numpy gives and takes it."""
+        return self._rng.bit_generator.state
+
+    @random.setter
+    def random(self, state: Any) -> None:
+        self._rng.bit_generator.state = state
+
     def forward(self, x: Array, *, training: bool = False) -> Array:
         if not training:
             return x

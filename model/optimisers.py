@@ -5,7 +5,7 @@ start.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +15,12 @@ from model.network import Network
 
 
 class Optimiser(Protocol):
+    steps: int
+    """How many steps it has taken."""
+
+    def arrays(self) -> Iterator[Array]:
+        """Yield the arrays that it remembers from step to step, to be saved and restored."""
+
     def step(self, size: float) -> None:
         """Move every weight one step of `size` by the network's `gradient`, which is used up."""
 
@@ -35,9 +41,15 @@ class SGD:
         self._decay = _decays(network, decay)
         self._change = np.empty_like(network.weights)
         self._velocity = np.zeros_like(network.weights) if momentum else None
+        self.steps = 0
+
+    def arrays(self) -> Iterator[Array]:
+        if self._velocity is not None:
+            yield self._velocity
 
     def step(self, size: float) -> None:
         weights, gradient, change = self._network.weights, self._network.gradient, self._change
+        self.steps += 1
         if self._decay is not None:
             gradient += np.multiply(self._decay, weights, out=change)
         if self._velocity is None:
@@ -68,13 +80,17 @@ class AdamW:
         self._network = network
         self._rates = mean, square
         self._decay = _decays(network, decay)
-        self._steps = 0
+        self.steps = 0
         self._mean, self._square = (np.zeros_like(network.weights) for _ in range(2))
         self._change = np.empty_like(network.weights)
 
+    def arrays(self) -> Iterator[Array]:
+        yield self._mean
+        yield self._square
+
     def step(self, size: float) -> None:
         weights, gradient, change = self._network.weights, self._network.gradient, self._change
-        self._steps += 1
+        self.steps += 1
         for average, rate, power in zip(
             (self._mean, self._square), self._rates, (1, 2), strict=True
         ):
@@ -87,7 +103,7 @@ class AdamW:
             np.multiply(self._decay, weights, out=change)
             change *= size
             weights -= change
-        mean_part, square_part = (1 - rate**self._steps for rate in self._rates)
+        mean_part, square_part = (1 - rate**self.steps for rate in self._rates)
         np.multiply(self._square, 1 / square_part, out=change)
         np.sqrt(change, out=change)
         change += self.EPSILON

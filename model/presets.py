@@ -48,7 +48,7 @@ class Preset:
     copies: tuple[float, ...] = ()
     average: float = 0.0
     photographs: int = 0
-    exchanged: float = 0.28
+    exchanged: float = 0.17
     refuses: bool = False
     validation: int = 5000
     patience: int = 0
@@ -67,8 +67,8 @@ class Preset:
         return Division(digits, self.held_out(digits), seed)
 
     def photographed(self, digits: int) -> int:
-        """Return how many examples through the camera go with so many digits: four fifths."""
-        return min(self.photographs, -(-4 * digits // 5))
+        """Return how many examples through the camera go with so many digits: eight for five."""
+        return min(self.photographs, -(-8 * digits // 5))
 
     def for_camera(self) -> "Preset":
         """Return the recipe with an eleventh output, "not a digit", learned through the camera.
@@ -171,9 +171,11 @@ PRESETS = {
             schedule="cosine",
             batch=128,
             epochs=28,
-            augment=Augment(degrees=12, shear=0.2, scale=0.12, shift=1.3, elastic=0.6, stroke=0.4),
+            augment=Augment(
+                degrees=12, shear=0.2, scale=0.12, shift=1.3, elastic=0.6, stroke=0.4, same=0.25
+            ),
             average=0.998,
-            photographs=48_000,
+            photographs=96_000,
             validation=2000,
         ),
         _scratch(

@@ -1,12 +1,14 @@
 """The one training loop, for every network."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from model.datasets import Bytes, Split
-from model.layers import Array
+from model.layers import Array, Dropout
 from model.losses import LOSSES, Labels, Loss, one_hot
 from model.network import Network, build
 from model.optimisers import OPTIMISERS, SCHEDULES, Optimiser
@@ -22,8 +24,8 @@ class Epoch:
     """What one pass over the training digits gave.
 
     `loss` is the mean over its batches, `validation` the share of held-out digits right after it
-    and `camera` that of held-out examples through the camera (None where none are held out),
-    `best` whether no epoch before it got more of both right.
+    and `camera` that of held-out pictures of the first that is mixed in, the examples through the
+    camera (None where none are held out), `best` whether no epoch before it got more right.
     """
 
     number: int
@@ -32,6 +34,26 @@ class Epoch:
     validation: float | None
     camera: float | None
     best: bool
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Pictures that take a `share` 0…1 of the places of each batch, with their own labels.
+
+    The last `held_out` of them are not learned from.
+    """
+
+    data: Split
+    share: float
+    held_out: int = 0
+
+    @property
+    def learned(self) -> int:
+        return len(self.data) - self.held_out
+
+    def rows(self) -> Rows:
+        """Return the rows that are held out."""
+        return np.arange(self.learned, len(self.data))
 
 
 @dataclass
@@ -75,73 +97,212 @@ def train(
     the places of each batch. `on_epoch` gets each epoch and the network as it is then, `on_batch`
     the epoch's number and the share of it that is done.
     """
-    network = build(preset.layers, seed, initial=preset.initial)
-    loss, schedule = LOSSES[preset.loss], SCHEDULES[preset.schedule]
-    optimiser = OPTIMISERS[preset.optimiser](network, **preset.settings)
-    average = Average(network, preset.average) if preset.average else None
-    candidate = average.network if average else network
-    rng = np.random.default_rng(seed)
-    digits = preset.division(len(data), seed)
-    held_out = held_out_rows(preset, data, camera, seed)
-    steps = max(1, -(-digits.learned_count // preset.batch))
+    mixed = [] if camera is None else [through_camera(preset, camera)]
+    course = Course(preset, data, seed=seed, epochs=epochs, mixed=mixed)
+    course.run(on_epoch=on_epoch, on_batch=on_batch)
+    return course.result()
 
-    result = Training(candidate)
-    kept: tuple[Epoch, Array, Array] | None = None
-    number = improved = 0
-    most = -1
-    total, batches = 0.0, 0
 
-    def finish_epoch() -> None:
-        nonlocal kept, most, improved
-        counts = [_count_right(candidate, preset, *held) for held in held_out]
+def through_camera(preset: Preset, camera: Split) -> Mixed:
+    """Return examples through the camera as a preset mixes them in."""
+    return Mixed(camera, preset.exchanged, preset.held_out(len(camera)))
+
+
+class Course:
+    """One training, which may be left after any batch and taken up again bit for bit.
+
+    `start` are the weights to go on from, of the preset's layers; without it they are drawn from
+    `seed`. `mixed` pictures stand in places of the digits of each batch, as `train` has them.
+    Where there is a `teacher`, what is not mixed in is learned with its probabilities in place of
+    the labels. Source: G. Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
+    """
+
+    def __init__(
+        self,
+        preset: Preset,
+        data: Split,
+        *,
+        seed: int,
+        epochs: int,
+        mixed: Sequence[Mixed] = (),
+        start: Network | None = None,
+        teacher: Network | None = None,
+    ) -> None:
+        self._teacher = teacher
+        self._preset, self._data, self._mixed = preset, data, mixed
+        self._seed, self._epochs = seed, epochs
+        self.network = build(preset.layers, seed, initial=preset.initial)
+        if start is not None:
+            self.network.weights[...] = start.weights
+            self.network.statistics[...] = start.statistics
+        self._optimiser = OPTIMISERS[preset.optimiser](self.network, **preset.settings)
+        self._average = Average(self.network, preset.average) if preset.average else None
+        self.candidate = self._average.network if self._average else self.network
+        self._rng = np.random.default_rng(seed)
+        self._digits = preset.division(len(data), seed)
+        self._held_out: list[tuple[Split, Rows]] = [
+            (data, self._digits.held_out()),
+            *((each.data, each.rows()) for each in mixed),
+        ]
+        self._steps = max(1, -(-self._digits.learned_count // preset.batch))
+        self._training = Training(self.candidate)
+        self._kept: tuple[Epoch, Array, Array] | None = None
+        # Where it is: this epoch, so many of its batches done, their losses' sum over so many.
+        self._number, self._done, self._total, self._batches = 1, 0, 0.0, 0
+        self._most, self._improved = -1, 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing more to learn."""
+        training = self._training
+        waited = self._number - 1 - self._improved
+        impatient = self._preset.patience and len(self._held_out[0][1])
+        return (
+            self._number > self._epochs
+            or training.diverged
+            or training.interrupted
+            or bool(impatient and training.epochs and waited >= self._preset.patience)
+        )
+
+    @property
+    def progress(self) -> float:
+        """How much of the course is done, 0…1."""
+        return min(1.0, (self._number - 1 + self._done / self._steps) / self._epochs)
+
+    def run(
+        self,
+        *,
+        on_epoch: Callable[[Epoch, Network], None] = lambda epoch, network: None,
+        on_batch: Callable[[int, float], None] = lambda epoch, share: None,
+        leave: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Go on until it is finished, or until `leave`, which is asked after each batch."""
+        try:
+            while not self.finished:
+                order = Shuffled(self._digits.learned_count, self._seed, self._number)
+                for rows in _batches(order, self._digits, self._preset.batch, self._done):
+                    self._learn(rows)
+                    on_batch(self._number, self._done / self._steps)
+                    if leave():
+                        return
+                self._finish_epoch(on_epoch)
+        except KeyboardInterrupt:
+            self._training.interrupted = True
+            if self._batches:
+                self._finish_epoch(on_epoch)
+
+    def result(self) -> Training:
+        """Return the training with the best weights in its network; the course is then over."""
+        if self._kept is not None:
+            self._training.best, weights, statistics = self._kept
+            self.candidate.weights[...] = weights
+            self.candidate.statistics[...] = statistics
+        return self._training
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Return all that is needed to go on from here: float32 arrays, and facts for JSON.
+
+        The arrays are the course's own and change as it goes on.
+        """
+        arrays = {"weights": self.network.weights, "statistics": self.network.statistics}
+        arrays |= {f"optimiser.{i}": held for i, held in enumerate(self._optimiser.arrays())}
+        if self._average is not None:
+            arrays["average"] = self._average.network.weights
+            arrays["average.statistics"] = self._average.network.statistics
+        best = None
+        if self._kept is not None:
+            best, arrays["best"], arrays["best.statistics"] = self._kept
+        return arrays, {
+            "number": self._number,
+            "done": self._done,
+            "total": self._total,
+            "batches": self._batches,
+            "most": self._most,
+            "improved": self._improved,
+            "optimiser_steps": self._optimiser.steps,
+            "average_steps": self._average.steps if self._average else 0,
+            "random": self._rng.bit_generator.state,
+            "dropouts": [layer.random for layer in self._dropouts()],
+            "epochs": [asdict(epoch) for epoch in self._training.epochs],
+            "best": best and asdict(best),
+        }
+
+    def restore(self, arrays: dict[str, Array], facts: dict[str, Any]) -> None:
+        """Go to a `state`; raises KeyError, TypeError or ValueError for one of another course."""
+        best = None if facts["best"] is None else Epoch(**facts["best"])
+        epochs = [Epoch(**each) for each in facts["epochs"]]
+        own, _ = self.state()
+        wanted = {name for name in own if not name.startswith("best")}
+        if best is not None:
+            wanted |= {"best", "best.statistics"}
+        if set(arrays) != wanted or any(
+            arrays[name].shape != held.shape or arrays[name].dtype != held.dtype
+            for name, held in own.items()
+            if name in wanted
+        ):
+            raise ValueError("its arrays are those of another network or recipe")
+        number, done = int(facts["number"]), int(facts["done"])
+        if not (1 <= number <= self._epochs + 1 and 0 <= done <= self._steps):
+            raise ValueError("it stands outside of this course")
+        self._rng.bit_generator.state = facts["random"]
+        for layer, state in zip(self._dropouts(), facts["dropouts"], strict=True):
+            layer.random = state
+        for name, held in own.items():
+            if not name.startswith("best"):
+                held[...] = arrays[name]
+        self._kept = None
+        if best is not None:
+            self._kept = best, arrays["best"].copy(), arrays["best.statistics"].copy()
+        self._number, self._done = number, done
+        self._total, self._batches = float(facts["total"]), int(facts["batches"])
+        self._most, self._improved = int(facts["most"]), int(facts["improved"])
+        self._optimiser.steps = int(facts["optimiser_steps"])
+        if self._average is not None:
+            self._average.steps = int(facts["average_steps"])
+        self._training.epochs = epochs
+
+    def _dropouts(self) -> list[Dropout]:
+        return [layer for layer in self.network.layers if isinstance(layer, Dropout)]
+
+    def _learn(self, rows: Rows) -> None:
+        preset = self._preset
+        images, labels = self._data.take(rows)
+        mixed = _mix(images, labels, self._mixed, self._rng)
+        size = preset.step * SCHEDULES[preset.schedule](self.progress)
+        targets = one_hot(labels, *preset.targets, self.network.shapes[-1][0])
+        for x in preset.variants(images, self._rng):
+            if self._teacher is not None:
+                targets[~mixed] = self._teacher.probabilities(x[~mixed])
+            loss = LOSSES[preset.loss]
+            self._total += learn(self.network, loss, self._optimiser, size, x, targets)
+            self._batches += 1
+            if self._average is not None:
+                self._average.add()
+        self._done += 1
+
+    def _finish_epoch(self, on_epoch: Callable[[Epoch, Network], None]) -> None:
+        training, candidate = self._training, self.candidate
+        counts = [_count_right(candidate, self._preset, *held) for held in self._held_out]
         shares = [
             count / len(rows) if len(rows) else None
-            for count, (_, rows) in zip(counts, held_out, strict=True)
+            for count, (_, rows) in zip(counts, self._held_out, strict=True)
         ]
         right = sum(counts)
         # Weights that are no numbers any more, or that no file would hold, are never kept.
-        result.diverged = not candidate.believable()
+        training.diverged = not candidate.believable()
         # Of equals the later has learned longer; to be patient for, it is no better.
-        best = not result.diverged and right >= most
-        if right > most:
-            most, improved = right, number
-        digits_right, camera_right = [*shares, None][:2]
-        epoch = Epoch(number, epochs, total / batches, digits_right, camera_right, best)
+        best = not training.diverged and right >= self._most
+        if right > self._most:
+            self._most, self._improved = right, self._number
+        loss = self._total / self._batches
+        digits, mixed = [*shares, None][:2]
+        epoch = Epoch(self._number, self._epochs, loss, digits, mixed, best)
         if best:
             # In one step: an interrupt leaves the old epoch with its weights, or the new with its.
-            kept = epoch, candidate.weights.copy(), candidate.statistics.copy()
-        result.epochs.append(epoch)
+            self._kept = epoch, candidate.weights.copy(), candidate.statistics.copy()
+        training.epochs.append(epoch)
+        self._number, self._done, self._total, self._batches = self._number + 1, 0, 0.0, 0
         on_epoch(epoch, candidate)
-
-    try:
-        for number in range(1, epochs + 1):
-            total, batches = 0.0, 0
-            order = Shuffled(digits.learned_count, seed, number)
-            for done, rows in enumerate(_batches(order, digits, preset.batch)):
-                images, labels = data.take(rows)
-                if camera is not None:
-                    _exchange(images, labels, preset, camera, rng)
-                progress = (number - 1 + done / steps) / epochs
-                size = preset.step * schedule(progress)
-                targets = one_hot(labels, *preset.targets, network.shapes[-1][0])
-                for x in preset.variants(images, rng):
-                    total += learn(network, loss, optimiser, size, x, targets)
-                    batches += 1
-                    if average is not None:
-                        average.add()
-                on_batch(number, (done + 1) / steps)
-            finish_epoch()
-            waited = number - improved
-            impatient = preset.patience and len(held_out[0][1]) and waited >= preset.patience
-            if result.diverged or impatient:
-                break
-    except KeyboardInterrupt:
-        result.interrupted = True
-        if batches and (not result.epochs or result.epochs[-1].number < number):
-            finish_epoch()
-    if kept is not None:
-        result.best, candidate.weights[...], candidate.statistics[...] = kept
-    return result
 
 
 def held_out_rows(
@@ -150,7 +311,7 @@ def held_out_rows(
     """Return the digits, and the examples where there are some, each with its held-out rows."""
     held_out = [(data, preset.division(len(data), seed).held_out())]
     if camera is not None:
-        held_out.append((camera, np.arange(_learned_examples(preset, camera), len(camera))))
+        held_out.append((camera, through_camera(preset, camera).rows()))
     return held_out
 
 
@@ -168,13 +329,13 @@ class Average:
     """
 
     def __init__(self, network: Network, decay: float) -> None:
-        self._trained, self._decay, self._steps = network, decay, 0
+        self._trained, self._decay, self.steps = network, decay, 0
         self.network = build(network.spec())
 
     def add(self) -> None:
         """Take in the network as it is after one more step."""
-        self._steps += 1
-        share = np.float32(1 - min(self._decay, self._steps / (self._steps + 10)))
+        self.steps += 1
+        share = np.float32(1 - min(self._decay, self.steps / (self.steps + 10)))
         for average, values in (
             (self.network.weights, self._trained.weights),
             (self.network.statistics, self._trained.statistics),
@@ -182,27 +343,31 @@ class Average:
             average += share * (values - average)
 
 
-def _batches(order: Shuffled, digits: Division, size: int) -> Iterator[Rows]:
-    """Yield the rows of an epoch's digits in its order, `size` at a time."""
+def _batches(order: Shuffled, digits: Division, size: int, done: int) -> Iterator[Rows]:
+    """Yield the rows of an epoch's digits in its order, `size` at a time, but for those `done`."""
     block = max(1, _BLOCK // size) * size
-    for start in range(0, len(order), block):
+    for start in range(done * size, len(order), block):
         rows = digits.learned(order[start : start + block])
         for first in range(0, len(rows), size):
             yield rows[first : first + size]
 
 
-def _learned_examples(preset: Preset, camera: Split) -> int:
-    """Return how many examples through the camera are learned from: all but the last, held out."""
-    return len(camera) - preset.held_out(len(camera))
-
-
-def _exchange(
-    images: Bytes, labels: Labels, preset: Preset, camera: Split, rng: np.random.Generator
-) -> None:
-    """Put examples through the camera, with their labels, in the places of some digits."""
-    chosen = rng.random(len(labels), dtype=np.float32) < preset.exchanged
-    rows = rng.integers(_learned_examples(preset, camera), size=np.count_nonzero(chosen))
-    images[chosen], labels[chosen] = camera.take(rows)
+def _mix(
+    images: Bytes, labels: Labels, mixed: Sequence[Mixed], rng: np.random.Generator
+) -> npt.NDArray[np.bool_]:
+    """Put what is mixed in, with its labels, in the places of some digits; return where, (n,)."""
+    taken = np.zeros(len(labels), bool)
+    if not mixed:
+        return taken
+    drawn = rng.random(len(labels), dtype=np.float32)
+    low = 0.0
+    for each in mixed:
+        chosen = (drawn >= low) & (drawn < low + each.share)
+        rows = rng.integers(each.learned, size=np.count_nonzero(chosen))
+        images[chosen], labels[chosen] = each.data.take(rows)
+        taken |= chosen
+        low += each.share
+    return taken
 
 
 def _count_right(network: Network, preset: Preset, data: Split, rows: Rows) -> int:
