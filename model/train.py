@@ -165,6 +165,16 @@ class Course:
         )
 
     @property
+    def epochs(self) -> list[Epoch]:
+        """The epochs that are done."""
+        return self._training.epochs
+
+    @property
+    def loss(self) -> float | None:
+        """The mean loss of this epoch's batches so far; None before the first."""
+        return self._total / self._batches if self._batches else None
+
+    @property
     def progress(self) -> float:
         """How much of the course is done, 0…1."""
         return min(1.0, (self._number - 1 + self._done / self._steps) / self._epochs)

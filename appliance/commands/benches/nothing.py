@@ -30,7 +30,7 @@ def add(parsers: Any) -> None:
         "read blank paper, textures, letters, signs, words, scribbles and noise",
         "",
         count=10_000,
-        of="pictures of each",
+        of="pictures of each, and a tenth of words, signs, scribbles and doodles",
     )
     parser.set_defaults(measure=measure)
 
@@ -44,7 +44,8 @@ def measure(args: argparse.Namespace) -> None:
     written = "blank", "letters", "word", "signs", "scribble", "doodle"
     textures = [kind for kind in NOTHING if kind not in (*written, *NOISES)]
     # The textures share one count, as one kind of picture.
-    counts = dict.fromkeys((*written, *NOISES), count)
+    counts = dict.fromkeys(("blank", "letters", *NOISES), count)
+    counts |= {kind: max(1, count // 10) for kind in written if kind not in counts}
     counts |= {kind: max(1, count // len(textures)) for kind in textures}
     tasks = [
         (kind, (source, kind, args.shape, args.seed, *block))
@@ -53,7 +54,7 @@ def measure(args: argparse.Namespace) -> None:
     ]
     scores = scored(read_block, tasks, processes)
     names = [("letter", name) for name in LETTERS] + [("sign", name) for name in SIGNS]
-    each = max(1, count // len(LETTERS))
+    each = max(1, count // (10 * len(LETTERS)))
     singles = [
         (f"{what} {name}", (source, what, name, args.shape, args.seed, *block))
         for what, name in names
