@@ -16,8 +16,10 @@ from appliance import __version__
 from appliance.camera import Camera
 from appliance.errors import CameraError
 from appliance.settings import CameraSettings, Settings
+from appliance.vault import Vault
 from model import weights
 from model.datasets import missing
+from model.errors import WeightsError
 
 LIBRARIES = "numpy", "scipy", "pillow", "flask", "gpiozero", "waitress"
 
@@ -43,7 +45,7 @@ def examine(
         Finding("version", True, f"{__version__}, Python {platform.python_version()}"),
         _checked("libraries", _libraries),
         _checked("arithmetic", _arithmetic),
-        _checked("network", lambda: _network(settings)),
+        _checked("network", lambda: _network(settings, state)),
         _checked("camera", lambda: _camera(settings, open_camera, running)),
         _checked("LEDs", lambda: _leds(settings, running)),
         _checked("state directory", lambda: _state(state)),
@@ -91,12 +93,18 @@ def _arithmetic() -> str:
     return f"OpenBLAS ({', '.join(name for name in blas if 'openblas' in name)})"
 
 
-def _network(settings: Settings) -> str:
-    file = Path(settings.reader.network) if settings.reader.network else weights.SHIPPED
-    network, card = weights.load(file)
+def _network(settings: Settings, state: Path) -> str:
+    if settings.reader.network:
+        name = Path(settings.reader.network).name
+        network, card = weights.load(Path(settings.reader.network))
+    else:
+        held = Vault(state / "networks").current()
+        if held.problem:
+            raise WeightsError(held.problem)
+        name, network, card = held.id, held.network, held.card
     test = card.get("test")
     measured = f"{test['right']} of {test['total']} test digits" if test else "not measured"
-    return f"{file.name}, {network.parameter_count()} parameters, {measured}"
+    return f"{name}, {network.parameter_count()} parameters, {measured}"
 
 
 def _camera(

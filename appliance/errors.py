@@ -34,3 +34,19 @@ class ServeError(ApplianceError, OSError):
 
 class StateError(ApplianceError, OSError):
     """The state directory or a file in it cannot be used."""
+
+
+class VaultError(ApplianceError, ValueError):
+    """A network is unknown or damaged, or there is none to go back to."""
+
+
+class TrainingError(ApplianceError, RuntimeError):
+    """A training cannot be started or stopped now."""
+
+
+class CaptureError(ApplianceError, ValueError):
+    """A capture, or a file of captures, is not what it must be."""
+
+
+class NoCaptureError(ApplianceError, LookupError):
+    """There is no capture of this number."""

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 class Loop:
     """Reads `rate` frames a second (0 = as many as can be) and shows each to every output.
 
+    `look` is called before each frame: what may have changed elsewhere is looked at there.
     A frame like the last one is not read again: the last reading stands for it, and is shown again
     only if what is settled changes by it.
     A camera that fails is closed, its sentence is shown as a fault, and it is opened again after
@@ -36,6 +37,7 @@ class Loop:
         steady: Steady,
         outputs: Sequence[Output],
         rate: float,
+        look: Callable[[], None] = lambda: None,
         retry: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -43,6 +45,7 @@ class Loop:
         self._reader = reader
         self._steady = steady
         self._outputs = outputs
+        self._look = look
         self._interval = 1 / rate if rate else 0.0
         self._retry = retry
         self._clock = clock
@@ -51,6 +54,7 @@ class Loop:
         self._at_once = False
         self._still = Still()
         self._newest: Reading | None = None
+        self._read_with: object = None
         self._said: set[str] = set()
 
     def run(self) -> None:
@@ -85,6 +89,7 @@ class Loop:
             if self._stopping:
                 return
             self._recovered("camera", "the camera gives frames")
+            self._look_around()
             self._show_if_new(frame)
             # A slow frame does not make the next ones hurry.
             due = max(due + self._interval, self._clock())
@@ -96,7 +101,8 @@ class Loop:
 
     def _show_if_new(self, frame: Frame) -> None:
         """Read and show a frame, or vote again with the last reading if the frame is like its."""
-        last = self._newest
+        # What another network has read does not stand for a frame of this one's.
+        last = self._newest if self._read_with is self._reader.network else None
         if self._still.same(frame) and last is not None and not self._at_once:
             again = self._steady.update(replace(last, at=frame.at))
             if again.settled == last.settled:
@@ -110,6 +116,8 @@ class Loop:
 
     def _read(self, frame: Frame) -> Reading:
         at_once, self._at_once = self._at_once, False
+        # Before it reads: a network that comes meanwhile reads the next frame at the latest.
+        self._read_with = self._reader.network
         try:
             return self._steady.update(self._reader.read(frame), at_once=at_once)
         except Exception as error:
@@ -127,7 +135,15 @@ class Loop:
         self._newest = None
         self._show(Reading(at=time.time(), fault=sentence))
         self._say("camera", sentence, defect)
+        self._look_around()
         self._wait(self._retry)
+
+    def _look_around(self) -> None:
+        try:
+            self._look()
+        except Exception as error:
+            said = f"what changed elsewhere was not noticed ({type(error).__name__}: {error})"
+            self._say("look", said, defect=error)
 
     def _wait(self, seconds: float) -> None:
         if seconds > 0 and not self._stopping:

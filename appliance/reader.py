@@ -38,13 +38,24 @@ _MOST_MARKS = 60
 class Reader:
     """Reads one frame at a time with one network; holds nothing between frames.
 
-    An answer with a confidence below `least_confidence` (0…1) is refused with its reason.
+    `use` gives it another network at any time, from any thread: a reading ends with the one it
+    began with. An answer with a confidence below `least_confidence` (0…1) is refused with its
+    reason.
     """
 
     def __init__(self, network: Network, *, least_confidence: float = 0.7) -> None:
-        self.network = network
-        self._one = OneDigit(network)
+        self.use(network)
         self.least_confidence = least_confidence
+
+    @property
+    def network(self) -> Network:
+        """The network that the next frame is read with."""
+        return self._used[0]
+
+    def use(self, network: Network) -> None:
+        """Read with another network from the next frame on."""
+        # Whole before it is assigned, and both in one assignment: no lock is needed.
+        self._used = network, OneDigit(network)
 
     def read(self, frame: Frame) -> Reading:
         """Return the reading of a frame; refuses in `reason`, never raises for a poor picture."""
@@ -56,21 +67,23 @@ class Reader:
         steps = reduction(frame.grey.shape)
         picture = reduced(frame.grey, steps)
         seen = find_ink(picture)
-        reading = self._of_ink(seen, picture, frame, steps)
+        one = self._used[1]
+        reading = self._of_ink(picture, _Look(frame, seen, steps, one))
         if reading.digit is None and not seen.sure and len(reading.marks) <= _FEW_MARKS:
-            other = self._of_ink(find_ink(picture, dark=not seen.dark), picture, frame, steps)
+            seen = find_ink(picture, dark=not seen.dark)
+            other = self._of_ink(picture, _Look(frame, seen, steps, one))
             if other.digit is not None and other.confidence >= SURE:
                 return other
         return reading
 
-    def _of_ink(self, seen: Ink, picture: Array, frame: Frame, steps: tuple[int, int]) -> Reading:
-        reading = Reading(at=frame.at, frame=frame, ink=seen.ink)
+    def _of_ink(self, picture: Array, look: "_Look") -> Reading:
+        seen = look.seen
+        reading = Reading(at=look.frame.at, frame=look.frame, ink=seen.ink)
         marks = find_marks(seen)
         if not marks:
             return replace(reading, reason=why_nothing(picture, seen))
         if len(marks) > _MOST_MARKS:
             return replace(reading, reason="not a digit")
-        look = _Look(frame, seen, steps)
         read = self._resolved([(mark, self._answer(mark, look)) for mark in marks], look)
         read = on_a_sheet(read, seen, picture)
         main = primary(read)
@@ -142,7 +155,7 @@ class Reader:
     def _answer(self, mark: Mark, look: "_Look") -> Answer:
         ink = look.ink_of(mark)
         image = glyph(ink)
-        shares = self._one.probabilities(image.ravel())
+        shares = look.one.probabilities(image.ravel())
         if not np.isfinite(shares).all():
             # Weights far from what training makes can overflow on one picture and not on another.
             shares = np.zeros(DIGITS, np.float32)
@@ -166,11 +179,12 @@ class Reader:
 
 @dataclass(frozen=True)
 class _Look:
-    """A frame, the ink on it, and how many rows and columns of it went into a pixel of ink."""
+    """A frame, its ink, how many rows and columns went into a pixel of it, and what reads it."""
 
     frame: Frame
     seen: Ink
     steps: tuple[int, int]
+    one: OneDigit
 
     def ink_of(self, mark: Mark) -> Array:
         """Return a mark's ink float32 (h, w), in the frame's own pixels if it is a small one."""

@@ -153,8 +153,23 @@ class HistorySettings(Section):
 
 
 @dataclass(frozen=True)
+class CaptureSettings(Section):
+    limit: int = setting(
+        5000, "captures kept; the oldest confirmed ones go first", between(50, 20_000)
+    )
+
+
+@dataclass(frozen=True)
 class DataSettings(Section):
     mirrors: tuple[str, ...] = setting(MIRRORS, "where MNIST is downloaded from", _addresses)
+
+
+@dataclass(frozen=True)
+class RetrainSettings(Section):
+    hour: int = setting(1, "the hour from which it may train at night", between(0, 23))
+    until: int = setting(6, "the hour by which it ends, to go on the next night", between(0, 23))
+    hours: float = setting(5.0, "it trains at most so many hours a night", between(0.1, 23))
+    hottest: float = setting(75.0, "it waits while the processor is hotter, in °C", between(40, 90))
 
 
 @dataclass(frozen=True)
@@ -171,7 +186,9 @@ class Settings:
     leds: LedSettings = LedSettings()
     web: WebSettings = WebSettings()
     history: HistorySettings = HistorySettings()
+    captures: CaptureSettings = CaptureSettings()
     data: DataSettings = DataSettings()
+    retrain: RetrainSettings = RetrainSettings()
     state: StateSettings = StateSettings()
 
 

@@ -14,11 +14,16 @@ from flask import Flask
 from gpiozero import Device
 from gpiozero.pins.mock import MockFactory, MockPWMPin
 
+from appliance.captures import Captures
+from appliance.errors import TrainingError
+from appliance.networks import Networks
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
 from appliance.picture import open_picture
 from appliance.reader import Reader
 from appliance.reading import Reading
+from appliance.trainer import Trainer
+from appliance.vault import Vault
 from appliance.vision.glyph import glyph
 from appliance.vision.strokes import PLAIN, drawn
 from appliance.web import create_app
@@ -58,18 +63,72 @@ def history(tmp_path: Path) -> Iterator[History]:
 
 
 @pytest.fixture
+def captures(tmp_path: Path) -> Iterator[Captures]:
+    captures = Captures(tmp_path / "captures.db", limit=100)
+    yield captures
+    captures.close()
+
+
+@pytest.fixture
 def latest() -> Latest:
     return Latest()
 
 
 @pytest.fixture
-def app(latest: Latest, history: History, reader: Reader) -> Flask:
-    _, card = weights.load(weights.SHIPPED)
+def networks(tmp_path: Path) -> Networks:
+    """The networks of an appliance that has promoted none yet, with a reader of their own."""
+    vault = Vault(tmp_path / "networks")
+    held = vault.current()
+    return Networks(vault, Reader(held.network), held)
+
+
+class PretendedTrainer(Trainer):
+    """A retraining that is asked for and makes no process."""
+
+    def __init__(self, state: Path) -> None:
+        super().__init__(state)
+        self.runs = False
+        self.asked: list[str] = []
+        self.failed: str | None = None
+
+    def running(self) -> bool:
+        return self.runs
+
+    def start(self, *, from_scratch: bool = False) -> None:
+        if self.runs:
+            raise TrainingError("a training is running already")
+        self.asked.append("from scratch" if from_scratch else "start")
+
+    def stop(self) -> None:
+        if not self.runs:
+            raise TrainingError("no training is running")
+        self.asked.append("stop")
+
+    def problem(self) -> str | None:
+        return self.failed
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> PretendedTrainer:
+    return PretendedTrainer(tmp_path)
+
+
+@pytest.fixture
+def app(
+    latest: Latest,
+    history: History,
+    captures: Captures,
+    reader: Reader,
+    networks: Networks,
+    training: PretendedTrainer,
+) -> Flask:
     return create_app(
         latest=latest,
         history=history,
+        captures=captures,
         reader=reader,
-        network=card,
+        networks=networks,
+        training=training,
         camera="folder:samples",
         upload_megabytes=1,
     )

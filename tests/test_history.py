@@ -102,9 +102,9 @@ def test_a_damaged_file_is_put_aside_and_begun_anew(
     history.close()
     (aside,) = tmp_path.glob("h.db.damaged-*")
     assert aside.read_bytes() == damage
-    assert "is damaged" in caplog.text
+    assert "was damaged" in caplog.text
 
 
 def test_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(StateError, match=r"the history cannot be written .*--state DIR"):
+    with pytest.raises(StateError, match=r"the history cannot be used .*--state DIR"):
         History(tmp_path / "nowhere" / "h.db", limit=10)

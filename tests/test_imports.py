@@ -23,6 +23,22 @@ TABLE: dict[str, set[str]] = {
     "appliance.reader": {
         "appliance.decision", "appliance.vision", "appliance.reading", "model", "numpy",
     },
+    "appliance.database": {"appliance.errors"},
+    "appliance.captures_rescue": {"appliance.database", "appliance.errors"},
+    "appliance.captures_enough": set(),
+    "appliance.captures": {
+        "appliance.captures_enough", "appliance.captures_rescue", "appliance.database",
+        "appliance.errors", "appliance.reading", "model", "numpy",
+    },
+    "appliance.captures_zip": {
+        "appliance.captures", "appliance.errors", "appliance.reading", "numpy", "PIL",
+    },
+    "appliance.captures_report": {
+        "appliance.captures", "appliance.captures_enough", "appliance.reading", "model", "numpy",
+    },
+    "appliance.promotions": {"model"},
+    "appliance.vault": {"appliance.errors", "appliance.promotions", "model"},
+    "appliance.networks": {"appliance.reader", "appliance.vault", "model"},
     "appliance.steady": {"appliance.reading"},
     "appliance.still": {"appliance.reading", "numpy"},
     "appliance.camera.folder": {"appliance.errors", "appliance.reading", "appliance.picture"},
@@ -30,20 +46,21 @@ TABLE: dict[str, set[str]] = {
     "appliance.outputs.leds": {
         "appliance.errors", "appliance.reading", "appliance.settings", "appliance.gpio",
     },
-    "appliance.outputs": {"appliance.errors", "appliance.reading", "numpy"},
+    "appliance.outputs": {"appliance.database", "appliance.errors", "appliance.reading", "numpy"},
     "appliance.loop": {
         "appliance.camera", "appliance.errors", "appliance.outputs", "appliance.reader",
         "appliance.reading", "appliance.steady", "appliance.still",
     },
     "appliance.web": {
-        "appliance", "appliance.web", "appliance.errors", "appliance.outputs.history",
-        "appliance.outputs.latest", "appliance.picture", "appliance.reader", "appliance.reading",
-        "flask", "werkzeug", "waitress", "numpy", "PIL",
+        "appliance", "appliance.web", "appliance.captures", "appliance.captures_report",
+        "appliance.captures_zip", "appliance.errors", "appliance.networks", "model",
+        "appliance.outputs.history", "appliance.outputs.latest", "appliance.picture",
+        "appliance.reader", "appliance.reading", "flask", "werkzeug", "waitress", "numpy", "PIL",
     },
     "appliance.download": {"appliance.errors", "model"},
     "appliance.doctor": {
         "appliance", "appliance.camera", "appliance.errors", "appliance.outputs.leds",
-        "appliance.settings", "model", "numpy",
+        "appliance.settings", "appliance.vault", "model", "numpy",
     },
     "appliance.commands": {"*"},
     "appliance.__main__": {"*"},

@@ -13,12 +13,14 @@ from appliance.loop import Loop
 from appliance.reader import Reader
 from appliance.reading import Frame, Reading, frame
 from appliance.steady import Steady
+from model.network import build
 
 
 class FakeReader(Reader):
     """Answers with the tens of the first pixel's grey, none with 0, and breaks on 99."""
 
     def __init__(self) -> None:
+        super().__init__(build([["dense", 784, 10]]))
         self.read_frames: list[Frame] = []
 
     def read(self, frame: Frame) -> Reading:
@@ -243,6 +245,46 @@ def test_ten_seconds_later_the_same_frame_is_read_again() -> None:
     run([70] * 25, recorder, reader=reader, every=1.0)
     assert [frame.at - 1000 for frame in reader.read_frames] == [0, 10, 20]
     assert recorder.settled == [None, 7, 7, 7]
+
+
+def test_another_network_reads_the_same_frame_again() -> None:
+    reader, recorder, looks = FakeReader(), Recorder(), 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            reader.use(build([["dense", 784, 10]]))
+
+    loop = Loop(
+        open_camera=lambda: FakeCamera([70] * 6, lambda: loop.stop()),
+        reader=reader,
+        steady=Steady(3),
+        outputs=[recorder],
+        rate=0,
+        look=look,
+    )
+    loop.run()
+    assert [frame.at for frame in reader.read_frames] == [1000, 1000.25]
+    assert recorder.settled == [None, 7]
+
+
+def test_a_look_that_fails_is_told_once_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def look() -> None:
+        raise OSError("the card is gone")
+
+    recorder = Recorder()
+    loop = Loop(
+        open_camera=lambda: FakeCamera([10, 20], lambda: loop.stop()),
+        reader=FakeReader(),
+        steady=Steady(3),
+        outputs=[recorder],
+        rate=0,
+        look=look,
+    )
+    loop.run()
+    assert [reading.digit for reading in recorder.readings] == [1, 2]
+    assert sum("the card is gone" in message for message in caplog.messages) == 1
 
 
 def test_the_button_reads_although_nothing_moved() -> None:

@@ -14,10 +14,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
 
+from appliance.captures import Captures
+from appliance.networks import Networks
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
 from appliance.reader import Reader
 from appliance.reading import Frame, Reading, frame
+from appliance.trainer import Trainer
 from appliance.vision.paper import Conditions, photographed
 from appliance.vision.strokes import PLAIN, drawn
 from appliance.web import create_app
@@ -101,11 +104,23 @@ def test_health_tells_the_network(client: FlaskClient, latest: Latest, a_seven: 
 
 
 def test_a_loop_that_is_stuck_is_a_fault(
-    history: History, reader: Reader, a_seven: Reading
+    history: History,
+    captures: Captures,
+    reader: Reader,
+    networks: Networks,
+    training: Trainer,
+    a_seven: Reading,
 ) -> None:
     now = 0.0
     latest = Latest(clock=lambda: now)
-    parts = {"history": history, "reader": reader, "network": {}, "camera": "picamera"}
+    parts = {
+        "history": history,
+        "captures": captures,
+        "reader": reader,
+        "networks": networks,
+        "training": training,
+        "camera": "picamera",
+    }
     client = create_app(latest=latest, upload_megabytes=1, **parts).test_client()
     latest.show(a_seven)
     assert client.get("/api/v1/health").get_json()["status"] == "ok"
@@ -116,7 +131,7 @@ def test_a_loop_that_is_stuck_is_a_fault(
 
 
 def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(
-    latest: Latest, history: History
+    latest: Latest, history: History, captures: Captures, networks: Networks, training: Trainer
 ) -> None:
     entered, leave = threading.Semaphore(0), threading.Event()
 
@@ -129,7 +144,14 @@ def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(
             assert leave.wait(10)
             return Reading(at=0, reason="blank")
 
-    parts = {"history": history, "reader": Slow(), "network": {}, "camera": "picamera"}
+    parts = {
+        "history": history,
+        "captures": captures,
+        "reader": Slow(),
+        "networks": networks,
+        "training": training,
+        "camera": "picamera",
+    }
     app = create_app(latest=latest, upload_megabytes=1, **parts)
     data = (SAMPLES / "2-marker.jpg").read_bytes()
     codes: list[int] = []

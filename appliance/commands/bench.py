@@ -9,6 +9,7 @@ from appliance.commands.benches import (
     hands,
     networks,
     nothing,
+    owner,
     robustness,
     sheets,
 )
@@ -26,7 +27,7 @@ def add(parsers: Any) -> None:
     networks.add_options(parser)
     parser.set_defaults(run=run, measure=networks.measure)
     kinds = parser.add_subparsers(dest="what", metavar="WHAT")
-    for kind in (networks, robustness, nothing, sheets, hands, calibration, frames):
+    for kind in (networks, robustness, nothing, sheets, hands, calibration, frames, owner):
         kind.add(kinds)
 
 

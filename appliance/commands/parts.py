@@ -1,6 +1,7 @@
 """What several commands share: their common options and the reader they use."""
 
 import argparse
+import logging
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -54,7 +55,10 @@ def check_writable(option: str, file: Path) -> None:
 
 
 def load_reader(args: argparse.Namespace) -> "Reader":
-    """Return the reader that `digits run` would use with the same settings."""
+    """Return the reader of the given file, else of the settings' file, else of the shipped one.
+
+    What this appliance has promoted is not asked for: a measurement names what it measures.
+    """
     from appliance.reader import Reader
     from appliance.settings import load
     from model import weights
@@ -62,6 +66,12 @@ def load_reader(args: argparse.Namespace) -> "Reader":
     settings = load(args.config).reader
     file = args.network or (Path(settings.network) if settings.network else weights.SHIPPED)
     return Reader(weights.load(file)[0], least_confidence=settings.least_confidence)
+
+
+def log_to_stderr() -> None:
+    """Have the log's lines on stderr, with their time unless the journal adds it."""
+    form = "%(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form)
 
 
 def say(text: str, end: str = "\n") -> None:

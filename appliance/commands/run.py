@@ -3,20 +3,19 @@
 import argparse
 import dataclasses
 import logging
-import os
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command
+from appliance.commands.parts import add_command, log_to_stderr
 
 if TYPE_CHECKING:
     from appliance.camera import Camera
     from appliance.outputs.leds import Leds
     from appliance.settings import CameraSettings, LedSettings, Settings
-    from model.network import Network
+    from appliance.vault import Held, Vault
 
 log = logging.getLogger("appliance")
 
@@ -42,39 +41,56 @@ def add(parsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from appliance import nights
+    from appliance.captures import Captures
     from appliance.loop import Loop
+    from appliance.networks import Networks
     from appliance.outputs.history import History
     from appliance.outputs.journal import Journal
     from appliance.outputs.latest import Latest
     from appliance.reader import Reader
     from appliance.settings import state_folder
     from appliance.steady import Steady
+    from appliance.trainer import Trainer
+    from appliance.vault import Vault
     from appliance.web import create_app
     from appliance.web.server import Server
 
     settings = _settings(args)
-    _log_to_stderr()
+    log_to_stderr()
     state = _prepared(state_folder(args.state, settings))
-    network, card = _network(settings.reader.network)
-    reader = Reader(network, least_confidence=settings.reader.least_confidence)
+    vault = Vault(state / "networks")
+    held = _held(vault, settings.reader.network)
+    reader = Reader(held.network, least_confidence=settings.reader.least_confidence)
+    networks = Networks(vault, reader, held, chosen=settings.reader.network)
     latest = Latest()
     history = History(state / "history.db", limit=settings.history.limit)
+    captures = Captures(state / "captures.db", limit=settings.captures.limit)
     app = create_app(
         latest=latest,
         history=history,
+        captures=captures,
         reader=reader,
-        network=card,
+        networks=networks,
+        training=Trainer(state, config=args.config),
         camera=settings.camera.source,
         upload_megabytes=settings.web.upload_megabytes,
     )
     server = Server(app, settings.web.host, settings.web.port)
-    leds = _leds(settings.leds)
+    leds = _leds(settings.leds, lambda: nights.running(state))
+
+    def look() -> None:
+        for each in leds:
+            each.look()
+        networks.look()
+
     loop = Loop(
         open_camera=lambda: open_camera(settings.camera),
         reader=reader,
         steady=Steady(settings.reader.agree),
         outputs=[latest, history, *leds, Journal()],
         rate=settings.camera.rate,
+        look=look,
     )
     # Where there are no pins for LEDs there are none for a button, and it was said already.
     close_button = _button(settings.leds, loop.read_now) if leds else lambda: None
@@ -95,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
         thread.join()
         close_button()
         server.close()
+        captures.close()
     log.info("stopped")
     return 0
 
@@ -126,12 +143,6 @@ def _settings(args: argparse.Namespace) -> "Settings":
     )
 
 
-def _log_to_stderr() -> None:
-    # The journal has its own clock.
-    form = "%(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s %(message)s"
-    logging.basicConfig(level=logging.INFO, format=form)
-
-
 def _prepared(state: Path) -> Path:
     from appliance.errors import StateError
 
@@ -145,25 +156,32 @@ def _prepared(state: Path) -> Path:
     return state
 
 
-def _network(file: str) -> "tuple[Network, dict[str, Any]]":
-    """Return the chosen network and its card; a bad file gives way to the shipped one, and says so.
+def _held(vault: "Vault", file: str) -> "Held":
+    """Return the network to begin with: of the file if one is chosen, else the vault's current.
 
-    A box without a screen that does not start would tell its owner less than one that reads.
+    A damaged one gives way to another, and says so: a box without a screen that does not start
+    would tell its owner less than one that reads.
     """
+    from appliance.vault import Held
     from model import weights
     from model.errors import WeightsError
 
-    if file:
-        try:
-            return weights.load(Path(file))
-        except WeightsError as error:
-            log.warning("%s; the network that ships reads instead", error)
-            network, card = weights.load(weights.SHIPPED)
-            return network, {**card, "problem": str(error)}
-    return weights.load(weights.SHIPPED)
+    if not file:
+        held = vault.current()
+        if held.problem:
+            log.warning("%s", held.problem)
+        return held
+    problem = None
+    try:
+        network, card = weights.load(Path(file))
+    except WeightsError as error:
+        problem = str(error)
+        log.warning("%s; the network that ships reads instead", problem)
+        network, card = weights.load(weights.SHIPPED)
+    return Held(network, card, str(card["sha256"])[:12], problem)
 
 
-def _leds(settings: "LedSettings") -> "list[Leds]":
+def _leds(settings: "LedSettings", training: Callable[[], bool]) -> "list[Leds]":
     from appliance.errors import PinError
 
     if settings.layout == "none":
@@ -171,7 +189,7 @@ def _leds(settings: "LedSettings") -> "list[Leds]":
     try:
         from appliance.outputs.leds import Leds
 
-        return [Leds(settings)]
+        return [Leds(settings, training)]
     except PinError as error:
         log.warning("%s: the answer shows on the page only", error)
         return []

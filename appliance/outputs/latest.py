@@ -2,13 +2,39 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from appliance.reading import Reading
 
 
+class Recent:
+    """Keeps the last few readings in which there was a mark, by number, without their large arrays.
+
+    A person labels what was shown a second ago: by then there can be newer readings.
+    """
+
+    def __init__(self, size: int = 8) -> None:
+        self._lock = threading.Lock()
+        self._kept: deque[tuple[int, Reading]] = deque(maxlen=size)
+
+    def keep(self, number: int, reading: Reading) -> None:
+        if reading.glyph is not None:
+            with self._lock:
+                self._kept.append((number, replace(reading, ink=None, marks=())))
+
+    def of(self, number: int) -> Reading | None:
+        """Return the reading of a number, or None when it is not one of the last few."""
+        with self._lock:
+            return next((reading for each, reading in self._kept if each == number), None)
+
+
 class Latest:
-    """Keeps one reading and its number; the number grows by one with each reading."""
+    """Keeps one reading and its number; the number grows by one with each reading.
+
+    `recent` has the last few with a mark.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -16,10 +42,12 @@ class Latest:
         self._lock = threading.Lock()
         self._number = 0
         self._reading: Reading | None = None
+        self.recent = Recent()
 
     def show(self, reading: Reading) -> None:
         with self._lock:
             self._number += 1
+            self.recent.keep(self._number, reading)
             self._reading = reading
             self._shown_at = self._clock()
 

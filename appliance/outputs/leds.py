@@ -1,5 +1,7 @@
 """The answer on LEDs, through gpiozero."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from appliance.errors import PinError
@@ -11,6 +13,9 @@ ZERO_IN_BITS = 10
 """Four LEDs show 0 as ten (1010): all four dark means that there is no digit."""
 
 BLINK_SECONDS = {"looking": 0.5, "error": 0.1}
+PULSE_SECONDS = 2.0
+"""From dark to bright and from bright to dark."""
+_ASK_SECONDS = 3.0
 
 
 class Leds:
@@ -18,7 +23,8 @@ class Leds:
 
     Wiring: each pin through a resistor (330 Ω for a common LED at 3.3 V) to the LED's longer leg,
     the shorter one to ground; a seven-segment digit of the common-cathode kind, segments a to g.
-    The status LED is steady when ready, blinks slowly while looking and fast on an error.
+    The status LED is steady when ready, blinks slowly while looking and fast on an error. While
+    `training` tells that a retraining runs and there is nothing to show, it swells and fades.
 
     >>> leds = Leds(LedSettings(layout="four"))
     >>> leds.show(Reading(at=0.0, digit=6, settled=6))
@@ -27,9 +33,18 @@ class Leds:
     Raises PinError on a machine without GPIO, or when a pin is in use.
     """
 
-    def __init__(self, settings: LedSettings) -> None:
+    def __init__(
+        self,
+        settings: LedSettings,
+        training: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._patterns = _patterns(settings.layout)
-        self._shown: tuple[int | None, str] | None = None
+        self._training, self._clock = training, clock
+        self._trains, self._asked = False, -_ASK_SECONDS
+        self._settled: int | None = None
+        self._state = ""
+        self._told = ""
         self._devices: list[Any] = []
         status = () if settings.status < 0 else (settings.status,)
         try:
@@ -39,24 +54,49 @@ class Leds:
                 self._digits = board(*settings.digit_pins)
                 self._devices.append(self._digits)
                 self._digits.value = self._patterns[None]
-                self._status = gpiozero.LED(*status) if status else None
+                # Without a frequency it is an LED like the others: software PWM costs wake-ups.
+                self._status = gpiozero.PWMLED(*status, frequency=None) if status else None
                 self._devices += [self._status] if status else []
         except PinError:
             self.close()
             raise
 
     def show(self, reading: Reading) -> None:
-        wanted = reading.settled, reading.state
-        if wanted == self._shown:
+        if reading.settled != self._settled:
+            self._digits.value = self._patterns[reading.settled]
+        self._settled, self._state = reading.settled, reading.state
+        self._tell()
+
+    def look(self) -> None:
+        """Notice that a retraining began or ended; to be called often, asks every 3 seconds.
+
+        A frame like the last one is not shown again, and at night they are all alike.
+        """
+        now = self._clock()
+        if self._status is None or now - self._asked < _ASK_SECONDS:
             return
-        self._digits.value = self._patterns[reading.settled]
-        if self._status is not None and (self._shown is None or reading.state != self._shown[1]):
-            if reading.state == "ready":
-                self._status.on()
-            else:
-                seconds = BLINK_SECONDS[reading.state]
-                self._status.blink(on_time=seconds, off_time=seconds)
-        self._shown = wanted
+        self._asked = now
+        self._trains = self._training()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Have the status LED tell the state, if it does not yet."""
+        state = self._state
+        if state == "ready" and self._settled is None and self._trains:
+            state = "training"
+        if self._status is None or state == self._told:
+            return
+        if "training" in (state, self._told):
+            self._status.off()
+            self._status.frequency = 100 if state == "training" else None
+        if state == "training":
+            self._status.pulse(fade_in_time=PULSE_SECONDS, fade_out_time=PULSE_SECONDS)
+        elif state in BLINK_SECONDS:
+            seconds = BLINK_SECONDS[state]
+            self._status.blink(on_time=seconds, off_time=seconds)
+        elif state:
+            self._status.on()
+        self._told = state
 
     def close(self) -> None:
         """Turn everything off and let go of the pins."""

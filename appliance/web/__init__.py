@@ -1,15 +1,19 @@
 """The page and the API: objects go in, a Flask application comes out."""
 
 import time
-from typing import Any
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
+from appliance.captures import Captures
+from appliance.networks import Networks
 from appliance.outputs.history import History
-from appliance.outputs.latest import Latest
+from appliance.outputs.latest import Latest, Recent
 from appliance.reader import Reader
-from appliance.web import api, page
+from appliance.trainer import Trainer
+from appliance.web import api, page, teach
+from appliance.web import networks as networks_api
+from appliance.web import training as training_api
 from appliance.web.problem import problem
 
 POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
@@ -19,27 +23,40 @@ def create_app(
     *,
     latest: Latest,
     history: History,
+    captures: Captures,
     reader: Reader,
-    network: dict[str, Any],
+    networks: Networks,
+    training: Trainer,
     camera: str,
     upload_megabytes: int,
 ) -> Flask:
     """Return the application that shows these parts.
 
-    `network` is the card of the network that reads, `camera` the camera's source as the settings
-    name it; a picture of more than `upload_megabytes` is refused.
+    `networks` tells the card of the network that reads and changes which it is, `training` starts
+    and ends a retraining, `camera` is the camera's source as the settings name it; a picture of
+    more than `upload_megabytes` is refused.
     """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = upload_megabytes * 1_000_000
     app.register_blueprint(page.blueprint)
+    drawn = Recent()
     app.register_blueprint(
         api.blueprint(
             latest=latest,
+            drawn=drawn,
             history=history,
             reader=reader,
-            network=network,
+            networks=networks,
             camera=camera,
             clock=time.time,
+        )
+    )
+    app.register_blueprint(networks_api.blueprint(networks))
+    app.register_blueprint(training_api.blueprint(training, captures))
+
+    app.register_blueprint(
+        teach.blueprint(
+            captures=captures, latest=latest, drawn=drawn, reader=reader, networks=networks
         )
     )
 
@@ -56,6 +73,11 @@ def create_app(
             405: f"{request.method} does not go with {request.path}",
             413: f"the picture, or its form, is larger than the limit of {upload_megabytes} MB",
         }
+        if error.code == 413 and request.path.endswith("/captures/import"):
+            said[413] = (
+                f"the zip is larger than the limit of {upload_megabytes} MB: "
+                "use 'digits captures import' on the appliance itself"
+            )
         response = problem(error.code or 500, said.get(error.code or 500, error.description or ""))
         if isinstance(error, MethodNotAllowed):
             response.headers["Allow"] = ", ".join(error.valid_methods or [])

@@ -1,5 +1,6 @@
 """The API, /api/v1: what the page shows, as JSON."""
 
+import itertools
 import secrets
 import threading
 from collections.abc import Callable
@@ -9,8 +10,9 @@ from flask import Blueprint, Response, jsonify, request
 
 from appliance import __version__
 from appliance.errors import PictureError
+from appliance.networks import Networks
 from appliance.outputs.history import Entry, History
-from appliance.outputs.latest import Latest
+from appliance.outputs.latest import Latest, Recent
 from appliance.picture import picture_from_bytes
 from appliance.reader import Reader
 from appliance.reading import Reading
@@ -25,17 +27,21 @@ LATE = 30.0
 def blueprint(
     *,
     latest: Latest,
+    drawn: Recent,
     history: History,
     reader: Reader,
-    network: dict[str, Any],
+    networks: Networks,
     camera: str,
     clock: Callable[[], float],
 ) -> Blueprint:
-    """Return the API's routes over these parts; `clock` gives Unix seconds."""
+    """Return the API's routes over these parts; `clock` gives Unix seconds.
+
+    What is read for a request goes into `drawn`, under numbers below zero."""
     routes = Blueprint("api", __name__, url_prefix="/api/v1")
     newest_strip = StripOfNewest()
     # A restart begins to count anew; an ETag of before must not match then.
     boot = secrets.token_hex(4)
+    numbers = itertools.count(-1, -1)
     one_at_a_time, places = threading.Lock(), threading.Semaphore(2)
 
     @routes.get("/reading")
@@ -70,13 +76,16 @@ def blueprint(
 
     @routes.get("/health")
     def health() -> Response:
+        # Without frames the loop does not look.
+        networks.look()
+        network = networks.card()
         number, newest = latest.newest()
         age = latest.seconds_since()
         fault = newest.fault if newest else "the camera is starting"
         if age is not None and age > LATE and not fault:
             fault = f"there was no reading for {age:.0f} seconds: restart the appliance"
         return jsonify(
-            status="fault" if fault or network.get("problem") else "ok",
+            status="fault" if fault or network["problem"] else "ok",
             version=__version__,
             readings=number,
             camera={
@@ -85,11 +94,12 @@ def blueprint(
                 "seconds_since_reading": None if age is None else round(age, 1),
             },
             network={
+                "id": network["id"],
                 "preset": network.get("preset"),
                 "sha256": network.get("sha256"),
                 "parameters": network.get("parameters"),
                 "test": network.get("test"),
-                "problem": network.get("problem"),
+                "problem": network["problem"],
             },
         )
 
@@ -108,7 +118,9 @@ def blueprint(
                     )
                 answer = reader.read(picture_from_bytes(data, "the picture", clock()))
                 pictures = {"strip": strip(answer)} if "pictures" in request.args else {}
-                return jsonify(**_with_frame(answer), **pictures)
+                number = next(numbers)
+                drawn.keep(number, answer)
+                return jsonify(number=number, **_with_frame(answer), **pictures)
         except PictureError as error:
             return problem(415, str(error))
         finally:

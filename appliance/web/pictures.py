@@ -11,6 +11,9 @@ from PIL import Image
 from appliance.reading import Array, Reading
 
 FRAME_WIDTH = 640
+_SURROUNDINGS = 160
+_MARGIN = 0.4
+_GREYS = 32
 
 
 def strip(reading: Reading) -> dict[str, str | None]:
@@ -26,6 +29,28 @@ def strip(reading: Reading) -> dict[str, str | None]:
         "mark": _stage(reading.mark),
         "glyph": _stage(reading.glyph),
     }
+
+
+def surroundings(reading: Reading) -> bytes:
+    """Return what is around a reading's mark as a PNG, at most 160 pixels a side, 2 to 6 kB.
+
+    A margin of 0.4 of the mark's longer side is around it. Grey has 32 steps, which halves a file.
+    """
+    frame, box = reading.frame, reading.box
+    if frame is None or box is None:
+        raise ValueError("a reading without a mark has no surroundings")
+    height, width = frame.grey.shape
+    across, down = width / frame.size[0], height / frame.size[1]
+    x0, y0, x1, y1 = box
+    margin = _MARGIN * max(x1 - x0, y1 - y0)
+    top, bottom = max(0, int((y0 - margin) * down)), int((y1 + margin) * down) + 1
+    left, right = max(0, int((x0 - margin) * across)), int((x1 + margin) * across) + 1
+    picture = Image.fromarray(frame.grey[top:bottom, left:right])
+    picture.thumbnail((_SURROUNDINGS, _SURROUNDINGS))
+    steps = 256 // _GREYS
+    file = io.BytesIO()
+    Image.fromarray(np.asarray(picture) // steps * steps).save(file, "PNG", optimize=True)
+    return file.getvalue()
 
 
 def png(grey: npt.NDArray[np.uint8]) -> str:

@@ -7,17 +7,23 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
+from appliance.promotions import Promotions
+from appliance.vault import Vault
 from appliance.vision.strokes import PLAIN
 from tests.conftest import ROOT, SAMPLES, free_port
+from tests.test_networks import saying
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -26,10 +32,15 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state directory of the appliance."""
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="module")
+def address(state: Path) -> Iterator[str]:
     """The appliance on the samples, in a process of its own."""
     port = free_port()
-    state = tmp_path_factory.mktemp("state")
     config = state / "digits.toml"
     config.write_text("[camera]\nrate = 8\npicture_seconds = 1.5\n")
     process = subprocess.Popen(
@@ -85,7 +96,9 @@ def browser(chromium: webdriver.Chrome, address: str) -> webdriver.Chrome:
 
 
 def until(browser: webdriver.Chrome, condition: Callable[[], Any]) -> Any:
-    return WebDriverWait(browser, 15, poll_frequency=0.1).until(lambda _: condition())
+    # What the page has just replaced is looked at again.
+    wait = WebDriverWait(browser, 15, 0.1, [StaleElementReferenceException])
+    return wait.until(lambda _: condition())
 
 
 def text(browser: webdriver.Chrome, selector: str) -> str:
@@ -210,3 +223,155 @@ def test_a_file_that_is_no_picture_is_a_sentence_on_the_page(browser: webdriver.
     browser.find_element(By.ID, "photo").send_keys(os.fspath(ROOT / "LICENSE"))
     until(browser, lambda: "not a JPEG or PNG picture" in text(browser, "#problem"))
     assert not browser.find_element(By.ID, "mine").is_displayed()
+
+
+def press(browser: webdriver.Chrome, label: str, question: str | None = None) -> None:
+    """Press the networks' button of this label, and say yes where it asks."""
+    script = "return document.querySelector('[aria-label=\"' + arguments[0] + '\"]')"
+    button = until(browser, lambda: browser.execute_script(script, label))
+    if question:
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+        button.click()
+        asked = browser.switch_to.alert
+        assert question in asked.text
+        asked.accept()
+    else:
+        browser.execute_script("arguments[0].click()", button)
+
+
+def test_a_network_is_promoted_compared_and_rolled_back(
+    browser: webdriver.Chrome, state: Path
+) -> None:
+    vault = Vault(state / "networks")
+    shipped = vault.listing()[-1].id
+    eight = vault.add(saying(8), {"preset": "eight", "own": {"right": 3, "total": 4}})
+    browser.refresh()
+    press(browser, f"Card of network {eight}")
+    until(browser, lambda: "75.00 % (3 of 4)" in text(browser, "#network-facts"))
+    assert shipped in text(browser, "#network-facts")
+    press(browser, f"Promote network {eight}", f"instead of {shipped}?")
+    until(browser, lambda: eight in text(browser, '#networks [data-state="current"]'))
+    assert vault.current().id == eight
+    draw(browser, 3)
+    until(browser, lambda: text(browser, "#mine .digit") == "8")
+    until(browser, lambda: text(browser, "#live .digit") == "8")
+    width = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    assert width[0] <= width[1]
+    browser.find_element(By.ID, "roll-back").click()
+    browser.switch_to.alert.accept()
+    until(browser, lambda: shipped in text(browser, '#networks [data-state="current"]'))
+    assert not browser.find_element(By.ID, "roll-back").is_displayed()
+    until(browser, lambda: "MNIST" in text(browser, "#device-network"))
+    errors = [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+    assert errors == []
+
+
+def test_a_damaged_network_is_told_on_the_page(browser: webdriver.Chrome, state: Path) -> None:
+    vault = Vault(state / "networks")
+    six = vault.add(saying(6), {"preset": "six"})
+    file = vault.folder / f"{six}.npz"
+    file.write_bytes(file.read_bytes()[:-9])
+    Promotions(vault.folder).promote(six)
+    browser.refresh()
+    until(browser, lambda: "is damaged" in text(browser, "#networks-problem"))
+    until(browser, lambda: "stands in" in text(browser, "#device-network"))
+    assert "damaged" in text(browser, '#networks [data-state="damaged"]')
+    browser.find_element(By.ID, "roll-back").click()
+    browser.switch_to.alert.accept()
+    until(browser, lambda: not text(browser, "#networks-problem"))
+    until(browser, lambda: "stands in" not in text(browser, "#device-network"))
+
+
+def labels(browser: webdriver.Chrome, place: str) -> dict[str, Any]:
+    """Return the buttons under a reading by their text."""
+    found = browser.find_elements(By.CSS_SELECTOR, f"{place} .labels button")
+    return {each.text: each for each in found}
+
+
+def rows(browser: webdriver.Chrome) -> list[str]:
+    """Return what the listed captures say; the rows themselves are made anew at any time."""
+    script = """
+      return [...document.querySelectorAll('#captures li[data-id]')].map((row) => row.innerText);
+    """
+    said: list[str] = browser.execute_script(script)
+    return said
+
+
+def all_deleted(browser: webdriver.Chrome) -> None:
+    """Delete what the other tests kept, and load the page anew."""
+    browser.execute_async_script("""
+      const done = arguments[0];
+      (async () => {
+        const {captures} = await (await fetch("/api/v1/captures?limit=200")).json();
+        for (const {id} of captures)
+          await fetch(`/api/v1/captures/${id}`, {method: "DELETE", headers: {"X-Digits": "1"}});
+        done();
+      })();
+    """)
+    browser.refresh()
+
+
+def drawn_and_taught(browser: webdriver.Chrome, digit: int, label: str) -> None:
+    browser.find_element(By.ID, "clear").click()
+    draw(browser, digit)
+    until(browser, lambda: text(browser, "#mine .digit") == str(digit))
+    labels(browser, "#mine")[label].click()
+    until(browser, lambda: "Kept as" in text(browser, "#mine .taught"))
+
+
+def test_a_drawing_is_corrected_with_one_tap_and_undone(browser: webdriver.Chrome) -> None:
+    all_deleted(browser)
+    drawn_and_taught(browser, 3, "8")
+    until(browser, lambda: len(rows(browser)) == 1)
+    assert "Corrected, read as 3" in rows(browser)[0]
+    assert labels(browser, "#mine")["8"].get_attribute("aria-pressed") == "true"
+    browser.find_element(By.CSS_SELECTOR, "#mine .taught button").click()
+    until(browser, lambda: rows(browser) == [])
+    until(browser, lambda: text(browser, "#mine .taught") == "Undone.")
+    labels(browser, "#mine")["Right, 3"].click()
+    until(browser, lambda: len(rows(browser)) == 1)
+    assert "Confirmed, read as 3" in rows(browser)[0]
+
+
+def test_the_cameras_reading_is_labelled_with_the_keyboard(browser: webdriver.Chrome) -> None:
+    all_deleted(browser)
+    until(browser, lambda: labels(browser, "#live")["5"].is_enabled())
+    browser.execute_script("arguments[0].focus()", labels(browser, "#live")["5"])
+    browser.switch_to.active_element.send_keys(" ")
+    until(browser, lambda: text(browser, "#live .taught").startswith("Kept as 5."))
+    until(browser, lambda: len(rows(browser)) == 1)
+    width = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    assert width[0] <= width[1]
+
+
+def test_captures_are_filtered_relabelled_deleted_and_restored(browser: webdriver.Chrome) -> None:
+    all_deleted(browser)
+    for digit, label in ((3, "3"), (7, "1"), (2, "not a digit")):
+        drawn_and_taught(browser, digit, label)
+    until(browser, lambda: len(rows(browser)) == 3)
+    until(browser, lambda: "not enough captures" in text(browser, "#captures-report"))
+    until(browser, lambda: "The network is sure" in rows(browser)[1])
+
+    def chip(start: str) -> Any:
+        chips = browser.find_elements(By.CSS_SELECTOR, "#captures-filter button")
+        return next(each for each in chips if each.text.startswith(start))
+
+    chip("1").click()
+    until(browser, lambda: len(rows(browser)) == 1)
+    Select(browser.find_element(By.CSS_SELECTOR, "#captures select")).select_by_visible_text("7")
+    until(browser, lambda: rows(browser) == [])
+    chip("7").click()
+    until(browser, lambda: len(rows(browser)) == 1)
+    assert "Confirmed, read as 7" in rows(browser)[0]
+    browser.find_element(By.CSS_SELECTOR, "#captures .change button").click()
+    until(browser, lambda: text(browser, "#captures-done").startswith("Deleted;"))
+    chip("all").click()
+    until(browser, lambda: len(rows(browser)) == 2)
+    browser.find_element(By.CSS_SELECTOR, "#captures-done button").click()
+    until(browser, lambda: len(rows(browser)) == 3)
+    assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
+
+
+def test_a_file_that_is_no_export_is_a_sentence_in_the_list(browser: webdriver.Chrome) -> None:
+    browser.find_element(By.ID, "captures-import").send_keys(os.fspath(ROOT / "LICENSE"))
+    until(browser, lambda: "nothing was imported" in text(browser, "#captures-done"))

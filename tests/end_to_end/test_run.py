@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 
+from appliance.vault import Vault
 from tests.conftest import ROOT, SAMPLES
 from tests.end_to_end.endurance import endure
+from tests.test_networks import saying
 
 
 @contextmanager
@@ -127,7 +129,8 @@ def test_it_reads_shows_remembers_and_ends(port: int, tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(2) == 0
         assert process.stderr.read().splitlines()[-1].endswith("stopped")
-    assert [path.name for path in (tmp_path / "state").iterdir()] == ["history.db"]
+    left = {path.name for path in (tmp_path / "state").iterdir()}
+    assert left == {"history.db", "captures.db", "captures.db.lock"}
 
 
 def test_without_a_camera_the_page_comes_up_and_says_so(port: int, tmp_path: Path) -> None:
@@ -138,6 +141,42 @@ def test_without_a_camera_the_page_comes_up_and_says_so(port: int, tmp_path: Pat
         assert answer["fault"].startswith("/no/such/folder: the folder cannot be read")
         process.send_signal(signal.SIGINT)
         assert process.wait(2) == 0
+
+
+def test_a_promotion_is_picked_up_without_a_restart(port: int, tmp_path: Path) -> None:
+    config = tmp_path / "digits.toml"
+    # One picture for a minute: nothing moves, and it is read again all the same.
+    config.write_text("[camera]\nrate = 20\npicture_seconds = 60\n[reader]\nagree = 1\n")
+    arguments = ["--camera", f"folder:{SAMPLES}", "--leds", "none", "--config", str(config)]
+    with running(port, tmp_path, *arguments) as (process, _):
+        next(line for line in process.stderr if "reads 0" in line)
+        vault = Vault(tmp_path / "networks")
+        id = vault.add(saying(8), {"preset": "eight"})
+        vault.promote(id)
+        line = next(line for line in process.stderr if "reads with network" in line)
+        assert f"reads with network {id} from now on, promoted 2" in line
+        assert "reads 8" in next(process.stderr)
+        assert get(port, "/api/v1/health")["network"]["preset"] == "eight"
+        vault.roll_back()
+        next(line for line in process.stderr if "reads 0" in line)
+    with running(port, tmp_path, *arguments):
+        assert get(port, "/api/v1/health")["network"]["preset"] == "appliance"
+
+
+def test_a_network_that_is_damaged_while_it_is_off_gives_way_and_the_page_says_so(
+    port: int, tmp_path: Path
+) -> None:
+    vault = Vault(tmp_path / "networks")
+    for digit in (6, 8):
+        vault.promote(vault.add(saying(digit), {"preset": f"always {digit}"}))
+    file = vault.folder / f"{vault.current().id}.npz"
+    file.write_bytes(file.read_bytes()[:-9])
+    with running(port, tmp_path, "--camera", f"folder:{SAMPLES}", "--leds", "none") as (_, lines):
+        assert "the current network is damaged" in lines[0]
+        health = get(port, "/api/v1/health")
+    assert health["status"] == "fault"
+    assert health["network"]["preset"] == "always 6"
+    assert "stands in" in health["network"]["problem"]
 
 
 def test_a_damaged_network_gives_way_to_the_shipped_one_and_the_page_says_so(

@@ -31,6 +31,8 @@ class ReadingView {
 
   /* `digit` is what is shown large: the settled one of a camera, the only one of a drawing. */
   update(reading, digit) {
+    this.reading = reading;
+    this.element.dispatchEvent(new Event("reading"));
     const large = digit === null ? "–" : String(digit);
     if (this.digit.textContent !== large) this.digit.textContent = large;
     this.why.textContent = reading.digit === null

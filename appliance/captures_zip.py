@@ -1,0 +1,213 @@
+"""Captures out and in as a plain zip: PNG pictures and one JSON line a capture.
+
+`captures.jsonl` has the lines; `glyphs/ID.png` (28×28, 255 = ink) and `pictures/ID.png` belong to
+the line with that id. Nothing in a file that comes in is trusted: no name of it is used as a path,
+sizes are looked at before anything is unpacked, and all of it is checked before any is added.
+"""
+
+import io
+import json
+import math
+import os
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image
+
+from appliance.captures import MOST_PICTURE_BYTES, SIDE, Capture, Captures, check
+from appliance.errors import CaptureError, StateError
+from appliance.reading import Grey
+
+LINES = "captures.jsonl"
+LONGEST_SIDE = 160
+"""A picture is at most so many pixels wide and high."""
+
+_KEYS = {"id", "at", "label", "said", "reason", "confidence", "network"}
+_NAME = re.compile(r"(glyphs|pictures)/([1-9][0-9]{0,11})\.png", re.ASCII)
+_FOLDERS = {"glyphs/", "pictures/"}
+_NETWORK = re.compile(r"([0-9a-f]{64})?", re.ASCII)
+_MOST_LINE_BYTES = 600
+_MOST_REASON = 200
+_MOST_GLYPH_BYTES = 4096
+_END = b"PK\x05\x06"
+_END_BYTES = 22
+_ENTRY_BYTES = 160
+"""What an entry takes in a zip's directory: 46 bytes, its name, and what zip programs add."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """How many captures came in, and how many were left out because they were known."""
+
+    added: int
+    known: int
+
+
+def export_zip(captures: Captures, file: IO[bytes]) -> int:
+    """Write all captures, deleted ones left out, to a binary file; return how many."""
+    lines = []
+    with zipfile.ZipFile(file, "w") as archive:
+        for capture in captures.every():
+            glyph = io.BytesIO()
+            Image.fromarray(capture.glyph).save(glyph, "PNG")
+            _write(archive, f"glyphs/{capture.id}.png", glyph.getvalue())
+            _write(archive, f"pictures/{capture.id}.png", capture.picture)
+            line = {key: getattr(capture, key) for key in _KEYS}
+            lines.append(json.dumps(line, ensure_ascii=False, sort_keys=True))
+        _write(archive, LINES, "".join(f"{line}\n" for line in lines).encode())
+    return len(lines)
+
+
+def import_zip(captures: Captures, file: IO[bytes], name: str) -> Imported:
+    """Add the captures of a zip, all of them or none; those that are known are left out.
+
+    `name` is what an error calls it. Raises CaptureError, in a sentence, for a file that is
+    anything but an export, StateError when there is no room or the captures cannot be written.
+    """
+    try:
+        _check_end(file, captures.limit)
+        with zipfile.ZipFile(file) as archive:
+            members = _members(archive)
+            found = [_checked(archive, members, line) for line in _lines(archive, members)]
+            if len(members) != 1 + 2 * len({capture.id for capture in found}):
+                raise ValueError(f"{LINES} does not have exactly one line for each picture")
+            return Imported(*captures.take(_with_pictures(archive, members, found)))
+    except StateError:
+        raise
+    except CaptureError as error:
+        raise CaptureError(f"{name}: {error}: nothing was imported") from None
+    except Exception as error:
+        # zipfile, zlib, Pillow and json raise a dozen kinds for a damaged or hostile file.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        said = str(error)[:200] or type(error).__name__
+        raise CaptureError(
+            f"{name}: not a whole export of captures ({said}): nothing was imported; "
+            "export them again where they are"
+        ) from None
+
+
+def _write(archive: zipfile.ZipFile, member: str, data: bytes) -> None:
+    # Without the time of day the same captures make the same file. PNG is packed already.
+    info = zipfile.ZipInfo(member)
+    info.external_attr = 0o644 << 16
+    packed = zipfile.ZIP_STORED if member.endswith(".png") else zipfile.ZIP_DEFLATED
+    archive.writestr(info, data, packed)
+
+
+def _check_end(file: IO[bytes], limit: int) -> None:
+    """Raise ValueError for a zip whose directory, which is read whole, is larger than it can be."""
+    size = file.seek(0, os.SEEK_END)
+    tail_bytes = min(size, _END_BYTES + 20)
+    file.seek(-tail_bytes, os.SEEK_END)
+    tail = file.read(tail_bytes)
+    end = tail[-_END_BYTES:]
+    if len(end) < _END_BYTES or not end.startswith(_END) or end[-2:] != b"\0\0":
+        raise ValueError("it does not end as a zip does")
+    directory = int.from_bytes(end[12:16], "little")
+    if directory > (2 * limit + 3) * _ENTRY_BYTES or tail.startswith(b"PK\x06\x07"):
+        raise ValueError(f"it has more than the {limit} captures of 'limit' under [captures]")
+    file.seek(0)
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Return the members by name, when every name and size is one of an export."""
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        name = info.filename
+        if name in _FOLDERS and info.file_size == 0:
+            # Packed again by another program.
+            continue
+        match = _NAME.fullmatch(name)
+        if name != LINES and not match:
+            raise ValueError(f"{name[:80]!r} does not belong in it")
+        if name in members:
+            raise ValueError(f"{name!r} is in it twice")
+        if info.flag_bits & 1:
+            raise ValueError("it is encrypted")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{name!r} is packed in another way")
+        members[name] = info
+    if LINES not in members:
+        raise ValueError(f"{LINES} is not in it")
+    return members
+
+
+def _read(archive: zipfile.ZipFile, members: dict[str, Any], name: str, most: int) -> bytes:
+    """Return a member of at most so many bytes, whatever its header says of its size."""
+    if name not in members:
+        raise ValueError(f"{name!r} is not in it")
+    with archive.open(members[name]) as member:
+        data = member.read(most + 1)
+        if len(data) > most:
+            raise ValueError(f"{name!r} has more than {most} bytes")
+        # Only at its end the checksum is compared.
+        if member.read(1):
+            raise ValueError(f"{name!r} is longer than it says")
+    return data
+
+
+def _lines(archive: zipfile.ZipFile, members: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    most = _MOST_LINE_BYTES * max(1, len(members) // 2)
+    for number, text in enumerate(_read(archive, members, LINES, most).splitlines(), 1):
+        line = json.loads(text, parse_constant=_refused)
+        if not isinstance(line, dict) or set(line) != _KEYS or not _typed(line):
+            raise ValueError(f"line {number} of {LINES} is not a capture's")
+        yield line
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+def _typed(line: dict[str, Any]) -> bool:
+    reason, network = line["reason"], line["network"]
+    return (
+        all(type(line[key]) is int for key in ("id", "label"))
+        and all(type(line[key]) in (int, float) for key in ("at", "confidence"))
+        and (line["said"] is None or type(line["said"]) is int)
+        and (reason is None or (isinstance(reason, str) and len(reason) <= _MOST_REASON))
+        and isinstance(network, str)
+        and _NETWORK.fullmatch(network) is not None
+    )
+
+
+def _checked(archive: zipfile.ZipFile, members: dict[str, Any], line: dict[str, Any]) -> Capture:
+    """Return a line's capture, checked, with an empty picture: pictures are not held in memory."""
+    glyph_name, picture_name = f"glyphs/{line['id']}.png", f"pictures/{line['id']}.png"
+    glyph = _decoded(_read(archive, members, glyph_name, _MOST_GLYPH_BYTES), glyph_name)
+    if glyph.shape != (SIDE, SIDE):
+        raise ValueError(f"{glyph_name!r} is not 28×28")
+    picture = _read(archive, members, picture_name, MOST_PICTURE_BYTES)
+    _decoded(picture, picture_name)
+    values = {**line, "at": float(line["at"]), "confidence": float(line["confidence"])}
+    capture = Capture(**values, glyph=glyph, picture=picture)
+    if not math.isfinite(capture.at):
+        raise ValueError("a time is no number")
+    check(capture)
+    return replace(capture, picture=b"")
+
+
+def _decoded(data: bytes, name: str) -> Grey:
+    """Return a grey PNG as uint8 (h, w); its size is looked at before it is unpacked."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+            if max(picture.size) > LONGEST_SIDE or picture.mode != "L":
+                raise ValueError(
+                    f"{name!r} is no grey picture of at most {LONGEST_SIDE} pixels a side"
+                )
+            return np.asarray(picture)
+
+
+def _with_pictures(
+    archive: zipfile.ZipFile, members: dict[str, Any], found: list[Capture]
+) -> Iterator[Capture]:
+    for capture in found:
+        name = f"pictures/{capture.id}.png"
+        yield replace(capture, picture=_read(archive, members, name, MOST_PICTURE_BYTES))

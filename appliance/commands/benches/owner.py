@@ -1,0 +1,247 @@
+"""digits bench owner: a person with an odd hand corrects what is read, and a night learns from it."""
+
+import argparse
+import io
+import shutil
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from appliance.commands.benches.document import folder_of, publish, table
+from appliance.commands.benches.scoring import add_bench, count_of
+from appliance.commands.parts import say
+
+if TYPE_CHECKING:
+    import numpy as np
+    from flask.testing import FlaskClient
+
+    from appliance.reader import Reader
+    from appliance.reading import Grey
+    from appliance.vault import Vault
+    from appliance.vision.strokes import Stroke
+    from model.datasets import Split
+
+LEAN = 0.466
+"""The hand leans to the right by 25°: x per y."""
+_SHAPE = 240, 320
+_HEIGHT = 80
+
+
+def add(parsers: Any) -> None:
+    parser = add_bench(
+        parsers,
+        "owner",
+        "let a simulated owner correct the readings, learn from it, and read the hand again",
+        "--data mnist",
+        count=30,
+        of="sheets of each digit that are corrected; as many others are read before and after",
+        alone=True,
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="MNIST's files")
+    parser.set_defaults(measure=measure)
+
+
+def measure(args: argparse.Namespace) -> None:
+    from model.datasets import load_split
+
+    folder, count = folder_of(args), count_of(args)
+    base, test = load_split(args.data, "train"), load_split(args.data, "test")
+    nights = {
+        "leaning": _night(hand(), count, args.seed, base, test),
+        "strange": _night(hand(strange=True), count, args.seed, base, test),
+        "strange, a third mislabelled": _night(
+            hand(strange=True), count, args.seed, base, test, mislabelled=1 / 3
+        ),
+    }
+    publish(folder, "owner", _page(args, nights, count), nights, lambda f: _paint(f, nights))
+
+
+def hand(*, strange: bool = False) -> "dict[int, list[Stroke]]":
+    """Return how an owner writes each digit: 7 crossed and 0 slashed.
+
+    A `strange` one also writes 1 like Λ, 4 like Ψ and 9 like α.
+    """
+    from appliance.vision.strokes import HANDS, LETTERS
+
+    writes = {digit: next(iter(variants.values())) for digit, variants in HANDS.items()}
+    writes |= {0: HANDS[0]["slashed"], 7: HANDS[7]["crossed"]}
+    if strange:
+        writes |= {1: LETTERS["lambda"], 4: LETTERS["psi"], 9: LETTERS["alpha"]}
+    return writes
+
+
+def sheet(strokes: "list[Stroke]", rng: "np.random.Generator") -> "Grey":
+    """Return a photograph of a leaning digit in the middle of a sheet, in ordinary light."""
+    from dataclasses import replace
+
+    from appliance.vision.paper import random_conditions
+    from appliance.vision.scenes import scene_of
+    from appliance.vision.strokes import written
+
+    conditions = replace(random_conditions(rng, 0.3), slant=0, clutter=0)
+    ink = written(
+        strokes, rng, height=_HEIGHT * rng.uniform(0.8, 1.1), pen=7 * rng.uniform(0.8, 1.3),
+        wobble=0.6, slant=LEAN,
+    )  # fmt: skip
+    place = tuple(
+        int((side - own) * rng.uniform(0.35, 0.65))
+        for side, own in zip(_SHAPE, ink.shape, strict=True)
+    )
+    return scene_of([0], [ink], [(place[0], place[1])], conditions, rng, _SHAPE, _HEIGHT).grey
+
+
+def _night(
+    writes: "dict[int, list[Stroke]]",
+    count: int,
+    seed: int,
+    base: "Split",
+    test: "Split",
+    *,
+    mislabelled: float = 0.0,
+) -> dict[str, Any]:
+    """Return what one owner's night came to, all of it in a state directory of its own."""
+    from appliance.captures import Captures
+    from appliance.commands.examples import examples
+    from appliance.night import EPOCHS, night_recipe
+    from appliance.reader import Reader
+    from appliance.retrain import Limits, Retraining
+    from appliance.vault import Vault
+    from model.evaluate import evaluate
+    from model.plan import NIGHT, multiply_adds
+
+    state = Path(tempfile.mkdtemp())
+    try:
+        vault, captures = Vault(state / "networks"), Captures(state / "captures.db")
+        held = vault.current()
+        reader = Reader(held.network)
+        before = _right(reader, writes, count, seed)
+        mnist = evaluate(held.network, test).right
+        kept = _correct(_page_of(reader, vault, captures, state), writes, count, seed, mislabelled)
+        say(f"{before} of {10 * count} read before; {kept} captures through the page's API")
+        record = Retraining(
+            state,
+            vault=vault,
+            captures=captures,
+            base=base,
+            limits=Limits(seconds=5 * 3600, hottest=200),
+            make_examples=partial(examples, processes=1),
+        ).run()
+        captures.close()
+        after = vault.current()
+        steps = multiply_adds(night_recipe(held.network, EPOCHS), len(base), EPOCHS)
+        return {
+            "sheets": 10 * count,
+            "captures": kept,
+            "before": before,
+            "after": _right(Reader(after.network), writes, count, seed),
+            "mnist_before": mnist,
+            "mnist_after": evaluate(after.network, test).right,
+            "outcome": record["outcome"],
+            "why": record["why"],
+            "held_out": record["outcomes"],
+            "multiply_adds": steps,
+            "share_of_a_night": steps / NIGHT,
+            "seconds": record["seconds"],
+            "epochs": record["epochs"],
+            "curve": record["curve"],
+        }
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def _right(reader: "Reader", writes: "dict[int, list[Stroke]]", count: int, seed: int) -> int:
+    """Return how many of `count` sheets of each digit are read, none of which was corrected."""
+    import numpy as np
+
+    from appliance.reading import frame
+
+    return sum(
+        reader.read(frame(sheet(strokes, np.random.default_rng([seed, 1, digit, i])), 0)).digit
+        == digit
+        for digit, strokes in writes.items()
+        for i in range(count)
+    )
+
+
+def _page_of(reader: "Reader", vault: "Vault", captures: Any, state: Path) -> "FlaskClient":
+    """Return a client of the page over these parts."""
+    from appliance.networks import Networks
+    from appliance.outputs.history import History
+    from appliance.outputs.latest import Latest
+    from appliance.trainer import Trainer
+    from appliance.web import create_app
+
+    return create_app(
+        latest=Latest(),
+        history=History(state / "history.db", limit=10),
+        captures=captures,
+        reader=reader,
+        networks=Networks(vault, reader, vault.current()),
+        training=Trainer(state),
+        camera="none",
+        upload_megabytes=1,
+    ).test_client()
+
+
+def _correct(
+    page: "FlaskClient",
+    writes: "dict[int, list[Stroke]]",
+    count: int,
+    seed: int,
+    mislabelled: float,
+) -> int:
+    """Send sheets to the page and tell it what each shows; return how many captures it kept."""
+    import numpy as np
+    from PIL import Image
+
+    kept = 0
+    for digit, strokes in writes.items():
+        for i in range(count):
+            rng = np.random.default_rng([seed, 2, digit, i])
+            file = io.BytesIO()
+            Image.fromarray(sheet(strokes, rng)).save(file, "PNG")
+            read: Any = page.post("/api/v1/read", data=file.getvalue()).json
+            wrong = rng.random() < mislabelled
+            label = int((digit + rng.integers(1, 10)) % 10) if wrong else digit
+            told = page.post("/api/v1/captures", json={"label": label, "reading": read["number"]})
+            kept += told.status_code == 201
+    return kept
+
+
+def _page(args: argparse.Namespace, nights: dict[str, dict[str, Any]], count: int) -> str:
+    rows = [
+        (
+            name,
+            night["captures"],
+            f"{night['before']} of {night['sheets']}",
+            f"{night['after']} of {night['sheets']}",
+            f"{night['mnist_before']:,}",
+            f"{night['mnist_after']:,}",
+            night["outcome"],
+        )
+        for name, night in nights.items()
+    ]
+    one = next(iter(nights.values()))
+    head = ("owner", "captures", "before", "after", "MNIST before", "after", "gate")
+    reasons = "\n\n".join(f"{name}: {night['why']}." for name, night in nights.items())
+    return f"""# A night with an odd hand
+
+Written by `digits bench owner --data MNIST`. A simulated owner leans by 25°, crosses the 7 and
+slashes the 0; the strange one also writes 1 like Λ, 4 like Ψ and 9 like α, which the network that
+ships refuses. {count} sheets of each digit are sent to the page and labelled through its API; then
+`digits retrain` runs once, {one["multiply_adds"]:.2e} multiply-adds forward and backward
+({one["share_of_a_night"]:.0%} of the 3.8·10¹² of a Pi Zero's night), and as many other sheets are
+read. MNIST's are its 10,000 test digits.
+
+{table(head, rows)}
+
+{reasons}"""
+
+
+def _paint(figure: Any, nights: dict[str, dict[str, Any]]) -> None:
+    axes = figure.add_subplot()
+    for name, night in nights.items():
+        axes.plot(*zip(*night["curve"], strict=True), label=name)
+    axes.set(xlabel="share of the night's course", ylabel="loss", ylim=(0, None))
+    axes.legend()

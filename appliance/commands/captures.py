@@ -1,0 +1,140 @@
+"""digits captures: the labelled glyphs, counted, looked at, out to a zip and in from one."""
+
+import argparse
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from appliance.commands.parts import add_command, check_writable, positive
+
+if TYPE_CHECKING:
+    from appliance.captures import Captures
+    from appliance.settings import Settings
+    from model.network import Network
+
+
+def add(parsers: Any) -> None:
+    parser = add_command(
+        parsers,
+        "captures",
+        "what the owner labelled on the page: list it, judge it, export and import it",
+        "digits captures export captures.zip",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    show = add_command(verbs, "list", "the newest captures", "digits captures list --label 7")
+    show.add_argument(
+        "--label", type=int, choices=range(11), metavar="N", help="0 to 9, or 10 for no digit"
+    )
+    show.add_argument(
+        "--limit", type=positive, default=20, metavar="N", help="how many (default: 20)"
+    )
+    show.set_defaults(run=run_list)
+    judge = add_command(
+        verbs,
+        "report",
+        "how many a digit, which look mislabelled or alike, and whether they are enough",
+        "digits captures report",
+    )
+    judge.set_defaults(run=run_report)
+    export = add_command(
+        verbs, "export", "write all of them to a zip", "digits captures export captures.zip"
+    )
+    export.set_defaults(run=run_export)
+    bring = add_command(
+        verbs,
+        "import",
+        "add those of a zip, all or none; known ones are left out",
+        "digits captures import captures.zip",
+    )
+    bring.set_defaults(run=run_import)
+    for verb in (export, bring):
+        verb.add_argument("file", type=Path, metavar="FILE", help="PNG pictures and JSON lines")
+    for verb in (show, judge, export, bring):
+        verb.add_argument("--state", metavar="DIR", help="where the appliance writes")
+        verb.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML)")
+
+
+def run_list(args: argparse.Namespace) -> int:
+    from appliance.captures import name
+
+    with _opened(args) as captures:
+        for each in captures.listing(args.label, limit=args.limit):
+            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.at))
+            said = each.reason if each.said is None else f"{each.said} with {each.confidence:.0%}"
+            kind = "corrected" if each.corrected else "confirmed"
+            print(f"{each.id:6}  {when}  {name(each.label):11}  {kind}, was read as: {said}")
+        print(f"{sum(captures.counts().values())} captures; the limit is {captures.limit}")
+    return 0
+
+
+def run_report(args: argparse.Namespace) -> int:
+    from appliance.captures import name
+    from appliance.captures_report import report
+
+    with _opened(args) as captures:
+        found = report(captures, _network(args).probabilities)
+    print("label      " + "".join(f"{digit:5}" for digit in range(10)) + "  not a digit")
+    counts = list(found.counts.values())
+    print("captures   " + "".join(f"{count:5}" for count in counts[:10]) + f"{counts[10]:13}")
+    print("", *found.sentences, sep="\n")
+    for each in found.mislabelled:
+        looks = f"looks like {name(each.looks_like)} ({each.confidence:.0%})"
+        print(f"  {each.id}: labelled {name(each.label)}, {looks}")
+    for group in found.alike:
+        print(f"  alike: {', '.join(map(str, group))}")
+    return 0
+
+
+def run_export(args: argparse.Namespace) -> int:
+    from appliance.captures_zip import export_zip
+    from model.files import replaced
+
+    check_writable("export", args.file)
+    with _opened(args) as captures, replaced(args.file) as file:
+        count = export_zip(captures, file)
+    print(f"{count} captures are in {args.file}")
+    return 0
+
+
+def run_import(args: argparse.Namespace) -> int:
+    from appliance.captures_zip import import_zip
+
+    with _opened(args) as captures, open(args.file, "rb") as file:
+        done = import_zip(captures, file, str(args.file))
+    print(f"{done.added} captures were added, {done.known} were there already")
+    return 0
+
+
+def _place(args: argparse.Namespace) -> "tuple[Path, Settings]":
+    from appliance.errors import StateError
+    from appliance.settings import load, state_folder
+
+    settings = load(args.config)
+    state = state_folder(args.state, settings)
+    if not state.is_dir():
+        raise StateError(
+            f"{state}: there is no such state directory: name the appliance's with --state DIR"
+        )
+    return state, settings
+
+
+@contextmanager
+def _opened(args: argparse.Namespace) -> "Iterator[Captures]":
+    from appliance.captures import Captures
+
+    state, settings = _place(args)
+    with closing(Captures(state / "captures.db", limit=settings.captures.limit)) as captures:
+        yield captures
+
+
+def _network(args: argparse.Namespace) -> "Network":
+    """Return the network that the appliance reads with."""
+    from appliance.vault import Vault
+    from model import weights
+
+    state, settings = _place(args)
+    if settings.reader.network:
+        return weights.load(Path(settings.reader.network))[0]
+    return Vault(state / "networks").current().network

@@ -1,0 +1,156 @@
+"""digits networks: the networks on this appliance; which one reads, and which did before."""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from appliance.commands.parts import add_command
+
+if TYPE_CHECKING:
+    from appliance.vault import Vault
+
+
+def add(parsers: Any) -> None:
+    parser = add_command(
+        parsers,
+        "networks",
+        "list, show, compare and promote the networks on this appliance, or roll back",
+        "digits networks promote 0123456789ab",
+    )
+    _common(parser)
+    parser.set_defaults(run=run_list, json=False, state=None, config=None)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="without a VERB: list")
+    for name, summary, run, ids in (
+        ("list", "every network, the newest first", run_list, ()),
+        ("show", "one network's card", run_show, ("id",)),
+        ("compare", "two networks' cards side by side", run_compare, ("a", "b")),
+        ("promote", "read with this network from now on", run_promote, ("id",)),
+        ("roll-back", "read with the network before the current one again", run_roll_back, ()),
+    ):
+        words = {"id": "0123456789ab", "a": "0123456789ab", "b": "ba9876543210"}
+        example = " ".join(["digits networks", name, *(words[each] for each in ids)])
+        verb = add_command(verbs, name, summary, example)
+        for each in ids:
+            verb.add_argument(each, metavar=each.upper(), help="as 'digits networks' lists it")
+        _common(verb)
+        verb.set_defaults(run=run)
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    # Given before the verb or after it; what is not given after it leaves what was before.
+    missing: Any = argparse.SUPPRESS
+    parser.add_argument("--state", metavar="DIR", default=missing, help="the state directory")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", default=missing, help="settings file (TOML)"
+    )
+    parser.add_argument("--json", action="store_true", default=missing, help="for programs")
+
+
+def run_list(args: argparse.Namespace) -> int:
+    vault, chosen = _vault(args)
+    entries = vault.listing()
+    if args.json:
+        print(json.dumps({"networks": [each.as_json() for each in entries], "file": chosen}))
+        return 0
+    print(f"{'id':12}  {'state':9}  {'made':16}  {'MNIST':16}  {'own digits':10}  parent")
+    for each in entries:
+        print(
+            f"{each.id:12}  {each.state:9}  {_at(each.made):16}  "
+            f"{_mnist(each.card):16}  {_share(each.card.get('own')):10}  "
+            f"{each.card.get('parent') or '–'}"
+        )
+    _tell_problem(vault)
+    _tell_chosen(chosen)
+    return 0
+
+
+def run_show(args: argparse.Namespace) -> int:
+    entry = _vault(args)[0].entry(args.id)
+    if args.json:
+        print(json.dumps(entry.as_json()))
+        return 0
+    print(f"{entry.id}, {entry.state}, made {_at(entry.made)}, {entry.bytes} bytes")
+    for key, value in entry.card.items():
+        print(f"{key}: {_text(value)}")
+    return 0
+
+
+def run_compare(args: argparse.Namespace) -> int:
+    facts = _vault(args)[0].compare(args.a, args.b)
+    if args.json:
+        print(json.dumps(facts))
+        return 0
+    for key, (one, two) in facts.items():
+        print(f"{key}:\n  {_text(one)}\n  {_text(two)}")
+    return 0
+
+
+def run_promote(args: argparse.Namespace) -> int:
+    vault, chosen = _vault(args)
+    vault.promote(args.id)
+    return _done(args, args.id, chosen)
+
+
+def run_roll_back(args: argparse.Namespace) -> int:
+    vault, chosen = _vault(args)
+    return _done(args, vault.roll_back(), chosen)
+
+
+def _done(args: argparse.Namespace, id: str, chosen: str) -> int:
+    if args.json:
+        print(json.dumps({"current": id, "file": chosen}))
+        return 0
+    print(f"network {id} is the current one: a running appliance reads with it within seconds")
+    _tell_chosen(chosen)
+    return 0
+
+
+def _vault(args: argparse.Namespace) -> "tuple[Vault, str]":
+    """Return the vault, and the file that the settings name to be used instead of it, or ''."""
+    from appliance.settings import load, state_folder
+    from appliance.vault import Vault
+
+    settings = load(args.config)
+    return Vault(state_folder(args.state, settings) / "networks"), settings.reader.network
+
+
+def _tell_problem(vault: "Vault") -> None:
+    problem = vault.current().problem
+    if problem:
+        print(f"digits: {problem}", file=sys.stderr)
+
+
+def _tell_chosen(file: str) -> None:
+    if file:
+        print(
+            f"digits: the settings name {file}, which reads instead: take 'network' under [reader] "
+            "out of them, then 'systemctl restart digits', to read with the current one",
+            file=sys.stderr,
+        )
+
+
+def _at(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def _mnist(card: dict[str, Any]) -> str:
+    """Return the score on the test digits, or where there is none on the held-out ones."""
+    held_out = card.get("validation_accuracy")
+    if card.get("test") or not isinstance(held_out, float):
+        return _share(card.get("test"))
+    return f"{100 * held_out:.2f} % held out"
+
+
+def _share(score: Any) -> str:
+    """Return a card's score as a percentage; one that was not measured is a dash."""
+    try:
+        return f"{100 * score['right'] / score['total']:.2f} %"
+    except (TypeError, KeyError, ZeroDivisionError):
+        return "–"
+
+
+def _text(value: Any) -> str:
+    return "–" if value is None else value if isinstance(value, str) else json.dumps(value)

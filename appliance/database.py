@@ -1,0 +1,121 @@
+"""SQLite files that outlive a power cut: opened in WAL mode, checked, and put aside if damaged."""
+
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.errors import StateError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a database file must be: `row` is a SELECT that names each column it must have.
+
+    With synchronous "NORMAL" a power cut can lose the last rows, with "FULL" none that was
+    committed; neither damages the file. `patience` is how many seconds a lock of another program
+    is waited for.
+    """
+
+    what: str
+    schema: Path
+    row: str
+    synchronous: str
+    patience: float
+
+
+class DamagedError(sqlite3.DatabaseError):
+    """A file is not a database of its form, or no whole one."""
+
+
+Rescue = Callable[[Path, sqlite3.Connection], str]
+"""Takes what it can from a damaged file into a new database and tells how much in a few words."""
+
+
+def opened(file: Path, form: Form) -> sqlite3.Connection:
+    """Return a connection that threads may share, under their own lock.
+
+    Raises DamagedError for a damaged file, StateError for what is not the file's fault.
+    """
+    try:
+        return _opened(file, form)
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        if str(error).startswith(_NOT_THE_FILES_FAULT):
+            raise unusable(file, form, error) from None
+        raise DamagedError(" ".join(str(error).split())) from None
+
+
+def begun_anew(
+    file: Path, form: Form, damage: Exception, rescue: Rescue = lambda damaged, new: "begun anew"
+) -> tuple[sqlite3.Connection, str]:
+    """Put a damaged file aside; return a new one in its place, and a sentence that says so.
+
+    What `rescue` takes over is on the card before the damaged file leaves its place: one who is
+    stopped in between begins again. Raises StateError.
+    """
+    aside = file.with_name(f"{file.name}.damaged-{int(time.time())}")
+    beside = file.with_name(f"{file.name}.new")
+    try:
+        for each in _with_its_log(beside):
+            each.unlink(missing_ok=True)
+        with closing(_opened(beside, form)) as new:
+            done = rescue(file, new)
+        # A log that stays would be taken for the new file's own.
+        for rest, its_place in zip(_with_its_log(file), _with_its_log(aside), strict=True):
+            if rest != file and rest.exists():
+                rest.rename(its_place)
+        try:
+            os.link(file, aside)
+        except OSError:
+            # A stick's file system has no second names: then there is an instant without a file.
+            file.rename(aside)
+        os.replace(beside, file)
+        sentence = f"{file} was damaged ({damage}): put aside as {aside.name}, {done}"
+        log.warning("%s", sentence)
+        return _opened(file, form), sentence
+    except (OSError, sqlite3.DatabaseError) as error:
+        raise unusable(file, form, error) from None
+
+
+def unusable(file: Path, form: Form, error: Exception) -> StateError:
+    return StateError(
+        f"{file}: {form.what} cannot be used ({error}): check the disk and who owns "
+        "the state directory, or choose another with --state DIR"
+    )
+
+
+# How SQLite begins what it says of the disk, the folder or a lock, and not of the file's content.
+_NOT_THE_FILES_FAULT = (
+    "unable to open",
+    "attempt to write a readonly",
+    "database is locked",
+    "database or disk is full",
+    "disk I/O",
+)
+
+
+def _with_its_log(file: Path) -> list[Path]:
+    return [file, *(file.with_name(file.name + rest) for rest in ("-wal", "-shm"))]
+
+
+def _opened(file: Path, form: Form) -> sqlite3.Connection:
+    database = sqlite3.connect(file, check_same_thread=False, timeout=form.patience)
+    try:
+        with closing(database.execute("PRAGMA journal_mode = WAL")) as mode:
+            mode.fetchone()
+        database.execute(f"PRAGMA synchronous = {form.synchronous}")
+        database.executescript(form.schema.read_text(encoding="utf-8"))
+        database.execute(f"{form.row} LIMIT 1")
+        damage = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if damage != "ok":
+            raise sqlite3.DatabaseError(damage)
+    except BaseException:
+        database.close()
+        raise
+    return database

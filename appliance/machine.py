@@ -1,0 +1,61 @@
+"""What the machine says of itself: how hot it is, whether power sags, whether its clock is set."""
+
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+_THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
+_SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
+_UPTIME = Path("/proc/uptime")
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+# Bits of 'vcgencmd get_throttled' that tell of now; those above tell of since the start.
+_NOW = {0: "the power supply sags", 1: "the processor is slowed down", 2: "it is throttled",
+        3: "it is near its hottest"}  # fmt: skip
+_EARLIEST = 1_760_000_000
+"""A clock that shows an earlier time (Unix seconds, October 2025) was never set."""
+
+
+def temperature() -> float | None:
+    """Return the processor's temperature in °C, or None where it is not told."""
+    with suppress(OSError, ValueError):
+        return int(_THERMAL.read_text()) / 1000
+    return None
+
+
+def throttled() -> str | None:
+    """Return what `vcgencmd get_throttled` says of now in words; None for nothing, or no such."""
+    try:
+        said = subprocess.run(
+            ["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=5, check=False
+        ).stdout
+        bits = int(said.strip().removeprefix("throttled="), 16)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    told = [words for bit, words in _NOW.items() if bits >> bit & 1]
+    return " and ".join(told) or None
+
+
+def clock_is_set(now: float | None = None) -> bool:
+    """Tell whether the clock can be believed: it was synchronised, or there is no such service.
+
+    A Pi has no battery clock: after a power cut it goes on from a time that a file remembers.
+    """
+    now = time.time() if now is None else now
+    if now < _EARLIEST:
+        return False
+    return _SYNCHRONISED.exists() or not _SYNCHRONISED.parent.exists()
+
+
+def uptime() -> float:
+    """Return the seconds since the start of the machine, 0 where it is not told."""
+    with suppress(OSError, ValueError):
+        return float(_UPTIME.read_text().split()[0])
+    return 0.0
+
+
+def boot() -> str:
+    """Return a text that is another one after each start of the machine."""
+    with suppress(OSError):
+        return _BOOT.read_text().strip()
+    return ""

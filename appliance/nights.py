@@ -1,0 +1,178 @@
+"""The nights on disk: what runs now, what each came to, and that only one runs at a time."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from appliance.errors import StateError
+
+
+class Refused(Exception):
+    """A night that is not begun, with the sentence why."""
+
+
+@dataclass
+class Progress:
+    """What the page shows of a night: `state` is preparing, training, waiting, deciding, ended."""
+
+    file: Path
+    state: str = "preparing"
+    sentence: str = ""
+    progress: float = 0.0
+    epoch: int = 0
+    of: int = 0
+    pictures_per_second: float | None = None
+    seconds_left: float | None = None
+    temperature: float | None = None
+    loss: float | None = None
+    curve: list[tuple[float, float]] = field(default_factory=list)
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    written: int = 0
+    pid: int = field(default_factory=os.getpid)
+    started: float = field(default_factory=time.time)
+    updated: float = 0.0
+
+    def show(self) -> None:
+        """Replace the file; a disk that refuses it does not end the training."""
+        self.updated = time.time()
+        self.written = written()
+        told = {key: value for key, value in asdict(self).items() if key != "file"}
+        beside = self.file.with_name(f".{self.file.name}.new")
+        with suppress(OSError):
+            beside.write_text(json.dumps(told), encoding="utf-8")
+            os.replace(beside, self.file)
+
+
+class Rate:
+    """Pictures a second, over the last minute or so."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since, self._count = clock(), 0
+
+    def count(self, pictures: int) -> None:
+        self._count += pictures
+        if self._clock() - self._since > 60:
+            # Half of the past is forgotten.
+            self._since += (self._clock() - self._since) / 2
+            self._count //= 2
+
+    def per_second(self) -> float | None:
+        passed = self._clock() - self._since
+        return round(self._count / passed, 1) if passed > 0.5 else None
+
+
+def progress_file(state: Path) -> Path:
+    """Return where the progress is told: in RAM under systemd, else in the state directory."""
+    runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    return Path(runtime or state) / "retrain.json"
+
+
+def progress(state: Path) -> dict[str, Any] | None:
+    """Return what the newest night tells of itself, with `running`; None where there was none.
+
+    One begun by hand has no place in RAM that systemd gave it, so both places are looked at.
+    """
+    found = []
+    for file in {progress_file(state), state / progress_file(state).name}:
+        with suppress(OSError, ValueError):
+            told = json.loads(file.read_text("utf-8"))
+            if isinstance(told, dict) and "updated" in told:
+                found.append(told)
+    if not found:
+        return None
+    return {**max(found, key=lambda told: told["updated"]), "running": running(state)}
+
+
+def nights(state: Path, most: int = 20) -> list[dict[str, Any]]:
+    """Return the records of the last nights, the newest first; damaged lines are left out."""
+    found = []
+    with suppress(OSError):
+        for line in (state / "nights.jsonl").read_text("utf-8", errors="replace").splitlines():
+            with suppress(ValueError, RecursionError):
+                record = json.loads(line)
+                if isinstance(record, dict) and isinstance(record.get("at"), int | float):
+                    found.append(record)
+    return found[::-1][:most]
+
+
+def add_night(state: Path, record: dict[str, Any]) -> None:
+    """Append a record; raises StateError."""
+    file = state / "nights.jsonl"
+    try:
+        with open(file, "ab+") as lines:
+            size = lines.tell()
+            # A line that a power cut left without its end spoils no other.
+            broken = size and os.pread(lines.fileno(), 1, size - 1) != b"\n"
+            lines.write(b"\n" * bool(broken) + json.dumps(record).encode() + b"\n")
+            lines.flush()
+            os.fsync(lines.fileno())
+    except OSError as error:
+        raise StateError(
+            f"{file}: the night's outcome cannot be written ({error.strerror}): check the disk"
+        ) from None
+
+
+@contextmanager
+def alone(state: Path) -> Iterator[None]:
+    """Hold the lock that only one retraining can hold; raises Refused.
+
+    The kernel lets go of it when its process dies. Raises StateError where it cannot be had.
+    """
+    try:
+        file = os.open(state / "retrain.lock", os.O_RDONLY | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StateError(
+            f"{state}: nothing can be written there ({error.strerror}): check the disk and who "
+            "owns the state directory, or choose another with --state DIR"
+        ) from None
+    try:
+        if not _locked(file):
+            raise Refused("a retraining is running already: see the page's training view")
+        yield
+    finally:
+        os.close(file)
+
+
+def _locked(file: int) -> bool:
+    """Tell whether the lock could be taken; whoever only looks holds it for an instant."""
+    for last in (*[False] * 19, True):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not last:
+                time.sleep(0.01)
+        else:
+            return True
+    return False
+
+
+def running(state: Path) -> bool:
+    """Tell whether a retraining holds the lock."""
+    try:
+        file = os.open(state / "retrain.lock", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(file)
+
+
+def written() -> int:
+    """Return the bytes that this process has had written to storage, 0 where it is not told."""
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/self/io").read_text().splitlines():
+            if line.startswith("write_bytes:"):
+                return int(line.split()[1])
+    return 0

@@ -1,0 +1,268 @@
+"""The captures over the API: label what was just read, look through what is kept, in and out."""
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any
+
+import numpy as np
+from flask import Blueprint, Response, jsonify, request, send_file
+
+from appliance.captures import Capture, Captures
+from appliance.captures_report import Reports
+from appliance.captures_zip import export_zip, import_zip
+from appliance.errors import CaptureError, NoCaptureError, StateError
+from appliance.networks import Networks
+from appliance.outputs.latest import Latest, Recent
+from appliance.reader import Reader
+from appliance.reading import Reading
+from appliance.web.changes import refuse_foreign
+from appliance.web.pictures import png, surroundings
+from appliance.web.problem import problem
+from model.network import NOT_A_DIGIT
+
+MOST_LISTED = 200
+
+
+class Teaching:
+    """Turns a person's word on a reading into a capture; a second word on it changes the first."""
+
+    def __init__(
+        self, captures: Captures, latest: Latest, drawn: Recent, networks: Networks
+    ) -> None:
+        self._captures = captures
+        self._recent = (drawn, latest.recent)
+        self._latest = latest
+        self._networks = networks
+        self._lock = threading.Lock()
+        self._of_reading: dict[tuple[int, float], int] = {}
+
+    def teach(self, number: int, at: float | None, label: int) -> Capture | str:
+        """Return the capture of a reading, or the sentence that tells why there can be none.
+
+        `number` is the reading's, below zero for a picture that was sent. `at` is its time, where
+        the caller knows it: numbers begin anew with a restart.
+        """
+        reading = self._recent[number > 0].of(number)
+        if reading is None or (at is not None and at != reading.at):
+            newest, _ = self._latest.newest()
+            if number == newest:
+                return "nothing was in view in that reading: show a digit, then tap"
+            return "that reading is no longer the one shown: look at the page, then tap again"
+        with self._lock:
+            return self._kept(number, reading, label)
+
+    def _kept(self, number: int, reading: Reading, label: int) -> Capture:
+        key = number, reading.at
+        if key in self._of_reading:
+            try:
+                return self._captures.relabel(self._of_reading[key], label)
+            except NoCaptureError:
+                # It was undone; this tap is a new one.
+                pass
+        assert reading.glyph is not None
+        capture = self._captures.add(
+            label=label,
+            said=reading.digit,
+            reason=reading.reason,
+            confidence=min(1.0, max(0.0, reading.confidence)),
+            network=str(self._networks.card()["sha256"]),
+            glyph=np.rint(reading.glyph * 255).astype(np.uint8),
+            picture=surroundings(reading),
+            at=reading.at,
+        )
+        self._of_reading[key] = capture.id
+        for old in list(self._of_reading)[:-16]:
+            del self._of_reading[old]
+        return capture
+
+
+def blueprint(
+    *, captures: Captures, latest: Latest, drawn: Recent, reader: Reader, networks: Networks
+) -> Blueprint:
+    """Return the routes over the captures; `drawn` has the pictures that were sent and read."""
+    routes = Blueprint("teach", __name__, url_prefix="/api/v1/captures")
+    teaching = Teaching(captures, latest, drawn, networks)
+    reports = Reports(captures)
+    importing = threading.Lock()
+
+    @routes.before_request
+    def own() -> Response | None:
+        return None if request.method in ("GET", "HEAD") else refuse_foreign()
+
+    @routes.errorhandler(CaptureError)
+    def wrong(error: CaptureError) -> Response:
+        return problem(400, str(error))
+
+    @routes.errorhandler(NoCaptureError)
+    def gone(error: NoCaptureError) -> Response:
+        return problem(404, str(error))
+
+    @routes.errorhandler(StateError)
+    def no_room(error: StateError) -> Response:
+        return problem(507, str(error))
+
+    @routes.post("")
+    def teach() -> Response:
+        body = _body()
+        label, number, at = _whole(body, "label"), _whole(body, "reading"), body.get("at")
+        if at is not None and type(at) not in (int, float):
+            raise CaptureError("'at' is the reading's own time, a number")
+        answer = teaching.teach(number, at, label)
+        if isinstance(answer, str):
+            return problem(409, answer)
+        response = jsonify(_told(answer))
+        response.status_code = 201
+        return response
+
+    @routes.get("")
+    def listing() -> Response:
+        label = _asked("label", 0, NOT_A_DIGIT)
+        before = _asked("before", 1, 10**12)
+        limit = _asked("limit", 1, MOST_LISTED) or 50
+        deleted = _asked("deleted", 0, 1) == 1
+        numbers = _numbers(request.args.get("ids"))
+        found = captures.listing(label, before, limit, deleted) if numbers is None else []
+        for number in numbers or ():
+            with suppress(NoCaptureError):
+                found.append(captures.get(number))
+        counts = captures.counts()
+        return jsonify(
+            captures=[_told(each) for each in found],
+            counts=list(counts.values()),
+            total=sum(counts.values()),
+            limit=captures.limit,
+            notice=captures.notice,
+        )
+
+    @routes.patch("/<int(max=999999999999):number>")
+    def relabel(number: int) -> Response:
+        return jsonify(_told(captures.relabel(number, _whole(_body(), "label"))))
+
+    @routes.delete("/<int(max=999999999999):number>")
+    def delete(number: int) -> Response:
+        captures.delete(number)
+        return jsonify(_told(captures.get(number)))
+
+    @routes.post("/<int(max=999999999999):number>/restore")
+    def restore(number: int) -> Response:
+        captures.restore(number)
+        return jsonify(_told(captures.get(number)))
+
+    @routes.get("/<int(max=999999999999):number>/picture")
+    def picture(number: int) -> Response:
+        response = Response(captures.get(number).picture, mimetype="image/png")
+        # A number is never given again, and its picture never changes.
+        response.headers["Cache-Control"] = "private, max-age=86400"
+        return response
+
+    @routes.get("/report")
+    def report() -> Response:
+        # In this order: what is asked of a new network under the old one's id is asked again.
+        network = str(networks.card()["sha256"])
+        made = reports.newest(network, reader.network.probabilities)
+        if made is None:
+            response = problem(503, "the captures are being looked through: ask again in a moment")
+            response.headers["Retry-After"] = "2"
+            return response
+        return jsonify(made.as_json())
+
+    @routes.get("/export")
+    def export() -> Response:
+        with _on_the_card(captures) as file:
+            export_zip(captures, file)
+            file.seek(0)
+            return send_file(
+                file, "application/zip", as_attachment=True, download_name="captures.zip"
+            )
+
+    @routes.post("/import")
+    def bring() -> Response:
+        if not importing.acquire(blocking=False):
+            return problem(503, "another file is being imported: try again when it is done")
+        try:
+            with _on_the_card(captures) as file:
+                shutil.copyfileobj(request.stream, file)
+                if not file.tell():
+                    raise CaptureError("nothing was sent: POST the zip of an export as the body")
+                done = import_zip(captures, file, "the zip")
+                file.close()
+                return jsonify(added=done.added, known=done.known)
+        finally:
+            importing.release()
+
+    return routes
+
+
+@contextmanager
+def _on_the_card(captures: Captures) -> Iterator[IO[bytes]]:
+    """Lend a file without a name beside the captures: in /tmp it could be in memory.
+
+    It stays open when the block ends well.
+    """
+    try:
+        file = tempfile.TemporaryFile(dir=captures.file.parent)  # noqa: SIM115
+        try:
+            yield file
+        except BaseException:
+            file.close()
+            raise
+    except StateError:
+        raise
+    except OSError as error:
+        raise StateError(
+            f"the file could not be written ({error.strerror}): make room on the card"
+        ) from None
+
+
+def _told(capture: Capture) -> dict[str, Any]:
+    return {
+        "id": capture.id,
+        "at": capture.at,
+        "label": capture.label,
+        "said": capture.said,
+        "reason": capture.reason,
+        "confidence": round(capture.confidence, 4),
+        "network": capture.network,
+        "corrected": capture.corrected,
+        "held_out": capture.held_out,
+        "glyph": png(capture.glyph),
+    }
+
+
+def _body() -> dict[str, Any]:
+    body = request.get_json(silent=True)
+    if not isinstance(body, dict):
+        raise CaptureError('the body must be a JSON object, such as {"label": 7}')
+    return body
+
+
+def _whole(body: dict[str, Any], name: str) -> int:
+    value = body.get(name)
+    # True is an int to Python.
+    if type(value) is not int:
+        raise CaptureError(f"'{name}' must be a whole number")
+    return value
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    """Return the captures that are asked for by number, or None where none are."""
+    if text is None:
+        return None
+    parts = text.split(",", MOST_LISTED)[:MOST_LISTED] if text else []
+    if not all(part.isascii() and part.isdigit() and len(part) < 13 for part in parts):
+        raise CaptureError("ids must be numbers of captures with commas between")
+    return [int(part) for part in parts]
+
+
+def _asked(name: str, least: int, most: int) -> int | None:
+    """Return a number of the query, or None where it is not asked for."""
+    text = request.args.get(name)
+    if text is None:
+        return None
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 14 else -1
+    if not least <= number <= most:
+        raise CaptureError(f"{name} must be a whole number from {least} to {most}")
+    return number

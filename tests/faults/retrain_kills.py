@@ -1,0 +1,151 @@
+"""Kills a night of training at random instants, and has it go on each time until it ends.
+
+    python -m tests.faults.retrain_kills --count 100
+
+Each night is a fork of this process and imports nothing again. All that is learned is small; what is
+written, and in which order, is what `digits retrain` writes.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from select import select
+from typing import Any
+
+from appliance import retrain
+from appliance.captures import Captures
+from appliance.nights import alone, nights
+from tests.owner import base, correct, current, hand, retraining
+
+CHECKPOINT_SECONDS = 0.01
+
+
+def night(state: Path) -> None:
+    """Do what `digits retrain` does, with a checkpoint after almost every batch."""
+    retrain.CHECKPOINT_SECONDS = CHECKPOINT_SECONDS
+    with alone(state):
+        captures = Captures(state / "captures.db")
+        retraining(state, captures).run()
+        captures.close()
+
+
+def forked(state: Path, seconds: float | None) -> bool:
+    """Let a child work through a night, killed after so many seconds; tell whether it ended."""
+    ready, tell = os.pipe()
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            os.write(tell, b".")
+            night(state)
+            code = 0
+        except BaseException as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        finally:
+            os._exit(code)
+    os.read(ready, 1)
+    # What is left to read is the end of the file, when the child has ended by itself.
+    os.close(tell)
+    ended, _, _ = select([ready], [], [], seconds)
+    if not ended:
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    os.close(ready)
+    code = os.waitstatus_to_exitcode(status)
+    assert code in ((0,) if ended else (0, -signal.SIGKILL)), f"the night failed with {code}"
+    return code == 0
+
+
+def stands(state: Path) -> str:
+    """Return in which part of the night it was killed, as the disk shows it."""
+    if nights(state):
+        return "recorded"
+    try:
+        plan = json.loads((state / "night" / "plan.json").read_text("utf-8"))["plan"]
+    except FileNotFoundError:
+        return "preparing"
+    if plan["decided"]:
+        return "decided"
+    return "training" if (state / "night" / "checkpoint.npz").exists() else "prepared"
+
+
+def whole(state: Path, wanted: str) -> None:
+    """Raise AssertionError unless the night came to what the undisturbed one came to."""
+    (record,) = nights(state)
+    assert record["outcome"] == "promoted"
+    assert record["candidate"] == wanted[:12]
+    assert current(state) == wanted
+    assert not (state / "night").exists()
+
+
+def main(folder: Path, count: int, seed: int = 1) -> dict[str, Any]:
+    """Return where the kills struck and how many nights they were spread over."""
+    chance = random.Random(seed)
+    begin = folder / "begin"
+    begin.mkdir(parents=True)
+    captures = Captures(begin / "captures.db")
+    correct(captures, *hand())
+    captures.close()
+    base()
+    shipped = current(begin)
+
+    def fresh(name: str) -> Path:
+        return Path(shutil.copytree(begin, folder / name))
+
+    undisturbed = fresh("undisturbed")
+    started = time.monotonic()
+    assert forked(undisturbed, None)
+    seconds = time.monotonic() - started
+    wanted = current(undisturbed)
+    whole(undisturbed, wanted)
+    assert wanted != shipped
+
+    struck: Counter[str] = Counter()
+    half_written = ended = 0
+    state = fresh("0")
+    while sum(struck.values()) < count:
+        if forked(state, chance.uniform(0, seconds)):
+            whole(state, wanted)
+            ended += 1
+            state = fresh(str(ended))
+            continue
+        struck[stands(state)] += 1
+        half_written += any(state.rglob(".*.new"))
+        assert current(state) in (shipped, wanted)
+        assert len(nights(state)) <= 1
+        held = Captures(state / "captures.db")
+        assert sum(held.counts().values()) == len(hand()[1])
+        held.close()
+    # A night that is killed after its record has nothing to go on with: another would begin.
+    if stands(state) != "recorded" or (state / "night" / "plan.json").exists():
+        assert forked(state, None)
+    assert [each["candidate"] for each in nights(state)] == [wanted[:12]]
+    assert current(state) == wanted
+    return {
+        "kills": sum(struck.values()),
+        "struck": dict(struck),
+        "half_written": half_written,
+        "nights": ended + 1,
+        "seconds": round(seconds, 2),
+        "sha256": wanted,
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    place = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    try:
+        print(json.dumps(main(place, arguments.count, arguments.seed)))
+    finally:
+        shutil.rmtree(place)
