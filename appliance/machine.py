@@ -49,7 +49,7 @@ def clock_is_set(now: float | None = None) -> bool:
 
 def uptime() -> float:
     """Return the seconds since the start of the machine, 0 where it is not told."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, IndexError):
         return float(_UPTIME.read_text().split()[0])
     return 0.0
 

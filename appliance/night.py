@@ -28,10 +28,10 @@ from model.train import Course, Mixed, taken
 
 SEED = 1
 """The seed that the shipped network holds digits out by: no night ever learns from those."""
-EPOCHS = 5
+EPOCHS = 3
 """Epochs of a course that goes on from a network, with a base set."""
-_STEP, _BATCH = 0.01, 128
-_OWN, _CAMERA = 0.2, 0.15
+_STEP, _BATCH = 0.003, 128
+_OWN, _CAMERA = 0.15, 0.25
 """The share of each batch that captures and examples through the camera take."""
 _BLOCK = 256
 
@@ -222,20 +222,20 @@ class Night:
         recipe, pictures = self.recipe, self.pictures
         own = Mixed(pictures.learned, _OWN)
         if self.base is None:
-            teacher = self.parent
             data, mixed = pictures.examples, [own]
         else:
-            teacher = None
             held_out = recipe.held_out(len(pictures.examples))
-            data, mixed = self.base, [Mixed(pictures.examples, _CAMERA, held_out), own]
+            camera = Mixed(pictures.examples, _CAMERA, held_out, taught=True)
+            data, mixed = self.base, [camera, own]
+        parent = None if self.plan.from_scratch else self.parent
         return Course(
             recipe,
             data,
             seed=SEED,
             epochs=recipe.epochs,
             mixed=mixed,
-            start=None if self.plan.from_scratch else self.parent,
-            teacher=teacher,
+            start=parent,
+            teacher=parent,
         )
 
     def gate_sets(self) -> dict[str, tuple[Split, Any]]:

@@ -32,7 +32,8 @@ from model.train import Course, Epoch, Training, taken
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_SECONDS = 300.0
+CHECKPOINT_SECONDS = 600.0
+"""A checkpoint is half a megabyte, and the card wears."""
 _SHOW_SECONDS = 5.0
 _HEAT_SECONDS = 10.0
 _COOLER = 5.0
@@ -194,9 +195,7 @@ class Retraining:
                     log.info("network %s reads now: what was begun with another is over", id)
             except StateError as error:
                 log.warning("%s", error)
-        check_worth(
-            self._captures, network, id, teaches=self._base is None, goes_on=not self._from_scratch
-        )
+        check_worth(self._captures, network, id, goes_on=not self._from_scratch)
         if self._base is None:
             log.warning(
                 "no base set is installed: 'digits data fetch' brings MNIST; this night the "

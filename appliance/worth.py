@@ -33,13 +33,8 @@ def check_base(base: Split, network: Network) -> None:
         )
 
 
-def check_worth(
-    captures: Captures, network: Network, id: str, *, teaches: bool, goes_on: bool
-) -> None:
-    """Raise Refused where the captures measure nothing, or where the network is of no use.
-
-    `teaches` and `goes_on` tell what it is wanted for: to be a teacher, and to be gone on from.
-    """
+def check_worth(captures: Captures, network: Network, id: str, *, goes_on: bool) -> None:
+    """Raise Refused where the captures measure nothing, or a network is not one to go on from."""
     if not sum(captures.counts().values()):
         raise Refused(
             "there are no captures to learn from: correct or confirm some readings on the page"
@@ -48,9 +43,9 @@ def check_worth(
     if not found.to_learn or found.held_out < ENOUGH_HELD_OUT:
         raise Refused(found.sentence)
     answers_all = network.shapes[-1] == (NOT_A_DIGIT + 1,)
-    if (teaches or goes_on) and not (answers_all and isinstance(network.layers[-1], Dense)):
+    if goes_on and not (answers_all and isinstance(network.layers[-1], Dense)):
         raise Refused(
             f"network {id} has no output for what is not a digit, and some captures are of that: "
-            "promote another with 'digits networks', or fetch MNIST with 'digits data fetch' and "
-            "begin with a new one by 'digits retrain --from-scratch'"
+            "promote another with 'digits networks', or begin with a new one by "
+            "'digits retrain --from-scratch'"
         )

@@ -40,12 +40,14 @@ class Epoch:
 class Mixed:
     """Pictures that take a `share` 0…1 of the places of each batch, with their own labels.
 
-    The last `held_out` of them are not learned from.
+    The last `held_out` of them are not learned from. Where there is a teacher, those that it
+    teaches are `taught`.
     """
 
     data: Split
     share: float
     held_out: int = 0
+    taught: bool = False
 
     @property
     def learned(self) -> int:
@@ -113,8 +115,9 @@ class Course:
 
     `start` are the weights to go on from, of the preset's layers; without it they are drawn from
     `seed`. `mixed` pictures stand in places of the digits of each batch, as `train` has them.
-    Where there is a `teacher`, what is not mixed in is learned with its probabilities in place of
-    the labels. Source: G. Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
+    Where there is a `teacher`, the digits, and what is mixed in and `taught`, are learned with the
+    mean of their labels and its probabilities. Source: G. Hinton et al., "Distilling the Knowledge
+    in a Neural Network", 2015.
     """
 
     def __init__(
@@ -277,12 +280,13 @@ class Course:
     def _learn(self, rows: Rows) -> None:
         preset = self._preset
         images, labels = self._data.take(rows)
-        mixed = _mix(images, labels, self._mixed, self._rng)
+        taught = _mix(images, labels, self._mixed, self._rng)
         size = preset.step * SCHEDULES[preset.schedule](self.progress)
         targets = one_hot(labels, *preset.targets, self.network.shapes[-1][0])
         for x in preset.variants(images, self._rng):
-            if self._teacher is not None:
-                targets[~mixed] = self._teacher.probabilities(x[~mixed])
+            # A last batch of a few may have nothing in it that is taught.
+            if self._teacher is not None and taught.any():
+                targets[taught] = (targets[taught] + self._teacher.probabilities(x[taught])) / 2
             loss = LOSSES[preset.loss]
             self._total += learn(self.network, loss, self._optimiser, size, x, targets)
             self._batches += 1
@@ -365,19 +369,22 @@ def _batches(order: Shuffled, digits: Division, size: int, done: int) -> Iterato
 def _mix(
     images: Bytes, labels: Labels, mixed: Sequence[Mixed], rng: np.random.Generator
 ) -> npt.NDArray[np.bool_]:
-    """Put what is mixed in, with its labels, in the places of some digits; return where, (n,)."""
-    taken = np.zeros(len(labels), bool)
+    """Put what is mixed in, with its labels, in the places of some digits.
+
+    Returns which of them a teacher would teach, (n,).
+    """
+    taught = np.ones(len(labels), bool)
     if not mixed:
-        return taken
+        return taught
     drawn = rng.random(len(labels), dtype=np.float32)
     low = 0.0
     for each in mixed:
         chosen = (drawn >= low) & (drawn < low + each.share)
         rows = rng.integers(each.learned, size=np.count_nonzero(chosen))
         images[chosen], labels[chosen] = each.data.take(rows)
-        taken |= chosen
+        taught[chosen] = each.taught
         low += each.share
-    return taken
+    return taught
 
 
 def _count_right(network: Network, preset: Preset, data: Split, rows: Rows) -> int:

@@ -39,6 +39,23 @@ TABLE: dict[str, set[str]] = {
     "appliance.promotions": {"model"},
     "appliance.vault": {"appliance.errors", "appliance.promotions", "model"},
     "appliance.networks": {"appliance.reader", "appliance.vault", "model"},
+    "appliance.machine": set(),
+    "appliance.nights": {"appliance.errors"},
+    "appliance.night": {
+        "appliance.captures", "appliance.errors", "appliance.vision", "model", "numpy",
+    },
+    "appliance.worth": {
+        "appliance.captures", "appliance.captures_enough", "appliance.nights", "model", "numpy",
+    },
+    "appliance.retrain": {
+        "appliance.captures", "appliance.errors", "appliance.machine", "appliance.night",
+        "appliance.nights", "appliance.vault", "appliance.worth", "model", "numpy",
+    },
+    "appliance.due": {
+        "appliance.captures", "appliance.machine", "appliance.nights", "appliance.settings",
+        "appliance.vault",
+    },
+    "appliance.trainer": {"appliance.errors", "appliance.nights"},
     "appliance.steady": {"appliance.reading"},
     "appliance.still": {"appliance.reading", "numpy"},
     "appliance.camera.folder": {"appliance.errors", "appliance.reading", "appliance.picture"},
@@ -55,8 +72,10 @@ TABLE: dict[str, set[str]] = {
         "appliance", "appliance.web", "appliance.captures", "appliance.captures_report",
         "appliance.captures_zip", "appliance.errors", "appliance.networks", "model",
         "appliance.outputs.history", "appliance.outputs.latest", "appliance.picture",
-        "appliance.reader", "appliance.reading", "flask", "werkzeug", "waitress", "numpy", "PIL",
+        "appliance.reader", "appliance.reading", "appliance.nights", "appliance.trainer", "flask",
+        "werkzeug", "waitress", "numpy", "PIL",
     },
+    "appliance.web.curves": set(),
     "appliance.download": {"appliance.errors", "model"},
     "appliance.doctor": {
         "appliance", "appliance.camera", "appliance.errors", "appliance.outputs.leds",

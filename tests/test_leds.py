@@ -1,8 +1,11 @@
 """The LEDs on gpiozero's own mock pins."""
 
+from collections.abc import Iterator
+from functools import partial
+
 import numpy as np
 import pytest
-from gpiozero import LED
+from gpiozero import PWMLED
 from gpiozero.pins.mock import MockFactory
 
 from appliance.errors import PinError
@@ -78,8 +81,8 @@ def test_the_status_led_is_steady_blinks_slowly_and_blinks_fast(
     mock_pins: MockFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[object] = []
-    monkeypatch.setattr(LED, "on", lambda self: told.append("on"))
-    monkeypatch.setattr(LED, "blink", lambda self, on_time, off_time: told.append(on_time))
+    monkeypatch.setattr(PWMLED, "on", lambda self: told.append("on"))
+    monkeypatch.setattr(PWMLED, "blink", lambda self, on_time, off_time: told.append(on_time))
     leds = Leds(LedSettings(layout="ten"))
     leds.show(Reading(at=0, reason="blank"))
     leds.show(Reading(at=0, digit=3, mark=INK))
@@ -97,6 +100,84 @@ def test_the_blinking_is_not_begun_anew_by_every_reading(mock_pins: MockFactory)
     leds.show(Reading(at=1, digit=3, mark=INK))
     leds.show(Reading(at=2, digit=4, mark=INK))
     assert leds._status._blink_thread is thread
+    leds.close()
+
+
+class Told:
+    """A status LED that writes down what it is told, and a clock and a training beside it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.said: list[str] = []
+        self.now, self.trains, self.asked = 100.0, False, 0
+        for name in ("on", "blink", "pulse"):
+            say = partial(self.said.append, name)
+            monkeypatch.setattr(PWMLED, name, lambda led, say=say, **times: say())
+        self.leds = Leds(LedSettings(layout="ten"), self.training, lambda: self.now)
+
+    def training(self) -> bool:
+        self.asked += 1
+        return self.trains
+
+    def later(self, *, trains: bool) -> None:
+        self.now, self.trains = self.now + 3.5, trains
+        self.leds.look()
+
+
+@pytest.fixture
+def told(mock_pins: MockFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
+    told = Told(monkeypatch)
+    yield told
+    told.leds.close()
+
+
+def test_the_status_led_pulses_while_it_trains_and_shows_no_digit(told: Told) -> None:
+    told.leds.show(Reading(at=0, reason="blank"))
+    # No frame differs from the one before it: nothing is shown meanwhile.
+    told.later(trains=True)
+    assert (told.said, told.leds._status.frequency) == (["on", "pulse"], 100)
+    for at in range(4):
+        told.leds.show(Reading(at=at, reason="blank"))
+        told.later(trains=True)
+    assert told.said == ["on", "pulse"]
+    told.later(trains=False)
+    assert (told.said, told.leds._status.frequency) == (["on", "pulse", "on"], None)
+
+
+def test_nothing_pulses_while_a_digit_is_shown_or_looked_for_or_on_a_fault(told: Told) -> None:
+    told.later(trains=True)
+    assert told.said == []
+    told.leds.show(showing(3))
+    told.later(trains=True)
+    assert told.said == ["on"]
+    told.leds.show(Reading(at=0, reason="blank"))
+    told.leds.show(Reading(at=0, digit=3, mark=INK))
+    told.leds.show(Reading(at=0, fault="no camera"))
+    told.later(trains=True)
+    told.leds.show(showing(3))
+    assert told.said == ["on", "pulse", "blink", "blink", "on"]
+
+
+def test_whether_it_trains_is_asked_every_few_seconds(told: Told) -> None:
+    for _ in range(80):
+        told.now += 0.125
+        told.leds.look()
+        told.leds.show(Reading(at=0, reason="blank"))
+    assert told.asked == 4
+
+
+def test_the_pulse_ends_when_the_leds_are_closed(mock_pins: MockFactory) -> None:
+    leds = Leds(LedSettings(layout="ten"), lambda: True)
+    leds.show(Reading(at=0, reason="blank"))
+    leds.look()
+    assert leds._status._blink_thread.is_alive()
+    leds.close()
+    assert mock_pins.pin("GPIO17").state == 0
+
+
+def test_without_a_status_led_a_training_is_not_asked_for(mock_pins: MockFactory) -> None:
+    leds = Leds(LedSettings(layout="ten", status=-1), lambda: pytest.fail("asked"))
+    leds.show(Reading(at=0, reason="blank"))
+    leds.look()
     leds.close()
 
 

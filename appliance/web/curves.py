@@ -16,14 +16,14 @@ _LOSS, _READ = (26, 122), (168, 264)
 Point = tuple[float, float]
 
 
-def drawn(curve: Sequence[Sequence[float]], epochs: Sequence[dict[str, Any]]) -> str:
-    """Return an SVG of a training.
+def drawn(curve: Sequence[Sequence[float]], epochs: Sequence[dict[str, Any]], of: int = 0) -> str:
+    """Return an SVG of a training of so many epochs, 0 where that is told by the epochs alone.
 
-    `curve` has pairs of what was done, 0…1, and the loss there; `epochs` has for each epoch its
-    `number`, how many there are (`of`), and the shares 0…1 read, `validation` and `camera`, or
-    None. What is not finite is left out.
+    `curve` has pairs of what was done, 0…1, and the loss there; `epochs` has for each epoch that
+    is over its `number`, how many there are (`of`), and the shares 0…1 read, `validation` and
+    `camera`, or None. What is not finite is left out.
     """
-    of = max((int(each["of"]) for each in epochs), default=0)
+    of = max((int(each["of"]) for each in epochs), default=of)
     losses = _finite(curve)
     held_out, others = (
         _finite([(each["number"] / each["of"], each[key]) for each in epochs if each.get(key)])

@@ -15,7 +15,7 @@ from appliance.web.changes import refuse_foreign
 from appliance.web.curves import drawn
 from appliance.web.problem import problem
 
-MOST_NIGHTS = 10
+MOST_NIGHTS = 7
 _OF_THE_CURVE = ("curve", "epochs")
 _OUTCOMES = {
     "promoted": "The last candidate reads now",
@@ -91,7 +91,8 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
         shown = _shown(trainer.running(), nights.progress(state), past())
         if shown is None:
             return problem(404, "there is no curve yet: a training draws it")
-        return Response(drawn(shown["curve"], shown["epochs"]), mimetype="image/svg+xml")
+        drawing = drawn(shown["curve"], shown["epochs"], shown.get("of", 0))
+        return Response(drawing, mimetype="image/svg+xml")
 
     @routes.post("")
     def start() -> Response:
@@ -134,10 +135,10 @@ def sentence(
         where = f"at {progress['progress']:.0%}" if progress["progress"] else "before it had begun"
         return f"The last training was interrupted {where}: the next one goes on from there."
     if progress is not None and (last is None or progress["sentence"] != last["why"]):
-        return f"The last training gave up: {progress['sentence']}."
+        return f"The last training gave up: {progress['sentence'].rstrip('.')}."
     if last is None:
         return "It has not trained yet."
-    return f"{_OUTCOMES.get(last['outcome'], 'The last training')}: {last['why']}."
+    return f"{_OUTCOMES.get(last['outcome'], 'The last training')}: {last['why'].rstrip('.')}."
 
 
 def _shown(

@@ -1,133 +1,19 @@
 """The page in headless Chromium: live readings, a drawn digit, a sent photograph."""
 
 import os
-import shutil
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
-from selenium.webdriver.support.wait import WebDriverWait
 
 from appliance.promotions import Promotions
 from appliance.vault import Vault
-from appliance.vision.strokes import PLAIN
-from tests.conftest import ROOT, SAMPLES, free_port
+from tests.browser.page import all_deleted, draw, drawn_and_taught, labels, text, until
+from tests.conftest import ROOT, SAMPLES
 from tests.test_networks import saying
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="chromium and chromium-driver are not installed"
-)
-
-
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The state directory of the appliance."""
-    return tmp_path_factory.mktemp("state")
-
-
-@pytest.fixture(scope="module")
-def address(state: Path) -> Iterator[str]:
-    """The appliance on the samples, in a process of its own."""
-    port = free_port()
-    config = state / "digits.toml"
-    config.write_text("[camera]\nrate = 8\npicture_seconds = 1.5\n")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "appliance", "run", "--camera", f"folder:{SAMPLES}"]
-        + ["--leds", "none", "--host", "127.0.0.1", "--port", str(port)]
-        + ["--state", str(state), "--config", str(config)],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    # A page that does not come up fails the tests and does not hold them up.
-    watchdog = threading.Timer(60, process.kill)
-    watchdog.start()
-    next(line for line in process.stderr if "the page is at" in line)
-    watchdog.cancel()
-    yield f"http://127.0.0.1:{port}/"
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
-
-
-@pytest.fixture(scope="module", params=[(1280, 900), (390, 844)], ids=["desktop", "phone"])
-def chromium(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM or ""
-    for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(flag)
-    for flag in ("--disable-background-networking", "--disable-component-update", "--no-first-run"):
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chromium = webdriver.Chrome(options, Service(DRIVER))
-    # A window cannot be as narrow as a telephone: the device is emulated.
-    width, height = request.param
-    chromium.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
-    )
-    yield chromium
-    chromium.quit()
-
-
-@pytest.fixture
-def browser(chromium: webdriver.Chrome, address: str) -> webdriver.Chrome:
-    """The page loaded anew, with the logs of the test before gone."""
-    chromium.get("about:blank")
-    for log in ("browser", "performance"):
-        chromium.get_log(log)
-    chromium.get(address)
-    return chromium
-
-
-def until(browser: webdriver.Chrome, condition: Callable[[], Any]) -> Any:
-    # What the page has just replaced is looked at again.
-    wait = WebDriverWait(browser, 15, 0.1, [StaleElementReferenceException])
-    return wait.until(lambda _: condition())
-
-
-def text(browser: webdriver.Chrome, selector: str) -> str:
-    return browser.find_element(By.CSS_SELECTOR, selector).text
-
-
-def draw(
-    browser: webdriver.Chrome, digit: int, *, middle: float = 0.0, height: float = 0.6
-) -> None:
-    """Draw a digit on the canvas with the mouse, stroke by stroke.
-
-    It stands `middle` right of the canvas's own, both in shares of the canvas's side.
-    """
-    pad = browser.find_element(By.ID, "pad")
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", pad)
-    side = pad.size["width"]
-
-    def place(point: tuple[float, float]) -> tuple[int, int]:
-        # From the middle of the canvas; the strokes' box is 0.6 wide and 1 high.
-        x, y = (point[0] - 0.3) * height + middle, (point[1] - 0.5) * height
-        return round(x * side), round(y * side)
-
-    actions = ActionChains(browser, duration=20)
-    for stroke in PLAIN[digit]:
-        actions.move_to_element_with_offset(pad, *place(stroke[0])).click_and_hold()
-        for point in stroke[1:]:
-            actions.move_to_element_with_offset(pad, *place(point))
-        actions.release()
-    actions.perform()
 
 
 @pytest.mark.parametrize("digit", [3, 7])
@@ -282,12 +168,6 @@ def test_a_damaged_network_is_told_on_the_page(browser: webdriver.Chrome, state:
     until(browser, lambda: "stands in" not in text(browser, "#device-network"))
 
 
-def labels(browser: webdriver.Chrome, place: str) -> dict[str, Any]:
-    """Return the buttons under a reading by their text."""
-    found = browser.find_elements(By.CSS_SELECTOR, f"{place} .labels button")
-    return {each.text: each for each in found}
-
-
 def rows(browser: webdriver.Chrome) -> list[str]:
     """Return what the listed captures say; the rows themselves are made anew at any time."""
     script = """
@@ -295,28 +175,6 @@ def rows(browser: webdriver.Chrome) -> list[str]:
     """
     said: list[str] = browser.execute_script(script)
     return said
-
-
-def all_deleted(browser: webdriver.Chrome) -> None:
-    """Delete what the other tests kept, and load the page anew."""
-    browser.execute_async_script("""
-      const done = arguments[0];
-      (async () => {
-        const {captures} = await (await fetch("/api/v1/captures?limit=200")).json();
-        for (const {id} of captures)
-          await fetch(`/api/v1/captures/${id}`, {method: "DELETE", headers: {"X-Digits": "1"}});
-        done();
-      })();
-    """)
-    browser.refresh()
-
-
-def drawn_and_taught(browser: webdriver.Chrome, digit: int, label: str) -> None:
-    browser.find_element(By.ID, "clear").click()
-    draw(browser, digit)
-    until(browser, lambda: text(browser, "#mine .digit") == str(digit))
-    labels(browser, "#mine")[label].click()
-    until(browser, lambda: "Kept as" in text(browser, "#mine .taught"))
 
 
 def test_a_drawing_is_corrected_with_one_tap_and_undone(browser: webdriver.Chrome) -> None:

@@ -1,4 +1,4 @@
-"""digits bench owner: a person with an odd hand corrects what is read, and a night learns from it."""
+"""digits bench owner: somebody with an odd hand corrects the readings, and a night learns of it."""
 
 import argparse
 import io
@@ -49,25 +49,22 @@ def measure(args: argparse.Namespace) -> None:
     base, test = load_split(args.data, "train"), load_split(args.data, "test")
     nights = {
         "leaning": _night(hand(), count, args.seed, base, test),
-        "strange": _night(hand(strange=True), count, args.seed, base, test),
-        "strange, a third mislabelled": _night(
-            hand(strange=True), count, args.seed, base, test, mislabelled=1 / 3
+        "child": _night(hand(mirrors="347"), count, args.seed, base, test),
+        "child, a third mislabelled": _night(
+            hand(mirrors="347"), count, args.seed, base, test, mislabelled=1 / 3
         ),
     }
     publish(folder, "owner", _page(args, nights, count), nights, lambda f: _paint(f, nights))
 
 
-def hand(*, strange: bool = False) -> "dict[int, list[Stroke]]":
-    """Return how an owner writes each digit: 7 crossed and 0 slashed.
-
-    A `strange` one also writes 1 like Λ, 4 like Ψ and 9 like α.
-    """
-    from appliance.vision.strokes import HANDS, LETTERS
+def hand(*, mirrors: str = "") -> "dict[int, list[Stroke]]":
+    """Return how an owner writes each digit: 7 crossed and 0 slashed, `mirrors` the wrong way."""
+    from appliance.vision.strokes import HANDS
 
     writes = {digit: next(iter(variants.values())) for digit, variants in HANDS.items()}
     writes |= {0: HANDS[0]["slashed"], 7: HANDS[7]["crossed"]}
-    if strange:
-        writes |= {1: LETTERS["lambda"], 4: LETTERS["psi"], 9: LETTERS["alpha"]}
+    for digit in map(int, mirrors):
+        writes[digit] = [[(-x, y) for x, y in stroke] for stroke in writes[digit]]
     return writes
 
 
@@ -228,8 +225,7 @@ def _page(args: argparse.Namespace, nights: dict[str, dict[str, Any]], count: in
     return f"""# A night with an odd hand
 
 Written by `digits bench owner --data MNIST`. A simulated owner leans by 25°, crosses the 7 and
-slashes the 0; the strange one also writes 1 like Λ, 4 like Ψ and 9 like α, which the network that
-ships refuses. {count} sheets of each digit are sent to the page and labelled through its API; then
+slashes the 0; the child also writes the 3, the 4 and the 7 the wrong way round. {count} sheets of each digit are sent to the page and labelled through its API; then
 `digits retrain` runs once, {one["multiply_adds"]:.2e} multiply-adds forward and backward
 ({one["share_of_a_night"]:.0%} of the 3.8·10¹² of a Pi Zero's night), and as many other sheets are
 read. MNIST's are its 10,000 test digits.

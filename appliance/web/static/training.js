@@ -35,7 +35,8 @@
   function cell(label, text, kind = "span") {
     const made = document.createElement("td"), inner = document.createElement(kind);
     made.dataset.label = label;
-    inner.textContent = text;
+    made.classList.toggle("none", text === null);
+    inner.textContent = text ?? "–";
     made.append(inner);
     return made;
   }
@@ -46,9 +47,9 @@
     made.append(
       cell("Ended", new Date(night.at * 1000).toLocaleString([], {dateStyle: "short", timeStyle: "short"})),
       cell("Outcome", OUTCOMES[night.outcome] ?? night.outcome),
-      cell("Your digits", own?.total ? `${own.before} → ${own.after} of ${own.total}` : "–"),
-      cell("MNIST", base?.total ? `${share(base.before, base.total)} → ${share(base.after, base.total)} %` : "–"),
-      cell("Network", night.candidate ?? "–", "code"),
+      cell("Your digits", own?.total ? `${own.before} → ${own.after} of ${own.total}` : null),
+      cell("MNIST", base?.total ? `${share(base.before, base.total)} → ${share(base.after, base.total)}\u00a0%` : null),
+      cell("Network", night.candidate, "code"),
       cell("Why", night.why),
     );
     return made;
@@ -71,7 +72,6 @@
       return [term, value];
     }));
     show(byId("training-enough"), running ? "" : told.enough);
-    start.hidden = scratch.hidden = stop.hidden = false;
     start.hidden = scratch.hidden = running;
     start.disabled = !told.captures;
     stop.hidden = !running;

@@ -1,0 +1,75 @@
+"""What the tests do on the page: wait, read, draw, teach."""
+
+from collections.abc import Callable
+from typing import Any
+
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+from appliance.vision.strokes import PLAIN
+
+
+def until(browser: webdriver.Chrome, condition: Callable[[], Any]) -> Any:
+    # What the page has just replaced is looked at again.
+    wait = WebDriverWait(browser, 15, 0.1, [StaleElementReferenceException])
+    return wait.until(lambda _: condition())
+
+
+def text(browser: webdriver.Chrome, selector: str) -> str:
+    return browser.find_element(By.CSS_SELECTOR, selector).text
+
+
+def draw(
+    browser: webdriver.Chrome, digit: int, *, middle: float = 0.0, height: float = 0.6
+) -> None:
+    """Draw a digit on the canvas with the mouse, stroke by stroke.
+
+    It stands `middle` right of the canvas's own, both in shares of the canvas's side.
+    """
+    pad = browser.find_element(By.ID, "pad")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", pad)
+    side = pad.size["width"]
+
+    def place(point: tuple[float, float]) -> tuple[int, int]:
+        # From the middle of the canvas; the strokes' box is 0.6 wide and 1 high.
+        x, y = (point[0] - 0.3) * height + middle, (point[1] - 0.5) * height
+        return round(x * side), round(y * side)
+
+    actions = ActionChains(browser, duration=20)
+    for stroke in PLAIN[digit]:
+        actions.move_to_element_with_offset(pad, *place(stroke[0])).click_and_hold()
+        for point in stroke[1:]:
+            actions.move_to_element_with_offset(pad, *place(point))
+        actions.release()
+    actions.perform()
+
+
+def all_deleted(browser: webdriver.Chrome) -> None:
+    """Delete what the other tests kept, and load the page anew."""
+    browser.execute_async_script("""
+      const done = arguments[0];
+      (async () => {
+        const {captures} = await (await fetch("/api/v1/captures?limit=200")).json();
+        for (const {id} of captures)
+          await fetch(`/api/v1/captures/${id}`, {method: "DELETE", headers: {"X-Digits": "1"}});
+        done();
+      })();
+    """)
+    browser.refresh()
+
+
+def labels(browser: webdriver.Chrome, place: str) -> dict[str, Any]:
+    """Return the buttons under a reading by their text."""
+    found = browser.find_elements(By.CSS_SELECTOR, f"{place} .labels button")
+    return {each.text: each for each in found}
+
+
+def drawn_and_taught(browser: webdriver.Chrome, digit: int, label: str) -> None:
+    browser.find_element(By.ID, "clear").click()
+    draw(browser, digit)
+    until(browser, lambda: text(browser, "#mine .digit") == str(digit))
+    labels(browser, "#mine")[label].click()
+    until(browser, lambda: "Kept as" in text(browser, "#mine .taught"))

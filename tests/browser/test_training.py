@@ -1,0 +1,100 @@
+"""The training on the page, and where the sections stand, in headless Chromium."""
+
+import itertools
+from pathlib import Path
+
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+
+from appliance import nights
+from tests.browser.page import all_deleted, drawn_and_taught, text, until
+
+
+def test_a_training_is_shown_while_it_runs(browser: webdriver.Chrome, state: Path) -> None:
+    all_deleted(browser)
+    until(browser, lambda: "not enough captures" in text(browser, "#training-enough"))
+    assert not browser.find_element(By.ID, "training-start").is_enabled()
+    assert not browser.find_element(By.ID, "training-stop").is_displayed()
+    progress = nights.Progress(
+        state / "retrain.json",
+        state="training",
+        sentence="epoch 2 of 5",
+        progress=0.3,
+        epoch=2,
+        of=5,
+        pictures_per_second=1234.4,
+        seconds_left=5400,
+        temperature=61.3,
+        curve=[(0.1, 0.2), (0.3, 0.1)],
+        epochs=[{"number": 1, "of": 5, "loss": 0.2, "validation": 0.99, "camera": None}],
+    )
+    with nights.alone(state):
+        progress.show()
+        browser.refresh()
+        until(browser, lambda: text(browser, "#training-says") == "It trains: epoch 2 of 5.")
+        said = text(browser, "#training-facts")
+        for fact in ("2 of 5", "1,234", "about 1 h 30 min", "61 °C", "99.00 % read"):
+            assert fact in said
+        bar = browser.find_element(By.ID, "training-bar")
+        assert float(bar.get_attribute("value") or 0) == 0.3
+        curve = until(browser, lambda: browser.find_element(By.CSS_SELECTOR, "#training-curve svg"))
+        assert curve.size["width"] > 200
+        width = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+        assert width[0] <= width[1]
+        # Live: what comes next is shown by itself.
+        progress.sentence = "epoch 3 of 5"
+        progress.show()
+        until(browser, lambda: text(browser, "#training-says") == "It trains: epoch 3 of 5.")
+        errors = [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+        assert errors == []
+        # The process that is named is this one, which is no retraining.
+        browser.find_element(By.ID, "training-stop").send_keys(" ")
+        until(browser, lambda: "end it where it was started" in text(browser, "#training-refused"))
+    until(browser, lambda: "interrupted at 30%" in text(browser, "#training-says"))
+    assert not browser.find_element(By.ID, "training-stop").is_displayed()
+
+
+def test_the_last_nights_are_a_table_and_too_few_captures_a_question(
+    browser: webdriver.Chrome, state: Path
+) -> None:
+    own = {"total": 20, "before": 12, "after": 17, "won": 5, "lost": 0}
+    base = {"total": 6000, "before": 5972, "after": 5974, "won": 3, "lost": 1}
+    night = {"at": 1e9, "outcome": "promoted", "why": "17 of 20 right", "candidate": "0a3be1d2ffaa"}
+    night |= {"outcomes": {"your digits": own, "MNIST": base}, "curve": [], "epochs": []}
+    nights.add_night(state, night)
+    nights.add_night(state, {**night, "outcome": "kept", "why": "worse on MNIST", "outcomes": {}})
+    (state / "retrain.json").unlink(missing_ok=True)
+    drawn_and_taught(browser, 3, "3")
+    browser.refresh()
+    until(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, "#nights tr")) >= 2)
+    newest, before = browser.find_elements(By.CSS_SELECTOR, "#nights tr")[:2]
+    for words in ("promoted", "12 → 17 of 20", "99.53 → 99.57 %", "0a3be1d2ffaa", "17 of 20 right"):
+        assert words in before.text
+    assert "not promoted" in newest.text
+    assert text(browser, "#training-says").startswith("The last candidate was not promoted: worse")
+    start = browser.find_element(By.ID, "training-start")
+    until(browser, start.is_enabled)
+    start.send_keys(" ")
+    asked = browser.switch_to.alert
+    assert "not enough captures" in asked.text
+    asked.dismiss()
+    assert not nights.running(state)
+    width = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    assert width[0] <= width[1]
+
+
+def test_the_sections_stand_in_order(browser: webdriver.Chrome) -> None:
+    script = """
+      return arguments[0].map((id) => {
+        const box = document.getElementById(id).closest(".card").getBoundingClientRect();
+        return [box.left, box.top, box.bottom];
+      });
+    """
+    titles = [f"{name}-title" for name in ("live", "yours", "past", "device", "teach", "training")]
+    boxes = browser.execute_script(script, titles)
+    wide = browser.execute_script("return innerWidth") > 1000
+    right = boxes[1:4] if wide else []
+    assert all(left > boxes[0][0] for left, _, _ in right)
+    column = boxes[1:] if wide else boxes
+    assert all(a[2] <= b[1] for a, b in itertools.pairwise(column))
+    assert boxes[0][2] <= boxes[4][1]

@@ -1,0 +1,105 @@
+"""What the machine says of itself, told from files and words that stand in for a Pi's."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance import machine
+
+
+@pytest.fixture
+def pi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files in which a Pi tells of itself."""
+    (tmp_path / "timesync").mkdir()
+    (tmp_path / "temp").write_text("48312\n")
+    (tmp_path / "uptime").write_text("3725.41 3000.00\n")
+    (tmp_path / "boot_id").write_text("a13592fb\n")
+    for name, file in (
+        ("_THERMAL", "temp"),
+        ("_UPTIME", "uptime"),
+        ("_BOOT", "boot_id"),
+        ("_SYNCHRONISED", "timesync/synchronized"),
+    ):
+        monkeypatch.setattr(machine, name, tmp_path / file)
+    return tmp_path
+
+
+def vcgencmd(monkeypatch: pytest.MonkeyPatch, says: str | Exception) -> None:
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        assert command == ["vcgencmd", "get_throttled"]
+        if isinstance(says, Exception):
+            raise says
+        return subprocess.CompletedProcess(command, 0, says, "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+
+
+def test_the_temperature_is_told_in_degrees(pi: Path) -> None:
+    assert machine.temperature() == pytest.approx(48.312)
+
+
+@pytest.mark.parametrize("content", [None, "", "hot"])
+def test_a_temperature_that_is_not_told_is_none(pi: Path, content: str | None) -> None:
+    (pi / "temp").unlink()
+    if content is not None:
+        (pi / "temp").write_text(content)
+    assert machine.temperature() is None
+
+
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        ("throttled=0x0\n", None),
+        # Since the start, but not now.
+        ("throttled=0x50000\n", None),
+        ("throttled=0x1\n", "the power supply sags"),
+        ("throttled=0x50006\n", "the processor is slowed down and it is throttled"),
+        ("throttled=0x8", "it is near its hottest"),
+        ("error=1", None),
+        ("", None),
+    ],
+)
+def test_throttling_is_told_in_words_for_as_long_as_it_lasts(
+    monkeypatch: pytest.MonkeyPatch, says: str, words: str | None
+) -> None:
+    vcgencmd(monkeypatch, says)
+    assert machine.throttled() == words
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError("vcgencmd"), subprocess.TimeoutExpired("vcgencmd", 5)]
+)
+def test_where_there_is_no_such_command_nothing_is_throttled(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    vcgencmd(monkeypatch, error)
+    assert machine.throttled() is None
+
+
+def test_a_clock_is_believed_once_it_was_synchronised(pi: Path) -> None:
+    assert not machine.clock_is_set(1.8e9)
+    (pi / "timesync" / "synchronized").touch()
+    assert machine.clock_is_set(1.8e9)
+
+
+def test_a_clock_is_believed_where_no_service_could_synchronise_it(pi: Path) -> None:
+    (pi / "timesync").rmdir()
+    assert machine.clock_is_set(1.8e9)
+
+
+def test_a_clock_of_long_ago_is_never_believed(pi: Path) -> None:
+    (pi / "timesync" / "synchronized").touch()
+    assert not machine.clock_is_set(0.0)
+
+
+def test_the_start_of_the_machine_is_told(pi: Path) -> None:
+    assert machine.uptime() == pytest.approx(3725.41)
+    assert machine.boot() == "a13592fb"
+
+
+def test_what_is_not_told_of_the_start_is_nothing(pi: Path) -> None:
+    (pi / "uptime").write_text("")
+    (pi / "boot_id").unlink()
+    assert (machine.uptime(), machine.boot()) == (0.0, "")
