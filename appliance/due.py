@@ -3,15 +3,11 @@
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from appliance import machine
 from appliance.captures import Captures
 from appliance.nights import nights
 from appliance.settings import RetrainSettings
-
-if TYPE_CHECKING:
-    from appliance.vault import Vault
 
 _WARM = 3 * 3600.0
 """Without a clock that can be believed it begins so many seconds after the start…"""
@@ -23,7 +19,6 @@ def reason_not_to(
     state: Path,
     settings: RetrainSettings,
     captures: Captures,
-    vault: "Vault",
     *,
     now: float | None = None,
     clock_is_set: bool | None = None,

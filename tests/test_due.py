@@ -11,7 +11,6 @@ from appliance.captures import Captures
 from appliance.due import end, reason_not_to
 from appliance.nights import add_night
 from appliance.settings import RetrainSettings
-from appliance.vault import Vault
 from tests.owner import correct, hand
 
 OVER_MIDNIGHT = RetrainSettings(hour=22, until=5)
@@ -29,9 +28,7 @@ def owned(captures: Captures) -> Captures:
 
 def why_not(state: Path, captures: Captures, now: str, **others: Any) -> str | None:
     parts = {"settings": RetrainSettings(hour=1, until=6), "clock_is_set": True, **others}
-    return reason_not_to(
-        state, captures=captures, vault=Vault(state / "networks"), now=at(now), **parts
-    )
+    return reason_not_to(state, captures=captures, now=at(now), **parts)
 
 
 def ended(state: Path, when: str, **others: Any) -> None:

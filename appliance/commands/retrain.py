@@ -102,7 +102,7 @@ def _retrain(
     vault = Vault(state / "networks")
     try:
         if args.due:
-            why_not = reason_not_to(state, settings, captures, vault)
+            why_not = reason_not_to(state, settings, captures)
             if why_not:
                 raise Refused(why_not)
 

@@ -225,10 +225,10 @@ def _page(args: argparse.Namespace, nights: dict[str, dict[str, Any]], count: in
     return f"""# A night with an odd hand
 
 Written by `digits bench owner --data MNIST`. A simulated owner leans by 25°, crosses the 7 and
-slashes the 0; the child also writes the 3, the 4 and the 7 the wrong way round. {count} sheets of each digit are sent to the page and labelled through its API; then
-`digits retrain` runs once, {one["multiply_adds"]:.2e} multiply-adds forward and backward
-({one["share_of_a_night"]:.0%} of the 3.8·10¹² of a Pi Zero's night), and as many other sheets are
-read. MNIST's are its 10,000 test digits.
+slashes the 0; the child also writes the 3, the 4 and the 7 the wrong way round. {count} sheets of
+each digit are sent to the page and labelled through its API; then `digits retrain` runs once,
+{one["multiply_adds"]:.2e} multiply-adds forward and backward ({one["share_of_a_night"]:.0%} of the
+3.8·10¹² of a Pi Zero's night), and as many other sheets are read. MNIST's are its test digits.
 
 {table(head, rows)}
 
