@@ -23,8 +23,8 @@ def test_the_owner_corrects_through_the_page(
     reader: Reader, tmp_path: Path, mislabelled: float, least: int, most: int
 ) -> None:
     captures = Captures(tmp_path / "captures.db")
-    page = owner._page_of(reader, Vault(tmp_path / "networks"), captures, tmp_path)
-    kept = owner._correct(page, owner.hand(mirrors="3"), 2, 1, mislabelled)
+    with owner._page_of(reader, Vault(tmp_path / "networks"), captures, tmp_path) as page:
+        kept = owner._correct(page, owner.hand(mirrors="3"), 2, 1, mislabelled)
     found = captures.listing(limit=50)[::-1]
     captures.close()
     assert kept == len(found) == 20

@@ -4,6 +4,8 @@ import argparse
 import io
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from flask.testing import FlaskClient
 
+    from appliance.captures import Captures
     from appliance.reader import Reader
     from appliance.reading import Grey
     from appliance.vault import Vault
@@ -114,7 +117,8 @@ def _night(
         reader = Reader(held.network)
         before = _right(reader, writes, count, seed)
         mnist = evaluate(held.network, test).right
-        kept = _correct(_page_of(reader, vault, captures, state), writes, count, seed, mislabelled)
+        with _page_of(reader, vault, captures, state) as page:
+            kept = _correct(page, writes, count, seed, mislabelled)
         say(f"{before} of {10 * count} read before; {kept} captures through the page's API")
         record = Retraining(
             state,
@@ -161,24 +165,31 @@ def _right(reader: "Reader", writes: "dict[int, list[Stroke]]", count: int, seed
     )
 
 
-def _page_of(reader: "Reader", vault: "Vault", captures: Any, state: Path) -> "FlaskClient":
-    """Return a client of the page over these parts."""
+@contextmanager
+def _page_of(
+    reader: "Reader", vault: "Vault", captures: "Captures", state: Path
+) -> "Iterator[FlaskClient]":
+    """Yield a client of the page over these parts."""
     from appliance.networks import Networks
     from appliance.outputs.history import History
     from appliance.outputs.latest import Latest
     from appliance.trainer import Trainer
     from appliance.web import create_app
 
-    return create_app(
-        latest=Latest(),
-        history=History(state / "history.db", limit=10),
-        captures=captures,
-        reader=reader,
-        networks=Networks(vault, reader, vault.current()),
-        training=Trainer(state),
-        camera="none",
-        upload_megabytes=1,
-    ).test_client()
+    history = History(state / "history.db", limit=10)
+    try:
+        yield create_app(
+            latest=Latest(),
+            history=history,
+            captures=captures,
+            reader=reader,
+            networks=Networks(vault, reader, vault.current()),
+            training=Trainer(state),
+            camera="none",
+            upload_megabytes=1,
+        ).test_client()
+    finally:
+        history.close()
 
 
 def _correct(
