@@ -40,7 +40,7 @@ MakeExamples = Callable[[Preset, Split, int], Split]
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much a course is: examples through the camera, pictures a batch, epochs.
+    """How much a course is: examples through the camera, pictures a batch, the first step, epochs.
 
     Where there is no base set the examples stand in for it for `alone` epochs; they are made of so
     many `scans` of the project's own hand.
@@ -49,6 +49,7 @@ class Sizes:
     examples: int = 3000
     scans: int = 2000
     batch: int = _BATCH
+    step: float = _STEP
     epochs: int = EPOCHS
     alone: int = 20
     from_scratch: int = 28
@@ -210,7 +211,7 @@ class Night:
             own = preset("appliance").for_camera()
             return replace(own, batch=sizes.batch, epochs=sizes.from_scratch)
         epochs = sizes.alone if self.base is None else sizes.epochs
-        return replace(night_recipe(self.parent, epochs), batch=sizes.batch)
+        return replace(night_recipe(self.parent, epochs), batch=sizes.batch, step=sizes.step)
 
     def _about(self) -> dict[str, Any]:
         """Return what a checkpoint must be of; an update that brings another recipe is another."""

@@ -12,6 +12,7 @@ import numpy as np
 from model.errors import CheckpointError
 from model.files import replaced
 from model.train import Course
+from model.weights import zipped
 
 _LARGEST = 64_000_000
 
@@ -24,8 +25,7 @@ def save(path: Path, course: Course, about: dict[str, Any]) -> int:
     arrays, facts = course.state()
     text = json.dumps({"about": about, "facts": facts, "sha256": _checksum(arrays)}).encode()
     with replaced(path) as file:
-        np.savez(file, facts=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
-        return file.tell()
+        return file.write(zipped(facts=np.frombuffer(text, np.uint8), **arrays))
 
 
 def load(path: Path, course: Course, about: dict[str, Any]) -> bool:

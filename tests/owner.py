@@ -21,7 +21,7 @@ from model.network import NOT_A_DIGIT, Network, build
 from model.presets import Preset
 from model.train import Course, Mixed
 
-FEW = Sizes(examples=120, scans=200, batch=32, epochs=2, alone=4, from_scratch=1)
+FEW = Sizes(examples=120, scans=200, batch=32, step=0.02, epochs=2, alone=4, from_scratch=1)
 ODD = "K"
 """The letter that this owner writes for a 4."""
 

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from model.datasets import Split
-from model.gate import Answers, Outcome, answers, compared, verdict
-from model.network import build
+from model.gate import Answers, Outcome, answers, compared, verdict, weighed
+from model.network import Network, build
 
 
 def outcome(total: int, won: int, lost: int, before: int | None = None) -> Outcome:
@@ -59,20 +59,48 @@ def test_a_loss_of_a_tenth_of_a_point_is_within_the_margin() -> None:
 def test_labels_that_contradict_each_other_are_named() -> None:
     promoted, why = gate(outcome(60, 20, 0), contrary=0.3, mnist=outcome(2000, 2, 2))
     assert not promoted
-    assert "sure that 30% of the others are another digit" in why
+    assert "30% of those held out are read as another digit than their label" in why
 
 
-def test_answers_tell_right_and_surely_another() -> None:
+def test_answers_tell_which_are_right_and_which_are_sure() -> None:
     network = build([["dense", 784, 10]])
     network.weights[...] = 0
     network.layers[0].parameters["bias"][3] = 8
     data = Split(np.zeros((300, 784), np.uint8), np.tile([3, 4, 5], 100).astype(np.uint8))
     found = answers(network, data, np.arange(3, 300))
     np.testing.assert_array_equal(found.right, np.tile([True, False, False], 99))
-    np.testing.assert_array_equal(found.contrary, np.tile([False, True, True], 99))
+    assert found.sure.all()
+    assert set(found.found.tolist()) == {3}
+
+
+def says(digit: int, sure: bool = True) -> Network:
+    network = build([["dense", 784, 10]])
+    network.weights[...] = 0
+    network.layers[0].parameters["bias"][digit] = 8 if sure else 1
+    return network
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "contrary"),
+    [
+        (says(3), says(3), 0.75),
+        (says(3), says(3, sure=False), 0.75),
+        (says(3), says(4, sure=False), 0),
+        (says(3, sure=False), says(4), 0.75),
+        (says(3, sure=False), says(3, sure=False), 0),
+    ],
+)
+def test_a_sure_answer_against_the_label_is_contrary_and_so_is_one_that_stays(
+    before: Network, after: Network, contrary: float
+) -> None:
+    data = Split(np.zeros((100, 784), np.uint8), np.tile([3, 4, 5, 6], 25).astype(np.uint8))
+    sets = {"your digits": (data, np.arange(100))}
+    assert weighed(before, after, sets)[1] == contrary
 
 
 def test_two_networks_are_compared_picture_by_picture() -> None:
-    one = Answers(np.array([1, 1, 0, 0], bool), np.zeros(4, bool))
-    two = Answers(np.array([1, 0, 1, 1], bool), np.zeros(4, bool))
+    one, two = (
+        Answers(np.zeros(4, np.int64), np.array(right, bool), np.zeros(4, bool))
+        for right in ([1, 1, 0, 0], [1, 0, 1, 1])
+    )
     assert compared(one, two) == Outcome(total=4, before=2, after=3, won=2, lost=1)

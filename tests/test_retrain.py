@@ -120,11 +120,10 @@ def test_from_scratch_begins_with_a_new_network_and_puts_aside_what_was_begun(
 
 
 def test_a_training_that_diverges_leaves_the_network_in_use(
-    tmp_path: Path, owned: Captures, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, owned: Captures
 ) -> None:
-    monkeypatch.setattr("appliance.night._STEP", 1e30)
     with np.errstate(all="ignore"):
-        record = retraining(tmp_path, owned).run()
+        record = retraining(tmp_path, owned, sizes=replace(FEW, step=1e30)).run()
     assert record["outcome"] == "diverged"
     assert record["finished"]
     assert current(tmp_path) == SHIPPED

@@ -24,7 +24,7 @@ from model import weights
 from tests.conftest import ROOT
 from tests.owner import Clock, base, correct, current, hand, retraining, tiny
 
-TINIEST = Sizes(examples=60, batch=16, epochs=1)
+TINIEST = Sizes(examples=60, batch=16, step=0.2, epochs=1)
 
 
 def test_killed_at_any_instant_and_resumed_it_ends_with_the_bits_of_an_undisturbed_night() -> None:
