@@ -53,14 +53,14 @@ def save(path: Path, network: Network, card: dict[str, Any]) -> dict[str, Any]:
     return card
 
 
-def zipped(**arrays: npt.NDArray[Any]) -> memoryview:
+def zipped(**arrays: npt.NDArray[Any]) -> bytes:
     """Return named arrays as the bytes of an .npz file.
 
     In memory first: an archive that a full disk breaks off would trouble whoever collects it.
     """
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getbuffer()
+    return buffer.getvalue()
 
 
 def load(path: Path) -> tuple[Network, dict[str, Any]]:
