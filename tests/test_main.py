@@ -169,7 +169,7 @@ def test_train_through_the_camera_learns_to_refuse_and_tells_how_sure_it_is(
     assert network.shapes[-1] == (NOT_A_DIGIT + 1,)
     assert card["command"].endswith("--epochs 4 --seed 1 --through-camera")
     camera = card["camera"]
-    assert camera["examples"] == 480
+    assert camera["examples"] == 960
     assert 0.2 <= camera["temperature"] <= 5
     assert 0 <= camera["calibration_error"]["after"] <= 1
     assert camera["validation_accuracy"] > 0.5
