@@ -14,7 +14,7 @@ from appliance.vision.strokes import PLAIN
 
 def until(browser: webdriver.Chrome, condition: Callable[[], Any]) -> Any:
     # What the page has just replaced is looked at again.
-    wait = WebDriverWait(browser, 15, 0.1, [StaleElementReferenceException])
+    wait = WebDriverWait(browser, 45, 0.1, [StaleElementReferenceException])
     return wait.until(lambda _: condition())
 
 

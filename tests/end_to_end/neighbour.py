@@ -80,7 +80,7 @@ def some_captures(state: Path, count: int = 200) -> None:
     for place, (image, label) in enumerate(zip(digits.images, digits.labels, strict=True)):
         captures.add(
             label=int(label), said=None, reason="not a digit", confidence=0.0, network="0" * 64,
-            glyph=image.reshape(28, 28), picture=b"", at=float(place),
+            glyph=image.reshape(28, 28), picture=b"png", at=float(place),
         )  # fmt: skip
     captures.close()
 
