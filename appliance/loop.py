@@ -54,7 +54,6 @@ class Loop:
         self._at_once = False
         self._still = Still()
         self._newest: Reading | None = None
-        self._read_with: object = None
         self._said: set[str] = set()
 
     def run(self) -> None:
@@ -102,7 +101,9 @@ class Loop:
     def _show_if_new(self, frame: Frame) -> None:
         """Read and show a frame, or vote again with the last reading if the frame is like its."""
         # What another network has read does not stand for a frame of this one's.
-        last = self._newest if self._read_with is self._reader.network else None
+        last = self._newest
+        if last is not None and last.network != self._reader.id:
+            last = None
         if self._still.same(frame) and last is not None and not self._at_once:
             again = self._steady.update(replace(last, at=frame.at))
             if again.settled == last.settled:
@@ -116,8 +117,6 @@ class Loop:
 
     def _read(self, frame: Frame) -> Reading:
         at_once, self._at_once = self._at_once, False
-        # Before it reads: a network that comes meanwhile reads the next frame at the latest.
-        self._read_with = self._reader.network
         try:
             return self._steady.update(self._reader.read(frame), at_once=at_once)
         except Exception as error:

@@ -23,7 +23,7 @@ from model.datasets import Bytes, Split
 from model.errors import ModelError
 from model.files import replaced
 from model.network import Network
-from model.presets import Preset, preset
+from model.presets import PRESETS, Preset, preset
 from model.train import Course, Mixed, taken
 
 SEED = 1
@@ -52,7 +52,7 @@ class Sizes:
     step: float = _STEP
     epochs: int = EPOCHS
     alone: int = 20
-    from_scratch: int = 28
+    from_scratch: int = PRESETS["appliance"].epochs
 
 
 @dataclass

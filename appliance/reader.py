@@ -22,6 +22,7 @@ from appliance.vision.ink import Ink, closer, find_ink, reduced, reduction
 from appliance.vision.marks import Mark, find_marks, in_reading_order, joined, splits, strongest
 from model.inference import OneDigit
 from model.network import DIGITS, Network
+from model.weights import checksum
 
 _FEW_PIXELS = 40
 """A mark shorter than this on the reduced picture is looked at in the frame's own pixels."""
@@ -50,24 +51,30 @@ class Reader:
     @property
     def network(self) -> Network:
         """The network that the next frame is read with."""
-        return self._used[0]
+        return self._used.network
+
+    @property
+    def id(self) -> str:
+        """The sha256 of that network, as on its card."""
+        return self._used.id
 
     def use(self, network: Network) -> None:
         """Read with another network from the next frame on."""
-        # Whole before it is assigned, and both in one assignment: no lock is needed.
-        self._used = network, OneDigit(network)
+        # Whole before it is assigned, and all in one assignment: no lock is needed.
+        self._used = _Used(network, OneDigit(network), checksum(network))
 
     def read(self, frame: Frame) -> Reading:
         """Return the reading of a frame; refuses in `reason`, never raises for a poor picture."""
         started = time.perf_counter()
-        reading = self._read(frame)
-        return replace(reading, milliseconds=(time.perf_counter() - started) * 1000)
+        used = self._used
+        reading = self._read(frame, used.one)
+        took = (time.perf_counter() - started) * 1000
+        return replace(reading, milliseconds=took, network=used.id)
 
-    def _read(self, frame: Frame) -> Reading:
+    def _read(self, frame: Frame, one: OneDigit) -> Reading:
         steps = reduction(frame.grey.shape)
         picture = reduced(frame.grey, steps)
         seen = find_ink(picture)
-        one = self._used[1]
         reading = self._of_ink(picture, _Look(frame, seen, steps, one))
         if reading.digit is None and not seen.sure and len(reading.marks) <= _FEW_MARKS:
             seen = find_ink(picture, dark=not seen.dark)
@@ -175,6 +182,15 @@ class Reader:
             ink=ink,
             glyph=image,
         )
+
+
+@dataclass(frozen=True)
+class _Used:
+    """A network in the two forms that are asked, and its sha256."""
+
+    network: Network
+    one: OneDigit
+    id: str
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class Reading:
     the primary one, 0…9, or None with the `reason`; its `confidence`, ten `probabilities`, `box`,
     `mark` and `glyph` are its answer's (no mark: zeros and None). `settled` is the digit that
     enough readings in a row agreed on, the one that is shown. `fault` is set instead of all that
-    when no frame came, or when reading it failed.
+    when no frame came, or when reading it failed. `network` is the sha256 of the one that read.
     """
 
     at: float
@@ -72,6 +72,7 @@ class Reading:
     milliseconds: float = 0.0
     settled: int | None = None
     fault: str | None = None
+    network: str = ""
     marks: tuple[Answer, ...] = field(default=(), repr=False)
     frame: Frame | None = field(default=None, repr=False)
     ink: Array | None = field(default=None, repr=False)

@@ -357,6 +357,7 @@ class Retraining:
             "cpu_seconds": round(night.plan.cpu_seconds),
             "numpy": np.__version__,
             "data": night.plan.base or {},
+            "digits": 0 if night.base is None else len(night.base),
             "captures": {**night.plan.captures, "sha256": night.checksum},
             "own": {"right": own.after, "total": own.total, "before": own.before},
             **({"validation_accuracy": round(base.after / base.total, 4)} if base else {}),

@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 _LOCK_SECONDS = 10.0
 _FACTS = (
     "preset", "parent", "command", "seed", "epochs", "best_epoch", "interrupted", "made", "seconds",
-    "cpu_seconds", "training_multiply_adds", "parameters", "multiply_adds", "data", "captures",
-    "validation_accuracy", "test", "own", "report",
+    "cpu_seconds", "training_multiply_adds", "parameters", "multiply_adds", "data", "digits",
+    "captures", "validation_accuracy", "test", "own", "report",
 )  # fmt: skip
 """What two networks are compared in: what a person may ask of how one was made and how it reads."""
 

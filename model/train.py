@@ -284,11 +284,13 @@ class Course:
         size = preset.step * SCHEDULES[preset.schedule](self.progress)
         targets = one_hot(labels, *preset.targets, self.network.shapes[-1][0])
         for x in preset.variants(images, self._rng):
+            wanted = targets
             # A last batch of a few may have nothing in it that is taught.
             if self._teacher is not None and taught.any():
-                targets[taught] = (targets[taught] + self._teacher.probabilities(x[taught])) / 2
+                wanted = targets.copy()
+                wanted[taught] = (targets[taught] + self._teacher.probabilities(x[taught])) / 2
             loss = LOSSES[preset.loss]
-            self._total += learn(self.network, loss, self._optimiser, size, x, targets)
+            self._total += learn(self.network, loss, self._optimiser, size, x, wanted)
             self._batches += 1
             if self._average is not None:
                 self._average.add()

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from gpiozero import Device
 from gpiozero.pins.mock import MockFactory, MockPWMPin
 
+from appliance import machine
 from appliance.captures import Captures
 from appliance.errors import TrainingError
 from appliance.networks import Networks
@@ -67,6 +69,24 @@ def captures(tmp_path: Path) -> Iterator[Captures]:
     captures = Captures(tmp_path / "captures.db", limit=100)
     yield captures
     captures.close()
+
+
+@pytest.fixture
+def owned(tmp_path: Path) -> Iterator[Captures]:
+    """The captures of the owner with the odd 4s, in the state directory."""
+    from tests.owner import correct, hand
+
+    captures = Captures(tmp_path / "captures.db")
+    correct(captures, *hand())
+    yield captures
+    captures.close()
+
+
+@pytest.fixture
+def cool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor that is not hot, whatever this machine's is."""
+    monkeypatch.setattr(machine, "temperature", lambda: 40.0)
+    monkeypatch.setattr(machine, "throttled", lambda: None)
 
 
 @pytest.fixture
@@ -132,6 +152,11 @@ def app(
         camera="folder:samples",
         upload_megabytes=1,
     )
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
 
 
 @pytest.fixture

@@ -125,3 +125,24 @@ def current(state: Path, **options: Any) -> str:
     held = Vault(state / "networks", **options).current()
     assert held.problem is None, held.problem
     return weights.checksum(held.network)
+
+
+def after(batches: int) -> Any:
+    """Return what is asked between batches whether to end, and says so after some."""
+    left = iter(range(batches))
+    return lambda: next(left, None) is None
+
+
+class LimitAfter(Limits):
+    """A night that is over after so many batches, whatever the time."""
+
+    def __init__(self, batches: int) -> None:
+        super().__init__(seconds=1e9)
+        object.__setattr__(self, "left", batches)
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "seconds":
+            left = object.__getattribute__(self, "left") - 1
+            object.__setattr__(self, "left", left)
+            return 1e9 if left > 0 else -1.0
+        return object.__getattribute__(self, name)

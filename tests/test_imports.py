@@ -53,7 +53,6 @@ TABLE: dict[str, set[str]] = {
     },
     "appliance.due": {
         "appliance.captures", "appliance.machine", "appliance.nights", "appliance.settings",
-        "appliance.vault",
     },
     "appliance.trainer": {"appliance.errors", "appliance.nights"},
     "appliance.steady": {"appliance.reading"},

@@ -170,29 +170,8 @@ def test_a_file_that_the_settings_name_stays(vault: Vault, reader: Reader) -> No
 
 
 @pytest.fixture
-def served(vault: Vault, reader: Reader) -> Networks:
+def networks(vault: Vault, reader: Reader) -> Networks:
     return Networks(vault, reader, vault.current())
-
-
-@pytest.fixture
-def client(
-    latest: Latest,
-    history: History,
-    captures: Captures,
-    reader: Reader,
-    served: Networks,
-    training: Trainer,
-) -> FlaskClient:
-    return create_app(
-        latest=latest,
-        history=history,
-        captures=captures,
-        reader=reader,
-        networks=served,
-        training=training,
-        camera="folder:samples",
-        upload_megabytes=1,
-    ).test_client()
 
 
 def test_the_api_lists_promotes_and_rolls_back(
@@ -273,11 +252,11 @@ def test_an_unknown_a_damaged_and_an_unwritable_network_are_sentences(
 
 
 def test_without_frames_the_page_notices_a_promotion(
-    client: FlaskClient, vault: Vault, served: Networks
+    client: FlaskClient, vault: Vault, networks: Networks
 ) -> None:
     id = vault.add(saying(8), {})
     vault.promote(id)
-    served._looked_at -= 2
+    networks._looked_at -= 2
     assert client.get("/api/v1/health").get_json()["network"]["id"] == id
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +27,9 @@ from appliance.nights import (
 )
 from model import weights
 from model.datasets import Split
+from model.errors import DatasetError
 from model.network import NOT_A_DIGIT
-from tests.owner import FEW, Clock, base, correct, few_examples, hand
-
-
-@pytest.fixture
-def owned(tmp_path: Path) -> Iterator[Captures]:
-    captures = Captures(tmp_path / "captures.db")
-    correct(captures, *hand())
-    yield captures
-    captures.close()
+from tests.owner import FEW, Clock, base, few_examples, hand
 
 
 def begun(folder: Path, captures: Captures, **others: Any) -> Night:
@@ -353,3 +345,21 @@ def test_a_second_retraining_at_once_is_a_sentence(
     said = capsys.readouterr()
     assert said.err == "digits: a retraining is running already: see the page's training view\n"
     assert "a retraining is running already" in said.out
+
+
+# ---- the base set ----
+
+
+def test_a_folder_that_a_download_left_empty_is_no_base_set(tmp_path: Path) -> None:
+    assert command._base(tmp_path / "mnist", given=False) is None
+    (tmp_path / "mnist").mkdir()
+    assert command._base(tmp_path / "mnist", given=False) is None
+    with pytest.raises(DatasetError):
+        command._base(tmp_path / "mnist", given=True)
+
+
+def test_half_a_base_set_is_a_sentence(tiny_mnist: Path, tmp_path: Path) -> None:
+    file = next(tiny_mnist.glob("train-images*"))
+    (tmp_path / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(DatasetError, match="train-labels"):
+        command._base(tmp_path, given=False)

@@ -21,16 +21,13 @@ from appliance.networks import Networks
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader import Reader
 from appliance.reading import Reading, frame
+from model.network import build
+from tests.captured import added, glyph
 from tests.conftest import SAMPLES
-from tests.test_captures import added, damaged, glyph
+from tests.test_captures import damaged
 
 OWN = {"X-Digits": "1"}
 PATH = "/api/v1/captures"
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
 
 
 def detail(answer: Any) -> str:
@@ -298,7 +295,7 @@ def test_the_page_says_that_a_damaged_file_was_put_aside(
     from appliance.web.teach import blueprint
 
     other = Flask(__name__)
-    parts: dict[str, Any] = {"latest": latest, "drawn": Recent(), "reader": None, "networks": None}
+    parts: dict[str, Any] = {"latest": latest, "drawn": Recent(), "reader": None}
     other.register_blueprint(blueprint(captures=captures, **parts))
     assert "was damaged" in other.test_client().get(PATH).get_json()["notice"]
     captures.close()
@@ -355,3 +352,19 @@ def test_an_export_of_nothing_is_a_zip_that_comes_in(
     assert export_zip(captures, file) == 0
     answer = client.post(f"{PATH}/import", data=file.getvalue(), headers=OWN)
     assert answer.get_json() == {"added": 0, "known": 0}
+
+
+def test_a_capture_names_the_network_that_had_read_not_the_one_that_reads_now(
+    client: FlaskClient, captures: Captures, reader: Reader, a_seven: Reading
+) -> None:
+    had_read = reader.id
+    file = io.BytesIO()
+    Image.fromarray(a_seven.frame.grey).save(file, "PNG")  # type: ignore[union-attr]
+    read = client.post("/api/v1/read", data=file.getvalue()).get_json()
+    before = reader.network
+    try:
+        reader.use(build([["dense", 784, 10]], seed=3))
+        assert client.post(PATH, json={"label": 7, "reading": read["number"]}).status_code == 201
+        assert captures.listing()[0].network == had_read != reader.id
+    finally:
+        reader.use(before)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 
 from appliance import nights
@@ -39,11 +38,6 @@ NIGHT = {
     "curve": CURVE,
     "epochs": EPOCHS,
 }
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
 
 
 def told(folder: Path, **facts: Any) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
 
@@ -25,11 +24,6 @@ from appliance.vision.paper import Conditions, photographed
 from appliance.vision.strokes import PLAIN, drawn
 from appliance.web import create_app
 from tests.conftest import SAMPLES
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
 
 
 def picture(data_url: str) -> np.ndarray:

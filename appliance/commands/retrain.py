@@ -144,11 +144,13 @@ def _retrain(
 def _base(folder: Path, *, given: bool) -> "Split | None":
     """Return the base set's training digits, or None where none is installed.
 
-    Raises DatasetError for one that is damaged, and for a folder that was named and has none.
+    Raises DatasetError for one that is damaged or not whole, and for a folder that was named and
+    has none.
     """
-    from model.datasets import load_split
+    from model.datasets import MNIST_SHA256, load_split, missing
 
-    if not given and not folder.exists():
+    # A download that came to nothing leaves a folder.
+    if not given and len(missing(folder)) == len(MNIST_SHA256):
         return None
     return load_split(folder, "train")
 

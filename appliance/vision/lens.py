@@ -94,4 +94,5 @@ def _cosines() -> Array:
     k = np.arange(8)
     matrix = np.cos(np.pi / 8 * (k[None, :] + 0.5) * k[:, None]) / 2
     matrix[0] /= np.sqrt(2)
-    return matrix.astype(np.float32)
+    cosines: Array = matrix.astype(np.float32)
+    return cosines

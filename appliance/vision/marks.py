@@ -188,7 +188,7 @@ def _pieces(seen: Ink, labels: npt.NDArray[np.int32], count: int) -> list[_Piece
     places = ndimage.find_objects(labels)
     inside = np.flatnonzero(labels)
     where, ink = labels.ravel()[inside], seen.ink.ravel()[inside]
-    weights = np.bincount(where, weights=ink, minlength=count + 1)
+    sums = np.bincount(where, weights=ink, minlength=count + 1)
     core = np.zeros(count + 1, bool)
     core[where[ink >= _CORE]] = True
     if not core.any():
@@ -196,7 +196,7 @@ def _pieces(seen: Ink, labels: npt.NDArray[np.int32], count: int) -> list[_Piece
     strengths = np.zeros(count + 1)
     strengths[where] = seen.strength.ravel()[inside]
     # What is drawn strongly counts for more than a crease or a shadow.
-    weights *= strengths
+    weights = sums * strengths
     real = core & (weights >= 0.01 * weights[core].max())
     numbers = np.flatnonzero(real)
     numbers = numbers[np.argsort(-weights[numbers], kind="stable")][:_MOST_PIECES]

@@ -319,13 +319,16 @@ def _written_on(
 
 
 def _lines(place: Array, spacing: float, start: float, width: float) -> Array:
-    return np.clip(np.float32(width / 2 + 0.5) - np.abs(_off_line(place, spacing, start)), 0, 1)
+    off = np.abs(_off_line(place, spacing, start))
+    lines: Array = np.clip(np.float32(width / 2 + 0.5) - off, 0, 1)
+    return lines
 
 
 def _off_line(place: Array, spacing: float, start: float) -> Array:
     """Return how far places are from the nearest of lines that are `spacing` apart."""
-    turns = (place - np.float32(start)) * np.float32(1 / spacing)
-    return (turns - np.rint(turns)) * np.float32(spacing)
+    turns: Array = (place - np.float32(start)) * np.float32(1 / spacing)
+    off: Array = (turns - np.rint(turns)) * np.float32(spacing)
+    return off
 
 
 def _sheet_places(view: View, x: Array, y: Array) -> tuple[Array, Array]:

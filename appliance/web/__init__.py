@@ -53,11 +53,8 @@ def create_app(
     )
     app.register_blueprint(networks_api.blueprint(networks))
     app.register_blueprint(training_api.blueprint(training, captures))
-
     app.register_blueprint(
-        teach.blueprint(
-            captures=captures, latest=latest, drawn=drawn, reader=reader, networks=networks
-        )
+        teach.blueprint(captures=captures, latest=latest, drawn=drawn, reader=reader)
     )
 
     @app.before_request

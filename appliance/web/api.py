@@ -36,7 +36,8 @@ def blueprint(
 ) -> Blueprint:
     """Return the API's routes over these parts; `clock` gives Unix seconds.
 
-    What is read for a request goes into `drawn`, under numbers below zero."""
+    What is read for a request goes into `drawn`, under numbers below zero.
+    """
     routes = Blueprint("api", __name__, url_prefix="/api/v1")
     newest_strip = StripOfNewest()
     # A restart begins to count anew; an ETag of before must not match then.

@@ -14,7 +14,6 @@ from appliance.captures import Capture, Captures
 from appliance.captures_report import Reports
 from appliance.captures_zip import export_zip, import_zip
 from appliance.errors import CaptureError, NoCaptureError, StateError
-from appliance.networks import Networks
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader import Reader
 from appliance.reading import Reading
@@ -29,13 +28,10 @@ MOST_LISTED = 200
 class Teaching:
     """Turns a person's word on a reading into a capture; a second word on it changes the first."""
 
-    def __init__(
-        self, captures: Captures, latest: Latest, drawn: Recent, networks: Networks
-    ) -> None:
+    def __init__(self, captures: Captures, latest: Latest, drawn: Recent) -> None:
         self._captures = captures
         self._recent = (drawn, latest.recent)
         self._latest = latest
-        self._networks = networks
         self._lock = threading.Lock()
         self._of_reading: dict[tuple[int, float], int] = {}
 
@@ -68,7 +64,7 @@ class Teaching:
             said=reading.digit,
             reason=reading.reason,
             confidence=min(1.0, max(0.0, reading.confidence)),
-            network=str(self._networks.card()["sha256"]),
+            network=reading.network,
             glyph=np.rint(reading.glyph * 255).astype(np.uint8),
             picture=surroundings(reading),
             at=reading.at,
@@ -79,12 +75,10 @@ class Teaching:
         return capture
 
 
-def blueprint(
-    *, captures: Captures, latest: Latest, drawn: Recent, reader: Reader, networks: Networks
-) -> Blueprint:
+def blueprint(*, captures: Captures, latest: Latest, drawn: Recent, reader: Reader) -> Blueprint:
     """Return the routes over the captures; `drawn` has the pictures that were sent and read."""
     routes = Blueprint("teach", __name__, url_prefix="/api/v1/captures")
-    teaching = Teaching(captures, latest, drawn, networks)
+    teaching = Teaching(captures, latest, drawn)
     reports = Reports(captures)
     importing = threading.Lock()
 
@@ -161,7 +155,7 @@ def blueprint(
     @routes.get("/report")
     def report() -> Response:
         # In this order: what is asked of a new network under the old one's id is asked again.
-        network = str(networks.card()["sha256"])
+        network = reader.id
         made = reports.newest(network, reader.network.probabilities)
         if made is None:
             response = problem(503, "the captures are being looked through: ask again in a moment")

@@ -1,12 +1,9 @@
 """Power cuts and full disks while networks are promoted: one that works is always there."""
 
 import errno
-import json
 import os
 import resource
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,23 +14,13 @@ from appliance.errors import StateError
 from appliance.vault import Vault
 from model import weights
 from model.network import build
-from tests.conftest import ROOT
+from tests.faults.program import report_of
 
 
 def test_of_a_hundred_kills_while_promoting_none_leaves_it_without_a_network(
     tmp_path: Path,
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.faults.promoting", str(tmp_path / "n"), "100"],
-        cwd=ROOT,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    print(report)
+    report = report_of("tests.faults.promoting", str(tmp_path / "n"), "100")
     assert report["kills"] == 100
     assert report["problems"] == []
     # They did come in between: some with a file half written, and with several networks current.

@@ -3,48 +3,30 @@
 import builtins
 import errno
 import io
-import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from appliance import machine, retrain
+from appliance import retrain
 from appliance.captures import Captures
 from appliance.errors import StateError
 from appliance.night import Sizes
 from appliance.nights import Refused, alone, nights
 from appliance.vault import Vault
 from model import weights
-from tests.conftest import ROOT
+from tests.faults.program import report_of
 from tests.owner import Clock, base, correct, current, hand, retraining, tiny
 
+pytestmark = pytest.mark.usefixtures("cool")
 TINIEST = Sizes(examples=60, batch=16, step=0.2, epochs=1)
 
 
 def test_killed_at_any_instant_and_resumed_it_ends_with_the_bits_of_an_undisturbed_night() -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.faults.retrain_kills", "--count", "8"],
-        cwd=ROOT,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    print(done.stdout)
-    assert json.loads(done.stdout)["kills"] == 8
-
-
-@pytest.fixture(autouse=True)
-def cool(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "temperature", lambda: 40.0)
-    monkeypatch.setattr(machine, "throttled", lambda: None)
+    assert report_of("tests.faults.retrain_kills", "--count", "8")["kills"] == 8
 
 
 @pytest.fixture(scope="module")
