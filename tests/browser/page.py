@@ -12,9 +12,9 @@ from selenium.webdriver.support.wait import WebDriverWait
 from appliance.vision.strokes import PLAIN
 
 
-def until(browser: webdriver.Chrome, condition: Callable[[], Any]) -> Any:
+def until(browser: webdriver.Chrome, condition: Callable[[], Any], seconds: float = 45) -> Any:
     # What the page has just replaced is looked at again.
-    wait = WebDriverWait(browser, 45, 0.1, [StaleElementReferenceException])
+    wait = WebDriverWait(browser, seconds, 0.1, [StaleElementReferenceException])
     return wait.until(lambda _: condition())
 
 

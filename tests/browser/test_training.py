@@ -98,3 +98,12 @@ def test_the_sections_stand_in_order(browser: webdriver.Chrome) -> None:
     column = boxes[1:] if wide else boxes
     assert all(a[2] <= b[1] for a, b in itertools.pairwise(column))
     assert boxes[0][2] <= boxes[4][1]
+
+
+def test_what_is_taught_counts_for_the_night_at_once(browser: webdriver.Chrome) -> None:
+    all_deleted(browser)
+    until(browser, lambda: "0 captures to learn from" in text(browser, "#training-enough"))
+    none = text(browser, "#training-enough")
+    drawn_and_taught(browser, 3, "8")
+    # Without being told it would look again after half a minute.
+    until(browser, lambda: text(browser, "#training-enough") != none, seconds=10)

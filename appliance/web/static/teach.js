@@ -155,6 +155,7 @@
   /* After a change, here or below a reading: the list anew, and the report when it is made. */
   async function changed() {
     const number = ++asked;
+    document.dispatchEvent(new Event("captures-changed"));
     try {
       const answer = await ask(query());
       if (number !== asked) return;

@@ -142,6 +142,8 @@
     timer = setTimeout(poll, newest?.running || !newest ? BUSY_MS : IDLE_MS);
   }
 
+  // teach.js tells: whether there are enough for a night may be another answer now.
+  document.addEventListener("captures-changed", poll);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
   poll();
 }
