@@ -1,8 +1,9 @@
 """One night's work on disk: what is learned from, so that it goes on bit for bit after a power cut.
 
 Everything that the course depends on is copied into one folder before it begins: captures that are
-made or corrected in the meantime are for the next one. The pictures stay in files, in which memory
-for more captures is not needed.
+made or corrected in the meantime are for the next one. The examples through the camera, which are
+the same each night and take a Pi Zero long to make, stay beside it. The pictures stay in files, in
+which memory for more captures is not needed.
 """
 
 import hashlib
@@ -10,12 +11,14 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from appliance import __version__
 from appliance.captures import Captures
 from appliance.errors import ApplianceError, StateError
 from model import checkpoint, weights
@@ -141,16 +144,9 @@ class Night:
             folder.mkdir(parents=True, exist_ok=True)
             # Before they are copied: what changes in the meantime is new the next night.
             change = captures.change()
-            scans = own_hand(sizes.scans) if base is None else base
-            recipe = replace(preset("appliance").for_camera(), photographs=sizes.examples)
-            made = make_examples(recipe, scans, SEED)
-            blocks: dict[str, Iterable[tuple[Bytes, Bytes]]] = {
-                "examples": taken(made, np.arange(len(made)), _BLOCK),
-                "learned": captures.labelled(False),
-                "held_out": captures.labelled(True),
-            }
-            written = {name: _write_pictures(_file(folder, name), each)
-                       for name, each in blocks.items()}  # fmt: skip
+            written = {"examples": _examples(folder, base, sizes, make_examples)}
+            for name, held_out in (("learned", False), ("held_out", True)):
+                written[name] = _write_pictures(_file(folder, name), captures.labelled(held_out))
             weights.save(folder / "parent.npz", parent, card)
             id = weights.checksum(parent)[:12]
             base_sums = base.checksums if base is not None else None
@@ -311,8 +307,36 @@ def _sum_of(facts: Any) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
+def _examples(
+    folder: Path, base: Split | None, sizes: Sizes, make_examples: MakeExamples
+) -> list[Any]:
+    """Have the examples through the camera beside a folder, made now if they are not there whole.
+
+    Returns their count and sha256.
+    """
+    recipe = replace(preset("appliance").for_camera(), photographs=sizes.examples)
+    about = {
+        "version": __version__,
+        "recipe": repr(recipe),
+        "base": sizes.scans if base is None else base.checksums,
+    }
+    file = _file(folder, "examples")
+    card = file.with_suffix(".json")
+    with suppress(OSError, KeyError, TypeError, ValueError):
+        told = json.loads(card.read_text("utf-8"))
+        if told["about"] == about:
+            _read_pictures(file, *told["pictures"])
+            return list(told["pictures"])
+    made = make_examples(recipe, own_hand(sizes.scans) if base is None else base, SEED)
+    pictures = _write_pictures(file, taken(made, np.arange(len(made)), _BLOCK))
+    with replaced(card) as told_file:
+        told_file.write(json.dumps({"about": about, "pictures": pictures}).encode())
+    return pictures
+
+
 def _file(folder: Path, name: str) -> Path:
-    return folder / f"{name}.pictures"
+    """Return where pictures stand: the examples beside the folder, since they outlive it."""
+    return (folder.parent if name == "examples" else folder) / f"{name}.pictures"
 
 
 def _write_pictures(path: Path, blocks: Iterable[tuple[Bytes, Bytes]]) -> list[Any]:

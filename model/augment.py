@@ -1,13 +1,19 @@
 """Training digits drawn a little differently each time, a whole batch at once."""
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 import numpy as np
 from scipy import ndimage
 
 from model.layers import Array
 
 SIDE = 28
+SMOOTHNESS = 4.0
+"""The standard deviation in pixels of the Gaussian that makes an elastic field smooth."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Augment:
     """Change each glyph of a batch a little: its place and shape, its stroke, its cleanness.
 
@@ -20,26 +26,15 @@ class Augment:
     what is read later is as sharp as they are, and no changed glyph is.
     """
 
-    SMOOTHNESS = 4.0
-    """The standard deviation in pixels of the Gaussian that makes an elastic field smooth."""
-
-    def __init__(
-        self,
-        *,
-        degrees: float = 0.0,
-        shear: float = 0.0,
-        scale: float = 0.0,
-        shift: float = 0.0,
-        elastic: float = 0.0,
-        stroke: float = 0.0,
-        noise: float = 0.0,
-        erase: float = 0.0,
-        same: float = 0.0,
-    ) -> None:
-        self.degrees, self.shear, self.scale, self.shift = degrees, shear, scale, shift
-        self.elastic, self.stroke, self.noise, self.erase = elastic, stroke, noise, erase
-        self.same = same
-        self._smoothing = _gaussian(self.SMOOTHNESS)
+    degrees: float = 0.0
+    shear: float = 0.0
+    scale: float = 0.0
+    shift: float = 0.0
+    elastic: float = 0.0
+    stroke: float = 0.0
+    noise: float = 0.0
+    erase: float = 0.0
+    same: float = 0.0
 
     def __call__(self, glyphs: Array, rng: np.random.Generator) -> Array:
         """Return changed copies of glyphs (n, 784) in 0…1, the same shape and range."""
@@ -79,8 +74,9 @@ class Augment:
         u += shear[:, None] * v + right[:, None] + middle
         v += down[:, None] + middle
         if self.elastic:
+            smoothing = _gaussian(SMOOTHNESS)
             white: Array = rng.standard_normal((2, n, SIDE, SIDE), dtype=np.float32)
-            field: Array = np.matmul(np.matmul(self._smoothing, white), self._smoothing.T)
+            field: Array = np.matmul(np.matmul(smoothing, white), smoothing.T)
             field *= np.float32(self.elastic)
             u += field[0].reshape(n, -1)
             v += field[1].reshape(n, -1)
@@ -131,6 +127,7 @@ def rotated(glyphs: Array, degrees: float, ground: float = 0.0) -> Array:
     return turned.reshape(glyphs.shape)
 
 
+@lru_cache(maxsize=1)
 def _gaussian(deviation: float) -> Array:
     """Return the (28, 28) matrix that smooths white noise along an axis and keeps its variance."""
     places = np.arange(SIDE, dtype=np.float32)

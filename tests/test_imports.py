@@ -42,7 +42,7 @@ TABLE: dict[str, set[str]] = {
     "appliance.machine": set(),
     "appliance.nights": {"appliance.errors"},
     "appliance.night": {
-        "appliance.captures", "appliance.errors", "appliance.vision", "model", "numpy",
+        "appliance", "appliance.captures", "appliance.errors", "appliance.vision", "model", "numpy",
     },
     "appliance.worth": {
         "appliance.captures", "appliance.captures_enough", "appliance.nights", "model", "numpy",

@@ -91,6 +91,7 @@ def test_examples_that_cannot_be_made_leave_nothing_to_take_up(
         raise KeyboardInterrupt
 
     begun(tmp_path / "night", owned)
+    (tmp_path / "examples.pictures").unlink()
     with pytest.raises(KeyboardInterrupt):
         begun(tmp_path / "night", owned, make_examples=told_to_end)
     with pytest.raises(StateError, match=r"cannot go on .* it begins anew"):

@@ -171,8 +171,8 @@ def test_no_picture_is_in_memory_that_stands_in_a_file(tmp_path: Path, owned: Ca
         assert split.images.dtype == split.labels.dtype == np.uint8
 
 
-def test_the_examples_are_made_of_what_the_recipe_learns_from(
-    tmp_path: Path, owned: Captures
+def test_the_examples_are_made_once_and_anew_for_another_version_or_when_damaged(
+    tmp_path: Path, owned: Captures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
 
@@ -182,5 +182,12 @@ def test_the_examples_are_made_of_what_the_recipe_learns_from(
 
     retraining(tmp_path, owned, make_examples=make, stopping=after(10)).run()
     retraining(tmp_path, owned, make_examples=make).run()
-    # Once a course, not once a night.
+    assert retraining(tmp_path, owned, make_examples=make).run()["finished"]
     assert asked == [1]
+    with monkeypatch.context() as patch:
+        patch.setattr("appliance.night.__version__", "another")
+        retraining(tmp_path, owned, make_examples=make).run()
+    assert asked == [1, 1]
+    (tmp_path / "examples.pictures").write_bytes(b"")
+    retraining(tmp_path, owned, make_examples=make).run()
+    assert asked == [1, 1, 1]

@@ -2,8 +2,9 @@
 
     python -m tests.faults.retrain_kills --count 100
 
-Each night is a fork of this process and imports nothing again. All that is learned is small;
-what is written, and in which order, is what `digits retrain` writes.
+Each time it goes on it is a program begun anew, as after a power cut: what a night takes up must
+not depend on the memory of the one before. All that is learned is small; what is written, and in
+which order, is what `digits retrain` writes.
 """
 
 import argparse
@@ -12,9 +13,9 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 from select import select
@@ -37,29 +38,29 @@ def night(state: Path) -> None:
         captures.close()
 
 
-def forked(state: Path, seconds: float | None) -> bool:
-    """Let a child work through a night, killed after so many seconds; tell whether it ended."""
+def begun(state: Path, seconds: float | None) -> bool:
+    """Let a new program work through a night, killed after so many seconds; tell if it ended."""
     ready, tell = os.pipe()
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            os.write(tell, b".")
-            night(state)
-            code = 0
-        except BaseException as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        finally:
-            os._exit(code)
-    os.read(ready, 1)
-    # What is left to read is the end of the file, when the child has ended by itself.
+    words = ["-W", "error", "-m", "tests.faults.retrain_kills", "--night", str(state)]
+    child = subprocess.Popen(
+        [sys.executable, *words, "--tell", str(tell)],
+        pass_fds=[tell],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     os.close(tell)
+    # What it takes to import numpy is not the night's.
+    os.read(ready, 1)
+    # What is left to read is the end of the file, when it has ended by itself.
     ended, _, _ = select([ready], [], [], seconds)
     if not ended:
-        os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
+        child.kill()
+    _, said = child.communicate()
+    code = child.returncode
     os.close(ready)
-    code = os.waitstatus_to_exitcode(status)
+    # It would come to the same end from its beginning: what was done before must not be lost.
+    assert "begins anew" not in said, said
+    print(said, end="", file=sys.stderr)
     assert code in ((0,) if ended else (0, -signal.SIGKILL)), f"the night failed with {code}"
     return code == 0
 
@@ -99,16 +100,14 @@ def main(folder: Path, count: int, seed: int = 1) -> dict[str, Any]:
     captures = Captures(begin / "captures.db")
     correct(captures, *hand())
     captures.close()
-    base()
     shipped = current(begin)
 
     def fresh(name: str) -> Path:
         return Path(shutil.copytree(begin, folder / name))
 
     undisturbed = fresh("undisturbed")
-    started = time.monotonic()
-    assert forked(undisturbed, None)
-    seconds = time.monotonic() - started
+    assert begun(undisturbed, None)
+    seconds = float(nights(undisturbed)[0]["seconds"])
     wanted = current(undisturbed)
     whole(undisturbed, wanted)
     assert wanted != shipped
@@ -117,7 +116,7 @@ def main(folder: Path, count: int, seed: int = 1) -> dict[str, Any]:
     half_written = ended = 0
     state = fresh("0")
     while sum(struck.values()) < count:
-        if is_over(state) or forked(state, chance.uniform(0, seconds)):
+        if is_over(state) or begun(state, chance.uniform(0, seconds)):
             whole(state, wanted)
             ended += 1
             state = fresh(str(ended))
@@ -130,7 +129,7 @@ def main(folder: Path, count: int, seed: int = 1) -> dict[str, Any]:
         assert sum(held.counts().values()) == len(hand()[1])
         held.close()
     if not is_over(state):
-        assert forked(state, None)
+        assert begun(state, None)
     whole(state, wanted)
     return {
         "kills": sum(struck.values()),
@@ -146,7 +145,15 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--night", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--tell", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.night:
+        # What the tests alone need is not the night's either.
+        base()
+        os.write(arguments.tell, b".")
+        night(arguments.night)
+        sys.exit()
     place = Path(tempfile.mkdtemp(dir="/var/tmp"))
     try:
         print(json.dumps(main(place, arguments.count, arguments.seed)))

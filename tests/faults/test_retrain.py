@@ -176,7 +176,7 @@ def damaged(file: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["cut", "flipped", "empty", "foreign", "gone"])
 @pytest.mark.parametrize(
     "name",
-    ["checkpoint.npz", "plan.json", "parent.npz", "learned.pictures", "examples.pictures"],
+    ["checkpoint.npz", "plan.json", "parent.npz", "learned.pictures", "../examples.pictures"],
 )
 def test_what_is_damaged_of_a_night_begins_anew_with_a_sentence(
     begin: Path,
