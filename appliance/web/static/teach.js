@@ -190,22 +190,28 @@
     more.hidden = Boolean(chosen.of) || answer.captures.length < PAGE;
   }
 
+  const chips = new Map();        // by their text: what a finger is on stays where it is
+
+  function chip(text, count, choice) {
+    const made = chips.get(text) ?? button(text, () => { chosen = choice; changed(); }, "chip");
+    chips.set(text, made);
+    made.setAttribute("aria-pressed", String(isChosen(choice)));
+    made.querySelector("span")?.remove();
+    if (count !== null) made.append(make("span", "", String(count)));
+    return made;
+  }
+
   function drawFilter(counts) {
-    const focus = [...filter.children].indexOf(document.activeElement);
     const total = counts.reduce((sum, each) => sum + each, 0);
-    const chip = (text, count, choice) => {
-      const made = button(text, () => { chosen = choice; changed(); }, "chip");
-      made.setAttribute("aria-pressed", String(isChosen(choice)));
-      if (count !== null) made.append(make("span", "", String(count)));
-      return made;
-    };
-    const chips = [chip("all", total, {}), ...LABELS.map((label) => chip(name(label), counts[label], {label}))];
-    if (doubtful().length) chips.push(chip("doubtful", doubtful().length, {of: "doubtful"}));
-    if (alike().length) chips.push(chip("alike", alike().length, {of: "alike"}));
-    chips.push(chip("deleted", null, {deleted: 1}));
-    filter.replaceChildren(...chips);
+    const wanted = [chip("all", total, {}), ...LABELS.map((label) => chip(name(label), counts[label], {label}))];
+    if (doubtful().length) wanted.push(chip("doubtful", doubtful().length, {of: "doubtful"}));
+    if (alike().length) wanted.push(chip("alike", alike().length, {of: "alike"}));
+    wanted.push(chip("deleted", null, {deleted: 1}));
+    for (const each of [...filter.children]) if (!wanted.includes(each)) each.remove();
+    wanted.forEach((each, place) => {
+      if (filter.children[place] !== each) filter.insertBefore(each, filter.children[place] ?? null);
+    });
     filter.hidden = !total && !chosen.deleted && !list.children.length;
-    chips[focus]?.focus();
   }
 
   function row(capture) {
