@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from appliance.reading import Answer, Array
-from appliance.vision.around import beside, clutter, covered, step
+from appliance.vision.around import beside, outlined
 from appliance.vision.glyph import stroke_width
 from appliance.vision.ink import Ink
 from appliance.vision.marks import Mark
@@ -16,18 +16,26 @@ _DARK, _BRIGHT = 0.12, 0.985
 """A picture whose lightest parts are darker, or whose darkest are lighter, shows nothing."""
 _STROKE, _SOFT = 0.3, 0.78
 """Where the ink above the first is on average below the second, edges are as wide as strokes."""
-_CLUTTER = 0.3
-"""Around a 1 alone on a sheet less stands out, as a share of its strength: any scene has bars."""
-_STEP = 0.5
-"""On both sides of a 1 alone on a sheet is the same ground, but for this share of its contrast."""
+_OUTLINED = 0.92
+"""Along less than this share of its outline no ground begins: a part of something, no strokes…"""
+_BAR_OUTLINED, _BAR_AROUND = 0.95, (0.12, 0.2)
+"""…nor, for a 1 alone, along this share at these distances, of its length: any scene has bars."""
+_FLATTEST = 1.1
+"""The box of a 1 alone is no wider than this share of its height."""
+_LETTERS = 0.5
+"""Beside a 1 alone no other strokes are so prominent, as a share of its own prominence."""
 _PROMINENT = 0.25
 """A digit may be so much less prominent than something else in view, and still be what is meant."""
 _CROWD, _CROWD_SHARE = 4, 0.3
 """Of so many marks and more, digits have at least this share of the prominence on a sheet."""
 _MOST_BARS = 3
 """More ones than this and no other digit are a fence, a wall's joints, or a tally."""
+_LONGER = 1.35
+"""A bar at the border that is so much longer than the digits are high is a pen beside them."""
 _FILLS = 0.7
 """A digit that is cut out of a larger picture has at least this share of its height."""
+_UPRIGHT = 1.5
+"""A 1 that a picture was cut out around is so much higher than wide."""
 _FATTEST = 0.3
 """No stroke is wider than this share of its digit's longer side."""
 
@@ -46,35 +54,59 @@ def primary(read: list[Read]) -> Answer:
     return max(sure or read, key=lambda each: each[0].prominence)[1]
 
 
-def on_a_sheet(read: list[Read], seen: Ink, picture: Array) -> list[Read]:
+def strokes(read: list[Read], seen: Ink, picture: Array) -> list[bool]:
+    """Return of each mark whether it is strokes with ground around it on the reduced `picture`.
+
+    What is a part of something larger is not; what is refused for a reason of its own may be.
+    """
+    return [
+        answer.reason not in (None, "not a digit") or outlined(mark, seen, picture) >= _OUTLINED
+        for mark, answer in read
+    ]
+
+
+def on_a_sheet(read: list[Read], drawn: list[bool], seen: Ink, picture: Array) -> list[Read]:
     """Return the answers without the digits that are on no sheet of paper but in a scene.
 
-    In a scene a digit is in a crowd of other things; a 1 is one of the bars of a fence, a stripe
-    across, a pen that lies beside, or the edge of something on the reduced `picture`.
+    They are not `drawn`, as `strokes` tells it. In a scene a digit is in a crowd of other things; a
+    1 is one of the bars of a fence, a stripe across, a pen that lies beside, or a stroke among
+    letters.
     """
-    digits = [(mark, answer) for mark, answer in read if answer.digit is not None]
+    written = [each for each, is_drawn in zip(read, drawn, strict=True) if is_drawn]
+    digits = [(mark, answer) for mark, answer in written if answer.digit is not None]
     bars = all(answer.digit == 1 for _, answer in digits)
     share = sum(mark.prominence for mark, _ in digits) / sum(mark.prominence for mark, _ in read)
     scene = (len(read) >= _CROWD and share < _CROWD_SHARE) or (bars and len(digits) > _MOST_BARS)
-    written = covered([mark for mark, _ in digits], seen)
+    letters = max(
+        (mark.prominence for mark, answer in written if answer.reason == "not a digit"),
+        default=0.0,
+    )
+    highest = max((mark.ink.shape[0] for mark, answer in digits if answer.digit != 1), default=0)
 
-    def written_here(mark: Mark) -> bool:
-        return not scene and not (
-            bars
-            and (
-                (mark.cut and not _filling(mark, seen))
-                or beside(mark, seen.ink.shape)
-                or clutter(mark, seen, written) > _CLUTTER
-                or step(mark, picture) > _STEP
-            )
-        )
+    def is_meant(mark: Mark, digit: int) -> bool:
+        if digit != 1:
+            return True
+        if bars:
+            return letters < _LETTERS * mark.prominence and _a_one(mark, seen, picture)
+        return mark.ink.shape[0] <= _LONGER * highest or not beside(mark, seen.ink.shape)
 
     return [
         (mark, answer)
-        if answer.digit is None or written_here(mark)
+        if answer.digit is None or (is_drawn and not scene and is_meant(mark, answer.digit))
         else (mark, replace(answer, digit=None, reason="not a digit"))
-        for mark, answer in read
+        for (mark, answer), is_drawn in zip(read, drawn, strict=True)
     ]
+
+
+def _a_one(mark: Mark, seen: Ink, picture: Array) -> bool:
+    """Tell whether a bar is a 1 though no other digit is in view."""
+    height, width = mark.ink.shape
+    return not (
+        width > _FLATTEST * height
+        or (mark.cut and not _filling(mark, seen))
+        or beside(mark, seen.ink.shape)
+        or any(outlined(mark, seen, picture, away) < _BAR_OUTLINED for away in _BAR_AROUND)
+    )
 
 
 def why_nothing(picture: Array, seen: Ink) -> str:
@@ -110,10 +142,10 @@ def cut_off(mark: Mark, seen: Ink) -> bool:
 
 
 def _filling(mark: Mark, seen: Ink) -> bool:
-    """Tell whether a picture was cut out around a mark."""
-    return all(
-        own >= _FILLS * side for own, side in zip(mark.ink.shape, seen.ink.shape, strict=True)
-    )
+    """Tell whether a picture was cut out around a 1; aslant across a wide one lies a stripe."""
+    (height, width), sides = mark.ink.shape, seen.ink.shape
+    tall, wide = height >= _FILLS * sides[0], width >= _FILLS * sides[1]
+    return bool(tall and wide and height >= _UPRIGHT * width)
 
 
 def solid(ink: Array) -> bool:

@@ -12,14 +12,23 @@ from appliance.decision import (
     on_a_sheet,
     primary,
     solid,
+    strokes,
     sureness,
     why_nothing,
     why_refused,
 )
 from appliance.reading import Answer, Array, Box, Frame, Reading
 from appliance.vision.glyph import glyph
-from appliance.vision.ink import Ink, closer, find_ink, reduced, reduction
-from appliance.vision.marks import Mark, find_marks, in_reading_order, joined, splits, strongest
+from appliance.vision.ink import NARROW, Ink, closer, find_ink, reduced, reduction
+from appliance.vision.marks import (
+    Mark,
+    find_marks,
+    in_reading_order,
+    joined,
+    one_above,
+    splits,
+    strongest,
+)
 from model.inference import OneDigit
 from model.network import DIGITS, Network
 from model.weights import checksum
@@ -28,10 +37,10 @@ _FEW_PIXELS = 40
 """A mark shorter than this on the reduced picture is looked at in the frame's own pixels."""
 _WHOLE = 0.85
 """Pieces that are no digits are joined where the whole is read with this confidence."""
+_CLEAR = 0.97
+"""Touching digits are each read with this confidence: halves of a letter often look like digits."""
 _ALONE = 0.95
 """A part of what is no digit is read alone with this confidence, or not at all."""
-_FEW_MARKS = 2
-"""Where strokes of the wrong polarity were looked for, no more marks than this are found."""
 _MOST_MARKS = 60
 """More marks than this are a texture or a printed page."""
 
@@ -75,26 +84,33 @@ class Reader:
         steps = reduction(frame.grey.shape)
         picture = reduced(frame.grey, steps)
         seen = find_ink(picture)
-        reading = self._of_ink(picture, _Look(frame, seen, steps, one))
-        if reading.digit is None and not seen.sure and len(reading.marks) <= _FEW_MARKS:
-            seen = find_ink(picture, dark=not seen.dark)
-            other = self._of_ink(picture, _Look(frame, seen, steps, one))
+        reading, shaded = self._of_ink(picture, _Look(frame, seen, steps, one))
+        if shaded:
+            narrow = find_ink(picture, dark=seen.dark, widest=NARROW)
+            again, _ = self._of_ink(picture, _Look(frame, narrow, steps, one))
+            if _sure(again) > _sure(reading):
+                reading = again
+        if reading.digit is None and not seen.sure:
+            turned = find_ink(picture, dark=not seen.dark)
+            other, _ = self._of_ink(picture, _Look(frame, turned, steps, one))
             if other.digit is not None and other.confidence >= SURE:
                 return other
         return reading
 
-    def _of_ink(self, picture: Array, look: "_Look") -> Reading:
+    def _of_ink(self, picture: Array, look: "_Look") -> tuple[Reading, bool]:
+        """Return the reading of the ink found on a reduced picture, and if some is no strokes."""
         seen = look.seen
         reading = Reading(at=look.frame.at, frame=look.frame, ink=seen.ink)
         marks = find_marks(seen)
         if not marks:
-            return replace(reading, reason=why_nothing(picture, seen))
+            return replace(reading, reason=why_nothing(picture, seen)), False
         if len(marks) > _MOST_MARKS:
-            return replace(reading, reason="not a digit")
+            return replace(reading, reason="not a digit"), False
         read = self._resolved([(mark, self._answer(mark, look)) for mark in marks], look)
-        read = on_a_sheet(read, seen, picture)
+        drawn = strokes(read, seen, picture)
+        read = on_a_sheet(read, drawn, seen, picture)
         main = primary(read)
-        return replace(
+        reading = replace(
             reading,
             digit=main.digit,
             reason=main.reason,
@@ -105,6 +121,7 @@ class Reader:
             glyph=main.glyph,
             marks=tuple(answer for _, answer in read),
         )
+        return reading, not all(drawn)
 
     def _resolved(self, read: list[Read], look: "_Look") -> list[Read]:
         """Return the answers with neighbours joined and marks split where that reads better."""
@@ -131,7 +148,8 @@ class Reader:
             return None
         whole = self._answer(both, look)
         digits = first[1].digit, second[1].digit
-        if None in digits or digits == (1, 1) == (whole.digit,) * 2:
+        halves = digits == (1, 1) == (whole.digit,) * 2 and one_above(first[0], second[0])
+        if None in digits or halves:
             # A piece that is no digit belongs to what it completes; so does half of a 1.
             return (both, whole) if sureness(whole) >= _WHOLE else None
         apart = min(map(sureness, (first[1], second[1])))
@@ -150,12 +168,12 @@ class Reader:
                 return [(part, alone)]
         for left, right in splits(mark):
             first = self._answer(left, look)
-            if sureness(first) < SURE:
+            if sureness(first) < _CLEAR:
                 continue
             rest = self._split(right, self._answer(right, look), look)
             every = [first, *(each for _, each in rest)]
             # Parts of an n or an m are ones beside other digits.
-            if min(map(sureness, every)) >= SURE and all(each.digit != 1 for each in every):
+            if min(map(sureness, every)) >= _CLEAR and all(each.digit != 1 for each in every):
                 return [(left, first), *rest]
         return [(mark, answer)]
 
@@ -182,6 +200,11 @@ class Reader:
             ink=ink,
             glyph=image,
         )
+
+
+def _sure(reading: Reading) -> int:
+    """Return how many digits of a reading are sure."""
+    return sum(sureness(answer) >= SURE for answer in reading.marks)
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ class Augment:
     displacement (Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks",
     2003, whose α of 34 is 1.4 pixels), `stroke` 0…1 of one pixel's dilation or erosion, `noise` the
     standard deviation of what is added to each pixel, and `erase` the share of glyphs that lose a
-    rectangle of up to a third of each side. A share `same` of the glyphs is not changed at all:
-    what is read later is as sharp as they are, and no changed glyph is.
+    rectangle of up to a third of each side. `sharpen` is how many times the difference between a
+    glyph and its mean over the four neighbours is added: what is moved by parts of a pixel becomes
+    soft, and what is read later is as sharp as a scan.
     """
 
     degrees: float = 0.0
@@ -34,7 +35,7 @@ class Augment:
     stroke: float = 0.0
     noise: float = 0.0
     erase: float = 0.0
-    same: float = 0.0
+    sharpen: float = 0.0
 
     def __call__(self, glyphs: Array, rng: np.random.Generator) -> Array:
         """Return changed copies of glyphs (n, 784) in 0…1, the same shape and range."""
@@ -43,6 +44,11 @@ class Augment:
             pictures = self._moved(pictures, rng)
         if self.stroke:
             pictures = self._stroke(pictures, rng)
+        if self.sharpen:
+            amount = rng.random((len(pictures), 1, 1), dtype=np.float32)
+            amount *= np.float32(self.sharpen)
+            pictures = pictures + amount * (pictures - sum(_neighbours(pictures)) / np.float32(4))
+            np.clip(pictures, 0, 1, out=pictures)
         if self.noise:
             grain: Array = rng.standard_normal(pictures.shape, dtype=np.float32)
             grain *= np.float32(self.noise) * rng.random((len(grain), 1, 1), dtype=np.float32)
@@ -51,9 +57,6 @@ class Augment:
             pictures = grain
         if self.erase:
             pictures = self._erased(pictures, rng)
-        if self.same:
-            kept = rng.random((len(glyphs), 1, 1), dtype=np.float32) < self.same
-            pictures = np.where(kept, glyphs.reshape(-1, SIDE, SIDE), pictures)
         return pictures.reshape(len(glyphs), SIDE * SIDE)
 
     def _moved(self, pictures: Array, rng: np.random.Generator) -> Array:
@@ -86,13 +89,7 @@ class Augment:
         amount = (rng.random((len(pictures), 1, 1), dtype=np.float32) * 2 - 1) * np.float32(
             self.stroke
         )
-        padded = np.pad(pictures, ((0, 0), (1, 1), (1, 1)))
-        cross = (
-            padded[:, :-2, 1:-1],
-            padded[:, 2:, 1:-1],
-            padded[:, 1:-1, :-2],
-            padded[:, 1:-1, 2:],
-        )
+        cross = _neighbours(pictures)
         thicker = np.maximum.reduce([pictures, *cross])
         thinner = np.minimum.reduce([pictures, *cross])
         towards = np.where(amount > 0, thicker, thinner)
@@ -109,6 +106,17 @@ class Augment:
         lost = rows[:, :, None] & columns[:, None, :] & chosen
         erased: Array = np.where(lost, np.float32(0), pictures)
         return erased
+
+
+def _neighbours(pictures: Array) -> tuple[Array, Array, Array, Array]:
+    """Return the pixels above, below, left and right of each of pictures (n, 28, 28)."""
+    padded = np.pad(pictures, ((0, 0), (1, 1), (1, 1)))
+    return (
+        padded[:, :-2, 1:-1],
+        padded[:, 2:, 1:-1],
+        padded[:, 1:-1, :-2],
+        padded[:, 1:-1, 2:],
+    )
 
 
 def rotated(glyphs: Array, degrees: float, ground: float = 0.0) -> Array:

@@ -172,7 +172,7 @@ PRESETS = {
             batch=128,
             epochs=28,
             augment=Augment(
-                degrees=12, shear=0.2, scale=0.12, shift=1.3, elastic=0.6, stroke=0.4, same=0.25
+                degrees=12, shear=0.2, scale=0.12, shift=1.3, elastic=0.6, stroke=0.4, sharpen=2.0
             ),
             average=0.998,
             photographs=96_000,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from appliance.vision.around import beside, clutter, covered, step
+from appliance.vision.around import beside, outlined
 from appliance.vision.ink import find_ink
 from appliance.vision.marks import Mark, find_marks
 
@@ -20,44 +20,58 @@ def the_mark(picture: np.ndarray) -> Mark:
     return mark
 
 
-def test_a_bar_on_even_paper_has_the_same_ground_on_both_sides() -> None:
+def outline_of(picture: np.ndarray, mark: Mark | None = None) -> float:
+    seen = find_ink(picture, dark=True)
+    return outlined(the_mark(picture) if mark is None else mark, seen, picture)
+
+
+def test_around_a_stroke_on_even_paper_the_ground_begins_everywhere() -> None:
+    assert outline_of(bar(np.full(SHAPE, 0.8, np.float32))) == 1
+
+
+@pytest.mark.parametrize("light", [0.9, 0.6, 0.45])
+def test_a_shadow_across_a_stroke_leaves_it_its_outline(light: float) -> None:
     picture = bar(np.full(SHAPE, 0.8, np.float32))
-    assert step(the_mark(picture), picture) < 0.05
+    mark = the_mark(picture)
+    # It falls on ground and stroke alike, aslant.
+    rows, columns = np.indices(SHAPE)
+    picture[columns - 80 > rows - 60] *= light
+    assert outline_of(picture, mark) > 0.97
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_the_step_is_the_difference_as_a_share_of_the_lesser_contrast(turned: bool) -> None:
+def test_light_strokes_on_a_dark_ground_have_an_outline_too() -> None:
+    picture = 1 - bar(np.full(SHAPE, 0.8, np.float32))
+    seen = find_ink(picture, dark=False)
+    (mark,) = find_marks(seen)
+    assert outlined(mark, seen, picture) == 1
+
+
+@pytest.mark.parametrize("side", [slice(None, 80), slice(83, None)])
+def test_the_edge_of_something_has_an_outline_on_one_side_alone(side: slice) -> None:
     flat = bar(np.full(SHAPE, 0.8, np.float32))
     picture = flat.copy()
-    picture[:, 83:] = 0.5
-    mark = the_mark(flat)
-    if turned:
-        x0, y0, x1, y1 = mark.box
-        mark = Mark(mark.ink.T.copy(), (y0, x0, y1, x1), 1.0, 0.7, False)
-        picture = picture.T.copy()
-    assert step(mark, picture) == pytest.approx(0.3 / 0.3, abs=0.1)
+    # What is on one side of the bar is as dark as the bar.
+    picture[:, side] = 0.2
+    assert outlined(the_mark(flat), find_ink(flat, dark=True), picture) < 0.7
 
 
-def test_a_bar_at_the_edge_has_no_other_side() -> None:
+def test_a_finger_has_no_outline_where_the_hand_begins() -> None:
     picture = np.full(SHAPE, 0.8, np.float32)
-    picture[20:100, :6] = 0.2
-    mark = Mark(np.ones((80, 6), np.float32), (0, 20, 6, 100), 1.0, 0.7, True)
-    assert step(mark, picture) == 0
+    picture[40:80, 70:90] = 0.4
+    flat = picture.copy()
+    picture[78:, 20:] = 0.4
+    seen = find_ink(flat, dark=True)
+    assert outlined(the_mark(flat), seen, flat) == 1
+    assert outlined(the_mark(flat), seen, picture) < 0.9
+
+
+def test_what_is_near_other_ink_is_no_part_of_the_outline() -> None:
+    picture = bar(bar(np.full(SHAPE, 0.8, np.float32)), 90)
+    seen = find_ink(picture, dark=True)
+    assert [outlined(mark, seen, picture) for mark in find_marks(seen)] == [1, 1]
 
 
 @pytest.mark.parametrize(("x", "aside"), [(20, True), (80, False), (45, False), (140, True)])
 def test_beside_is_within_a_quarter_of_the_border(x: int, aside: bool) -> None:
     picture = bar(np.full(SHAPE, 0.8, np.float32), x)
     assert beside(the_mark(picture), SHAPE) is aside
-
-
-def test_clutter_is_what_stands_out_around_a_mark_but_not_what_is_written() -> None:
-    picture = bar(np.full(SHAPE, 0.8, np.float32))
-    other = picture.copy()
-    other[40:80, 86:92] = 0.2
-    bare, seen = find_ink(picture, dark=True), find_ink(other, dark=True)
-    mark = the_mark(picture)
-    neighbours = find_marks(seen)
-    assert clutter(mark, bare, covered([mark], bare)) < 0.1
-    assert clutter(mark, seen, covered([mark], seen)) > 0.5
-    assert clutter(mark, seen, covered(neighbours, seen)) < 0.1

@@ -51,6 +51,21 @@ def test_strokes_become_thinner_and_thicker(glyphs: np.ndarray) -> None:
     assert ratio.max() > 1.3
 
 
+def test_a_moved_glyph_is_sharpened_to_about_what_it_was(glyphs: np.ndarray) -> None:
+    def sharpness(pictures: np.ndarray) -> float:
+        return float(np.abs(np.diff(pictures.reshape(-1, 28, 28), axis=2)).max(axis=(1, 2)).mean())
+
+    soft = Augment(shift=2)(glyphs, np.random.default_rng(1))
+    sharp = Augment(shift=2, sharpen=1.5)(glyphs, np.random.default_rng(1))
+    assert sharpness(soft) < 0.95 * sharpness(glyphs)
+    assert sharpness(sharp) > 1.05 * sharpness(soft)
+    assert 0 <= sharp.min() <= sharp.max() <= 1
+    # A picture of one grey has nothing to sharpen, but for its border: beyond it is dark.
+    even = np.full((1, 784), 0.5, np.float32)
+    same = Augment(sharpen=1.5)(even, np.random.default_rng(1)).reshape(28, 28)
+    np.testing.assert_array_equal(same[1:-1, 1:-1], 0.5)
+
+
 def test_ink_that_leaves_the_picture_does_not_come_in_again() -> None:
     edge = np.zeros((1, 28, 28), np.float32)
     edge[:, :, 27] = 1

@@ -5,7 +5,9 @@ import pytest
 
 from appliance.reader import Reader
 from appliance.reading import frame
-from appliance.vision.strokes import LETTERS, Stroke, drawn
+from appliance.vision import scenes
+from appliance.vision.paper import Conditions
+from appliance.vision.strokes import LETTERS, PLAIN, Stroke, drawn
 from tests.drawing import SHAPE, one_line, photograph, written
 
 BAR: list[Stroke] = [[(0, 0), (0.02, 1)]]
@@ -51,15 +53,57 @@ def test_a_stripe_across_the_picture_is_no_one(reader: Reader) -> None:
     assert reading.digit is None
 
 
-@pytest.mark.parametrize(("darker", "digit"), [(0.1, 1), (0.45, None), (0.6, None)])
-def test_an_edge_between_two_grounds_is_no_one(
-    reader: Reader, darker: float, digit: int | None
-) -> None:
-    sheet = photograph(a_one(320))
-    assert reader.read(sheet).digit == 1
-    grey = sheet.grey.astype(np.float32)
-    grey[80:400, 326:500] *= 1 - darker
-    assert reader.read(frame(grey.astype(np.uint8), 0)).digit == digit
+@pytest.mark.parametrize("darker", [0.1, 0.3, 0.5])
+def test_a_shadow_that_a_one_stands_in_leaves_it_a_one(reader: Reader, darker: float) -> None:
+    grey = photograph(a_one(320)).grey.astype(np.float32)
+    # Its edge runs through the 1, which is as much darker in it as the sheet.
+    rows, columns = np.indices(grey.shape)
+    grey[columns - 320 > (rows - 240) // 2] *= 1 - darker
+    assert reader.read(frame(grey.astype(np.uint8), 0)).digit == 1
+
+
+@pytest.mark.parametrize("seed", [4, 16, 41, 82, 122, 153])
+def test_the_shadow_of_a_hand_is_no_digit(reader: Reader, seed: int) -> None:
+    # Fingers that look like a 2, 3, 4, 5, 6 and 7.
+    rng = np.random.default_rng(seed)
+    hand = scenes.nothing("blank", Conditions(shadow=0.6), rng, (240, 320))
+    reading = reader.read(frame(hand.grey, 0))
+    assert (reading.digit, {mark.digit for mark in reading.marks} <= {None}) == (None, True)
+
+
+@pytest.mark.parametrize("seed", [123, 140, 152, 201, 227])
+def test_digits_in_the_shadow_of_fingers_are_read(reader: Reader, seed: int) -> None:
+    digits = [3, 5, 2, 6, 8]
+    rng = np.random.default_rng(seed)
+    sheet = scenes.several(digits, [PLAIN[d] for d in digits], Conditions(shadow=0.6), rng)
+    answers = [mark.digit for mark in reader.read(frame(sheet.grey, 0)).marks]
+    assert [digit for digit in answers if digit is not None] == digits
+
+
+@pytest.mark.parametrize("gap", [8, 12, 18])
+def test_two_ones_close_beside_each_other_are_two(reader: Reader, gap: int) -> None:
+    sheet = np.maximum(a_one(320), a_one(332 + gap))
+    assert one_line(reader.read(photograph(sheet))) == "11"
+
+
+def test_a_pen_beside_digits_is_no_one_but_a_one_is(reader: Reader) -> None:
+    digits = np.maximum(
+        written(2, centre=(250, 240), height=110), written(5, centre=(380, 240), height=110)
+    )
+    assert one_line(reader.read(photograph(np.maximum(digits, a_one(590, height=110))))) == "251"
+    assert one_line(reader.read(photograph(np.maximum(digits, a_one(590, height=260))))) == "25?"
+
+
+@pytest.mark.parametrize("letter", ["A", "M"])
+def test_a_bar_among_letters_is_no_one(reader: Reader, letter: str) -> None:
+    sheet = np.maximum(written(LETTERS[letter], centre=(220, 240)), a_one(420))
+    assert reader.read(photograph(sheet)).digit is None
+
+
+def test_a_stripe_from_corner_to_corner_is_no_one(reader: Reader) -> None:
+    stripe = drawn([[(0, 1), (1.4, 0)]], SHAPE, centre=(320, 240), height=640, width=24)
+    reading = reader.read(photograph(stripe))
+    assert reading.digit is None
 
 
 @pytest.mark.parametrize("letter", ["n", "m", "h", "H"])

@@ -1,7 +1,6 @@
 """What lies around a mark: a written stroke has the same bare ground on every side of it."""
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from appliance.reading import Array
@@ -10,32 +9,47 @@ from appliance.vision.marks import Mark
 
 _MIDDLE = 0.25
 """The border of a picture is this share of its height and of its width."""
-_OFF = 2.0
+_OFF = 2
 """A stroke's soft edge is so many pixels wide."""
+_NEAREST = 3
+"""The ground is looked for so many pixels from a stroke, or more…"""
+_CHANGE = 0.5
+"""…where the picture differs from the stroke by at least this share of the stroke's strength."""
+_OTHERS = 0.3
+"""Ink above this belongs to a stroke."""
+_AROUND = np.ones((3, 3), bool)
 
 
-def covered(marks: list[Mark], seen: Ink) -> npt.NDArray[np.bool_]:
-    """Return where on the picture (h, w) the strokes of some marks are, and next to them."""
-    cover = np.zeros(seen.ink.shape, bool)
-    for mark in marks:
-        x0, y0, x1, y1 = mark.box
-        cover[y0:y1, x0:x1] |= mark.ink > 0
-    near: npt.NDArray[np.bool_] = ndimage.binary_dilation(
-        cover, np.ones((3, 3), bool), iterations=2
-    )
-    return near
+def outlined(mark: Mark, seen: Ink, picture: Array, distance: float = 0.06) -> float:
+    """Return along which share 0…1 of a mark's outline the `picture` (h, w) changes to bare ground.
 
-
-def clutter(mark: Mark, seen: Ink, written: npt.NDArray[np.bool_]) -> float:
-    """Return how far what lies around a mark stands out, as a share of the mark's own strength.
-
-    Around it is a quarter of its size on every side; what is `written` (h, w) there, itself or its
-    neighbours, is left out. Of the rest the deepest seventh is not looked at: a speck, a line.
+    A stroke ends where the paper begins, on all sides. A shadow, a sheet's edge or a part of some
+    larger thing was taken for one where the ground that was guessed changes, not the picture: there
+    it goes on as it was. The ground is looked for at a `distance` from the strokes, a share of the
+    mark's size; what is near other ink is left out.
     """
-    margin = max(3, round(0.25 * max(mark.ink.shape)))
-    around = _around(mark, margin, seen.ink.shape)
-    bare = seen.depth[around][~written[around]]
-    return float(np.percentile(bare, 85)) / mark.strength if bare.size else 0.0
+    reach = max(_NEAREST, round(distance * max(mark.ink.shape)))
+    part = _around(mark, 2 * reach + 2, picture.shape)
+    patch = ndimage.gaussian_filter(picture[part], 0.8, mode="nearest")
+    inside = np.zeros(patch.shape, bool)
+    x, y = mark.box[0] - part[1].start, mark.box[1] - part[0].start
+    height, width = mark.ink.shape
+    inside[y : y + height, x : x + width] = mark.ink > 0.5
+    away = ndimage.distance_transform_cdt(~inside, "chessboard")
+    others = (seen.ink[part] > _OTHERS) & (away > _OFF)
+    outline = (away == reach) & ~ndimage.binary_dilation(others, _AROUND, iterations=_OFF)
+    if not outline.any():
+        return 1.0
+    # Beside a part of a stroke that lies in a shadow the ground is as dark: what is near counts.
+    size = 2 * reach + 3
+    if seen.dark:
+        stroke = ndimage.minimum_filter(np.where(inside, patch, np.float32(9)), size)
+        change = (patch - stroke) / np.maximum(patch, np.float32(0.05))
+    else:
+        stroke = ndimage.maximum_filter(np.where(inside, patch, np.float32(-9)), size)
+        change = stroke - patch
+    strength = ndimage.maximum_filter(np.where(inside, seen.strength[part], 0), size)
+    return float(np.mean(change[outline] >= _CHANGE * strength[outline]))
 
 
 def beside(mark: Mark, shape: tuple[int, ...]) -> bool:
@@ -44,41 +58,6 @@ def beside(mark: Mark, shape: tuple[int, ...]) -> bool:
     x0, y0, x1, y1 = mark.box
     across, down = _MIDDLE * width, _MIDDLE * height
     return x1 < across or y1 < down or x0 > width - across or y0 > height - down
-
-
-def step(mark: Mark, picture: Array) -> float:
-    """Return how far the grounds on a bar's two sides differ, as a share of its contrast to one.
-
-    `picture` is what the bar was found on, float32 (h, w). Next to nothing for a stroke on paper,
-    more where an edge, a shadow's or a thing's, was taken for one.
-    """
-    rows, columns = np.nonzero(mark.ink > 0.5)
-    if len(rows) < 3:
-        return 0.0
-    middle = np.array([columns.mean(), rows.mean()])
-    _, (across, along) = (m.T for m in np.linalg.eigh(np.cov(columns, rows)))
-    inside = np.stack([columns, rows], axis=1) - middle
-    half = float(np.percentile(np.abs(inside @ across), 95))
-    length = float(np.percentile(np.abs(inside @ along), 95))
-    reach = half + _OFF + 3
-    part = _around(mark, int(2 * half + 6), picture.shape)
-    y, x = np.mgrid[part]
-    off = np.stack([x - mark.box[0], y - mark.box[1]], axis=-1) - middle
-    sideways = off @ across
-    near = (
-        (np.abs(off @ along) < 0.9 * length)
-        & (np.abs(sideways) > half + _OFF)
-        & (np.abs(sideways) < half + reach)
-    )
-    left, right = (picture[part][near & (sideways * side > 0)] for side in (-1, 1))
-    if left.size < 3 or right.size < 3:
-        # It lies at the picture's edge.
-        return 0.0
-    x0, y0, x1, y1 = mark.box
-    ink = np.median(picture[y0:y1, x0:x1][mark.ink > 0.5])
-    grounds = np.median(left), np.median(right)
-    contrast = min(abs(ground - ink) for ground in grounds)
-    return float(abs(grounds[0] - grounds[1]) / max(contrast, 1e-3))
 
 
 def _around(mark: Mark, margin: int, shape: tuple[int, ...]) -> tuple[slice, slice]:

@@ -11,8 +11,10 @@ from appliance.vision.rules import without_rules
 
 LONGEST = 400
 """No side of the picture that is searched is longer than this, in pixels."""
-_STROKE_SHARE = 0.22
+WIDEST = 0.22
 """No stroke is wider than this share of the picture's longer side; what is wider is ground."""
+NARROW = 0.08
+"""Most strokes are not even so wide; a finger's shadow is."""
 _FEWEST = 12
 """The strokes of the smallest digit have more firm pixels than this…"""
 _SMALLEST = 40
@@ -24,6 +26,10 @@ _SHADE_STEPS, _SHADE_SHARE = 8, 0.35
 """Of a region's 16 steps of depth, a shadow has one of the first eight, and this share of it…"""
 _STRONG_STEPS, _STRONG_SHARE = 11, 0.015
 """…and the strokes that lie in it have those from here on, and this share."""
+_NEAR = 0.06
+"""A stroke is as strong as its deepest pixel within this share of the picture's longer side…"""
+_FADED = 0.5
+"""…but no weaker than this share of the whole region's strength."""
 _ROUND = np.ones((3, 3), np.int8)
 
 
@@ -33,9 +39,10 @@ class Ink:
 
     `depth` is how far each pixel stands out from the `ground` float32 (h, w), as a share of it (of
     white for light strokes on a dark ground); `strength` how far the strokes around it do, 0 where
-    there are none, so that faint pencil beside a thick marker is ink as well; `floor` how far bare
-    ground does, or a shadow that the strokes lie in: all 0…1. `dark` tells the polarity, dark on
-    light or light on dark, and `sure` whether the picture leaves no doubt of it.
+    there are none, so that faint pencil beside a thick marker, or a stroke's fading end, is ink as
+    well; `floor` how far bare ground does, or a shadow that the strokes lie in: all 0…1. `dark`
+    tells the polarity, dark on light or light on dark, and `sure` whether the picture leaves no
+    doubt of it.
     """
 
     ink: Array
@@ -71,17 +78,18 @@ def reduced(grey: Grey, steps: tuple[int, int]) -> Array:
     return picture
 
 
-def find_ink(picture: Array, *, dark: bool | None = None) -> Ink:
+def find_ink(picture: Array, *, dark: bool | None = None, widest: float = WIDEST) -> Ink:
     """Return the ink on a picture float32 (h, w) in 0…1; `dark` says the polarity, if it is known.
 
     The ground under dark strokes is the picture's grey closing with a window wider than any stroke
-    (for light strokes: its opening); it follows shadows and their edges.
+    (for light strokes: its opening): `widest`, a share of the picture's longer side. It follows
+    shadows and their edges, closer the narrower it is.
     """
     smooth = ndimage.gaussian_filter(picture, 0.8, mode="nearest")
     sure = True
     if dark is None:
         dark, sure = polarity(smooth)
-    window = max(5, round(_STROKE_SHARE * max(picture.shape))) | 1
+    window = max(5, round(widest * max(picture.shape))) | 1
     # With the edge repeated outwards, paper between a stroke and the edge is not taken for narrow.
     wide = np.pad(smooth, window, mode="edge")
     follow = ndimage.grey_closing if dark else ndimage.grey_opening
@@ -90,6 +98,9 @@ def find_ink(picture: Array, *, dark: bool | None = None) -> Ink:
     noise = float(np.median(depth))
     depth = without_rules(depth, depth > _lowest(noise))
     strength, floor = _by_region(depth, noise)
+    # Where the pen is lifted or a light glares a stroke fades: it is as strong as what is near.
+    near = ndimage.maximum_filter(depth, round(_NEAR * max(picture.shape)) | 1)
+    np.clip(near, np.float32(_FADED) * strength, strength, out=strength)
     return Ink(_normalised(depth, strength, floor), depth, ground, strength, floor, dark, sure)
 
 

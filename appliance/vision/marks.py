@@ -117,6 +117,12 @@ def joined(left: Mark, right: Mark) -> Mark | None:
     return Mark(ink, (x0, y0, x1, y1), prominence, strengths[1], left.cut or right.cut)
 
 
+def one_above(first: Mark, second: Mark) -> bool:
+    """Tell whether two marks stand one above the other, hardly beside each other."""
+    shared = min(first.box[3], second.box[3]) - max(first.box[1], second.box[1])
+    return bool(shared < 0.3 * min(first.ink.shape[0], second.ink.shape[0]))
+
+
 def strongest(mark: Mark) -> Mark | None:
     """Return what is drawn most strongly of a mark, without a shadow or a crease that touches it.
 
@@ -291,7 +297,7 @@ def in_reading_order(marks: list[Mark]) -> list[Mark]:
             _, top, right, bottom = row[-1].box
             overlap = min(y1, bottom) - max(y0, top)
             low = min(y1 - y0, bottom - top)
-            if overlap >= 0.35 * low and x0 - right < 6 * max(y1 - y0, bottom - top):
+            if overlap >= 0.25 * low and x0 - right < 6 * max(y1 - y0, bottom - top):
                 row.append(mark)
                 break
         else:

@@ -21,7 +21,7 @@ NOT_A_DIGIT = 10
 Scan = Callable[[np.random.Generator], tuple[Array, int]]
 
 # What the examples show: scanned digits, digits of the project's own hand, and no digits.
-_SCANNED, _OWN = 0.15, 0.27
+_SCANNED, _OWN = 0.2, 0.27
 _NOT_DIGITS = {
     "letters": 0.22, "word": 0.07, "signs": 0.1, "scribble": 0.06, "doodle": 0.11, "half": 0.05,
     "touching": 0.06, "texture": 0.05, "edges": 0.08, "hand": 0.07, "natural": 0.08, "blank": 0.05,
@@ -41,7 +41,7 @@ _SMALLEST, _LARGEST = 24, 120
 def through_camera(scan: Scan, rng: np.random.Generator) -> tuple[Array, int] | None:
     """Return one example as the camera's vision gives it: a glyph float32 (28, 28) and its label.
 
-    `scan` returns a digit (28, 28) in 0…1 and its label 0…9; one in seven examples shows one.
+    `scan` returns a digit (28, 28) in 0…1 and its label 0…9; one in five examples shows one.
     The others show the project's own hand, or no digit, `NOT_A_DIGIT`. Returns None where
     the vision finds no mark, or another one than is meant.
     """
