@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from appliance.errors import PictureError
+
 Grey = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
 Box = tuple[int, int, int, int]
@@ -17,17 +19,27 @@ class Frame:
     """One picture from a camera or a file: grey uint8 (h, w), 0 = black; `at` in Unix seconds.
 
     `size` is the (width, height) that boxes are told in: the picture's own pixels, which are more
-    than `grey` has when a large photograph was reduced while it was decoded.
+    than `grey` has when a large photograph was reduced while it was decoded. Raises PictureError
+    for an array of another type or shape, or without a pixel.
     """
 
     grey: Grey
     at: float
     size: tuple[int, int]
 
+    def __post_init__(self) -> None:
+        grey = np.asarray(self.grey)
+        if grey.dtype != np.uint8 or grey.ndim != 2 or not grey.size:
+            raise PictureError(
+                f"an array {grey.dtype} {grey.shape} is no frame: a frame is grey, uint8 "
+                "(height, width), with a pixel at least"
+            )
+
 
 def frame(grey: Grey, at: float) -> Frame:
-    """Return the frame of an array whose own pixels are the picture's."""
-    return Frame(grey, at, (grey.shape[1], grey.shape[0]))
+    """Return the frame of an array whose own pixels are the picture's; raises as `Frame` does."""
+    height, width = [*np.shape(grey), 0, 0][:2]
+    return Frame(grey, at, (width, height))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 TABLE: dict[str, set[str]] = {
     "model": {"model", "numpy", "scipy"},
     "appliance.vision": {"appliance.vision", "appliance.reading", "numpy", "scipy.ndimage"},
-    "appliance.reading": {"numpy"},
+    "appliance.reading": {"appliance.errors", "numpy"},
     "appliance.errors": set(),
     "appliance.settings": {"appliance.errors"},
     "appliance.gpio": {"appliance.errors", "gpiozero"},

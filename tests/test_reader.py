@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
+from appliance.errors import PictureError
 from appliance.picture import open_picture
 from appliance.reader import Reader
 from appliance.reading import Frame, frame
@@ -389,6 +390,20 @@ def test_any_frame_gives_a_digit_or_a_reason(outputs: int, grey: np.ndarray, tim
 
 
 ANY = {outputs: Reader(build([["dense", 784, outputs]], seed=1)) for outputs in (10, 11)}
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    dtype=st.one_of(arrays.scalar_dtypes(), st.just(np.dtype(np.uint8)), st.just(np.dtype(object))),
+    shape=arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=12),
+)
+def test_any_array_gives_a_reading_or_a_sentence(dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    array = np.zeros(shape, dtype)
+    if dtype == np.uint8 and len(shape) == 2 and array.size:
+        assert ANY[11].read(frame(array, 0)).reason is not None
+    else:
+        with pytest.raises(PictureError, match="a frame is grey, uint8"):
+            frame(array, 0)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (3, 4001), (2000, 3000)])
