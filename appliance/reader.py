@@ -37,7 +37,7 @@ _FEW_PIXELS = 40
 """A mark shorter than this on the reduced picture is looked at in the frame's own pixels."""
 _WHOLE = 0.85
 """Pieces that are no digits are joined where the whole is read with this confidence."""
-_CLEAR = 0.97
+_CLEAR = 0.98
 """Touching digits are each read with this confidence: halves of a letter often look like digits."""
 _ALONE = 0.95
 """A part of what is no digit is read alone with this confidence, or not at all."""
