@@ -67,8 +67,8 @@ class Preset:
         return Division(digits, self.held_out(digits), seed)
 
     def photographed(self, digits: int) -> int:
-        """Return how many examples through the camera go with so many digits: eight for five."""
-        return min(self.photographs, -(-8 * digits // 5))
+        """Return how many examples through the camera go with so many digits: sixteen for five."""
+        return min(self.photographs, -(-16 * digits // 5))
 
     def for_camera(self) -> "Preset":
         """Return the recipe with an eleventh output, "not a digit", learned through the camera.
@@ -175,7 +175,7 @@ PRESETS = {
                 degrees=12, shear=0.2, scale=0.12, shift=1.3, elastic=0.6, stroke=0.4, sharpen=2.0
             ),
             average=0.998,
-            photographs=96_000,
+            photographs=192_000,
             validation=2000,
         ),
         _scratch(

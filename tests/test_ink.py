@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from appliance.vision.ink import LONGEST, closer, find_ink, polarity, reduced, reduction
+from appliance.vision.ink import LONGEST, NARROW, closer, find_ink, polarity, reduced, reduction
 from appliance.vision.paper import Conditions, photographed
 from appliance.vision.strokes import PLAIN, drawn
 
@@ -55,6 +55,23 @@ def test_a_sheet_with_nothing_on_it_has_no_ink_where_a_digit_would_be(name: str)
     else:
         assert ink.blank
         assert not ink.ink.any()
+
+
+def test_a_stroke_that_fades_is_ink_to_its_end() -> None:
+    picture = np.full(SHAPE, 0.8, np.float32)
+    strong = np.linspace(0.7, 0.25, 120, dtype=np.float32)
+    picture[60:180, 156:164] *= 1 - strong[:, None]
+    ink = find_ink(picture).ink
+    assert ink[62:178, 158:162].min() > 0.6
+    # What is no stroke at all does not become one.
+    assert not ink[:, :140].any()
+
+
+def test_a_narrow_window_follows_the_shadow_of_a_finger() -> None:
+    picture = np.full(SHAPE, 0.8, np.float32)
+    picture[:, 100:150] *= 0.6
+    assert find_ink(picture, dark=True).ink[120, 125] > 0.9
+    assert find_ink(picture, dark=True, widest=NARROW).blank
 
 
 @pytest.mark.parametrize("edge", [0.3, 0.5, 0.8])

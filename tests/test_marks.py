@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from appliance.vision.ink import Ink, find_ink
-from appliance.vision.marks import Mark, find_marks, joined, splits
+from appliance.vision.marks import Mark, find_marks, joined, one_above, splits
 from appliance.vision.strokes import HANDS, PLAIN, SCRIBBLE, Stroke, drawn
 
 SHAPE = 240, 320
@@ -88,6 +88,21 @@ def test_a_row_is_read_from_the_left_however_it_slopes(slope: float) -> None:
 def test_rows_are_read_from_the_top(slope: float) -> None:
     covers = in_rows("30425986", 4, height=62, slope=slope)
     assert_boxes(marks(*covers), covers)
+
+
+def test_a_speck_between_two_digits_does_not_break_their_row() -> None:
+    covers = in_rows("3142", 4, height=60, top=120, slope=-0.2)
+    x = (box(covers[1])[2] + box(covers[2])[0]) / 2
+    speck = written(BAR, centre=(x, box(covers[1])[3] + 1), height=10, width=8)
+    found = [mark for mark in marks(*covers, speck) if mark.box[3] - mark.box[1] > 30]
+    assert_boxes(found, covers)
+
+
+@pytest.mark.parametrize(("down", "yes"), [(70, True), (40, False), (0, False)])
+def test_one_above_is_hardly_beside(down: int, yes: bool) -> None:
+    upper, lower = (Mark(np.ones((60, 10), np.float32), (x, y, x + 10, y + 60), 1.0, 1.0, False)
+                    for x, y in ((50, 20), (66, 20 + down)))  # fmt: skip
+    assert one_above(upper, lower) is one_above(lower, upper) is yes
 
 
 def test_a_low_and_a_high_digit_stand_in_one_row() -> None:

@@ -35,6 +35,9 @@ _SHADE = 0.5
 """A shadow that touches a stroke is no more than this share of it as deep."""
 _SLANTS = (-0.35, 0.0, 0.35)
 _MOST_CUTS = 4
+_IN_ROW = 0.25
+"""Of two neighbours in a row, the lower one has at least this share of its height beside the other.
+"""
 _MOST_PARTS = 3
 
 
@@ -289,18 +292,25 @@ def _cut_out(ink: Array, labels: npt.NDArray[np.int32], group: list[_Piece]) -> 
 
 
 def in_reading_order(marks: list[Mark]) -> list[Mark]:
-    """Return the marks row by row: in a row, each overlaps its neighbour in height."""
+    """Return the marks row by row: in a row, each overlaps a neighbour's height.
+
+    That is one of the two before it, since a speck between two digits is a mark as well.
+    """
     rows: list[list[Mark]] = []
     for mark in sorted(marks, key=lambda mark: mark.box[0]):
-        x0, y0, _, y1 = mark.box
-        for row in rows:
-            _, top, right, bottom = row[-1].box
-            overlap = min(y1, bottom) - max(y0, top)
-            low = min(y1 - y0, bottom - top)
-            if overlap >= 0.25 * low and x0 - right < 6 * max(y1 - y0, bottom - top):
-                row.append(mark)
-                break
+        beside = [max(_beside(before, mark) for before in row[-2:]) for row in rows]
+        most = max(beside, default=0.0)
+        if most >= _IN_ROW:
+            rows[beside.index(most)].append(mark)
         else:
             rows.append([mark])
     rows.sort(key=lambda row: sum(m.box[1] + m.box[3] for m in row) / len(row))
     return [mark for row in rows for mark in row]
+
+
+def _beside(left: Mark, right: Mark) -> float:
+    """Return which share of the lower one's height two marks have beside each other; 0 if far."""
+    (_, top, end, bottom), (start, y0, _, y1) = left.box, right.box
+    heights = bottom - top, y1 - y0
+    shared = (min(y1, bottom) - max(y0, top)) / min(heights)
+    return shared if start - end < 6 * max(heights) else 0.0
