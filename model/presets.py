@@ -48,7 +48,7 @@ class Preset:
     copies: tuple[float, ...] = ()
     average: float = 0.0
     photographs: int = 0
-    exchanged: float = 0.17
+    exchanged: float = 0.22
     refuses: bool = False
     validation: int = 5000
     patience: int = 0
