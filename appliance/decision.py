@@ -32,6 +32,10 @@ _MOST_BARS = 3
 """More ones than this and no other digit are a fence, a wall's joints, or a tally."""
 _LONGER = 1.35
 """A bar at the border that is so much longer than the digits are high is a pen beside them."""
+_ROW, _ROW_SHARE, _AS_HIGH = 3, 0.6, 1.6
+"""So many sure digits, and this share of all marks, are a row; the rest is so nearly as high."""
+_RARELY = 0.1
+"""In a row of digits this share of what the network takes for none is none."""
 _FILLS = 0.7
 """A digit that is cut out of a larger picture has at least this share of its height."""
 _UPRIGHT = 1.5
@@ -94,6 +98,40 @@ def on_a_sheet(read: list[Read], drawn: list[bool], seen: Ink, picture: Array) -
         (mark, answer)
         if answer.digit is None or (is_drawn and not scene and is_meant(mark, answer.digit))
         else (mark, replace(answer, digit=None, reason="not a digit"))
+        for (mark, answer), is_drawn in zip(read, drawn, strict=True)
+    ]
+
+
+def among_digits(read: list[Read], drawn: list[bool], least_confidence: float) -> list[Read]:
+    """Return the answers with marks answered that only their neighbours show to be digits.
+
+    The network learned from as many pictures of no digit as of digits; in a row of digits what is
+    drawn as high as they are is hardly ever none. Of several probabilities each times its own prior
+    is what remains (Bayes). What is refused for another reason than its looks stays so.
+    """
+    heights = [mark.ink.shape[0] for mark, answer in read if sureness(answer) >= SURE]
+    if len(heights) < max(_ROW, _ROW_SHARE * len(read)):
+        return read
+    usual = float(np.median(heights))
+
+    def seen_as_digit(mark: Mark, answer: Answer, is_drawn: bool) -> Answer:
+        alike = usual / _AS_HIGH < mark.ink.shape[0] < usual * _AS_HIGH
+        if answer.digit is not None or not (is_drawn and alike) or mark.cut or solid(answer.ink):
+            return answer
+        shares = np.asarray(answer.probabilities)
+        shares = shares / max(shares.sum() + _RARELY * (1 - shares.sum()), 1e-6)
+        if shares.max() < least_confidence:
+            return answer
+        return replace(
+            answer,
+            digit=int(shares.argmax()),
+            reason=None,
+            confidence=float(shares.max()),
+            probabilities=tuple(float(share) for share in shares),
+        )
+
+    return [
+        (mark, seen_as_digit(mark, answer, is_drawn))
         for (mark, answer), is_drawn in zip(read, drawn, strict=True)
     ]
 

@@ -8,6 +8,7 @@ import numpy as np
 from appliance.decision import (
     SURE,
     Read,
+    among_digits,
     cut_off,
     on_a_sheet,
     primary,
@@ -109,6 +110,7 @@ class Reader:
         read = self._resolved([(mark, self._answer(mark, look)) for mark in marks], look)
         drawn = strokes(read, seen, picture)
         read = on_a_sheet(read, drawn, seen, picture)
+        read = among_digits(read, drawn, self.least_confidence)
         main = primary(read)
         reading = replace(
             reading,
@@ -148,8 +150,10 @@ class Reader:
             return None
         whole = self._answer(both, look)
         digits = first[1].digit, second[1].digit
-        halves = digits == (1, 1) == (whole.digit,) * 2 and one_above(first[0], second[0])
-        if None in digits or halves:
+        ones = digits == (1, 1) == (whole.digit,) * 2
+        if ones and not one_above(first[0], second[0]):
+            return None
+        if None in digits or ones:
             # A piece that is no digit belongs to what it completes; so does half of a 1.
             return (both, whole) if sureness(whole) >= _WHOLE else None
         apart = min(map(sureness, (first[1], second[1])))
@@ -203,8 +207,8 @@ class Reader:
 
 
 def _sure(reading: Reading) -> int:
-    """Return how many digits of a reading are sure."""
-    return sum(sureness(answer) >= SURE for answer in reading.marks)
+    """Return how many digits of a reading are sure, without the 1s: any rest of a shadow is one."""
+    return sum(sureness(answer) >= SURE and answer.digit != 1 for answer in reading.marks)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,15 @@
 """What is meant on a sheet, and what is in a scene."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from appliance.decision import Read, among_digits
 from appliance.reader import Reader
-from appliance.reading import frame
+from appliance.reading import Answer, frame
 from appliance.vision import scenes
+from appliance.vision.marks import Mark
 from appliance.vision.paper import Conditions
 from appliance.vision.strokes import LETTERS, PLAIN, Stroke, drawn
 from tests.drawing import SHAPE, one_line, photograph, written
@@ -71,7 +75,7 @@ def test_the_shadow_of_a_hand_is_no_digit(reader: Reader, seed: int) -> None:
     assert (reading.digit, {mark.digit for mark in reading.marks} <= {None}) == (None, True)
 
 
-@pytest.mark.parametrize("seed", [123, 140, 152, 201, 227])
+@pytest.mark.parametrize("seed", [20, 35, 123, 140, 152])
 def test_digits_in_the_shadow_of_fingers_are_read(reader: Reader, seed: int) -> None:
     digits = [3, 5, 2, 6, 8]
     rng = np.random.default_rng(seed)
@@ -110,3 +114,59 @@ def test_a_stripe_from_corner_to_corner_is_no_one(reader: Reader) -> None:
 def test_a_letter_is_not_split_into_a_one_and_the_rest(reader: Reader, letter: str) -> None:
     reading = reader.read(photograph(written(LETTERS[letter])))
     assert (reading.digit, one_line(reading)) == (None, "?")
+
+
+def doubtful(digit: int, share: float, none: float, height: int = 60) -> Read:
+    """Return a mark that is refused, though it may be a digit."""
+    shares = np.full(10, (1 - share - none) / 9)
+    shares[digit] = share
+    ink = np.zeros((height, 40), np.float32)
+    ink[:, 17:23] = 1
+    box = (0, 0, 40, height)
+    answer = Answer(None, "not a digit", share, tuple(shares), box, ink, np.zeros((28, 28)))
+    return Mark(ink, box, 1.0, 0.8, False), answer
+
+
+def certain(digit: int) -> Read:
+    mark, answer = doubtful(digit, 0.99, 0.0)
+    return mark, replace(answer, digit=digit, reason=None)
+
+
+ROW = [certain(digit) for digit in (3, 5, 8)]
+
+
+def answered(read: list[Read], drawn: list[bool] | None = None) -> list[int | None]:
+    found = among_digits(read, drawn or [True] * len(read), 0.7)
+    return [answer.digit for _, answer in found]
+
+
+def test_among_digits_what_may_be_one_is_one() -> None:
+    assert answered([*ROW, doubtful(4, 0.3, 0.68)]) == [3, 5, 8, 4]
+    _, answer = among_digits([*ROW, doubtful(4, 0.3, 0.68)], [True] * 4, 0.7)[-1]
+    # 0.3 of 0.32 and a tenth of 0.68.
+    assert answer.confidence == max(answer.probabilities) == pytest.approx(0.3 / 0.388)
+    assert answer.reason is None
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        doubtful(4, 0.01, 0.985),
+        doubtful(4, 0.5, 0.0),
+        doubtful(4, 0.3, 0.68, height=30),
+        doubtful(4, 0.3, 0.68, height=120),
+    ],
+    ids=["a letter", "unsure between two", "a speck", "a pen"],
+)
+def test_among_digits_what_is_none_stays_none(last: Read) -> None:
+    assert answered([*ROW, last]) == [3, 5, 8, None]
+
+
+def test_two_digits_are_no_row_nor_are_three_in_a_crowd() -> None:
+    maybe = doubtful(4, 0.3, 0.68)
+    assert answered([*ROW[1:], maybe]) == [5, 8, None]
+    assert answered([*ROW, maybe, maybe, maybe]) == [3, 5, 8, None, None, None]
+
+
+def test_a_shadow_among_digits_is_no_digit() -> None:
+    assert answered([*ROW, doubtful(4, 0.3, 0.68)], [True, True, True, False])[-1] is None

@@ -90,6 +90,17 @@ def test_rows_are_read_from_the_top(slope: float) -> None:
     assert_boxes(marks(*covers), covers)
 
 
+@pytest.mark.parametrize(("gap", "count"), [(3, 1), (14, 2)])
+def test_what_is_near_a_long_bar_belongs_to_it_only_if_it_is_very_near(
+    gap: int, count: int
+) -> None:
+    bar = written(BAR, centre=(160, 120), height=190, width=10)
+    small = written(2, centre=(160 - 5 - gap - 22, 60), height=60, width=6)
+    right = box(small)[2]
+    small = np.roll(small, 155 - gap - right, axis=1)
+    assert len(marks(bar, small)) == count
+
+
 def test_a_speck_between_two_digits_does_not_break_their_row() -> None:
     covers = in_rows("3142", 4, height=60, top=120, slope=-0.2)
     x = (box(covers[1])[2] + box(covers[2])[0]) / 2

@@ -13,7 +13,7 @@ LONGEST = 400
 """No side of the picture that is searched is longer than this, in pixels."""
 WIDEST = 0.22
 """No stroke is wider than this share of the picture's longer side; what is wider is ground."""
-NARROW = 0.08
+NARROW = 0.05
 """Most strokes are not even so wide; a finger's shadow is."""
 _FEWEST = 12
 """The strokes of the smallest digit have more firm pixels than this…"""

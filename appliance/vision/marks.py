@@ -25,6 +25,8 @@ _GAP_ABOVE = 0.04
 """Of two pieces one above the other, as high as digits, both are one digit if nearer than this."""
 _ALIKE = 0.4
 """A piece this high beside another, as a share of its height, is its neighbour, not its part."""
+_BAR = 0.3
+"""What is narrower than this share of its height is a bar."""
 _WIDEST = 1.2
 """Strokes of one digit are together no wider than this share of their height."""
 _AS_STRONG = 0.6
@@ -243,6 +245,9 @@ def _belongs(labels: npt.NDArray[np.int32], large: _Piece, small: _Piece) -> boo
     if x1 - x0 > _WIDEST * (y1 - y0):
         return False
     down, across = gaps
+    if across > 0 and large.width < _BAR * large.height:
+        # A bar's length, a pen's, does not bring what is beside it nearer.
+        reach = _GAP * small.size
     if small.height >= _ALIKE * large.height:
         if -across < 0.3 * min(large.width, small.width):
             return False
