@@ -17,12 +17,13 @@ _DARK, _BRIGHT = 0.12, 0.985
 _STROKE, _SOFT = 0.3, 0.78
 """Where the ink above the first is on average below the second, edges are as wide as strokes."""
 _OUTLINED = 0.92
-"""Along less than this share of its outline no ground begins: a part of something, no strokes…"""
+"""Where ground begins along less than this share of an outline is a part of something, no strokes…
+"""
 _BAR_OUTLINED, _BAR_AROUND = 0.95, (0.12, 0.2)
-"""…nor, for a 1 alone, along this share at these distances, of its length: any scene has bars."""
+"""…and no 1 alone, for less than this at these distances, of its length: any scene has bars."""
 _FLATTEST = 1.1
 """The box of a 1 alone is no wider than this share of its height."""
-_LETTERS = 0.5
+_LETTERS = 0.3
 """Beside a 1 alone no other strokes are so prominent, as a share of its own prominence."""
 _PROMINENT = 0.25
 """A digit may be so much less prominent than something else in view, and still be what is meant."""
@@ -32,10 +33,10 @@ _MOST_BARS = 3
 """More ones than this and no other digit are a fence, a wall's joints, or a tally."""
 _LONGER = 1.35
 """A bar at the border that is so much longer than the digits are high is a pen beside them."""
-_ROW, _ROW_SHARE, _AS_HIGH = 3, 0.6, 1.6
-"""So many sure digits, and this share of all marks, are a row; the rest is so nearly as high."""
+_SURE_DIGITS, _SURE_SHARE, _AS_HIGH = 3, 0.6, 1.6
+"""Beside so many sure digits, this share of all marks, one that is about as high is one too."""
 _RARELY = 0.1
-"""In a row of digits this share of what the network takes for none is none."""
+"""Among digits this share of what the network takes for none is none."""
 _FILLS = 0.7
 """A digit that is cut out of a larger picture has at least this share of its height."""
 _UPRIGHT = 1.5
@@ -61,10 +62,12 @@ def primary(read: list[Read]) -> Answer:
 def strokes(read: list[Read], seen: Ink, picture: Array) -> list[bool]:
     """Return of each mark whether it is strokes with ground around it on the reduced `picture`.
 
-    What is a part of something larger is not; what is refused for a reason of its own may be.
+    What is a part of something larger is not. What is refused for another reason than its looks,
+    blurred or cut off, is not looked at, and True.
     """
     return [
-        answer.reason not in (None, "not a digit") or outlined(mark, seen, picture) >= _OUTLINED
+        (answer.reason is not None and not _looks_wrong(answer))
+        or outlined(mark, seen, picture) >= _OUTLINED
         for mark, answer in read
     ]
 
@@ -103,24 +106,29 @@ def on_a_sheet(read: list[Read], drawn: list[bool], seen: Ink, picture: Array) -
 
 
 def among_digits(read: list[Read], drawn: list[bool], least_confidence: float) -> list[Read]:
-    """Return the answers with marks answered that only their neighbours show to be digits.
+    """Return the answers with those marks answered too that only the others show to be digits.
 
-    The network learned from as many pictures of no digit as of digits; in a row of digits what is
-    drawn as high as they are is hardly ever none. Of several probabilities each times its own prior
-    is what remains (Bayes). What is refused for another reason than its looks stays so.
+    Among digits a mark as high as they are is rarely none: the probability of none counts a tenth
+    there (Bayes' rule with another prior). Marks that are not `drawn`, as `strokes` tells it, or
+    that are refused for another reason than their looks, stay as they are.
     """
-    heights = [mark.ink.shape[0] for mark, answer in read if sureness(answer) >= SURE]
-    if len(heights) < max(_ROW, _ROW_SHARE * len(read)):
+    heights = [
+        mark.ink.shape[0]
+        for (mark, answer), is_drawn in zip(read, drawn, strict=True)
+        if is_drawn and sureness(answer) >= SURE
+    ]
+    if len(heights) < max(_SURE_DIGITS, _SURE_SHARE * len(read)):
         return read
     usual = float(np.median(heights))
 
-    def seen_as_digit(mark: Mark, answer: Answer, is_drawn: bool) -> Answer:
+    def answered(mark: Mark, answer: Answer) -> Answer:
         alike = usual / _AS_HIGH < mark.ink.shape[0] < usual * _AS_HIGH
-        if answer.digit is not None or not (is_drawn and alike) or mark.cut or solid(answer.ink):
+        if not (_looks_wrong(answer) and alike) or solid(answer.ink):
             return answer
         shares = np.asarray(answer.probabilities)
-        shares = shares / max(shares.sum() + _RARELY * (1 - shares.sum()), 1e-6)
-        if shares.max() < least_confidence:
+        none = _RARELY * (1 - shares.sum())
+        shares = shares / (shares.sum() + none)
+        if shares.max() < max(1 - shares.sum(), least_confidence):
             return answer
         return replace(
             answer,
@@ -131,9 +139,14 @@ def among_digits(read: list[Read], drawn: list[bool], least_confidence: float) -
         )
 
     return [
-        (mark, seen_as_digit(mark, answer, is_drawn))
+        (mark, answered(mark, answer) if is_drawn else answer)
         for (mark, answer), is_drawn in zip(read, drawn, strict=True)
     ]
+
+
+def _looks_wrong(answer: Answer) -> bool:
+    """Tell whether a mark was refused for its looks alone."""
+    return answer.reason is not None and answer.reason.startswith(("not a digit", "unsure"))
 
 
 def _a_one(mark: Mark, seen: Ink, picture: Array) -> bool:

@@ -17,7 +17,7 @@ class CameraError(ApplianceError, OSError):
 
 
 class PictureError(ApplianceError, ValueError):
-    """A file or an upload is not a picture that can be read."""
+    """A file, an upload or an array is not a picture that can be read."""
 
 
 class PinError(ApplianceError, OSError):

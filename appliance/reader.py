@@ -85,11 +85,12 @@ class Reader:
         steps = reduction(frame.grey.shape)
         picture = reduced(frame.grey, steps)
         seen = find_ink(picture)
-        reading, shaded = self._of_ink(picture, _Look(frame, seen, steps, one))
-        if shaded:
+        reading, all_drawn = self._of_ink(picture, _Look(frame, seen, steps, one))
+        if not all_drawn:
+            # Perhaps shadows, which a narrower window follows.
             narrow = find_ink(picture, dark=seen.dark, widest=NARROW)
             again, _ = self._of_ink(picture, _Look(frame, narrow, steps, one))
-            if _sure(again) > _sure(reading):
+            if _shows_more(again, reading):
                 reading = again
         if reading.digit is None and not seen.sure:
             turned = find_ink(picture, dark=not seen.dark)
@@ -99,18 +100,18 @@ class Reader:
         return reading
 
     def _of_ink(self, picture: Array, look: "_Look") -> tuple[Reading, bool]:
-        """Return the reading of the ink found on a reduced picture, and if some is no strokes."""
+        """Return the reading of the ink on a reduced picture, and if all its marks are strokes."""
         seen = look.seen
         reading = Reading(at=look.frame.at, frame=look.frame, ink=seen.ink)
         marks = find_marks(seen)
         if not marks:
-            return replace(reading, reason=why_nothing(picture, seen)), False
+            return replace(reading, reason=why_nothing(picture, seen)), True
         if len(marks) > _MOST_MARKS:
-            return replace(reading, reason="not a digit"), False
+            return replace(reading, reason="not a digit"), True
         read = self._resolved([(mark, self._answer(mark, look)) for mark in marks], look)
         drawn = strokes(read, seen, picture)
-        read = on_a_sheet(read, drawn, seen, picture)
         read = among_digits(read, drawn, self.least_confidence)
+        read = on_a_sheet(read, drawn, seen, picture)
         main = primary(read)
         reading = replace(
             reading,
@@ -123,7 +124,7 @@ class Reader:
             glyph=main.glyph,
             marks=tuple(answer for _, answer in read),
         )
-        return reading, not all(drawn)
+        return reading, all(drawn)
 
     def _resolved(self, read: list[Read], look: "_Look") -> list[Read]:
         """Return the answers with neighbours joined and marks split where that reads better."""
@@ -206,9 +207,25 @@ class Reader:
         )
 
 
-def _sure(reading: Reading) -> int:
-    """Return how many digits of a reading are sure, without the 1s: any rest of a shadow is one."""
-    return sum(sureness(answer) >= SURE and answer.digit != 1 for answer in reading.marks)
+def _shows_more(again: Reading, first: Reading) -> bool:
+    """Tell whether a second reading has all sure digits of the first where they were, and more.
+
+    More 1s are not more: any rest of a shadow is one.
+    """
+    sure, more = (
+        [mark for mark in reading.marks if sureness(mark) >= SURE] for reading in (first, again)
+    )
+    kept = all(
+        any(mark.digit == other.digit and _centre_in(mark.box, other.box) for other in more)
+        for mark in sure
+    )
+    now, before = (sum(mark.digit != 1 for mark in marks) for marks in (more, sure))
+    return kept and now > before
+
+
+def _centre_in(box: Box, other: Box) -> bool:
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return other[0] <= x <= other[2] and other[1] <= y <= other[3]
 
 
 @dataclass(frozen=True)

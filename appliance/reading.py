@@ -20,7 +20,7 @@ class Frame:
 
     `size` is the (width, height) that boxes are told in: the picture's own pixels, which are more
     than `grey` has when a large photograph was reduced while it was decoded. Raises PictureError
-    for an array of another type or shape, or without a pixel.
+    for what is no array, or one of another type or shape, or without a pixel.
     """
 
     grey: Grey
@@ -28,12 +28,15 @@ class Frame:
     size: tuple[int, int]
 
     def __post_init__(self) -> None:
-        grey = np.asarray(self.grey)
-        if grey.dtype != np.uint8 or grey.ndim != 2 or not grey.size:
-            raise PictureError(
-                f"an array {grey.dtype} {grey.shape} is no frame: a frame is grey, uint8 "
-                "(height, width), with a pixel at least"
-            )
+        grey, what = self.grey, type(self.grey).__name__
+        if isinstance(grey, np.ndarray):
+            if grey.dtype == np.uint8 and grey.ndim == 2 and grey.size:
+                return
+            what = f"array {grey.dtype} {grey.shape}"
+        raise PictureError(
+            f"an {what} is no frame: a frame is grey, an array uint8 (height, width), with a pixel "
+            "at least"
+        )
 
 
 def frame(grey: Grey, at: float) -> Frame:

@@ -22,9 +22,9 @@ class Augment:
     displacement (Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks",
     2003, whose α of 34 is 1.4 pixels), `stroke` 0…1 of one pixel's dilation or erosion, `noise` the
     standard deviation of what is added to each pixel, and `erase` the share of glyphs that lose a
-    rectangle of up to a third of each side. `sharpen` is how many times the difference between a
-    glyph and its mean over the four neighbours is added: what is moved by parts of a pixel becomes
-    soft, and what is read later is as sharp as a scan.
+    rectangle of up to a third of each side. `sharpen` is up to how many times the difference
+    between each pixel and the mean of its four neighbours is added: what is moved by parts of a
+    pixel becomes soft, and what is read later is as sharp as a scan.
     """
 
     degrees: float = 0.0

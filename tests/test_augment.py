@@ -51,7 +51,7 @@ def test_strokes_become_thinner_and_thicker(glyphs: np.ndarray) -> None:
     assert ratio.max() > 1.3
 
 
-def test_a_moved_glyph_is_sharpened_to_about_what_it_was(glyphs: np.ndarray) -> None:
+def test_a_moved_glyph_is_soft_and_sharpened_again(glyphs: np.ndarray) -> None:
     def sharpness(pictures: np.ndarray) -> float:
         return float(np.abs(np.diff(pictures.reshape(-1, 28, 28), axis=2)).max(axis=(1, 2)).mean())
 

@@ -162,6 +162,24 @@ def test_among_digits_what_is_none_stays_none(last: Read) -> None:
     assert answered([*ROW, last]) == [3, 5, 8, None]
 
 
+@pytest.mark.parametrize("reason", ["blurred", "touches the edge"])
+def test_among_digits_what_is_refused_for_another_reason_stays_so(reason: str) -> None:
+    mark, answer = doubtful(4, 0.3, 0.68)
+    assert answered([*ROW, (mark, replace(answer, reason=reason))])[-1] is None
+
+
+def test_what_is_likelier_none_is_none_for_the_least_confident_too() -> None:
+    found = among_digits([*ROW, doubtful(4, 0.04, 0.955)], [True] * 4, 0.1)
+    assert found[-1][1].digit is None
+
+
+@pytest.mark.parametrize("height", [160, 180, 260])
+def test_a_pen_beside_three_digits_is_no_one_either(reader: Reader, height: int) -> None:
+    digits = [written(d, centre=(200 + 120 * i, 240), height=110) for i, d in enumerate((2, 5, 3))]
+    sheet = np.maximum.reduce([*digits, a_one(590, height=height)])
+    assert one_line(reader.read(photograph(sheet))) == "253?"
+
+
 def test_two_digits_are_no_row_nor_are_three_in_a_crowd() -> None:
     maybe = doubtful(4, 0.3, 0.68)
     assert answered([*ROW[1:], maybe]) == [5, 8, None]

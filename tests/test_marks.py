@@ -109,6 +109,13 @@ def test_a_speck_between_two_digits_does_not_break_their_row() -> None:
     assert_boxes(found, covers)
 
 
+def test_a_fading_mark_is_as_strong_upside_down() -> None:
+    fading = np.linspace(1, 0.4, SHAPE[0], dtype=np.float32)[:, None]
+    (upright,) = marks(written(BAR, height=190, width=10) * fading)
+    (turned,) = marks((written(BAR, height=190, width=10) * fading)[::-1])
+    assert upright.strength == pytest.approx(turned.strength, rel=0.02)
+
+
 @pytest.mark.parametrize(("down", "yes"), [(70, True), (40, False), (0, False)])
 def test_one_above_is_hardly_beside(down: int, yes: bool) -> None:
     upper, lower = (Mark(np.ones((60, 10), np.float32), (x, y, x + 10, y + 60), 1.0, 1.0, False)

@@ -13,8 +13,8 @@ from PIL import Image
 
 from appliance.errors import PictureError
 from appliance.picture import open_picture
-from appliance.reader import Reader
-from appliance.reading import Frame, frame
+from appliance.reader import Reader, _shows_more
+from appliance.reading import Answer, Frame, Reading, frame
 from appliance.vision import scenes
 from appliance.vision.paper import Conditions, photographed
 from appliance.vision.strokes import LETTERS, PLAIN, SCRIBBLE, drawn
@@ -402,8 +402,40 @@ def test_any_array_gives_a_reading_or_a_sentence(dtype: np.dtype, shape: tuple[i
     if dtype == np.uint8 and len(shape) == 2 and array.size:
         assert ANY[11].read(frame(array, 0)).reason is not None
     else:
-        with pytest.raises(PictureError, match="a frame is grey, uint8"):
+        with pytest.raises(PictureError, match="a frame is grey, an array uint8"):
             frame(array, 0)
+
+
+@pytest.mark.parametrize("what", [[[1, 2], [3, 4]], Image.new("L", (4, 4)), None])
+def test_what_is_no_array_is_a_sentence(what: object) -> None:
+    with pytest.raises(PictureError, match="a frame is grey, an array uint8"):
+        Frame(what, 0, (4, 4))  # type: ignore[arg-type]
+
+
+def shown(*marks: tuple[int, float, int]) -> Reading:
+    """Return a reading with a digit, its confidence and its place for each mark."""
+    none = np.zeros((1, 1), np.float32)
+    return Reading(at=0, marks=tuple(
+        Answer(digit, None, sure, (0.0,) * 10, (x, 0, x + 20, 40), none, none)
+        for digit, sure, x in marks
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("again", "more"),
+    [
+        ([(6, 0.99, 12), (3, 0.99, 100)], True),
+        ([(0, 0.99, 12), (3, 0.99, 100), (5, 0.99, 200)], False),
+        ([(6, 0.99, 60), (3, 0.99, 100)], False),
+        ([(6, 0.99, 12), (3, 0.8, 100)], False),
+        ([(6, 0.99, 12), (1, 0.99, 100)], False),
+    ],
+    ids=["one more", "another digit", "elsewhere", "unsure", "a 1 more"],
+)
+def test_a_second_look_shows_more_if_nothing_is_lost(
+    again: list[tuple[int, float, int]], more: bool
+) -> None:
+    assert _shows_more(shown(*again), shown((6, 0.97, 10))) is more
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (3, 4001), (2000, 3000)])

@@ -27,9 +27,9 @@ _SHADE_STEPS, _SHADE_SHARE = 8, 0.35
 _STRONG_STEPS, _STRONG_SHARE = 11, 0.015
 """…and the strokes that lie in it have those from here on, and this share."""
 _NEAR = 0.06
-"""A stroke is as strong as its deepest pixel within this share of the picture's longer side…"""
+"""A stroke is as strong as its deepest pixel in a window this share of the longer side wide…"""
 _FADED = 0.5
-"""…but no weaker than this share of the whole region's strength."""
+"""…but no weaker than this share of the way from the floor to the whole region's strength."""
 _ROUND = np.ones((3, 3), np.int8)
 
 
@@ -100,7 +100,7 @@ def find_ink(picture: Array, *, dark: bool | None = None, widest: float = WIDEST
     strength, floor = _by_region(depth, noise)
     # Where the pen is lifted or a light glares a stroke fades: it is as strong as what is near.
     near = ndimage.maximum_filter(depth, round(_NEAR * max(picture.shape)) | 1)
-    np.clip(near, np.float32(_FADED) * strength, strength, out=strength)
+    np.clip(near, floor + np.float32(_FADED) * (strength - floor), strength, out=strength)
     return Ink(_normalised(depth, strength, floor), depth, ground, strength, floor, dark, sure)
 
 

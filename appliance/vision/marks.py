@@ -26,7 +26,7 @@ _GAP_ABOVE = 0.04
 _ALIKE = 0.4
 """A piece this high beside another, as a share of its height, is its neighbour, not its part."""
 _BAR = 0.3
-"""What is narrower than this share of its height is a bar."""
+"""What is narrower than this share of its height is a bar: its length brings nothing nearer."""
 _WIDEST = 1.2
 """Strokes of one digit are together no wider than this share of their height."""
 _AS_STRONG = 0.6
@@ -34,11 +34,11 @@ _AS_STRONG = 0.6
 _LEAST_WIDE = 0.85
 """Two digits that touch are at least this wide, as a share of their height."""
 _SHADE = 0.5
-"""A shadow that touches a stroke is no more than this share of it as deep."""
+"""A shadow that touches a stroke has no more ink: it is up to a third as deep as the stroke."""
 _SLANTS = (-0.35, 0.0, 0.35)
 _MOST_CUTS = 4
 _IN_ROW = 0.25
-"""Of two neighbours in a row, the lower one has at least this share of its height beside the other.
+"""Of two neighbours in a row, the smaller has at least this share of its height beside the other.
 """
 _MOST_PARTS = 3
 
@@ -103,12 +103,14 @@ def find_marks(seen: Ink) -> list[Mark]:
 
 def joined(left: Mark, right: Mark) -> Mark | None:
     """Return two neighbours as one mark if they are so close that they could be one digit."""
-    reach = _GAP * max(*left.ink.shape, *right.ink.shape)
+    sizes = sorted(max(mark.ink.shape) for mark in (left, right))
     strengths = sorted((left.strength, right.strength))
     gaps = [
         max(left.box[side], right.box[side]) - min(left.box[side + 2], right.box[side + 2])
         for side in (0, 1)
     ]
+    bar = any(mark.ink.shape[1] < _BAR * mark.ink.shape[0] for mark in (left, right))
+    reach = _GAP * sizes[0 if bar and gaps[0] > 0 else 1]
     if max(gaps) > reach or strengths[0] < _AS_STRONG * strengths[1]:
         return None
     x0, y0 = (min(left.box[side], right.box[side]) for side in (0, 1))
@@ -205,7 +207,7 @@ def _pieces(seen: Ink, labels: npt.NDArray[np.int32], count: int) -> list[_Piece
     if not core.any():
         return []
     strengths = np.zeros(count + 1)
-    strengths[where] = seen.strength.ravel()[inside]
+    np.maximum.at(strengths, where, seen.strength.ravel()[inside])
     # What is drawn strongly counts for more than a crease or a shadow.
     weights = sums * strengths
     real = core & (weights >= 0.01 * weights[core].max())
@@ -246,7 +248,6 @@ def _belongs(labels: npt.NDArray[np.int32], large: _Piece, small: _Piece) -> boo
         return False
     down, across = gaps
     if across > 0 and large.width < _BAR * large.height:
-        # A bar's length, a pen's, does not bring what is beside it nearer.
         reach = _GAP * small.size
     if small.height >= _ALIKE * large.height:
         if -across < 0.3 * min(large.width, small.width):
@@ -314,7 +315,7 @@ def in_reading_order(marks: list[Mark]) -> list[Mark]:
 
 
 def _beside(left: Mark, right: Mark) -> float:
-    """Return which share of the lower one's height two marks have beside each other; 0 if far."""
+    """Return which share of the smaller's height two marks have beside each other; 0 if far."""
     (_, top, end, bottom), (start, y0, _, y1) = left.box, right.box
     heights = bottom - top, y1 - y0
     shared = (min(y1, bottom) - max(y0, top)) / min(heights)

@@ -196,8 +196,8 @@
     const made = chips.get(text) ?? button(text, () => { chosen = choice; changed(); }, "chip");
     chips.set(text, made);
     made.setAttribute("aria-pressed", String(isChosen(choice)));
-    made.querySelector("span")?.remove();
-    if (count !== null) made.append(make("span", "", String(count)));
+    // A finger may be on the count as well: it is written anew, not made anew.
+    if (count !== null) (made.querySelector("span") ?? made.appendChild(make("span"))).textContent = String(count);
     return made;
   }
 
