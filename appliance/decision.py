@@ -17,10 +17,9 @@ _DARK, _BRIGHT = 0.12, 0.985
 _STROKE, _SOFT = 0.3, 0.78
 """Where the ink above the first is on average below the second, edges are as wide as strokes."""
 _OUTLINED = 0.92
-"""Where ground begins along less than this share of an outline is a part of something, no strokes…
-"""
+"""A mark is strokes where ground begins along at least this share of its outline…"""
 _BAR_OUTLINED, _BAR_AROUND = 0.95, (0.12, 0.2)
-"""…and no 1 alone, for less than this at these distances, of its length: any scene has bars."""
+"""…and a 1 that is alone with this share at these distances, of its length: any scene has bars."""
 _FLATTEST = 1.1
 """The box of a 1 alone is no wider than this share of its height."""
 _LETTERS = 0.3

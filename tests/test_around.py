@@ -46,6 +46,13 @@ def test_light_strokes_on_a_dark_ground_have_an_outline_too() -> None:
     assert outlined(mark, seen, picture) == 1
 
 
+def test_a_stroke_that_fades_keeps_its_outline() -> None:
+    picture = np.full(SHAPE, 0.8, np.float32)
+    strong = np.linspace(0.9, 0.2, 80, dtype=np.float32)
+    picture[20:100, 77:83] *= 1 - strong[:, None]
+    assert outline_of(picture) > 0.97
+
+
 @pytest.mark.parametrize("side", [slice(None, 80), slice(83, None)])
 def test_the_edge_of_something_has_an_outline_on_one_side_alone(side: slice) -> None:
     flat = bar(np.full(SHAPE, 0.8, np.float32))

@@ -143,7 +143,8 @@ def test_calibration_counts_an_answer_to_no_digit_as_wrong(
 
 def test_frames_tells_every_stage_and_the_memory(tmp_path: Path) -> None:
     page, figures = benched(tmp_path, "frames", "--count", "3")
-    for kind in ("one digit", "twelve digits", "blank", "one digit on ruled paper"):
+    for kind in ("one digit", "twelve digits", "blank", "one digit on ruled paper",
+                 "twelve digits in a shadow"):  # fmt: skip
         found = figures["times"][kind]
         assert found["ratio"] == pytest.approx(found["median"] / found["filter"])
         own = [share for name, share in found["shares"].items() if not name.startswith("·")]

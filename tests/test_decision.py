@@ -110,7 +110,7 @@ def test_a_stripe_from_corner_to_corner_is_no_one(reader: Reader) -> None:
     assert reading.digit is None
 
 
-@pytest.mark.parametrize("letter", ["n", "m", "h", "H"])
+@pytest.mark.parametrize("letter", ["n", "m", "h", "H", "arch"])
 def test_a_letter_is_not_split_into_a_one_and_the_rest(reader: Reader, letter: str) -> None:
     reading = reader.read(photograph(written(LETTERS[letter])))
     assert (reading.digit, one_line(reading)) == (None, "?")

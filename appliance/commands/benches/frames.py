@@ -99,6 +99,14 @@ def scenes_of(shape: tuple[int, int], seed: int) -> "dict[str, list[Frame]]":
             ),
             "blank": scenes.nothing("blank", mixed, drawn(2), shape),
             "one digit on ruled paper": scenes.one(digit, plain[digit], on_ruled, drawn(3), shape),
+            # Shadows without an outline are looked at a second time.
+            "twelve digits in a shadow": scenes.several(
+                twelve,
+                [plain[each] for each in twelve],
+                replace(mixed, shadow=0.6),
+                drawn(4),
+                shape,
+            ),
         }
         for kind, scene in pictures.items():
             kinds.setdefault(kind, []).append(frame(scene.grey, 0.0))
