@@ -57,6 +57,16 @@ def test_a_stripe_across_the_picture_is_no_one(reader: Reader) -> None:
     assert reading.digit is None
 
 
+@pytest.mark.parametrize(("below", "digit"), [(20, None), (90, 1)])
+def test_a_bar_that_stands_on_something_is_a_post(
+    reader: Reader, below: int, digit: int | None
+) -> None:
+    grey = photograph(a_one(320, y=130, height=160)).grey.copy()
+    # A table as dark as the bar, and far wider than a stroke.
+    grey[210 + below :] = grey.min()
+    assert reader.read(frame(grey, 0)).digit == digit
+
+
 @pytest.mark.parametrize("darker", [0.1, 0.3, 0.5])
 def test_a_shadow_that_a_one_stands_in_leaves_it_a_one(reader: Reader, darker: float) -> None:
     grey = photograph(a_one(320)).grey.astype(np.float32)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from appliance.vision.ink import Ink, find_ink
-from appliance.vision.marks import Mark, find_marks, joined, one_above, splits
+from appliance.vision.marks import Mark, find_marks, in_reading_order, joined, one_above, splits
 from appliance.vision.strokes import HANDS, PLAIN, SCRIBBLE, Stroke, drawn
 
 SHAPE = 240, 320
@@ -121,6 +121,18 @@ def test_one_above_is_hardly_beside(down: int, yes: bool) -> None:
     upper, lower = (Mark(np.ones((60, 10), np.float32), (x, y, x + 10, y + 60), 1.0, 1.0, False)
                     for x, y in ((50, 20), (66, 20 + down)))  # fmt: skip
     assert one_above(upper, lower) is one_above(lower, upper) is yes
+
+
+@pytest.mark.parametrize(("down", "order"), [(42, [0, 1]), (48, [1, 0])])
+def test_neighbours_are_a_row_if_a_quarter_of_the_smaller_is_beside(
+    down: int, order: list[int]
+) -> None:
+    # The one on the left is the lower one: it is read first only where both are one row.
+    both = [
+        Mark(np.ones((60, 30), np.float32), (x, y, x + 30, y + 60), 1.0, 1.0, False)
+        for x, y in ((20, 60 + down), (70, 60))
+    ]
+    assert in_reading_order(both) == [both[place] for place in order]
 
 
 def test_a_low_and_a_high_digit_stand_in_one_row() -> None:
