@@ -143,6 +143,7 @@ install() {
 	make_user
 	copy_files
 	write_config
+	make_pin
 	start_units
 	port=$(wait_for_page) || {
 		journalctl --no-pager -u digits.service -n 8 -o cat
@@ -151,6 +152,7 @@ install() {
 	fetch_mnist
 	say ""
 	say "The appliance runs. Its page: http://$(uname -n).local:$port or http://$(address):$port"
+	say "$PIN"
 	say "Settings: $CONFIG, then 'systemctl restart digits'. Checks: 'sudo digits doctor'."
 }
 
@@ -205,6 +207,13 @@ write_config() {
 	chmod 644 "$CONFIG.new"
 	mv "$CONFIG.new" "$CONFIG"
 	say "settings: $CONFIG"
+}
+
+# Made before the service starts: it would write it into its log.
+make_pin() {
+	mkdir -p "$STATE"
+	chown digits:digits "$STATE"
+	PIN=$(runuser -u digits -- "$COMMAND" pin --state "$STATE")
 }
 
 start_units() {

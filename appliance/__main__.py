@@ -15,7 +15,7 @@ from model.errors import ModelError
 # The commands' modules import numpy, Flask and the rest only when they run.
 COMMANDS = (
     "run", "read", "train", "retrain", "networks", "captures", "evaluate", "simulate", "reproduce",
-    "bench", "data", "doctor",
+    "bench", "data", "pin", "doctor",
 )  # fmt: skip
 
 

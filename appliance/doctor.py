@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import tempfile
+import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 from appliance import __version__
 from appliance.camera import Camera
 from appliance.errors import CameraError
+from appliance.owner import Owner, owner_file
 from appliance.settings import CameraSettings, Settings
 from appliance.vault import Vault
 from model import weights
@@ -49,6 +51,7 @@ def examine(
         _checked("camera", lambda: _camera(settings, open_camera, running)),
         _checked("LEDs", lambda: _leds(settings, running)),
         _checked("state directory", lambda: _state(state)),
+        _checked("PIN", lambda: _pin(state)),
         _checked("MNIST", lambda: _mnist(state / "mnist")),
     ]
 
@@ -149,6 +152,14 @@ def _state(state: Path) -> str:
         raise OSError(f"{state} cannot be written ({error.strerror}): check the disk") from None
     free = os.statvfs(state)
     return f"{state}, {free.f_bavail * free.f_frsize // 1_000_000} MB free"
+
+
+def _pin(state: Path) -> str:
+    owner = Owner(owner_file(state))
+    if not owner.known:
+        raise OSError("there is none yet: 'digits run' or 'digits pin' makes it and tells it once")
+    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(owner.made))
+    return f"made at {made}; who has forgotten it makes another with 'digits pin --new'"
 
 
 def _mnist(folder: Path) -> str:

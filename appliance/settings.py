@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import tomllib
 from collections.abc import Callable
 from contextlib import suppress
@@ -56,6 +57,11 @@ def _pins(value: tuple[int, ...]) -> str | None:
     if any(not 0 <= pin <= 27 for pin in value):
         return "must be BCM pin numbers from 0 to 27"
     return "names a pin twice" if len(set(value)) < len(value) else None
+
+
+def _names(value: tuple[str, ...]) -> str | None:
+    wrong = [each for each in value if not re.fullmatch(r"[A-Za-z0-9.-]{1,253}", each)]
+    return f"{wrong[0]!r} is not a host's name" if wrong else None
 
 
 def _addresses(value: tuple[str, ...]) -> str | None:
@@ -139,6 +145,12 @@ class WebSettings(Section):
     host: str = setting("0.0.0.0", "address the page listens on; 127.0.0.1 = this machine only")
     port: int = setting(8080, "port of the page", between(1, 65535))
     upload_megabytes: int = setting(16, "largest picture that may be sent", between(1, 64))
+    look: str = setting(
+        "anyone", "who may look: anyone, or owner (the PIN first)", one_of("anyone", "owner")
+    )
+    names: tuple[str, ...] = setting(
+        ("digits.local",), "names it is asked by, beside its own and its addresses", _names
+    )
 
     @property
     def local_url(self) -> str:

@@ -21,6 +21,7 @@ from appliance.errors import TrainingError
 from appliance.networks import Networks
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
+from appliance.owner import Owner, owner_file
 from appliance.picture import open_picture
 from appliance.reader import Reader
 from appliance.reading import Reading
@@ -134,6 +135,11 @@ def training(tmp_path: Path) -> PretendedTrainer:
 
 
 @pytest.fixture
+def owner(tmp_path: Path) -> Owner:
+    return Owner(owner_file(tmp_path))
+
+
+@pytest.fixture
 def app(
     latest: Latest,
     history: History,
@@ -141,6 +147,7 @@ def app(
     reader: Reader,
     networks: Networks,
     training: PretendedTrainer,
+    owner: Owner,
 ) -> Flask:
     return create_app(
         latest=latest,
@@ -149,14 +156,30 @@ def app(
         reader=reader,
         networks=networks,
         training=training,
+        owner=owner,
         camera="folder:samples",
         upload_megabytes=1,
     )
 
 
 @pytest.fixture
-def client(app: Flask) -> FlaskClient:
+def stranger(app: Flask) -> FlaskClient:
+    """Somebody on the LAN, without the PIN."""
     return app.test_client()
+
+
+@pytest.fixture
+def client(app: Flask, owner: Owner) -> FlaskClient:
+    """The owner, who has shown the PIN."""
+    return signed_in(app.test_client(), owner.new_pin())
+
+
+def signed_in(client: FlaskClient, pin: str) -> FlaskClient:
+    """Return a client that has shown the PIN and sends the session's token with all it asks."""
+    answer = client.post("/api/v1/session", json={"pin": pin})
+    assert answer.status_code == 200, answer.get_json()
+    client.environ_base["HTTP_X_CSRF_TOKEN"] = answer.get_json()["token"]
+    return client
 
 
 @pytest.fixture

@@ -368,11 +368,14 @@ def test_doctor_tells_good_from_bad(tmp_path: Path, capsys: pytest.CaptureFixtur
     config = tmp_path / "digits.toml"
     config.write_text(f'[camera]\nsource = "folder:{SAMPLES}"\n[leds]\nlayout = "none"\n')
     arguments = ["doctor", "--config", str(config), "--state", str(tmp_path)]
+    assert main(["pin", "--state", str(tmp_path)]) == 0
+    capsys.readouterr()
     assert main(arguments) == 1
     lines = capsys.readouterr().out.splitlines()
     assert f"✔ camera: folder:{SAMPLES}, 640×480" in "\n".join(lines)
     (wrong,) = [line for line in lines if line.startswith("✘")]
     assert wrong.startswith("✘ MNIST: ")
+    assert any(re.match(r"✔ PIN: made at \d{4}-\d\d-\d\d \d\d:\d\d; ", line) for line in lines)
     assert f"run 'digits data fetch --to {tmp_path}/mnist'" in wrong
     assert main([*arguments, "--json"]) == 1
     findings = json.loads(capsys.readouterr().out)["findings"]

@@ -17,6 +17,7 @@ from appliance.captures import Captures
 from appliance.networks import Networks
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
+from appliance.owner import Owner
 from appliance.reader import Reader
 from appliance.reading import Frame, Reading, frame
 from appliance.trainer import Trainer
@@ -41,7 +42,10 @@ def test_the_page_loads_nothing_from_elsewhere(client: FlaskClient) -> None:
         with client.get(link) as part:
             assert part.status_code == 200
             total += len(part.data)
-    assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+    assert (
+        "default-src 'none'; script-src 'self'; style-src 'self'"
+        in page.headers["Content-Security-Policy"]
+    )
     assert total < 100_000
 
 
@@ -103,6 +107,7 @@ def test_a_loop_that_is_stuck_is_a_fault(
     reader: Reader,
     networks: Networks,
     training: Trainer,
+    owner: Owner,
     a_seven: Reading,
 ) -> None:
     now = 0.0
@@ -113,6 +118,7 @@ def test_a_loop_that_is_stuck_is_a_fault(
         "reader": reader,
         "networks": networks,
         "training": training,
+        "owner": owner,
         "camera": "picamera",
     }
     client = create_app(latest=latest, upload_megabytes=1, **parts).test_client()
@@ -125,7 +131,12 @@ def test_a_loop_that_is_stuck_is_a_fault(
 
 
 def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(
-    latest: Latest, history: History, captures: Captures, networks: Networks, training: Trainer
+    latest: Latest,
+    history: History,
+    captures: Captures,
+    networks: Networks,
+    training: Trainer,
+    owner: Owner,
 ) -> None:
     entered, leave = threading.Semaphore(0), threading.Event()
 
@@ -144,6 +155,7 @@ def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(
         "reader": Slow(),
         "networks": networks,
         "training": training,
+        "owner": owner,
         "camera": "picamera",
     }
     app = create_app(latest=latest, upload_megabytes=1, **parts)

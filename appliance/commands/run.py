@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from appliance.outputs.history import History
     from appliance.outputs.journal import Journal
     from appliance.outputs.latest import Latest
+    from appliance.owner import Owner, owner_file
     from appliance.reader import Reader
     from appliance.settings import state_folder
     from appliance.steady import Steady
@@ -66,6 +67,9 @@ def run(args: argparse.Namespace) -> int:
     latest = Latest()
     history = History(state / "history.db", limit=settings.history.limit)
     captures = Captures(state / "captures.db", limit=settings.captures.limit)
+    owner = Owner(owner_file(state))
+    if not owner.known:
+        log.info("the owner's PIN is %s; it is told this once: write it down", owner.new_pin())
     app = create_app(
         latest=latest,
         history=history,
@@ -73,8 +77,11 @@ def run(args: argparse.Namespace) -> int:
         reader=reader,
         networks=networks,
         training=Trainer(state, config=args.config),
+        owner=owner,
         camera=settings.camera.source,
         upload_megabytes=settings.web.upload_megabytes,
+        names=(*_own_names(), *settings.web.names),
+        look=settings.web.look,
     )
     server = Server(app, settings.web.host, settings.web.port)
     leds = _leds(settings.leds, lambda: nights.running(state))
@@ -209,9 +216,15 @@ def _button(settings: "LedSettings", pressed: Callable[[], None]) -> Callable[[]
     return lambda: None
 
 
-def _address(host: str) -> str:
+def _own_names() -> tuple[str, str]:
+    """Return what this machine calls itself, and what the LAN does (multicast DNS)."""
     import socket
 
+    name = socket.gethostname().split(".")[0]
+    return name, f"{name}.local"
+
+
+def _address(host: str) -> str:
     if host in ("0.0.0.0", "::"):
-        return f"{socket.gethostname()}.local"
+        return _own_names()[1]
     return f"[{host}]" if ":" in host else host

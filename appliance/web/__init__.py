@@ -1,6 +1,7 @@
 """The page and the API: objects go in, a Flask application comes out."""
 
 import time
+from collections.abc import Iterable
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
@@ -9,14 +10,19 @@ from appliance.captures import Captures
 from appliance.networks import Networks
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest, Recent
+from appliance.owner import Owner
 from appliance.reader import Reader
 from appliance.trainer import Trainer
-from appliance.web import api, page, teach
+from appliance.web import api, page, session, teach
 from appliance.web import networks as networks_api
 from appliance.web import training as training_api
+from appliance.web.guard import guard
 from appliance.web.problem import problem
 
-POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
 
 
 def create_app(
@@ -27,18 +33,24 @@ def create_app(
     reader: Reader,
     networks: Networks,
     training: Trainer,
+    owner: Owner,
     camera: str,
     upload_megabytes: int,
+    names: Iterable[str] = (),
+    look: str = "anyone",
 ) -> Flask:
     """Return the application that shows these parts.
 
     `networks` tells the card of the network that reads and changes which it is, `training` starts
-    and ends a retraining, `camera` is the camera's source as the settings name it; a picture of
-    more than `upload_megabytes` is refused.
+    and ends a retraining, `owner` knows who may change anything, `camera` is the camera's source as
+    the settings name it; a picture of more than `upload_megabytes` is refused. `names` and `look`
+    are who it is asked by and who may look, as `guard` has them.
     """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = upload_megabytes * 1_000_000
+    guard(app, owner, names=names, look=look)
     app.register_blueprint(page.blueprint)
+    app.register_blueprint(session.blueprint(owner))
     drawn = Recent()
     app.register_blueprint(
         api.blueprint(

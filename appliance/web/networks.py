@@ -7,7 +7,6 @@ from flask import Blueprint, Response, jsonify, request
 
 from appliance.errors import StateError, VaultError
 from appliance.networks import Networks
-from appliance.web.changes import refuse_foreign
 from appliance.web.problem import problem
 
 
@@ -27,9 +26,6 @@ def blueprint(networks: Networks) -> Blueprint:
         )
 
     def changed(change: Callable[[], object]) -> Response:
-        refusal = refuse_foreign()
-        if refusal is not None:
-            return refusal
         try:
             change()
         except VaultError as error:

@@ -17,7 +17,6 @@ from appliance.errors import CaptureError, NoCaptureError, StateError
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader import Reader
 from appliance.reading import Reading
-from appliance.web.changes import refuse_foreign
 from appliance.web.pictures import png, surroundings
 from appliance.web.problem import problem
 from model.network import NOT_A_DIGIT
@@ -81,10 +80,6 @@ def blueprint(*, captures: Captures, latest: Latest, drawn: Recent, reader: Read
     teaching = Teaching(captures, latest, drawn)
     reports = Reports(captures)
     importing = threading.Lock()
-
-    @routes.before_request
-    def own() -> Response | None:
-        return None if request.method in ("GET", "HEAD") else refuse_foreign()
 
     @routes.errorhandler(CaptureError)
     def wrong(error: CaptureError) -> Response:

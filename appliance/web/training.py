@@ -11,7 +11,6 @@ from appliance import nights
 from appliance.captures import Captures
 from appliance.errors import StateError, TrainingError
 from appliance.trainer import Trainer
-from appliance.web.changes import refuse_foreign
 from appliance.web.curves import drawn
 from appliance.web.problem import problem
 
@@ -50,10 +49,6 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
 
     def past() -> list[dict[str, Any]]:
         return kept_nights.of(_stamp(state / "nights.jsonl"))
-
-    @routes.before_request
-    def own() -> Response | None:
-        return None if request.method in ("GET", "HEAD") else refuse_foreign()
 
     @routes.errorhandler(TrainingError)
     def refused(error: TrainingError) -> Response:

@@ -12,6 +12,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
+from appliance.owner import Owner, owner_file
 from tests.conftest import ROOT, SAMPLES, free_port
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -32,7 +33,13 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(state: Path) -> Iterator[str]:
+def pin(state: Path) -> str:
+    """The owner's PIN."""
+    return Owner(owner_file(state)).new_pin()
+
+
+@pytest.fixture(scope="module")
+def address(state: Path, pin: str) -> Iterator[str]:
     """The appliance on the samples, in a process of its own."""
     port = free_port()
     config = state / "digits.toml"
@@ -80,8 +87,27 @@ def chromium(
 
 
 @pytest.fixture
-def browser(chromium: webdriver.Chrome, address: str) -> webdriver.Chrome:
-    """The page loaded anew, with the logs of the test before gone."""
+def browser(chromium: webdriver.Chrome, address: str, pin: str) -> webdriver.Chrome:
+    """The owner's page loaded anew, with the logs of the test before gone."""
+    chromium.get(f"{address}api/v1/session")
+    show_pin = """
+      const [pin, done] = arguments, headers = {"Content-Type": "application/json"};
+      fetch("/api/v1/session", {method: "POST", headers, body: JSON.stringify({pin})})
+        .then((answer) => done(answer.status));
+    """
+    assert chromium.execute_async_script(show_pin, pin) == 200
+    return loaded(chromium, address)
+
+
+@pytest.fixture
+def strangers(chromium: webdriver.Chrome, address: str) -> webdriver.Chrome:
+    """The same for somebody who has not shown the PIN."""
+    chromium.get(f"{address}api/v1/session")
+    chromium.delete_all_cookies()
+    return loaded(chromium, address)
+
+
+def loaded(chromium: webdriver.Chrome, address: str) -> webdriver.Chrome:
     chromium.get("about:blank")
     for log in ("browser", "performance"):
         chromium.get_log(log)

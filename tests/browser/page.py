@@ -54,7 +54,7 @@ def all_deleted(browser: webdriver.Chrome) -> None:
       (async () => {
         const {captures} = await (await fetch("/api/v1/captures?limit=200")).json();
         for (const {id} of captures)
-          await fetch(`/api/v1/captures/${id}`, {method: "DELETE", headers: {"X-Digits": "1"}});
+          await change(`/api/v1/captures/${id}`, {method: "DELETE"});
         done();
       })();
     """)

@@ -173,21 +173,27 @@ def _page_of(
     from appliance.networks import Networks
     from appliance.outputs.history import History
     from appliance.outputs.latest import Latest
+    from appliance.owner import Owner, owner_file
     from appliance.trainer import Trainer
     from appliance.web import create_app
 
     history = History(state / "history.db", limit=10)
     try:
-        yield create_app(
+        owner = Owner(owner_file(state))
+        page = create_app(
             latest=Latest(),
             history=history,
             captures=captures,
             reader=reader,
             networks=Networks(vault, reader, vault.current()),
             training=Trainer(state),
+            owner=owner,
             camera="none",
             upload_megabytes=1,
         ).test_client()
+        session: Any = page.post("/api/v1/session", json={"pin": owner.new_pin()}).json
+        page.environ_base["HTTP_X_CSRF_TOKEN"] = session["token"]
+        yield page
     finally:
         history.close()
 

@@ -60,7 +60,7 @@
       }));
     }
     if (!["current", "damaged"].includes(network.state)) {
-      buttons.append(button("Promote", `Promote network ${network.id}`, () => change(
+      buttons.append(button("Promote", `Promote network ${network.id}`, () => become(
         `${network.id}/promote`, `Read with network ${network.id} from now on, instead of ${current}?`)));
     }
     made.append(
@@ -83,7 +83,7 @@
     rows.replaceChildren(...told.networks.map((each) => row(each, current)));
     before.hidden = told.before === null;
     before.textContent = `Roll back to ${told.before}`;
-    before.onclick = () => change("roll-back", `Read with network ${told.before} again, instead of ${current}?`);
+    before.onclick = () => become("roll-back", `Read with network ${told.before} again, instead of ${current}?`);
     const file = told.reads.file && `The settings name ${told.reads.file}, which reads instead of the current network. `
       + "Take 'network' under [reader] out of them and restart to read with the current one.";
     show(byId("networks-problem"), [told.reads.problem, file].filter(Boolean).join(" "));
@@ -106,7 +106,7 @@
   }
 
   async function ask(address, options) {
-    const response = await fetch(address, options), answer = await response.json();
+    const response = await (options ? change(address, options) : fetch(address)), answer = await response.json();
     if (!response.ok) throw new Error(answer.detail);
     return answer;
   }
@@ -117,11 +117,11 @@
     await card(told.networks.find((each) => each.state === "current")?.id);
   }
 
-  async function change(path, question) {
+  async function become(path, question) {
     if (busy || !confirm(question)) return;
     busy = true;
     await attempt(async () => {
-      update(await ask(`/api/v1/networks/${path}`, {method: "POST", headers: {"X-Digits": "1"}}));
+      update(await ask(`/api/v1/networks/${path}`, {method: "POST"}));
       await refresh();
       await health();
     });
@@ -134,7 +134,7 @@
       await action();
       show(byId("networks-refused"), "");
     } catch (error) {
-      show(byId("networks-refused"), error instanceof TypeError ? "The appliance did not answer. Try again in a moment." : error.message);
+      show(byId("networks-refused"), error instanceof TypeError ? NO_ANSWER : error.message);
     }
   }
 

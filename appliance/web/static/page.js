@@ -5,7 +5,6 @@ const HEALTH_EVERY = 20;      // polls
 const PAUSE_MS = 900;         // without a stroke, then the drawing is read
 const HISTORY_ROWS = 10;
 
-const byId = (id) => document.getElementById(id);
 const percent = (share) => `${Math.round(share * 100)} %`;
 const show = (element, text) => {
   if (element.textContent !== text) element.textContent = text;
@@ -201,7 +200,7 @@ async function send(picture) {
     answer = await response.json();
     if (!response.ok) sentence = answer.detail;
   } catch {
-    sentence = "The appliance did not answer. Try again in a moment.";
+    sentence = NO_ANSWER;
   }
   if (number !== asked) return;   // meanwhile cleared, or another was sent
   show(byId("problem"), sentence);

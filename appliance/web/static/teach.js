@@ -12,13 +12,13 @@
   async function ask(path, method = "GET", body = undefined) {
     let response, answer;
     try {
-      response = await fetch(`/api/v1/captures${path}`, {
-        method, body: body instanceof Blob || body === undefined ? body : JSON.stringify(body),
-        headers: {"X-Digits": "1", ...(body && !(body instanceof Blob) && {"Content-Type": "application/json"})},
-      });
+      const address = `/api/v1/captures${path}`, plain = body instanceof Blob || body === undefined;
+      response = await (method === "GET" ? fetch(address) : change(address, {
+        method, body: plain ? body : JSON.stringify(body), headers: plain ? {} : {"Content-Type": "application/json"},
+      }));
       answer = await response.json();
     } catch {
-      throw new Error("The appliance did not answer. Try again in a moment.");
+      throw new Error(NO_ANSWER);
     }
     if (!response.ok) throw Object.assign(new Error(answer.detail), {status: response.status});
     return answer;
@@ -269,9 +269,9 @@
     if (place) show(place, said.join(" "));
   }
 
-  async function attempt(change) {
+  async function attempt(action) {
     try {
-      await change();
+      await action();
     } catch (error) { done.say([error.message]); }
     await changed();
   }

@@ -95,9 +95,10 @@
   }
 
   async function ask(path = "", body = undefined) {
-    const response = await fetch(`/api/v1/training${path}`, body && {
-      method: "POST", body: JSON.stringify(body), headers: {"Content-Type": "application/json", "X-Digits": "1"},
-    });
+    const address = `/api/v1/training${path}`;
+    const response = await (body ? change(address, {
+      method: "POST", body: JSON.stringify(body), headers: {"Content-Type": "application/json"},
+    }) : fetch(address));
     const answer = await response.json();
     if (!response.ok) throw new Error(answer.detail);
     return answer;
@@ -109,14 +110,14 @@
     await draw(told.curve);
   }
 
-  async function change(path, body) {
+  async function order(path, body) {
     if (changing) return;
     changing = true;
     try {
       await ask(path, body);
       show(byId("training-refused"), "");
     } catch (error) {
-      show(byId("training-refused"), error instanceof TypeError ? "The appliance did not answer. Try again in a moment." : error.message);
+      show(byId("training-refused"), error instanceof TypeError ? NO_ANSWER : error.message);
     }
     changing = false;
     await poll();
@@ -125,13 +126,13 @@
   start.addEventListener("click", () => {
     const box = scratch.querySelector("input");
     if (!newest.worth && !confirm(`${newest.enough} Train all the same?`)) return;
-    change("", {from_scratch: box.checked});
+    order("", {from_scratch: box.checked});
     box.checked = false;
   });
 
   stop.addEventListener("click", () => {
     [stop.disabled, stop.textContent] = [true, "Stopping…"];
-    change("/stop", {});
+    order("/stop", {});
   });
 
   async function poll() {

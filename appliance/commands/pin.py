@@ -1,0 +1,32 @@
+"""digits pin: the owner's PIN, which every change on the page needs."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from appliance.commands.parts import add_command
+
+
+def add(parsers: Any) -> None:
+    parser = add_command(
+        parsers,
+        "pin",
+        "make the PIN that changes on the page need; --new makes another and ends the old one",
+        "digits pin --new\non an installed appliance as its own user: sudo -u digits digits pin --new",
+    )
+    parser.add_argument("--new", action="store_true", help="make another, if there is one already")
+    parser.add_argument("--state", metavar="DIR", help="the state directory")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from appliance.owner import Owner, owner_file
+    from appliance.settings import load, state_folder
+
+    owner = Owner(owner_file(state_folder(args.state, load(args.config))), mend=args.new)
+    if not args.new and owner.known:
+        print("There is a PIN, which nobody can read back: 'digits pin --new' makes another.")
+        return 0
+    print(f"The owner's PIN is {owner.new_pin()}. It is told this once: write it down.")
+    return 0

@@ -1,0 +1,179 @@
+"""The owner: the one who knows the PIN, and may change what everyone else may look at."""
+
+import json
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from werkzeug.security import check_password_hash, generate_password_hash
+
+from appliance.errors import StateError
+from model.files import replaced
+
+log = logging.getLogger("appliance")
+
+DIGITS = 6
+FREE_TRIES = 5
+"""So many wrong PINs from one address cost nothing; each more doubles how long it has to wait…"""
+FIRST_WAIT, LONGEST_WAIT = 30.0, 3600.0
+"""…from so many seconds to so many."""
+MOST_TRIES = 100
+"""So many wrong PINs an hour from all addresses together: a million PINs then last for a year."""
+_ADDRESSES = 256
+_HOUR = 3600.0
+# A Pi Zero takes about a second for werkzeug's usual count. A PIN has a million values: what keeps
+# them from being tried is the limit, and who can read the file owns the appliance already.
+_METHOD = "pbkdf2:sha256:20000"
+
+
+def owner_file(state: Path) -> Path:
+    """Return where a state directory holds the PIN's hash."""
+    return state / "owner.json"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why a PIN was not taken, and after how many seconds another may be tried.
+
+    `waiting` tells that it was not even looked at, as there were too many before it.
+    """
+
+    sentence: str
+    wait: float = 0.0
+    waiting: bool = False
+
+
+class Owner:
+    """Holds the PIN's hash in a file, and counts wrong PINs; may be asked from any thread.
+
+    `clock` gives seconds that nobody sets. Raises StateError where the file cannot be read, or is
+    damaged and not to be mended by `new_pin`.
+    """
+
+    def __init__(
+        self, file: Path, clock: Callable[[], float] = time.monotonic, *, mend: bool = False
+    ) -> None:
+        self._file, self._clock = file, clock
+        self._lock = threading.Lock()
+        self._wrong: dict[str, tuple[int, float]] = {}
+        self._all: list[float] = []
+        self._stamp: tuple[int, int] | None = None
+        self._held: dict[str, Any] = {}
+        if not mend:
+            self._look()
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a PIN."""
+        return bool(self._look().get("hash"))
+
+    @property
+    def id(self) -> str:
+        """What changes with the PIN, so that a session of the old one ends."""
+        return str(self._look().get("id", ""))
+
+    @property
+    def secret(self) -> bytes:
+        """The key that sessions are signed with, 32 bytes, of this appliance alone."""
+        return bytes.fromhex(self._look().get("secret", "")) or secrets.token_bytes(32)
+
+    @property
+    def made(self) -> float:
+        """When the PIN was made, Unix seconds."""
+        return float(self._look()["made"])
+
+    def new_pin(self) -> str:
+        """Make another PIN and return it: the file has its hash alone, so nobody tells it again.
+
+        Every session ends. Raises StateError where the file cannot be written.
+        """
+        pin = f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
+        told = {
+            "hash": generate_password_hash(pin, method=_METHOD),
+            "id": secrets.token_hex(8),
+            "secret": secrets.token_hex(32),
+            "made": time.time(),
+        }
+        try:
+            with replaced(self._file) as file:
+                self._file.with_name(f".{self._file.name}.new").chmod(0o600)
+                file.write(json.dumps(told).encode())
+        except OSError as error:
+            raise StateError(
+                f"{self._file}: the PIN cannot be kept ({error.strerror}): "
+                "give the folder to the user that digits runs as"
+            ) from None
+        with self._lock:
+            self._wrong.clear()
+            self._all.clear()
+        return pin
+
+    def check(self, pin: str, address: str) -> Refused | None:
+        """Return None for the PIN, else why it is not taken. `address` is whose try it is."""
+        with self._lock:
+            # One at a time: thirty machines that guess at once take the loop no more time than one.
+            now = self._clock()
+            tries, since = self._wrong.get(address, (0, now))
+            wait = since + self._wait(tries) - now
+            if wait > 0:
+                sentence = f"too many wrong PINs: wait {round(wait) or 1} s, then try again"
+                return Refused(sentence, wait, True)
+            self._all = [at for at in self._all if now - at < _HOUR]
+            if len(self._all) >= MOST_TRIES:
+                wait = self._all[0] + _HOUR - now
+                return Refused(
+                    "too many wrong PINs from everywhere: wait an hour, "
+                    "or make another PIN on the appliance with 'digits pin --new'",
+                    wait,
+                    True,
+                )
+            kept = self._look().get("hash")
+            if not kept:
+                return Refused("there is no PIN yet: make one on the appliance with 'digits pin'")
+            if check_password_hash(kept, pin):
+                self._wrong.pop(address, None)
+                return None
+            self._all.append(now)
+            self._wrong.pop(address, None)
+            self._wrong[address] = tries + 1, now
+            while len(self._wrong) > _ADDRESSES:
+                del self._wrong[next(iter(self._wrong))]
+            left = FREE_TRIES - tries - 1
+            log.warning("a wrong PIN from %s", address)
+            after = f"{left} more tries" if left > 1 else "one more try" if left else "then a wait"
+            return Refused(f"that is not the PIN: {after}", self._wait(tries + 1))
+
+    @staticmethod
+    def _wait(tries: int) -> float:
+        """Return for how many seconds an address with so many wrong PINs has to wait."""
+        if tries < FREE_TRIES:
+            return 0.0
+        return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(tries - FREE_TRIES, 20))
+
+    def _look(self) -> dict[str, Any]:
+        """Return what the file holds; it is read again when `digits pin` has changed it."""
+        try:
+            found = self._file.stat()
+            stamp = found.st_mtime_ns, found.st_ino
+            if stamp != self._stamp:
+                held = json.loads(self._file.read_bytes())
+                if not isinstance(held, dict):
+                    raise ValueError
+                self._held, self._stamp = held, stamp
+        except FileNotFoundError:
+            self._held, self._stamp = {}, None
+        except OSError as error:
+            raise StateError(
+                f"{self._file}: the PIN cannot be read ({error.strerror}): "
+                "give the file to the user that digits runs as"
+            ) from None
+        except ValueError:
+            raise StateError(
+                f"{self._file}: damaged: make another PIN with 'digits pin --new'"
+            ) from None
+        return self._held

@@ -1,0 +1,69 @@
+"""What is asked of every request before it is answered: to whom, from where, and by whom."""
+
+import ipaddress
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request
+
+from appliance.owner import Owner
+from appliance.web.problem import problem
+from appliance.web.session import refuse_change, session_of
+
+_SAFE = "GET", "HEAD", "OPTIONS"
+# A picture that is sent is read and forgotten; showing the PIN cannot need the PIN.
+_ANYONES = "api.read", "session.begin", "session.end"
+# The page without anything on it, which asks for the PIN; whether the appliance is well.
+_SEEN_BY_ALL = "session.who", "page.now", "static", "api.health"
+
+
+def guard(app: Flask, owner: Owner, *, names: Iterable[str], look: str) -> None:
+    """Have an application refuse what a stranger's page or hand asks for.
+
+    `names` are the host names that it is asked by, beside every address; `look` is "anyone", or
+    "owner" where looking needs the PIN as well.
+    """
+    known = {"localhost", *(name.lower() for name in names)}
+
+    @app.before_request
+    def admitted() -> Response | None:
+        host = _name(request.host)
+        if host not in known and not _is_address(host):
+            # A name of a stranger's that leads here: the browser would take us for that site.
+            return problem(
+                421,
+                f"this appliance is not called {host[:60]!r}: ask for it by its address, or name "
+                "it under [web] names in digits.toml",
+            )
+        if request.method not in _SAFE:
+            if _from_elsewhere():
+                return problem(403, "another site's page asked for this: use the appliance's own")
+            return None if request.endpoint in _ANYONES else refuse_change(owner)
+        if look == "owner" and request.endpoint not in _SEEN_BY_ALL and not session_of(owner):
+            return problem(401, "here looking needs the PIN as well: show it on the page")
+        return None
+
+
+def _name(host: str) -> str:
+    """Return the name or address in a Host header, without its port."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").removesuffix(".")
+    except ValueError:
+        return host
+
+
+def _is_address(host: str) -> bool:
+    # No name server has a word in an address.
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _from_elsewhere() -> bool:
+    """Tell whether a browser says that another site's page sent the request."""
+    origin = request.headers.get("Origin")
+    if origin not in (None, f"http://{request.host}", f"https://{request.host}"):
+        return True
+    return request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
