@@ -3,11 +3,13 @@
 import subprocess
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 _THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
 _SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
 _UPTIME = Path("/proc/uptime")
+_MEMORY, _OWN_MEMORY = Path("/proc/meminfo"), Path("/proc/self/status")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 # Bits of 'vcgencmd get_throttled' that tell of now; those above tell of since the start.
 _NOW = {0: "the power supply sags", 1: "the processor is slowed down", 2: "it is throttled",
@@ -45,6 +47,28 @@ def clock_is_set(now: float | None = None) -> bool:
     if now < _EARLIEST:
         return False
     return _SYNCHRONISED.exists() or not _SYNCHRONISED.parent.exists()
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes: `resident` of this process in RAM, `available` to whoever asks; None if not told."""
+
+    resident: int | None
+    available: int | None
+
+
+def memory() -> Memory:
+    """Return how much memory this process has, and how much is free to use."""
+    return Memory(_kilobytes(_OWN_MEMORY, "VmRSS"), _kilobytes(_MEMORY, "MemAvailable"))
+
+
+def _kilobytes(file: Path, name: str) -> int | None:
+    """Return a line of one of the kernel's tables in bytes."""
+    with suppress(OSError, ValueError, IndexError):
+        for line in file.read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+    return None
 
 
 def uptime() -> float:

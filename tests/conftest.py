@@ -21,6 +21,7 @@ from appliance.errors import TrainingError
 from appliance.networks import Networks
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
+from appliance.outputs.metrics import Metrics
 from appliance.owner import Owner, owner_file
 from appliance.picture import open_picture
 from appliance.reader import Reader
@@ -157,6 +158,7 @@ def app(
         networks=networks,
         training=training,
         owner=owner,
+        metrics=Metrics(),
         camera="folder:samples",
         upload_megabytes=1,
     )

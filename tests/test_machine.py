@@ -16,10 +16,14 @@ def pi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "temp").write_text("48312\n")
     (tmp_path / "uptime").write_text("3725.41 3000.00\n")
     (tmp_path / "boot_id").write_text("a13592fb\n")
+    (tmp_path / "meminfo").write_text("MemTotal: 442108 kB\nMemAvailable:  210452 kB\n")
+    (tmp_path / "status").write_text("Name:\tpython3\nVmRSS:\t   68112 kB\n")
     for name, file in (
         ("_THERMAL", "temp"),
         ("_UPTIME", "uptime"),
         ("_BOOT", "boot_id"),
+        ("_MEMORY", "meminfo"),
+        ("_OWN_MEMORY", "status"),
         ("_SYNCHRONISED", "timesync/synchronized"),
     ):
         monkeypatch.setattr(machine, name, tmp_path / file)
@@ -103,3 +107,16 @@ def test_what_is_not_told_of_the_start_is_nothing(pi: Path) -> None:
     (pi / "uptime").write_text("")
     (pi / "boot_id").unlink()
     assert (machine.uptime(), machine.boot()) == (0.0, "")
+
+
+def test_memory_is_in_bytes(pi: Path) -> None:
+    assert machine.memory() == machine.Memory(68112 * 1024, 210452 * 1024)
+
+
+@pytest.mark.parametrize("text", ["", "VmRSS:", "VmRSS: much kB", None])
+def test_memory_that_is_not_told_is_none(pi: Path, text: str | None) -> None:
+    if text is None:
+        (pi / "status").unlink()
+    else:
+        (pi / "status").write_text(text)
+    assert machine.memory().resident is None

@@ -16,6 +16,7 @@ from appliance.captures import Captures
 from appliance.networks import Networks
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
+from appliance.outputs.metrics import Metrics
 from appliance.owner import Owner
 from appliance.reader import Reader
 from appliance.reading import Frame, Reading, frame
@@ -255,6 +256,7 @@ def test_a_file_that_the_settings_name_is_told_when_promoting(
         networks=Networks(vault, reader, held, chosen="/home/me/mine.npz"),
         training=training,
         owner=owner,
+        metrics=Metrics(),
         camera="picamera",
         upload_megabytes=1,
     )

@@ -16,6 +16,7 @@ from appliance.errors import StateError
 from appliance.networks import Networks
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
+from appliance.outputs.metrics import Metrics
 from appliance.owner import FREE_TRIES, MOST_TRIES, Owner, owner_file
 from appliance.reader import Reader
 from appliance.web import create_app
@@ -324,8 +325,8 @@ def parts(
 ) -> dict[str, Any]:
     return {
         "latest": latest, "history": history, "captures": captures, "reader": reader,
-        "networks": networks, "training": training, "owner": owner, "camera": "picamera",
-        "upload_megabytes": 1,
+        "networks": networks, "training": training, "owner": owner, "metrics": Metrics(),
+        "camera": "picamera", "upload_megabytes": 1,
     }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from appliance.captures import Captures
 from appliance.networks import Networks
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
+from appliance.outputs.metrics import Metrics
 from appliance.owner import Owner
 from appliance.reader import Reader
 from appliance.reading import Frame, Reading, frame
@@ -119,6 +120,7 @@ def test_a_loop_that_is_stuck_is_a_fault(
         "networks": networks,
         "training": training,
         "owner": owner,
+        "metrics": Metrics(),
         "camera": "picamera",
     }
     client = create_app(latest=latest, upload_megabytes=1, **parts).test_client()
@@ -156,6 +158,7 @@ def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(
         "networks": networks,
         "training": training,
         "owner": owner,
+        "metrics": Metrics(),
         "camera": "picamera",
     }
     app = create_app(latest=latest, upload_megabytes=1, **parts)

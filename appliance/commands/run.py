@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from appliance.outputs.history import History
     from appliance.outputs.journal import Journal
     from appliance.outputs.latest import Latest
+    from appliance.outputs.metrics import Metrics
     from appliance.owner import Owner, owner_file
     from appliance.reader import Reader
     from appliance.settings import state_folder
@@ -67,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     latest = Latest()
     history = History(state / "history.db", limit=settings.history.limit)
     captures = Captures(state / "captures.db", limit=settings.captures.limit)
+    metrics = Metrics()
     owner = Owner(owner_file(state))
     if not owner.known:
         log.info("the owner's PIN is %s; it is told this once: write it down", owner.new_pin())
@@ -78,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
         networks=networks,
         training=Trainer(state, config=args.config),
         owner=owner,
+        metrics=metrics,
         camera=settings.camera.source,
         upload_megabytes=settings.web.upload_megabytes,
         names=(*_own_names(), *settings.web.names),
@@ -95,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         open_camera=lambda: open_camera(settings.camera),
         reader=reader,
         steady=Steady(settings.reader.agree),
-        outputs=[latest, history, *leds, Journal()],
+        outputs=[latest, history, metrics, *leds, Journal()],
         rate=settings.camera.rate,
         look=look,
     )

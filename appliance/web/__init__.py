@@ -10,10 +10,12 @@ from appliance.captures import Captures
 from appliance.networks import Networks
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest, Recent
+from appliance.outputs.metrics import Metrics
 from appliance.owner import Owner
 from appliance.reader import Reader
 from appliance.trainer import Trainer
 from appliance.web import api, page, session, teach
+from appliance.web import metrics as metrics_page
 from appliance.web import networks as networks_api
 from appliance.web import training as training_api
 from appliance.web.guard import guard
@@ -34,6 +36,7 @@ def create_app(
     networks: Networks,
     training: Trainer,
     owner: Owner,
+    metrics: Metrics,
     camera: str,
     upload_megabytes: int,
     names: Iterable[str] = (),
@@ -42,9 +45,10 @@ def create_app(
     """Return the application that shows these parts.
 
     `networks` tells the card of the network that reads and changes which it is, `training` starts
-    and ends a retraining, `owner` knows who may change anything, `camera` is the camera's source as
-    the settings name it; a picture of more than `upload_megabytes` is refused. `names` and `look`
-    are who it is asked by and who may look, as `guard` has them.
+    and ends a retraining, `owner` knows who may change anything, `metrics` counts what was read,
+    `camera` is the camera's source as the settings name it; a picture of more than
+    `upload_megabytes` is refused. `names` and `look` are who it is asked by and who may look, as
+    `guard` has them.
     """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = upload_megabytes * 1_000_000
@@ -61,6 +65,15 @@ def create_app(
             networks=networks,
             camera=camera,
             clock=time.time,
+        )
+    )
+    app.register_blueprint(
+        metrics_page.blueprint(
+            metrics=metrics,
+            latest=latest,
+            captures=captures,
+            networks=networks,
+            training=training,
         )
     )
     app.register_blueprint(networks_api.blueprint(networks))

@@ -173,6 +173,7 @@ def _page_of(
     from appliance.networks import Networks
     from appliance.outputs.history import History
     from appliance.outputs.latest import Latest
+    from appliance.outputs.metrics import Metrics
     from appliance.owner import Owner, owner_file
     from appliance.trainer import Trainer
     from appliance.web import create_app
@@ -188,6 +189,7 @@ def _page_of(
             networks=Networks(vault, reader, vault.current()),
             training=Trainer(state),
             owner=owner,
+            metrics=Metrics(),
             camera="none",
             upload_megabytes=1,
         ).test_client()
