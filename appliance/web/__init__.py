@@ -14,7 +14,7 @@ from appliance.outputs.metrics import Metrics
 from appliance.owner import Owner
 from appliance.reader import Reader
 from appliance.trainer import Trainer
-from appliance.web import api, page, session, teach
+from appliance.web import api, openapi, page, session, teach
 from appliance.web import metrics as metrics_page
 from appliance.web import networks as networks_api
 from appliance.web import training as training_api
@@ -55,6 +55,7 @@ def create_app(
     guard(app, owner, names=names, look=look)
     app.register_blueprint(page.blueprint)
     app.register_blueprint(session.blueprint(owner))
+    app.register_blueprint(openapi.blueprint())
     drawn = Recent()
     app.register_blueprint(
         api.blueprint(
