@@ -69,8 +69,9 @@ TABLE: dict[str, set[str]] = {
         "appliance.reading", "appliance.steady", "appliance.still",
     },
     "appliance.web": {
-        "appliance", "appliance.web", "appliance.captures", "appliance.captures_report",
-        "appliance.captures_zip", "appliance.errors", "appliance.machine", "appliance.networks",
+        "appliance", "appliance.web", "appliance.captures", "appliance.captures_enough",
+        "appliance.captures_report", "appliance.captures_zip", "appliance.errors",
+        "appliance.machine", "appliance.networks",
         "appliance.nights", "appliance.outputs.history", "appliance.outputs.latest",
         "appliance.outputs.metrics", "appliance.owner", "appliance.picture", "appliance.reader",
         "appliance.reading", "appliance.trainer", "model", "flask", "itsdangerous", "werkzeug",

@@ -1,6 +1,7 @@
 """The API, /api/v1: what the page shows, as JSON."""
 
 import itertools
+import json
 import secrets
 import threading
 from collections.abc import Callable
@@ -16,10 +17,14 @@ from appliance.outputs.latest import Latest, Recent
 from appliance.picture import picture_from_bytes
 from appliance.reader import Reader
 from appliance.reading import Reading
-from appliance.web.pictures import StripOfNewest, png, strip
+from appliance.web.kept import Kept
+from appliance.web.lookers import Lookers
+from appliance.web.pictures import png, strip
 from appliance.web.problem import problem
 
 MOST_HISTORY = 500
+POLL_AFTER = "Poll-After"
+"""The header that tells a page in how many seconds to ask again: the more pages, the later."""
 LATE = 30.0
 """Seconds without a reading, or a fault told anew, after which the loop is taken for stuck."""
 
@@ -39,7 +44,9 @@ def blueprint(
     What is read for a request goes into `drawn`, under numbers below zero.
     """
     routes = Blueprint("api", __name__, url_prefix="/api/v1")
-    newest_strip = StripOfNewest()
+    # With the pictures and without.
+    newest_told = Kept[bytes](), Kept[bytes]()
+    lookers = Lookers()
     # A restart begins to count anew; an ETag of before must not match then.
     boot = secrets.token_hex(4)
     numbers = itertools.count(-1, -1)
@@ -50,21 +57,17 @@ def blueprint(
         number, newest = latest.newest()
         pictures = "pictures" in request.args
         tag = f"{boot}-{number}{'p' * pictures}"
-        if tag in request.if_none_match:
-            return _tagged(Response(status=304), tag)
         if newest is None:
             newest = Reading(at=clock(), fault="the camera is starting")
-        return _tagged(
-            jsonify(
-                number=number,
-                **_with_frame(newest),
-                state=newest.state,
-                settled=newest.settled,
-                fault=newest.fault,
-                **({"strip": newest_strip.of(number, newest)} if pictures else {}),
-            ),
-            tag,
-        )
+        if tag in request.if_none_match:
+            response = Response(status=304)
+        else:
+            body = newest_told[pictures].of(number, lambda: _told(number, newest, pictures))
+            response = Response(body, mimetype="application/json")
+        if "page" in request.args:
+            wait = lookers.wait(request.args["page"][:32], newest.milliseconds / 1000)
+            response.headers[POLL_AFTER] = f"{wait:.1f}"
+        return _tagged(response, tag)
 
     @routes.get("/history")
     def past() -> Response:
@@ -128,6 +131,19 @@ def blueprint(
             places.release()
 
     return routes
+
+
+def _told(number: int, reading: Reading, pictures: bool) -> bytes:
+    """Return the newest reading as JSON, with its strip where the pictures are asked for."""
+    told = {
+        "number": number,
+        **_with_frame(reading),
+        "state": reading.state,
+        "settled": reading.settled,
+        "fault": reading.fault,
+        **({"strip": strip(reading)} if pictures else {}),
+    }
+    return json.dumps(told).encode()
 
 
 def _sent() -> bytes:

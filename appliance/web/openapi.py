@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from appliance import __version__
-from appliance.web.api import MOST_HISTORY
+from appliance.web.api import MOST_HISTORY, POLL_AFTER
 from appliance.web.session import TOKEN
 from appliance.web.teach import MOST_LISTED
 from model.network import NOT_A_DIGIT
@@ -242,7 +242,9 @@ _PICTURES = _asked("pictures", {"const": "1"}, "with the strip, as data URLs")
 _PATHS: dict[str, Schema] = {
     "/api/v1/reading": {
         "get": _look(
-            "The newest reading; it has an ETag", _answer("a reading", "Reading"), _PICTURES
+            "The newest reading; it has an ETag", _answer("a reading", "Reading"), _PICTURES,
+            _asked("page", {"type": "string", "maxLength": 32},
+                   f"a name of the page's own: then {POLL_AFTER} tells when to ask again"),
         )
     },
     "/api/v1/read": {

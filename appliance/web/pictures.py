@@ -2,7 +2,6 @@
 
 import base64
 import io
-import threading
 
 import numpy as np
 import numpy.typing as npt
@@ -66,18 +65,3 @@ def _url(picture: Image.Image, form: str, **options: int) -> str:
     file = io.BytesIO()
     picture.save(file, form, **options)
     return f"data:image/{form.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-class StripOfNewest:
-    """Makes the strip of one reading once, however many pages ask for it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._number = -1
-        self._strip: dict[str, str | None] = {}
-
-    def of(self, number: int, reading: Reading) -> dict[str, str | None]:
-        with self._lock:
-            if number != self._number:
-                self._number, self._strip = number, strip(reading)
-            return self._strip

@@ -1,17 +1,18 @@
 """The training over the API: what it is doing, what the last nights came to, start and stop it."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
 from appliance import nights
 from appliance.captures import Captures
+from appliance.captures_enough import Enough
 from appliance.errors import StateError, TrainingError
 from appliance.trainer import Trainer
 from appliance.web.curves import drawn
+from appliance.web.kept import Kept
 from appliance.web.problem import problem
 
 MOST_NIGHTS = 7
@@ -23,32 +24,16 @@ _OUTCOMES = {
     "diverged": "The last training came to nothing",
 }
 
-Value = TypeVar("Value")
-
-
-class _Kept(Generic[Value]):
-    """What is made anew only when its stamp is another one: a Pi Zero is asked every 3 seconds."""
-
-    def __init__(self, make: Callable[[], Value]) -> None:
-        self._make = make
-        self._kept: tuple[object, Value] | None = None
-
-    def of(self, stamp: object) -> Value:
-        kept = self._kept
-        if kept is None or kept[0] != stamp:
-            kept = self._kept = stamp, self._make()
-        return kept[1]
-
 
 def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
     """Return the routes over the retraining of an appliance with these captures."""
     routes = Blueprint("training", __name__, url_prefix="/api/v1/training")
     state = trainer.state
-    kept_nights = _Kept(lambda: nights.nights(state, MOST_NIGHTS))
-    kept_enough = _Kept(captures.enough)
+    kept_nights, kept_enough = Kept[list[dict[str, Any]]](), Kept[Enough]()
 
     def past() -> list[dict[str, Any]]:
-        return kept_nights.of(_stamp(state / "nights.jsonl"))
+        stamp = _stamp(state / "nights.jsonl")
+        return kept_nights.of(stamp, lambda: nights.nights(state, MOST_NIGHTS))
 
     @routes.errorhandler(TrainingError)
     def refused(error: TrainingError) -> Response:
@@ -61,7 +46,7 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
     @routes.get("")
     def training() -> Response:
         running, progress = trainer.running(), nights.progress(state)
-        enough = kept_enough.of(captures.change())
+        enough = kept_enough.of(captures.change(), captures.enough)
         told = {
             "running": running,
             "sentence": sentence(running, progress, past(), trainer.problem()),

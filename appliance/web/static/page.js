@@ -1,7 +1,8 @@
 "use strict";
 
-const POLL_MS = 500;          // two pictures a second, and only while somebody looks
-const HEALTH_EVERY = 20;      // polls
+const POLL_MS = 500;          // two pictures a second, and only while somebody looks; later if many do
+const HEALTH_MS = 10000;
+const PAGE = Math.random().toString(36).slice(2);
 const PAUSE_MS = 900;         // without a stroke, then the drawing is read
 const HISTORY_ROWS = 10;
 
@@ -79,23 +80,27 @@ class ReadingView {
 
 const live = new ReadingView(byId("live"));
 const STATES = {ready: "ready", looking: "looking…", error: "fault"};
-let etag = null, shown, polls = 0;
+let etag = null, shown, wait = POLL_MS, healthDue = 0;
 
 async function poll() {
   try {
     if (!document.hidden) {
       await newest();
-      if (polls++ % HEALTH_EVERY === 0) await health();
+      if (Date.now() >= healthDue) {
+        healthDue = Date.now() + HEALTH_MS;
+        await health();
+      }
     }
   } catch {
     byId("state").textContent = "not connected";
     show(byId("fault"), "The appliance does not answer. It may be starting, or switched off; this page goes on trying.");
   }
-  setTimeout(poll, POLL_MS);
+  setTimeout(poll, wait);
 }
 
 async function newest() {
-  const response = await fetch("/api/v1/reading?pictures=1", {headers: etag ? {"If-None-Match": etag} : {}});
+  const response = await fetch(`/api/v1/reading?pictures=1&page=${PAGE}`, {headers: etag ? {"If-None-Match": etag} : {}});
+  wait = 1000 * response.headers.get("Poll-After") || POLL_MS;
   if (response.status === 304) return;
   if (!response.ok) throw new Error(response.statusText);
   const reading = await response.json();
