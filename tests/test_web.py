@@ -67,7 +67,7 @@ def test_the_newest_reading_with_its_strip(
     assert len(answer["probabilities"]) == 10
     assert "strip" not in answer
     strip = client.get("/api/v1/reading?pictures=1").get_json()["strip"]
-    assert picture(strip["frame"]).shape == (480, 640)
+    assert picture(strip["frame"]).shape == (240, 320)
     np.testing.assert_array_equal(picture(strip["glyph"]), np.rint(a_seven.glyph * 255))
 
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 from appliance.reading import Array, Reading
 
-FRAME_WIDTH = 640
+_LONGEST = 400
+"""No side of the picture that many look at is longer: 5 kB, where 640 pixels are 40 kB."""
 _SURROUNDINGS = 160
 _MARGIN = 0.4
 _GREYS = 32
@@ -19,9 +20,9 @@ def strip(reading: Reading) -> dict[str, str | None]:
     """Return a reading's four stages as data URLs; a stage that was not reached is None."""
     frame = None
     if reading.frame is not None:
-        picture = Image.fromarray(reading.frame.grey)
-        picture.thumbnail((FRAME_WIDTH, FRAME_WIDTH))
-        frame = _url(picture, "JPEG", quality=70)
+        grey = reading.frame.grey
+        picture = Image.fromarray(grey).reduce(-(-max(grey.shape) // _LONGEST))
+        frame = _url(picture, "JPEG", quality=75)
     return {
         "frame": frame,
         "ink": _stage(reading.ink),

@@ -39,7 +39,7 @@ def test_the_camera_is_live_and_nothing_comes_from_elsewhere(
     until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#history li"))
     until(browser, lambda: "MNIST" in text(browser, "#device-network"))
     frame = browser.find_element(By.CSS_SELECTOR, "#live .stage-frame img")
-    assert frame.get_property("naturalWidth") == 640
+    assert frame.get_property("naturalWidth") == 320
     width = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
     assert width[0] <= width[1]
     errors = [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]

@@ -1,0 +1,121 @@
+"""Many open pages: python -m tests.end_to_end.lookers --clients 50 --seconds 60 --core 1.
+
+`digits run` reads on one core of this machine as fast as it can; the clients, on the others, ask
+as the page does. Prints readings a second and the program's memory without them and with them, as
+JSON.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.end_to_end.neighbour import ROOT, asked, started, wait_for
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--clients", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=60, help="of each of the measurements")
+    parser.add_argument("--core", type=int, default=min(os.sched_getaffinity(0)))
+    args = parser.parse_args()
+    os.sched_setaffinity(0, os.sched_getaffinity(0) - {args.core} or {args.core})
+    state = Path(tempfile.mkdtemp(prefix="digits-"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = state / "digits.toml"
+    config.write_text("[camera]\nrate = 0\npicture_seconds = 0\n")
+    process = started(
+        args.core, "run", "--camera", f"folder:{ROOT / 'data' / 'samples'}", "--leds", "none",
+        "--host", "127.0.0.1", "--port", str(port), "--state", str(state), "--config", str(config),
+    )  # fmt: skip
+    try:
+        page = f"http://127.0.0.1:{port}"
+        wait_for(f"{page}/api/v1/reading")
+        # The first of each path and the caches are not what is measured.
+        looked_at(port, args.clients, 5)
+        told: list[dict[str, Any]] = []
+        for clients in (0, args.clients, 0):
+            answers = {"looks": 0, "failed": 0}
+            before, since = asked(f"{page}/api/v1/health")["readings"], time.monotonic()
+            if clients:
+                answers = looked_at(port, clients, args.seconds)
+            else:
+                time.sleep(args.seconds)
+            passed = time.monotonic() - since
+            read = asked(f"{page}/api/v1/health")["readings"] - before
+            told.append(
+                {
+                    "clients": clients,
+                    "readings_a_second": round(read / passed, 2),
+                    "resident_kb": resident(process.pid),
+                    **answers,
+                }
+            )
+        alone = (told[0]["readings_a_second"] + told[2]["readings_a_second"]) / 2
+        ratio = round(told[1]["readings_a_second"] / alone, 3)
+        print(json.dumps({"measured": told, "readings_with_clients_to_without": ratio}))
+        return 0
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def looked_at(port: int, clients: int, seconds: float) -> dict[str, int]:
+    """Have so many pages open for a time; return how often they asked, and how often in vain."""
+    end = time.monotonic() + seconds
+    counts: list[tuple[int, int]] = []
+    threads = [
+        threading.Thread(target=lambda name=each: counts.append(look(port, f"page{name}", end)))
+        for each in range(clients)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {
+        "looks": sum(looks for looks, _ in counts),
+        "failed": sum(failed for _, failed in counts),
+    }
+
+
+def look(port: int, name: str, end: float) -> tuple[int, int]:
+    """Do what one page does until `end`; return how often it asked, and how often in vain."""
+    tag, looks, failed = "", 0, 0
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    while time.monotonic() < end:
+        wait = 0.5
+        try:
+            connection.request(
+                "GET", f"/api/v1/reading?pictures=1&page={name}", headers={"If-None-Match": tag}
+            )
+            answer = connection.getresponse()
+            answer.read()
+            tag = answer.headers.get("ETag", "")
+            wait = float(answer.headers.get("Poll-After", 0.5))
+            failed += answer.status not in (200, 304)
+        except OSError:
+            failed += 1
+            connection.close()
+        looks += 1
+        time.sleep(max(0.0, min(wait, end - time.monotonic())))
+    connection.close()
+    return looks, failed
+
+
+def resident(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
