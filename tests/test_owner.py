@@ -346,6 +346,9 @@ def test_looking_can_be_the_owners_too(parts: dict[str, Any], owner: Owner) -> N
         answer = client.get(path)
         assert answer.status_code == 401
         assert "looking needs the PIN" in detail(answer)
+    # Whoever opens another page is led to the one that asks for the PIN.
+    assert client.get("/history").headers["Location"] == "/"
+    assert 'data-look="owner"' in client.get("/").text
     signed_in(client, owner.new_pin())
-    for path in looks[:-1]:
+    for path in [*looks[:-1], "/history"]:
         assert client.get(path).status_code == 200

@@ -19,6 +19,10 @@ _FORM = Form(
 )
 
 
+NO_DIGIT = 10
+"""In place of a digit: that none was shown."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One row: `glyph` is uint8 (28, 28), 255 = ink, or None where no mark was found."""
@@ -66,18 +70,41 @@ class History:
             )
         self._shown = reading.settled
 
-    def newest(self, limit: int) -> list[Entry]:
-        """Return up to `limit` entries, the newest first."""
+    def newest(
+        self, limit: int, *, before: int | None = None, answer: int | None = None
+    ) -> list[Entry]:
+        """Return up to `limit` entries, the newest first.
+
+        Only those with an id below `before`, and only those that show the digit `answer`, or none
+        where it is `NO_DIGIT`.
+        """
+        wanted, values = ["id < ?"], [2**62 if before is None else before]
+        if answer == NO_DIGIT:
+            wanted.append("digit IS NULL")
+        elif answer is not None:
+            wanted.append("digit = ?")
+            values.append(answer)
         with self._lock:
             rows = self._database.execute(
                 "SELECT id, at, digit, reason, confidence, glyph FROM readings "
-                "ORDER BY id DESC LIMIT ?",
-                (limit,),
+                f"WHERE {' AND '.join(wanted)} ORDER BY id DESC LIMIT ?",
+                (*values, limit),
             ).fetchall()
         return [
             Entry(number, at, digit, reason, confidence, _glyph(blob))
             for number, at, digit, reason, confidence, blob in rows
         ]
+
+    def hours(self, since: float, count: int) -> list[int]:
+        """Return how many digits were shown in each of `count` hours from `since` (Unix) on."""
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT CAST((at - ?) / 3600 AS INTEGER) AS hour, COUNT(*) FROM readings "
+                "WHERE digit IS NOT NULL AND at >= ? AND at < ? GROUP BY hour",
+                (since, since, since + 3600 * count),
+            ).fetchall()
+        found = dict(rows)
+        return [found.get(hour, 0) for hour in range(count)]
 
     def close(self) -> None:
         with self._lock:

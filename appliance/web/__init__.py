@@ -15,6 +15,7 @@ from appliance.owner import Owner
 from appliance.reader import Reader
 from appliance.trainer import Trainer
 from appliance.web import api, openapi, page, session, teach
+from appliance.web import history as history_page
 from appliance.web import metrics as metrics_page
 from appliance.web import networks as networks_api
 from appliance.web import training as training_api
@@ -55,13 +56,13 @@ def create_app(
     guard(app, owner, names=names, look=look)
     app.register_blueprint(page.blueprint)
     app.register_blueprint(session.blueprint(owner))
+    app.register_blueprint(history_page.blueprint(history))
     app.register_blueprint(openapi.blueprint())
     drawn = Recent()
     app.register_blueprint(
         api.blueprint(
             latest=latest,
             drawn=drawn,
-            history=history,
             reader=reader,
             networks=networks,
             camera=camera,

@@ -12,17 +12,15 @@ from flask import Blueprint, Response, jsonify, request
 from appliance import __version__
 from appliance.errors import PictureError
 from appliance.networks import Networks
-from appliance.outputs.history import Entry, History
 from appliance.outputs.latest import Latest, Recent
 from appliance.picture import picture_from_bytes
 from appliance.reader import Reader
 from appliance.reading import Reading
 from appliance.web.kept import Kept
 from appliance.web.lookers import Lookers
-from appliance.web.pictures import png, strip
+from appliance.web.pictures import strip
 from appliance.web.problem import problem
 
-MOST_HISTORY = 500
 POLL_AFTER = "Poll-After"
 """The header that tells a page in how many seconds to ask again: the more pages, the later."""
 LATE = 30.0
@@ -33,7 +31,6 @@ def blueprint(
     *,
     latest: Latest,
     drawn: Recent,
-    history: History,
     reader: Reader,
     networks: Networks,
     camera: str,
@@ -68,15 +65,6 @@ def blueprint(
             wait = lookers.wait(request.args["page"][:32], newest.milliseconds / 1000)
             response.headers[POLL_AFTER] = f"{wait:.1f}"
         return _tagged(response, tag)
-
-    @routes.get("/history")
-    def past() -> Response:
-        asked = request.args.get("limit", "50")
-        # A number of thousands of digits is not even converted.
-        number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 9 else 0
-        if not 1 <= number <= MOST_HISTORY:
-            return problem(400, f"limit must be a whole number from 1 to {MOST_HISTORY}")
-        return jsonify(readings=[_entry(entry) for entry in history.newest(number)])
 
     @routes.get("/health")
     def health() -> Response:
@@ -158,17 +146,6 @@ def _with_frame(reading: Reading) -> dict[str, Any]:
     """Return a reading with its time and the frame's [width, height], which the box refers to."""
     frame = list(reading.frame.size) if reading.frame else None
     return {**reading.as_json(), "at": reading.at, "frame": frame}
-
-
-def _entry(entry: Entry) -> dict[str, Any]:
-    return {
-        "id": entry.id,
-        "at": entry.at,
-        "digit": entry.digit,
-        "reason": entry.reason,
-        "confidence": round(entry.confidence, 4),
-        "glyph": None if entry.glyph is None else png(entry.glyph),
-    }
 
 
 def _tagged(response: Response, tag: str) -> Response:

@@ -4,7 +4,8 @@ import ipaddress
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, request
+from flask import Flask, redirect, request, url_for
+from werkzeug.wrappers import Response as BaseResponse
 
 from appliance.owner import Owner
 from appliance.web.problem import problem
@@ -14,6 +15,7 @@ _SAFE = "GET", "HEAD", "OPTIONS"
 # A picture that is sent is read and forgotten; showing the PIN cannot need the PIN.
 _ANYONES = "api.read", "session.begin", "session.end"
 # The page without anything on it, which asks for the PIN; whether the appliance is well.
+_PAGES = ("history.page",)
 _SEEN_BY_ALL = "session.who", "page.now", "static", "api.health"
 
 
@@ -24,9 +26,11 @@ def guard(app: Flask, owner: Owner, *, names: Iterable[str], look: str) -> None:
     "owner" where looking needs the PIN as well.
     """
     known = {"localhost", *(name.lower() for name in names)}
+    # The page itself asks for the PIN at once.
+    app.config["LOOK"] = look
 
     @app.before_request
-    def admitted() -> Response | None:
+    def admitted() -> BaseResponse | None:
         host = _name(request.host)
         if host not in known and not _is_address(host):
             # A name of a stranger's that leads here: the browser would take us for that site.
@@ -40,7 +44,9 @@ def guard(app: Flask, owner: Owner, *, names: Iterable[str], look: str) -> None:
                 return problem(403, "another site's page asked for this: use the appliance's own")
             return None if request.endpoint in _ANYONES else refuse_change(owner)
         if look == "owner" and request.endpoint not in _SEEN_BY_ALL and not session_of(owner):
-            return problem(401, "here looking needs the PIN as well: show it on the page")
+            if request.endpoint in _PAGES:
+                return redirect(url_for("page.now"))
+            return problem(401, "here looking needs the PIN as well: unlock the page with it")
         return None
 
 

@@ -5,12 +5,11 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from appliance import __version__
-from appliance.web.api import MOST_HISTORY, POLL_AFTER
+from appliance.web.api import POLL_AFTER
+from appliance.web.history import MOST_HISTORY, MOST_NUMBER
 from appliance.web.session import TOKEN
 from appliance.web.teach import MOST_LISTED
 from model.network import NOT_A_DIGIT
-
-_MOST_NUMBER = 10**12 - 1
 
 Schema = dict[str, Any]
 
@@ -233,7 +232,7 @@ _SESSION = _answer("who asks", "Session")
 _CAPTURE = _answer("the capture", "Capture")
 _NETWORKS = _answer("the networks, as they are now", "Networks")
 _SAID = {"202": _answer("what happens now", "Said")}
-_NUMBERED = _asked("number", {"type": "integer", "minimum": 0, "maximum": _MOST_NUMBER},
+_NUMBERED = _asked("number", {"type": "integer", "minimum": 0, "maximum": MOST_NUMBER - 1},
                    "the capture's number", "path")  # fmt: skip
 _NETWORK_ID = _asked("id", {"type": "string", "pattern": "^[0-9a-f]{1,64}$"},
                      "the network's id", "path")  # fmt: skip
@@ -267,8 +266,14 @@ _PATHS: dict[str, Schema] = {
             "The readings that changed the answer, the newest first",
             _answer("readings", "History"),
             _asked("limit", {"type": "integer", "minimum": 1, "maximum": MOST_HISTORY}, "how many"),
+            _asked("before", {"type": "integer", "minimum": 1, "maximum": MOST_NUMBER},
+                   "only those of lower ids: the next page"),
+            _asked("answer", _LABEL, "only those that show this digit, or none: 10"),
             refusals="400",
         )
+    },
+    "/api/v1/history.csv": {
+        "get": _look("The whole history, the newest first", _answer("CSV", _TEXT, kind="text/csv"))
     },
     "/api/v1/health": {"get": _look("Whether all is well", _answer("the state", "Health"))},
     "/api/v1/session": {
@@ -283,7 +288,7 @@ _PATHS: dict[str, Schema] = {
             "The captures, the newest first",
             _answer("captures", "Captures"),
             _asked("label", _LABEL, "only those of this label"),
-            _asked("before", {"type": "integer", "minimum": 1, "maximum": _MOST_NUMBER},
+            _asked("before", {"type": "integer", "minimum": 1, "maximum": MOST_NUMBER - 1},
                    "only those of lower numbers: the next page"),
             _asked("limit", {"type": "integer", "minimum": 1, "maximum": MOST_LISTED}, "how many"),
             _asked("deleted", {"enum": [0, 1]}, "1 for those that were taken out"),

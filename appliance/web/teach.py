@@ -17,6 +17,7 @@ from appliance.errors import CaptureError, NoCaptureError, StateError
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader import Reader
 from appliance.reading import Reading
+from appliance.web.asked import whole
 from appliance.web.pictures import png, surroundings
 from appliance.web.problem import problem
 from model.network import NOT_A_DIGIT
@@ -108,10 +109,10 @@ def blueprint(*, captures: Captures, latest: Latest, drawn: Recent, reader: Read
 
     @routes.get("")
     def listing() -> Response:
-        label = _asked("label", 0, NOT_A_DIGIT)
-        before = _asked("before", 1, 10**12)
-        limit = _asked("limit", 1, MOST_LISTED) or 50
-        deleted = _asked("deleted", 0, 1) == 1
+        label = whole("label", 0, NOT_A_DIGIT, CaptureError)
+        before = whole("before", 1, 10**12, CaptureError)
+        limit = whole("limit", 1, MOST_LISTED, CaptureError) or 50
+        deleted = whole("deleted", 0, 1, CaptureError) == 1
         numbers = _numbers(request.args.get("ids"))
         found = captures.listing(label, before, limit, deleted) if numbers is None else []
         for number in numbers or ():
@@ -244,14 +245,3 @@ def _numbers(text: str | None) -> list[int] | None:
     if not all(part.isascii() and part.isdigit() and len(part) < 13 for part in parts):
         raise CaptureError("ids must be numbers of captures with commas between")
     return [int(part) for part in parts]
-
-
-def _asked(name: str, least: int, most: int) -> int | None:
-    """Return a number of the query, or None where it is not asked for."""
-    text = request.args.get(name)
-    if text is None:
-        return None
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 14 else -1
-    if not least <= number <= most:
-        raise CaptureError(f"{name} must be a whole number from {least} to {most}")
-    return number

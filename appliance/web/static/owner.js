@@ -59,6 +59,8 @@ const change = (() => {
   const look = () => session("GET").catch(() => {});
   document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
   const known = look();
+  // Where only the owner may look there is nothing to be seen before.
+  known.then(() => { if (document.body.dataset.look === "owner" && token === null) shown(); });
 
   /* Sends a change as the owner; without the PIN it asks for it, and the answer is then the refusal. */
   return async (address, options) => {

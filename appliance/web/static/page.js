@@ -102,6 +102,10 @@ async function newest() {
   const response = await fetch(`/api/v1/reading?pictures=1&page=${PAGE}`, {headers: etag ? {"If-None-Match": etag} : {}});
   wait = 1000 * response.headers.get("Poll-After") || POLL_MS;
   if (response.status === 304) return;
+  if (response.status === 401) {
+    show(byId("fault"), (await response.json()).detail);
+    return;
+  }
   if (!response.ok) throw new Error(response.statusText);
   const reading = await response.json();
   etag = response.headers.get("ETag");

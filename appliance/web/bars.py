@@ -1,0 +1,40 @@
+"""A row of bars as an SVG, in the colour of the text around it."""
+
+from collections.abc import Sequence
+from html import escape
+
+WIDTH, HEIGHT = 480, 120
+_BOTTOM, _TOP = 98, 14
+
+
+def drawn(counts: Sequence[int], names: Sequence[str], title: str) -> str:
+    """Return an SVG with a bar for each count, its name below every third of them.
+
+    The count stands above the highest, and in words in the description.
+    """
+    most = max(counts, default=0)
+    pitch = WIDTH / max(1, len(counts))
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" class="bars-chart"'
+        ' role="img" aria-labelledby="bars-name bars-says" font-size="11" fill="currentColor">',
+        f'<title id="bars-name">{escape(title)}</title>',
+        f'<desc id="bars-says">{sum(counts)} in all, at most {most}.</desc>',
+        f'<path d="M0 {_BOTTOM + 0.5}H{WIDTH}" stroke="currentColor" stroke-opacity=".3"/>',
+    ]
+    for place, (count, name) in enumerate(zip(counts, names, strict=True)):
+        height = (_BOTTOM - _TOP) * count / max(1, most)
+        middle = pitch * (place + 0.5)
+        if count:
+            parts.append(
+                f'<rect x="{middle - 0.36 * pitch:.1f}" y="{_BOTTOM - height:.1f}" '
+                f'width="{0.72 * pitch:.1f}" height="{height:.1f}" rx="2"/>'
+            )
+        if count and place == counts.index(most):
+            parts.append(_text(middle, _BOTTOM - height - 3, str(count)))
+        if place % 3 == 0:
+            parts.append(_text(middle, HEIGHT - 6, name))
+    return "\n".join([*parts, "</svg>"])
+
+
+def _text(x: float, y: float, words: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{escape(words)}</text>'
