@@ -1,0 +1,24 @@
+"""The history's view, which needs no script."""
+
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+
+from tests.browser.page import text, until
+
+
+def test_the_history_is_a_view_of_its_own(browser: webdriver.Chrome, address: str) -> None:
+    until(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, "#history li")) > 1)
+    browser.find_element(By.LINK_TEXT, "History").click()
+    until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, ".readings tbody tr"))
+    assert browser.current_url == f"{address}history"
+    assert text(browser, "header nav [aria-current]") == "History"
+    digit = text(browser, ".readings tbody b")
+    browser.find_element(By.LINK_TEXT, digit if digit != "–" else "none").click()
+    until(browser, lambda: "answer=" in browser.current_url)
+    rows = browser.find_elements(By.CSS_SELECTOR, ".readings tbody b")
+    assert {row.text for row in rows} == {digit}
+    width = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    assert width[0] <= width[1]
+    assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
+    browser.find_element(By.LINK_TEXT, "Now").click()
+    until(browser, lambda: text(browser, "#live .digit") not in ("", "–"))
