@@ -232,6 +232,52 @@ def load(path: Path | None) -> Settings:
         raise SettingsError(f"{path}: {error}") from None
 
 
+@dataclass(frozen=True)
+class InForce:
+    """One setting with its `value` as the settings file would have it, its help and its origin.
+
+    `origin` is "default", "command line", or the file that names it.
+    """
+
+    table: str
+    key: str
+    value: str
+    help: str
+    origin: str
+
+    def as_json(self) -> dict[str, str]:
+        return dataclasses.asdict(self)
+
+
+def in_force(settings: Settings, path: Path | None) -> list[InForce]:
+    """Return every setting as it is in force, and where it comes from.
+
+    `path` is what `load` was given; what neither it nor the defaults say was said on the command
+    line.
+    """
+    file = path or CONFIG
+    loaded, named = load(path), _named(file)
+    found = []
+    for table in dataclasses.fields(settings):
+        section, of_file = getattr(settings, table.name), getattr(loaded, table.name)
+        for each in dataclasses.fields(section):
+            value = getattr(section, each.name)
+            origin = str(file) if (table.name, each.name) in named else "default"
+            if value != getattr(of_file, each.name):
+                origin = "command line"
+            told = json.dumps(value, ensure_ascii=False)
+            found.append(InForce(table.name, each.name, told, each.metadata["help"], origin))
+    return found
+
+
+def _named(file: Path) -> set[tuple[str, str]]:
+    """Return the (table, key) of every setting in a file that was loaded without complaint."""
+    with suppress(OSError, ValueError):
+        tables = tomllib.loads(file.read_text("utf-8"))
+        return {(table, key) for table, keys in tables.items() for key in keys}
+    return set()
+
+
 def parse_leds(spec: str, settings: LedSettings) -> LedSettings:
     """Return the LED settings with a SPEC such as `none`, `four` or `four:5,6,13,19` put in."""
     layout, _, pins = spec.partition(":")

@@ -26,6 +26,7 @@ from appliance.owner import Owner, owner_file
 from appliance.picture import open_picture
 from appliance.reader import Reader
 from appliance.reading import Reading
+from appliance.settings import Settings, in_force
 from appliance.trainer import Trainer
 from appliance.vault import Vault
 from appliance.vision.glyph import glyph
@@ -149,6 +150,7 @@ def app(
     networks: Networks,
     training: PretendedTrainer,
     owner: Owner,
+    tmp_path: Path,
 ) -> Flask:
     return create_app(
         latest=latest,
@@ -160,6 +162,8 @@ def app(
         owner=owner,
         metrics=Metrics(),
         camera="folder:samples",
+        state=tmp_path,
+        in_force=in_force(Settings(), Path(os.devnull)),
         upload_megabytes=1,
     )
 

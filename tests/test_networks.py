@@ -258,6 +258,8 @@ def test_a_file_that_the_settings_name_is_told_when_promoting(
         owner=owner,
         metrics=Metrics(),
         camera="picamera",
+        state=Path(),
+        in_force=[],
         upload_megabytes=1,
     )
     client = signed_in(app.test_client(), owner.new_pin())

@@ -326,7 +326,8 @@ def parts(
     return {
         "latest": latest, "history": history, "captures": captures, "reader": reader,
         "networks": networks, "training": training, "owner": owner, "metrics": Metrics(),
-        "camera": "picamera", "upload_megabytes": 1,
+        "camera": "picamera", "state": Path(), "in_force": [],
+        "upload_megabytes": 1,
     }  # fmt: skip
 
 

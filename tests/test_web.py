@@ -122,6 +122,8 @@ def test_a_loop_that_is_stuck_is_a_fault(
         "owner": owner,
         "metrics": Metrics(),
         "camera": "picamera",
+        "state": Path(),
+        "in_force": [],
     }
     client = create_app(latest=latest, upload_megabytes=1, **parts).test_client()
     latest.show(a_seven)
@@ -160,6 +162,8 @@ def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(
         "owner": owner,
         "metrics": Metrics(),
         "camera": "picamera",
+        "state": Path(),
+        "in_force": [],
     }
     app = create_app(latest=latest, upload_megabytes=1, **parts)
     data = (SAMPLES / "2-marker.jpg").read_bytes()

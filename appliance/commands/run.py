@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from appliance.outputs.metrics import Metrics
     from appliance.owner import Owner, owner_file
     from appliance.reader import Reader
-    from appliance.settings import state_folder
+    from appliance.settings import in_force, state_folder
     from appliance.steady import Steady
     from appliance.trainer import Trainer
     from appliance.vault import Vault
@@ -82,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
         owner=owner,
         metrics=metrics,
         camera=settings.camera.source,
+        state=state,
+        in_force=in_force(settings, args.config),
         upload_megabytes=settings.web.upload_megabytes,
         names=(*_own_names(), *settings.web.names),
         look=settings.web.look,

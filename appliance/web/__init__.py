@@ -1,7 +1,8 @@
 """The page and the API: objects go in, a Flask application comes out."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
@@ -13,8 +14,9 @@ from appliance.outputs.latest import Latest, Recent
 from appliance.outputs.metrics import Metrics
 from appliance.owner import Owner
 from appliance.reader import Reader
+from appliance.settings import InForce
 from appliance.trainer import Trainer
-from appliance.web import api, openapi, page, session, teach
+from appliance.web import api, device, openapi, page, session, teach
 from appliance.web import history as history_page
 from appliance.web import metrics as metrics_page
 from appliance.web import networks as networks_api
@@ -39,6 +41,8 @@ def create_app(
     owner: Owner,
     metrics: Metrics,
     camera: str,
+    state: Path,
+    in_force: Sequence[InForce],
     upload_megabytes: int,
     names: Iterable[str] = (),
     look: str = "anyone",
@@ -47,9 +51,9 @@ def create_app(
 
     `networks` tells the card of the network that reads and changes which it is, `training` starts
     and ends a retraining, `owner` knows who may change anything, `metrics` counts what was read,
-    `camera` is the camera's source as the settings name it; a picture of more than
-    `upload_megabytes` is refused. `names` and `look` are who it is asked by and who may look, as
-    `guard` has them.
+    `camera` is the camera's source as the settings name it, `state` the state directory and
+    `in_force` all settings; a picture of more than `upload_megabytes` is refused. `names` and
+    `look` are who it is asked by and who may look, as `guard` has them.
     """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = upload_megabytes * 1_000_000
@@ -57,6 +61,9 @@ def create_app(
     app.register_blueprint(page.blueprint)
     app.register_blueprint(session.blueprint(owner))
     app.register_blueprint(history_page.blueprint(history))
+    app.register_blueprint(
+        device.blueprint(latest=latest, networks=networks, state=state, in_force=in_force)
+    )
     app.register_blueprint(openapi.blueprint())
     drawn = Recent()
     app.register_blueprint(

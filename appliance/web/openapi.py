@@ -123,6 +123,16 @@ _SCHEMAS: dict[str, Schema] = {
         ),
         network=_object(id=_TEXT, problem=_or_null(_TEXT)),
     ),
+    "Device": _object(
+        name=_TEXT, addresses=_list(_TEXT), version=_TEXT, python=_TEXT, machine=_TEXT,
+        libraries=_ANY, network=_TEXT, fault=_or_null(_TEXT),
+        reading_milliseconds=_or_null(_NUMBER), celsius=_or_null(_NUMBER), power=_or_null(_TEXT),
+        memory_resident_bytes=_or_null(_WHOLE), memory_available_bytes=_or_null(_WHOLE),
+        disk_free_bytes=_or_null(_WHOLE), uptime_seconds=_NUMBER, time=_TIME, clock_is_set=_YES,
+        settings=_list(
+            _object(table=_TEXT, key=_TEXT, value=_TEXT, help=_TEXT, origin=_TEXT)
+        ),
+    ),
     "Capture": _object(
         id=_WHOLE, at=_TIME, label=_LABEL, said=_or_null(_DIGIT), reason=_or_null(_TEXT),
         confidence=_SHARE, network=_TEXT, corrected=_YES, held_out=_YES, glyph=_PICTURE,
@@ -274,6 +284,10 @@ _PATHS: dict[str, Schema] = {
     },
     "/api/v1/history.csv": {
         "get": _look("The whole history, the newest first", _answer("CSV", _TEXT, kind="text/csv"))
+    },
+    "/api/v1/device": {
+        "get": _look("How the machine does, and the settings in force",
+                     _answer("the device", "Device"))
     },
     "/api/v1/health": {"get": _look("Whether all is well", _answer("the state", "Health"))},
     "/api/v1/session": {

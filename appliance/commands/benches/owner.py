@@ -191,6 +191,8 @@ def _page_of(
             owner=owner,
             metrics=Metrics(),
             camera="none",
+            state=state,
+            in_force=[],
             upload_megabytes=1,
         ).test_client()
         session: Any = page.post("/api/v1/session", json={"pin": owner.new_pin()}).json
