@@ -88,7 +88,7 @@ def _facts(told: dict[str, Any]) -> list[tuple[str, str]]:
         ("Memory of this program", _megabytes(told["memory_resident_bytes"])),
         ("Memory free to use", _megabytes(told["memory_available_bytes"])),
         ("Disk free", _megabytes(told["disk_free_bytes"])),
-        ("On since", _duration(told["uptime_seconds"])),
+        ("On for", _duration(told["uptime_seconds"])),
         ("Clock", f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(told['time']))}"
                   f"{'' if told['clock_is_set'] else ', not set by the network yet'}"),
         ("Version", f"{told['version']}, Python {told['python']} on {told['machine']}"),
