@@ -37,13 +37,21 @@ class Augment:
     erase: float = 0.0
     sharpen: float = 0.0
 
-    def __call__(self, glyphs: Array, rng: np.random.Generator) -> Array:
-        """Return changed copies of glyphs (n, 784) in 0…1, the same shape and range."""
+    def __call__(
+        self, glyphs: Array, rng: np.random.Generator, strength: Array | None = None
+    ) -> Array:
+        """Return changed copies of glyphs (n, 784) in 0…1, the same shape and range.
+
+        `strength` (n,) is which share 0…1 of the ranges each glyph is moved by and its stroke
+        changed by; all of it without.
+        """
         pictures: Array = glyphs.reshape(-1, SIDE, SIDE)
+        if strength is None:
+            strength = np.ones(len(pictures), np.float32)
         if self.degrees or self.shear or self.scale or self.shift or self.elastic:
-            pictures = self._moved(pictures, rng)
+            pictures = self._moved(pictures, rng, strength)
         if self.stroke:
-            pictures = self._stroke(pictures, rng)
+            pictures = self._stroke(pictures, rng, strength)
         if self.sharpen:
             amount = rng.random((len(pictures), 1, 1), dtype=np.float32)
             amount *= np.float32(self.sharpen)
@@ -59,11 +67,11 @@ class Augment:
             pictures = self._erased(pictures, rng)
         return pictures.reshape(len(glyphs), SIDE * SIDE)
 
-    def _moved(self, pictures: Array, rng: np.random.Generator) -> Array:
+    def _moved(self, pictures: Array, rng: np.random.Generator, strength: Array) -> Array:
         n = len(pictures)
 
         def drawn(largest: float) -> Array:
-            return (rng.random(n, dtype=np.float32) * 2 - 1) * np.float32(largest)
+            return (rng.random(n, dtype=np.float32) * 2 - 1) * np.float32(largest) * strength
 
         angle, shear = np.deg2rad(drawn(self.degrees)), drawn(self.shear)
         wide, high = 1 + drawn(self.scale), 1 + drawn(self.scale)
@@ -80,15 +88,14 @@ class Augment:
             smoothing = _gaussian(SMOOTHNESS)
             white: Array = rng.standard_normal((2, n, SIDE, SIDE), dtype=np.float32)
             field: Array = np.matmul(np.matmul(smoothing, white), smoothing.T)
-            field *= np.float32(self.elastic)
+            field *= np.float32(self.elastic) * strength[:, None, None]
             u += field[0].reshape(n, -1)
             v += field[1].reshape(n, -1)
         return _bilinear(pictures, u, v).reshape(n, SIDE, SIDE)
 
-    def _stroke(self, pictures: Array, rng: np.random.Generator) -> Array:
-        amount = (rng.random((len(pictures), 1, 1), dtype=np.float32) * 2 - 1) * np.float32(
-            self.stroke
-        )
+    def _stroke(self, pictures: Array, rng: np.random.Generator, strength: Array) -> Array:
+        amount = rng.random((len(pictures), 1, 1), dtype=np.float32) * 2 - 1
+        amount *= np.float32(self.stroke) * strength[:, None, None]
         cross = _neighbours(pictures)
         thicker = np.maximum.reduce([pictures, *cross])
         thinner = np.minimum.reduce([pictures, *cross])

@@ -27,7 +27,8 @@ class Preset:
     Only the first `digits` of the data set are learned from, 0 for all.
 
     `photographs` is how many examples through the camera are wanted once the recipe is
-    `for_camera`, 0 for one that cannot be; `exchanged` is the share of each batch that they take.
+    `for_camera`, 0 for one that cannot be; `exchanged` is the share of each batch that they take,
+    and `exchanged_strength` which share of the augmentation they get: they vary by themselves.
     `refuses` tells of a recipe that it is for the camera and has the output "not a digit".
     """
 
@@ -49,6 +50,7 @@ class Preset:
     average: float = 0.0
     photographs: int = 0
     exchanged: float = 0.22
+    exchanged_strength: float = 0.3
     refuses: bool = False
     validation: int = 5000
     patience: int = 0
@@ -67,8 +69,8 @@ class Preset:
         return Division(digits, self.held_out(digits), seed)
 
     def photographed(self, digits: int) -> int:
-        """Return how many examples through the camera go with so many digits: sixteen for five."""
-        return min(self.photographs, -(-16 * digits // 5))
+        """Return how many examples through the camera go with so many digits: 32 for five."""
+        return min(self.photographs, -(-32 * digits // 5))
 
     def for_camera(self) -> "Preset":
         """Return the recipe with an eleventh output, "not a digit", learned through the camera.
@@ -85,10 +87,15 @@ class Preset:
             self, refuses=True, layers=(*self.layers[:-1], (kind, inputs, NOT_A_DIGIT + 1))
         )
 
-    def variants(self, images: Bytes, rng: np.random.Generator) -> Iterator[Array]:
-        """Yield what one batch of pictures uint8 (n, 784) is learned as, one after the other."""
+    def variants(
+        self, images: Bytes, rng: np.random.Generator, strength: Array | None = None
+    ) -> Iterator[Array]:
+        """Yield what one batch of pictures uint8 (n, 784) is learned as, one after the other.
+
+        `strength` (n,) is how much each is augmented, as `Augment` has it.
+        """
         x = self.inputs(images)
-        yield x if self.augment is None else self.augment(x, rng)
+        yield x if self.augment is None else self.augment(x, rng, strength)
         for degrees in self.copies:
             yield rotated(x, degrees, self.inputs.offset)
 
@@ -166,16 +173,16 @@ PRESETS = {
                 *(("flatten",), ("dense", 9 * 64, 10)),
             ),
             loss="cross-entropy",
-            step=0.1,
+            step=0.07,
             settings={"momentum": 0.9, "nesterov": True, "decay": 5e-4},
             schedule="cosine",
-            batch=128,
+            batch=64,
             epochs=28,
             augment=Augment(
                 degrees=12, shear=0.2, scale=0.12, shift=1.3, elastic=0.6, stroke=0.4, sharpen=2.0
             ),
             average=0.998,
-            photographs=192_000,
+            photographs=384_000,
             validation=2000,
         ),
         _scratch(

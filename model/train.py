@@ -41,13 +41,14 @@ class Mixed:
     """Pictures that take a `share` 0…1 of the places of each batch, with their own labels.
 
     The last `held_out` of them are not learned from. Where there is a teacher, those that it
-    teaches are `taught`.
+    teaches are `taught`. `strength` 0…1 is which share of the augmentation they get.
     """
 
     data: Split
     share: float
     held_out: int = 0
     taught: bool = False
+    strength: float = 1.0
 
     @property
     def learned(self) -> int:
@@ -107,7 +108,8 @@ def train(
 
 def through_camera(preset: Preset, camera: Split) -> Mixed:
     """Return examples through the camera as a preset mixes them in."""
-    return Mixed(camera, preset.exchanged, preset.held_out(len(camera)))
+    held_out = preset.held_out(len(camera))
+    return Mixed(camera, preset.exchanged, held_out, strength=preset.exchanged_strength)
 
 
 class Course:
@@ -280,10 +282,10 @@ class Course:
     def _learn(self, rows: Rows) -> None:
         preset = self._preset
         images, labels = self._data.take(rows)
-        taught = _mix(images, labels, self._mixed, self._rng)
+        taught, strength = _mix(images, labels, self._mixed, self._rng)
         size = preset.step * SCHEDULES[preset.schedule](self.progress)
         targets = one_hot(labels, *preset.targets, self.network.shapes[-1][0])
-        for x in preset.variants(images, self._rng):
+        for x in preset.variants(images, self._rng, strength):
             wanted = targets
             # A last batch of a few may have nothing in it that is taught.
             if self._teacher is not None and taught.any():
@@ -370,23 +372,23 @@ def _batches(order: Shuffled, digits: Division, size: int, done: int) -> Iterato
 
 def _mix(
     images: Bytes, labels: Labels, mixed: Sequence[Mixed], rng: np.random.Generator
-) -> npt.NDArray[np.bool_]:
+) -> tuple[npt.NDArray[np.bool_], Array]:
     """Put what is mixed in, with its labels, in the places of some digits.
 
-    Returns which of them a teacher would teach, (n,).
+    Returns which of them a teacher would teach, (n,), and how strongly each is augmented, (n,).
     """
-    taught = np.ones(len(labels), bool)
+    taught, strength = np.ones(len(labels), bool), np.ones(len(labels), np.float32)
     if not mixed:
-        return taught
+        return taught, strength
     drawn = rng.random(len(labels), dtype=np.float32)
     low = 0.0
     for each in mixed:
         chosen = (drawn >= low) & (drawn < low + each.share)
         rows = rng.integers(each.learned, size=np.count_nonzero(chosen))
         images[chosen], labels[chosen] = each.data.take(rows)
-        taught[chosen] = each.taught
+        taught[chosen], strength[chosen] = each.taught, each.strength
         low += each.share
-    return taught
+    return taught, strength
 
 
 def _count_right(network: Network, preset: Preset, data: Split, rows: Rows) -> int:

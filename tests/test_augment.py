@@ -51,6 +51,19 @@ def test_strokes_become_thinner_and_thicker(glyphs: np.ndarray) -> None:
     assert ratio.max() > 1.3
 
 
+def test_each_glyph_is_changed_as_strongly_as_it_is_to_be(glyphs: np.ndarray) -> None:
+    augment = Augment(degrees=15, shear=0.3, scale=0.15, shift=2, elastic=1, stroke=0.5)
+    strength = np.zeros(40, np.float32)
+    strength[10:20], strength[20:] = 0.3, 1
+    changed = np.abs(augment(glyphs, np.random.default_rng(1), strength) - glyphs).mean(axis=1)
+    assert changed[:10].max() < 1e-5
+    assert 0 < changed[10:20].mean() < 0.7 * changed[20:].mean()
+    np.testing.assert_array_equal(
+        augment(glyphs, np.random.default_rng(1)),
+        augment(glyphs, np.random.default_rng(1), np.ones(40, np.float32)),
+    )
+
+
 def test_a_moved_glyph_is_soft_and_sharpened_again(glyphs: np.ndarray) -> None:
     def sharpness(pictures: np.ndarray) -> float:
         return float(np.abs(np.diff(pictures.reshape(-1, 28, 28), axis=2)).max(axis=(1, 2)).mean())

@@ -163,13 +163,13 @@ def test_train_through_the_camera_learns_to_refuse_and_tells_how_sure_it_is(
     arguments = ["train", "--data", str(tiny_mnist), "--out", str(out), "--epochs", "4"]
     assert main([*arguments, "--through-camera"]) == 0
     said = capsys.readouterr().out
-    assert "\n1,920 examples through the camera, 0:" in said
+    assert "\n3,840 examples through the camera, 0:" in said
     assert re.search(r"validation [\d.]+% of digits, [\d.]+% through the camera", said)
     network, card = weights.load(out)
     assert network.shapes[-1] == (NOT_A_DIGIT + 1,)
     assert card["command"].endswith("--epochs 4 --seed 1 --through-camera")
     camera = card["camera"]
-    assert camera["examples"] == 1920
+    assert camera["examples"] == 3840
     assert 0.2 <= camera["temperature"] <= 5
     assert 0 <= camera["calibration_error"]["after"] <= 1
     assert camera["validation_accuracy"] > 0.5

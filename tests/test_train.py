@@ -152,9 +152,13 @@ class Recorder:
 
     def __init__(self) -> None:
         self.seen: list[bytes] = []
+        self.strength: list[float] = []
 
-    def __call__(self, glyphs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def __call__(
+        self, glyphs: np.ndarray, rng: np.random.Generator, strength: np.ndarray
+    ) -> np.ndarray:
         self.seen += [row.tobytes() for row in glyphs]
+        self.strength += strength.tolist()
         return glyphs
 
 
@@ -180,6 +184,8 @@ def test_examples_take_their_share_of_the_places_and_the_held_out_ones_none(data
     every = [row.tobytes() for row in Scaling()(camera.images)]
     shown = [row for row in recorder.seen if row in set(every)]
     assert len(shown) / len(recorder.seen) == pytest.approx(recipe.exchanged, abs=0.03)
+    for row, strength in zip(recorder.seen, recorder.strength, strict=True):
+        assert strength == pytest.approx(recipe.exchanged_strength if row in every else 1)
     # The last sixth is held out, and the rest is learned from.
     assert set(shown) <= set(every[:200])
     assert len(set(shown)) > 170

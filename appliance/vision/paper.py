@@ -91,7 +91,7 @@ FACTORS: dict[str, str] = {
 _OFTEN = {
     "light": 0.6, "shadow": 0.25, "vignette": 0.3, "glare": 0.1, "colour": 0.3, "faint": 0.25,
     "thin": 0.3, "thick": 0.25, "small": 0.25, "large": 0.25, "tilt": 0.5, "slant": 0.5,
-    "perspective": 0.3, "clutter": 0.25, "defocus": 0.5, "motion": 0.12, "noise": 0.6, "jpeg": 0.5,
+    "perspective": 0.3, "clutter": 0.25, "defocus": 0.5, "motion": 0.2, "noise": 0.6, "jpeg": 0.5,
     "exposure": 0.25,
 }  # fmt: skip
 _SURFACES = "plain", "ruled", "squared", "dotted", "crumpled", "board"
