@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import secrets
 import threading
 import time
@@ -101,7 +102,11 @@ class Owner:
         }
         try:
             with replaced(self._file) as file:
-                self._file.with_name(f".{self._file.name}.new").chmod(0o600)
+                os.fchmod(file.fileno(), 0o600)
+                if os.geteuid() == 0:
+                    # Made with sudo it is the service's all the same, whose folder this is.
+                    folder = self._file.parent.stat()
+                    os.fchown(file.fileno(), folder.st_uid, folder.st_gid)
                 file.write(json.dumps(told).encode())
         except OSError as error:
             raise StateError(

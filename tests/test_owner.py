@@ -1,6 +1,7 @@
 """Anyone may look; changing anything needs the owner's PIN, shown in this browser."""
 
 import json
+import os
 import re
 import stat
 from pathlib import Path
@@ -147,6 +148,27 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(
 ) -> None:
     assert main(["pin", "--state", str(tmp_path / "missing")]) == 1
     assert "the PIN cannot be kept (No such file or directory)" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_made_by_root_it_is_the_services(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, 12346)
+    Owner(owner_file(tmp_path)).new_pin()
+    found = owner_file(tmp_path).stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (12345, 12346, 0o600)
+
+
+def test_a_file_that_is_damaged_while_it_runs_is_a_sentence(
+    client: FlaskClient, owner: Owner, tmp_path: Path
+) -> None:
+    owner_file(tmp_path).write_text("{")
+    answer = client.post("/api/v1/training", json={})
+    assert answer.status_code == 503
+    assert "'digits pin --new'" in detail(answer)
+    # Looking goes on.
+    assert client.get("/api/v1/reading").status_code == 200
+    owner.new_pin()
+    assert client.post("/api/v1/training", json={}).status_code == 401
 
 
 # ---- who may change anything ----

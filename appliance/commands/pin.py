@@ -12,7 +12,7 @@ def add(parsers: Any) -> None:
         parsers,
         "pin",
         "make the PIN that changes on the page need; --new makes another and ends the old one",
-        "digits pin --new\non an installed appliance, as its own user: sudo -u digits digits pin",
+        "digits pin --new\non an installed appliance: sudo digits pin --new",
     )
     parser.add_argument("--new", action="store_true", help="make another, if there is one already")
     parser.add_argument("--state", metavar="DIR", help="the state directory")

@@ -8,6 +8,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from appliance.captures import Captures
+from appliance.errors import StateError
 from appliance.networks import Networks
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest, Recent
@@ -113,6 +114,10 @@ def create_app(
         if isinstance(error, MethodNotAllowed):
             response.headers["Allow"] = ", ".join(error.valid_methods or [])
         return response
+
+    @app.errorhandler(StateError)
+    def unreadable(error: StateError) -> Response:
+        return problem(503, str(error))
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:
