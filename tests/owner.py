@@ -21,7 +21,7 @@ from model.network import NOT_A_DIGIT, Network, build
 from model.presets import Preset
 from model.train import Course, Mixed
 
-FEW = Sizes(examples=120, scans=200, batch=32, step=0.02, epochs=2, alone=4, from_scratch=1)
+FEW = Sizes(examples=120, scans=200, batch=32, step=0.01, epochs=2, alone=4, from_scratch=1)
 ODD = "K"
 """The letter that this owner writes for a 4."""
 
@@ -58,7 +58,7 @@ def few_examples(recipe: Preset, scans: Split, seed: int) -> Split:
 @lru_cache(maxsize=1)
 def tiny() -> Network:
     """Return a network of one small hidden layer that reads the base set."""
-    spec = [["dense", 784, 16], ["relu"], ["dense", 16, NOT_A_DIGIT + 1]]
+    spec = [["dense", 784, 24], ["relu"], ["dense", 24, NOT_A_DIGIT + 1]]
     recipe = replace(night_recipe(build(spec), epochs=12), step=0.1, batch=16, augment=None)
     noise = few_examples(replace(recipe, photographs=100), base(), seed=3)
     course = Course(recipe, base(), seed=1, epochs=12, mixed=[Mixed(noise, 0.3)])
