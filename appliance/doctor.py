@@ -1,7 +1,6 @@
 """Every check a person would do by hand, in plain words."""
 
 import dataclasses
-import importlib.metadata
 import json
 import os
 import platform
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from appliance import __version__
+from appliance import __version__, machine
 from appliance.camera import Camera
 from appliance.errors import CameraError
 from appliance.owner import Owner, owner_file
@@ -22,8 +21,6 @@ from appliance.vault import Vault
 from model import weights
 from model.datasets import missing
 from model.errors import WeightsError
-
-LIBRARIES = "numpy", "scipy", "pillow", "flask", "gpiozero", "waitress"
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,11 @@ def _running(settings: Settings) -> dict[str, Any] | None:
 
 
 def _libraries() -> str:
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
+    versions = machine.versions()
+    lacking = [name for name, version in versions.items() if version is None]
+    if lacking:
+        raise OSError(f"{', '.join(lacking)} cannot be found: run 'sudo ./setup.sh install' again")
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _arithmetic() -> str:

@@ -1,11 +1,14 @@
 """What the machine says of itself: how hot it is, whether power sags, whether its clock is set."""
 
+import importlib.metadata
 import socket
 import subprocess
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+LIBRARIES = "numpy", "scipy", "pillow", "flask", "gpiozero", "waitress"
 
 _THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
 _SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
@@ -82,6 +85,15 @@ def addresses() -> list[str]:
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as way:
             way.connect((elsewhere, 9))
             found.append(str(way.getsockname()[0]))
+    return found
+
+
+def versions() -> dict[str, str | None]:
+    """Return the version of each library that the appliance stands on, None for one that lacks."""
+    found: dict[str, str | None] = dict.fromkeys(LIBRARIES)
+    for name in LIBRARIES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
     return found
 
 

@@ -80,8 +80,9 @@ TABLE: dict[str, set[str]] = {
     "appliance.web.curves": set(),
     "appliance.download": {"appliance.errors", "model"},
     "appliance.doctor": {
-        "appliance", "appliance.camera", "appliance.errors", "appliance.outputs.leds",
-        "appliance.owner", "appliance.settings", "appliance.vault", "model", "numpy",
+        "appliance", "appliance.camera", "appliance.errors", "appliance.machine",
+        "appliance.outputs.leds", "appliance.owner", "appliance.settings", "appliance.vault",
+        "model", "numpy",
     },
     "appliance.commands": {"*"},
     "appliance.__main__": {"*"},

@@ -120,3 +120,11 @@ def test_memory_that_is_not_told_is_none(pi: Path, text: str | None) -> None:
     else:
         (pi / "status").write_text(text)
     assert machine.memory().resident is None
+
+
+def test_a_library_that_lacks_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert all(machine.versions().values())
+    monkeypatch.setattr(machine, "LIBRARIES", ("numpy", "no-such-library"))
+    versions = machine.versions()
+    assert versions["numpy"]
+    assert versions["no-such-library"] is None

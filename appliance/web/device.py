@@ -1,6 +1,5 @@
 """The device: how the machine does, what it runs, and which settings are in force."""
 
-import importlib.metadata
 import os
 import platform
 import socket
@@ -19,7 +18,6 @@ from appliance.web.kept import Kept
 
 _SECONDS = 5
 """So long what was looked at is told again."""
-LIBRARIES = "numpy", "scipy", "pillow", "flask", "gpiozero", "waitress"
 
 
 def blueprint(
@@ -34,7 +32,7 @@ def blueprint(
     routes = Blueprint("device", __name__)
     # Asking for the power starts a program: thirty pages that are reloaded start no more of them.
     kept = Kept[dict[str, Any]]()
-    libraries = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    libraries = {name: version for name, version in machine.versions().items() if version}
 
     def told() -> dict[str, Any]:
         return kept.of(int(clock() // _SECONDS), looked_at)
