@@ -24,8 +24,10 @@ class Enough:
     @property
     def sentence(self) -> str:
         """Say whether they are enough, and otherwise what is missing."""
-        have = f"{self.to_learn} captures to learn from, {self.corrected} of them corrected, "
-        have += f"and {self.held_out} to measure with"
+        have = (
+            f"{self.to_learn} captures to learn from, {self.corrected} of them corrected, "
+            f"and {self.held_out} to measure with"
+        )
         missing = self._missing()
         if not missing:
             return f"There are enough captures for a night: {have}."
@@ -34,11 +36,15 @@ class Enough:
 
     def _missing(self) -> list[str]:
         return [
-            f"{wanted - found} more {what}"
+            f"{wanted - found} {what}"
             for wanted, found, what in (
-                (ENOUGH_TO_LEARN, self.to_learn, "to learn from"),
-                (ENOUGH_CORRECTED, self.corrected, "corrected"),
-                (ENOUGH_HELD_OUT, self.held_out, "to measure with (about every fifth becomes one)"),
+                (ENOUGH_TO_LEARN, self.to_learn, "more to learn from"),
+                (ENOUGH_CORRECTED, self.corrected, "more corrected"),
+                (
+                    ENOUGH_HELD_OUT,
+                    self.held_out,
+                    "more to measure with (about every fifth becomes one)",
+                ),
             )
             if found < wanted
         ]

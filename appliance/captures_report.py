@@ -200,4 +200,4 @@ def _squares(glyphs: Floats | Grey) -> Any:
 
 
 def _captures(count: int) -> str:
-    return f"{count} capture{'s' * (count != 1)}"
+    return "1 capture" if count == 1 else f"{count} captures"

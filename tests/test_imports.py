@@ -77,7 +77,8 @@ TABLE: dict[str, set[str]] = {
         "appliance.reading", "appliance.settings", "appliance.trainer", "model", "flask",
         "itsdangerous", "werkzeug", "waitress", "numpy", "PIL",
     },
-    "appliance.web.curves": set(),
+    "appliance.web.language": {"flask"},
+    "appliance.web.curves": {"appliance.web.language"},
     "appliance.download": {"appliance.errors", "model"},
     "appliance.doctor": {
         "appliance", "appliance.camera", "appliance.errors", "appliance.machine",

@@ -105,7 +105,7 @@ def test_what_is_looked_at_is_as_described(busy: FlaskClient, networks: Any) -> 
     id = networks.vault.current().id
     for method, path in sorted(described()):
         if method == "get":
-            address = path.replace("{number}", "1").replace("{id}", id)
+            address = path.replace("{number}", "1").replace("{id}", id).replace("{name}", "ink")
             with busy.get(address) as answer:
                 assert answer.status_code == 200 or path.endswith((".svg", "/report")), path
                 check(method, path, answer)

@@ -20,6 +20,7 @@ from appliance.captures import Captures
 from appliance.errors import TrainingError
 from appliance.trainer import Trainer
 from appliance.web.curves import drawn
+from appliance.web.language import texts
 from appliance.web.training import sentence
 from tests.conftest import PretendedTrainer
 
@@ -27,6 +28,7 @@ EPOCHS = [
     {"number": n, "of": 5, "loss": 0.2 / n, "validation": 0.99 + n / 1000, "camera": 0.95}
     for n in (1, 2, 3)
 ]
+ENGLISH = texts("en")
 CURVE = [[0.1, 0.25], [0.2, 0.2], [0.6, 0.07]]
 NIGHT = {
     "at": 900.0,
@@ -157,7 +159,7 @@ def words(svg: str) -> list[str]:
 
 
 def test_the_curves_are_an_svg_with_a_name_and_words_for_it() -> None:
-    svg = drawn(CURVE, EPOCHS)
+    svg = drawn(CURVE, EPOCHS, 0, ENGLISH)
     root = ElementTree.fromstring(svg)
     assert root.get("role") == "img"
     names = (root.get("aria-labelledby") or "").split()
@@ -172,7 +174,7 @@ def test_the_curves_are_an_svg_with_a_name_and_words_for_it() -> None:
 
 
 def test_the_curves_run_from_left_to_right_inside_of_the_picture() -> None:
-    root = ElementTree.fromstring(drawn(CURVE, EPOCHS))
+    root = ElementTree.fromstring(drawn(CURVE, EPOCHS, 0, ENGLISH))
     dots = [each for each in root.iter() if each.tag.endswith("circle")]
     assert len(dots) == 6
     for group in ("loss", "others", "held-out"):
@@ -197,7 +199,7 @@ def test_the_curves_run_from_left_to_right_inside_of_the_picture() -> None:
     ],
 )
 def test_few_equal_or_impossible_points_make_a_whole_picture(curve: Any, epochs: Any) -> None:
-    svg = drawn(curve, epochs, 40)
+    svg = drawn(curve, epochs, 40, ENGLISH)
     ElementTree.fromstring(svg)
     assert "nan" not in svg
     assert "inf" not in svg

@@ -8,6 +8,9 @@ from dataclasses import replace
 
 from appliance.reading import Reading
 
+STARTING = "the camera is starting"
+"""The fault before the first reading."""
+
 
 class Recent:
     """Keeps the last few readings in which there was a mark, by number, without their large arrays.

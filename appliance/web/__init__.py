@@ -23,6 +23,7 @@ from appliance.web import metrics as metrics_page
 from appliance.web import networks as networks_api
 from appliance.web import training as training_api
 from appliance.web.guard import guard
+from appliance.web.language import translate
 from appliance.web.problem import problem
 
 POLICY = (
@@ -59,7 +60,8 @@ def create_app(
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = upload_megabytes * 1_000_000
     guard(app, owner, names=names, look=look)
-    app.register_blueprint(page.blueprint)
+    translate(app)
+    app.register_blueprint(page.blueprint(latest))
     app.register_blueprint(session.blueprint(owner))
     app.register_blueprint(history_page.blueprint(history))
     app.register_blueprint(

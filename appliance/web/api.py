@@ -12,7 +12,7 @@ from flask import Blueprint, Response, jsonify, request
 from appliance import __version__
 from appliance.errors import PictureError
 from appliance.networks import Networks
-from appliance.outputs.latest import Latest, Recent
+from appliance.outputs.latest import STARTING, Latest, Recent
 from appliance.picture import picture_from_bytes
 from appliance.reader import Reader
 from appliance.reading import Reading
@@ -55,7 +55,7 @@ def blueprint(
         pictures = "pictures" in request.args
         tag = f"{boot}-{number}{'p' * pictures}"
         if newest is None:
-            newest = Reading(at=clock(), fault="the camera is starting")
+            newest = Reading(at=clock(), fault=STARTING)
         if tag in request.if_none_match:
             response = Response(status=304)
         else:
@@ -73,7 +73,7 @@ def blueprint(
         network = networks.card()
         number, newest = latest.newest()
         age = latest.seconds_since()
-        fault = newest.fault if newest else "the camera is starting"
+        fault = newest.fault if newest else STARTING
         if age is not None and age > LATE and not fault:
             fault = f"there was no reading for {age:.0f} seconds: restart the appliance"
         return jsonify(

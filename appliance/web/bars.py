@@ -7,10 +7,10 @@ WIDTH, HEIGHT = 480, 120
 _BOTTOM, _TOP = 98, 14
 
 
-def drawn(counts: Sequence[int], names: Sequence[str], title: str) -> str:
+def drawn(counts: Sequence[int], names: Sequence[str], title: str, words: str) -> str:
     """Return an SVG with a bar for each count, its name below every third of them.
 
-    The count stands above the highest, and in words in the description.
+    The count stands above the highest; `words` say what is seen to those who do not see.
     """
     most = max(counts, default=0)
     pitch = WIDTH / max(1, len(counts))
@@ -18,7 +18,7 @@ def drawn(counts: Sequence[int], names: Sequence[str], title: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" class="bars-chart"'
         ' role="img" aria-labelledby="bars-name bars-says" font-size="11" fill="currentColor">',
         f'<title id="bars-name">{escape(title)}</title>',
-        f'<desc id="bars-says">{sum(counts)} in all, at most {most}.</desc>',
+        f'<desc id="bars-says">{escape(words)}</desc>',
         f'<path d="M0 {_BOTTOM + 0.5}H{WIDTH}" stroke="currentColor" stroke-opacity=".3"/>',
     ]
     for place, (count, name) in enumerate(zip(counts, names, strict=True)):

@@ -5,8 +5,11 @@ they can be read on light and on dark; classes let the page colour them.
 """
 
 from collections.abc import Sequence
+from html import escape
 from math import ceil, floor, isfinite, log10
 from typing import Any
+
+from appliance.web.language import Texts
 
 WIDTH, HEIGHT = 360, 300
 _LEFT, _RIGHT = 44, 350
@@ -16,8 +19,12 @@ _LOSS, _READ = (26, 122), (168, 264)
 Point = tuple[float, float]
 
 
-def drawn(curve: Sequence[Sequence[float]], epochs: Sequence[dict[str, Any]], of: int = 0) -> str:
+def drawn(
+    curve: Sequence[Sequence[float]], epochs: Sequence[dict[str, Any]], of: int, t: Texts
+) -> str:
     """Return an SVG of a training of so many epochs, 0 where that is told by the epochs alone.
+
+    `t` has its words.
 
     `curve` has pairs of what was done, 0…1, and the loss there; `epochs` has for each epoch that
     is over its `number`, how many there are (`of`), and the shares 0…1 read, `validation` and
@@ -34,13 +41,13 @@ def drawn(curve: Sequence[Sequence[float]], epochs: Sequence[dict[str, Any]], of
     least, most = min(read, default=0.0), max(read, default=1.0)
     of_read = _ticks(max(0, min(least, most - 0.01)), most)
     of_loss = _ticks(0, max((y for _, y in losses), default=1))
-    named = "Read of the held-out digits" + (" (dashed: of other hands)" if others else "")
+    named = t("curve.read_others" if others else "curve.read")
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" class="curve" '
         'role="img" aria-labelledby="curve-name curve-says" fill="none" font-size="11">',
-        '<title id="curve-name">Loss and accuracy of the training</title>',
-        f'<desc id="curve-says">{_words(losses, held_out, others)}</desc>',
-        _text(_LEFT, 14, "Loss", "start"),
+        f'<title id="curve-name">{escape(t("curve.title"), quote=False)}</title>',
+        f'<desc id="curve-says">{escape(_words(losses, held_out, others, t), quote=False)}</desc>',
+        _text(_LEFT, 14, t("curve.loss"), "start"),
         *_grid(_LOSS, [(each, f"{each:g}") for each in of_loss], of),
         _line(losses, _LOSS, of_loss, "loss"),
         _text(_LEFT, 156, named, "start"),
@@ -48,7 +55,7 @@ def drawn(curve: Sequence[Sequence[float]], epochs: Sequence[dict[str, Any]], of
         _line(others, _READ, of_read, "others", ' stroke-dasharray="5 3"'),
         _line(held_out, _READ, of_read, "held-out"),
         *(_text(_x(each / of), _READ[1] + 16, str(each), "middle") for each in _numbers(of)),
-        _text((_LEFT + _RIGHT) / 2, HEIGHT - 6, "epoch" if of else "how far it is", "middle"),
+        _text((_LEFT + _RIGHT) / 2, HEIGHT - 6, t("curve.epoch" if of else "curve.done"), "middle"),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
@@ -58,17 +65,16 @@ def _finite(points: Sequence[Sequence[float]]) -> list[Point]:
     return [(float(x), float(y)) for x, y in points if isfinite(x) and isfinite(y)]
 
 
-def _words(losses: list[Point], held_out: list[Point], others: list[Point]) -> str:
+def _words(losses: list[Point], held_out: list[Point], others: list[Point], t: Texts) -> str:
     said = []
     if losses:
-        said.append(f"The loss went from {losses[0][1]:.3f} to {losses[-1][1]:.3f}.")
-    for points, name in ((held_out, "the held-out digits"), (others, "the other hands'")):
+        first, last = (f"{loss:.3f}" for _, loss in (losses[0], losses[-1]))
+        said.append(t("curve.says_loss", first=first, last=last))
+    for points, key in ((held_out, "curve.says_held_out"), (others, "curve.says_others")):
         if points:
-            said.append(
-                f"Read of {name}: {points[0][1]:.2%} after the first epoch, "
-                f"{points[-1][1]:.2%} after the last of {len(points)}."
-            )
-    return " ".join(said) or "There is nothing to show yet."
+            first, last = (f"{share:.2%}" for _, share in (points[0], points[-1]))
+            said.append(t(key, first=first, last=last, count=len(points)))
+    return " ".join(said) or t("curve.nothing")
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -128,6 +134,5 @@ def _x(share: float) -> float:
 
 
 def _text(x: float, y: float, words: str, anchor: str) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="currentColor">{words}</text>'
-    )
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text {place} fill="currentColor">{escape(words, quote=False)}</text>'

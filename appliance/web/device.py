@@ -12,9 +12,10 @@ from flask import Blueprint, Response, jsonify, render_template
 
 from appliance import __version__, machine
 from appliance.networks import Networks
-from appliance.outputs.latest import Latest
+from appliance.outputs.latest import STARTING, Latest
 from appliance.settings import InForce
 from appliance.web.kept import Kept
+from appliance.web.language import Texts, spoken, texts
 
 _SECONDS = 5
 """So long what was looked at is told again."""
@@ -48,7 +49,7 @@ def blueprint(
             "machine": platform.machine(),
             "libraries": libraries,
             "network": str(networks.card()["id"]),
-            "fault": newest.fault if newest else "the camera is starting",
+            "fault": newest.fault if newest else STARTING,
             "reading_milliseconds": newest.milliseconds if newest and not newest.fault else None,
             "celsius": machine.temperature(),
             "power": machine.throttled(),
@@ -67,32 +68,45 @@ def blueprint(
 
     @routes.get("/device")
     def page() -> str:
-        return render_template("device.html", facts=_facts(told()), settings=_by_table(in_force))
+        facts = _facts({**told(), "network": networks.card()}, texts(spoken()))
+        return render_template("device.html", facts=facts, settings=_by_table(in_force))
 
     return routes
 
 
-def _facts(told: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what is known in words, name and value; what is not told is left out."""
+def _facts(told: dict[str, Any], t: Texts) -> list[tuple[str, str]]:
+    """Return what is known in words, its key and its value; what is not told is left out."""
     celsius, took = told["celsius"], told["reading_milliseconds"]
+    clock = time.strftime("%Y-%m-%d %H:%M", time.localtime(told["time"]))
     facts = [
-        ("Camera", told["fault"] or "gives frames"),
-        ("Reading takes", took and f"{took:.0f} ms"),
-        ("Network", told["network"]),
-        ("Host's name", told["name"]),
-        ("Addresses", ", ".join(told["addresses"])),
-        ("Temperature", celsius and f"{celsius:.0f} °C"),
-        ("Power", told["power"] or "no complaint"),
-        ("Memory of this program", _megabytes(told["memory_resident_bytes"])),
-        ("Memory free to use", _megabytes(told["memory_available_bytes"])),
-        ("Disk free", _megabytes(told["disk_free_bytes"])),
-        ("On for", _duration(told["uptime_seconds"])),
-        ("Clock", f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(told['time']))}"
-                  f"{'' if told['clock_is_set'] else ', not set by the network yet'}"),
-        ("Version", f"{told['version']}, Python {told['python']} on {told['machine']}"),
-        ("Libraries", ", ".join(f"{name} {of}" for name, of in told["libraries"].items())),
-    ]  # fmt: skip
-    return [(name, value) for name, value in facts if value]
+        ("camera", t.said(told["fault"]) or t("device.gives_frames")),
+        ("takes", took and f"{took:.0f} ms"),
+        ("network", _network(told["network"], t)),
+        ("name", told["name"]),
+        ("addresses", ", ".join(told["addresses"])),
+        ("temperature", celsius and f"{celsius:.0f} °C"),
+        ("power", t.said(told["power"]) or t("device.no_complaint")),
+        ("memory", _megabytes(told["memory_resident_bytes"])),
+        ("memory_free", _megabytes(told["memory_available_bytes"])),
+        ("disk", _megabytes(told["disk_free_bytes"])),
+        ("on_for", _duration(told["uptime_seconds"], t)),
+        ("clock", clock if told["clock_is_set"] else t("device.clock_unset", time=clock)),
+        ("version", t("device.version_of", **told)),
+        ("libraries", ", ".join(f"{name} {of}" for name, of in told["libraries"].items())),
+    ]
+    return [(key, value) for key, value in facts if value]
+
+
+def _network(card: dict[str, Any], t: Texts) -> str:
+    """Return which network reads, and how well it reads MNIST where its card tells."""
+    if card["problem"]:
+        return t.said(card["problem"])
+    words = t("device.network_of", **{"preset": "–", "parameters": "–", **card})
+    test = card.get("test")
+    if not test:
+        return words
+    share = f"{100 * test['accuracy']:.2f}"
+    return t("device.network_test", network=words, share=share, total=test["total"])
 
 
 def _by_table(in_force: Sequence[InForce]) -> dict[str, list[InForce]]:
@@ -114,8 +128,9 @@ def _megabytes(size: int | None) -> str | None:
     return None if size is None else f"{size / 1e6:,.0f} MB"
 
 
-def _duration(seconds: float) -> str:
+def _duration(seconds: float, t: Texts) -> str:
     minutes = int(seconds // 60)
     days, hours = minutes // 1440, minutes % 1440 // 60
-    told = [(days, "d"), (hours, "h"), (minutes % 60, "min")]
-    return " ".join(f"{count} {unit}" for count, unit in told if count) or "a moment"
+    told = [(days, "days"), (hours, "hours"), (minutes % 60, "minutes")]
+    words = [t(f"device.{unit}", count=count) for count, unit in told if count]
+    return " ".join(words) or t("device.moment")

@@ -12,6 +12,7 @@ from flask import Blueprint, Response, jsonify, render_template, request, url_fo
 from appliance.outputs.history import NO_DIGIT, Entry, History
 from appliance.web.asked import whole
 from appliance.web.bars import drawn
+from appliance.web.language import spoken, texts
 from appliance.web.pictures import png
 from appliance.web.problem import problem
 
@@ -51,6 +52,7 @@ def blueprint(history: History, clock: Callable[[], float] = time.time) -> Bluep
         older = None
         if len(entries) == _ROWS:
             older = url_for(".page", before=entries[-1].id, answer=answer)
+        t = texts(spoken())
         now = clock()
         since = now - now % 3600 - (_HOURS - 1) * 3600
         counts = history.hours(since, _HOURS)
@@ -59,10 +61,19 @@ def blueprint(history: History, clock: Callable[[], float] = time.time) -> Bluep
             "history.html",
             entries=[{**_told(entry), "time": _local(entry.at)} for entry in entries],
             answer=answer,
-            answers=[(None, "all"), *((d, str(d)) for d in range(10)), (NO_DIGIT, "none")],
+            answers=[
+                (None, t("history.all")),
+                *((digit, str(digit)) for digit in range(10)),
+                (NO_DIGIT, t("history.none")),
+            ],
             older=older,
             first="before" not in request.args,
-            bars=drawn(counts, hours, "Digits shown in each of the last 24 hours"),
+            bars=drawn(
+                counts,
+                hours,
+                t("history.bars"),
+                t("history.bars_say", total=sum(counts), most=max(counts)),
+            ),
             any_lately=any(counts),
         )
 

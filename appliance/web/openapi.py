@@ -256,6 +256,20 @@ _PATHS: dict[str, Schema] = {
                    f"a name of the page's own: then {POLL_AFTER} tells when to ask again"),
         )
     },
+    "/api/v1/reading/{name}": {
+        "get": _look(
+            "One picture of the newest reading; it has an ETag",
+            {
+                "description": "a JPEG for the frame, a PNG for the rest",
+                "content": {
+                    kind: {"schema": {"type": "string", "format": "binary"}}
+                    for kind in ("image/jpeg", "image/png")
+                },
+            },
+            _asked("name", {"enum": ["frame", "ink", "mark", "glyph"]}, "which", "path"),
+            refusals="404",
+        )
+    },
     "/api/v1/read": {
         "post": _operation(
             "Read a JPEG or PNG",

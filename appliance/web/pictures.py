@@ -18,17 +18,20 @@ _GREYS = 32
 
 def strip(reading: Reading) -> dict[str, str | None]:
     """Return a reading's four stages as data URLs; a stage that was not reached is None."""
-    frame = None
-    if reading.frame is not None:
+    stages = {name: stage(reading, name) for name in ("frame", "ink", "mark", "glyph")}
+    return {name: found and _url(*found) for name, found in stages.items()}
+
+
+def stage(reading: Reading, name: str) -> tuple[bytes, str] | None:
+    """Return "frame", "ink", "mark" or "glyph" of a reading as a file and its type, or None."""
+    if name == "frame":
+        if reading.frame is None:
+            return None
         grey = reading.frame.grey
         picture = Image.fromarray(grey).reduce(-(-max(grey.shape) // _LONGEST))
-        frame = _url(picture, "JPEG", quality=75)
-    return {
-        "frame": frame,
-        "ink": _stage(reading.ink),
-        "mark": _stage(reading.mark),
-        "glyph": _stage(reading.glyph),
-    }
+        return _file(picture, "JPEG", quality=75)
+    cover: Array | None = getattr(reading, name)
+    return None if cover is None else _png(np.rint(cover * 255).astype(np.uint8))
 
 
 def surroundings(reading: Reading) -> bytes:
@@ -55,14 +58,18 @@ def surroundings(reading: Reading) -> bytes:
 
 def png(grey: npt.NDArray[np.uint8]) -> str:
     """Return a grey uint8 (h, w) array as a PNG data URL."""
-    return _url(Image.fromarray(grey), "PNG", compress_level=3)
+    return _url(*_png(grey))
 
 
-def _stage(stage: Array | None) -> str | None:
-    return None if stage is None else png(np.rint(stage * 255).astype(np.uint8))
+def _png(grey: npt.NDArray[np.uint8]) -> tuple[bytes, str]:
+    return _file(Image.fromarray(grey), "PNG", compress_level=3)
 
 
-def _url(picture: Image.Image, form: str, **options: int) -> str:
+def _file(picture: Image.Image, form: str, **options: int) -> tuple[bytes, str]:
     file = io.BytesIO()
     picture.save(file, form, **options)
-    return f"data:image/{form.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+    return file.getvalue(), f"image/{form.lower()}"
+
+
+def _url(data: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

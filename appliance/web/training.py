@@ -13,6 +13,7 @@ from appliance.errors import StateError, TrainingError
 from appliance.trainer import Trainer
 from appliance.web.curves import drawn
 from appliance.web.kept import Kept
+from appliance.web.language import spoken, texts
 from appliance.web.problem import problem
 
 MOST_NIGHTS = 7
@@ -71,7 +72,7 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
         shown = _shown(trainer.running(), nights.progress(state), past())
         if shown is None:
             return problem(404, "there is no curve yet: a training draws it")
-        drawing = drawn(shown["curve"], shown["epochs"], shown.get("of", 0))
+        drawing = drawn(shown["curve"], shown["epochs"], shown.get("of", 0), texts(spoken()))
         return Response(drawing, mimetype="image/svg+xml")
 
     @routes.post("")

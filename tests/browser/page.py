@@ -22,6 +22,22 @@ def text(browser: webdriver.Chrome, selector: str) -> str:
     return browser.find_element(By.CSS_SELECTOR, selector).text
 
 
+def view(browser: webdriver.Chrome, name: str) -> None:
+    """Go to another view, by its path."""
+    there = browser.current_url.split("/", 3)
+    browser.get("/".join([*there[:3], name]))
+
+
+def no_wider_than_the_window(browser: webdriver.Chrome) -> bool:
+    width = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    return bool(width[0] <= width[1])
+
+
+def complaints(browser: webdriver.Chrome) -> list[str]:
+    """Return the console's errors since the page was loaded first."""
+    return [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+
+
 def draw(
     browser: webdriver.Chrome, digit: int, *, middle: float = 0.0, height: float = 0.6
 ) -> None:
@@ -48,7 +64,7 @@ def draw(
 
 
 def all_deleted(browser: webdriver.Chrome) -> None:
-    """Delete what the other tests kept, and load the page anew."""
+    """Delete what the other tests kept, and load the view anew."""
     browser.execute_async_script("""
       const done = arguments[0];
       (async () => {

@@ -3,7 +3,7 @@
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from tests.browser.page import text, until
+from tests.browser.page import complaints, no_wider_than_the_window, text, until
 
 
 def test_the_history_is_a_view_of_its_own(browser: webdriver.Chrome, address: str) -> None:
@@ -17,8 +17,7 @@ def test_the_history_is_a_view_of_its_own(browser: webdriver.Chrome, address: st
     until(browser, lambda: "answer=" in browser.current_url)
     rows = browser.find_elements(By.CSS_SELECTOR, ".readings tbody b")
     assert {row.text for row in rows} == {digit}
-    width = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
-    assert width[0] <= width[1]
-    assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
+    assert no_wider_than_the_window(browser)
+    assert complaints(browser) == []
     browser.find_element(By.LINK_TEXT, "Now").click()
     until(browser, lambda: text(browser, "#live .digit") not in ("", "–"))

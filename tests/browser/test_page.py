@@ -10,7 +10,17 @@ from selenium.webdriver.support.select import Select
 
 from appliance.promotions import Promotions
 from appliance.vault import Vault
-from tests.browser.page import all_deleted, draw, drawn_and_taught, labels, text, until
+from tests.browser.page import (
+    all_deleted,
+    complaints,
+    draw,
+    drawn_and_taught,
+    labels,
+    no_wider_than_the_window,
+    text,
+    until,
+    view,
+)
 from tests.conftest import ROOT, SAMPLES
 from tests.test_networks import saying
 
@@ -37,13 +47,10 @@ def test_the_camera_is_live_and_nothing_comes_from_elsewhere(
     shown = text(browser, "#live .digit")
     until(browser, lambda: text(browser, "#live .digit") not in (shown, "–"))
     until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#history li"))
-    until(browser, lambda: "MNIST" in text(browser, "#device-network"))
     frame = browser.find_element(By.CSS_SELECTOR, "#live .stage-frame img")
     assert frame.get_property("naturalWidth") == 320
-    width = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
-    assert width[0] <= width[1]
-    errors = [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
-    assert errors == []
+    assert no_wider_than_the_window(browser)
+    assert complaints(browser) == []
     asked = [line["message"] for line in browser.get_log("performance")]
     sent = [line for line in asked if 'Network.requestWillBeSent"' in line]
     assert sent
@@ -130,25 +137,25 @@ def test_a_network_is_promoted_compared_and_rolled_back(
     vault = Vault(state / "networks")
     shipped = vault.listing()[-1].id
     eight = vault.add(saying(8), {"preset": "eight", "own": {"right": 3, "total": 4}})
-    browser.refresh()
+    view(browser, "training")
     press(browser, f"Card of network {eight}")
     until(browser, lambda: "75.00 % (3 of 4)" in text(browser, "#network-facts"))
     assert shipped in text(browser, "#network-facts")
     press(browser, f"Promote network {eight}", f"instead of {shipped}?")
     until(browser, lambda: eight in text(browser, '#networks [data-state="current"]'))
     assert vault.current().id == eight
+    assert no_wider_than_the_window(browser)
+    view(browser, "")
     draw(browser, 3)
     until(browser, lambda: text(browser, "#mine .digit") == "8")
     until(browser, lambda: text(browser, "#live .digit") == "8")
-    width = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
-    assert width[0] <= width[1]
+    view(browser, "training")
+    until(browser, lambda: browser.find_element(By.ID, "roll-back").is_displayed())
     browser.find_element(By.ID, "roll-back").click()
     browser.switch_to.alert.accept()
     until(browser, lambda: shipped in text(browser, '#networks [data-state="current"]'))
     assert not browser.find_element(By.ID, "roll-back").is_displayed()
-    until(browser, lambda: "MNIST" in text(browser, "#device-network"))
-    errors = [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
-    assert errors == []
+    assert complaints(browser) == []
 
 
 def test_a_damaged_network_is_told_on_the_page(browser: webdriver.Chrome, state: Path) -> None:
@@ -158,13 +165,24 @@ def test_a_damaged_network_is_told_on_the_page(browser: webdriver.Chrome, state:
     file.write_bytes(file.read_bytes()[:-9])
     Promotions(vault.folder).promote(six)
     browser.refresh()
+    until(browser, lambda: "stands in" in text(browser, "#fault"))
+    view(browser, "training")
     until(browser, lambda: "is damaged" in text(browser, "#networks-problem"))
-    until(browser, lambda: "stands in" in text(browser, "#device-network"))
     assert "damaged" in text(browser, '#networks [data-state="damaged"]')
     browser.find_element(By.ID, "roll-back").click()
     browser.switch_to.alert.accept()
     until(browser, lambda: not text(browser, "#networks-problem"))
-    until(browser, lambda: "stands in" not in text(browser, "#device-network"))
+    view(browser, "device")
+    assert "stands in" not in text(browser, "main")
+
+
+def kept(browser: webdriver.Chrome) -> list[tuple[int, int | None]]:
+    """Return (label, what was said) of every capture, the newest first."""
+    script = """
+      fetch("/api/v1/captures").then((answer) => answer.json())
+        .then(({captures}) => arguments[0](captures.map(({label, said}) => [label, said])));
+    """
+    return [tuple(each) for each in browser.execute_async_script(script)]
 
 
 def rows(browser: webdriver.Chrome) -> list[str]:
@@ -179,13 +197,14 @@ def rows(browser: webdriver.Chrome) -> list[str]:
 def test_a_drawing_is_corrected_with_one_tap_and_undone(browser: webdriver.Chrome) -> None:
     all_deleted(browser)
     drawn_and_taught(browser, 3, "8")
-    until(browser, lambda: len(rows(browser)) == 1)
-    assert "Corrected, read as 3" in rows(browser)[0]
     assert labels(browser, "#mine")["8"].get_attribute("aria-pressed") == "true"
+    assert kept(browser) == [(8, 3)]
     browser.find_element(By.CSS_SELECTOR, "#mine .taught button").click()
-    until(browser, lambda: rows(browser) == [])
     until(browser, lambda: text(browser, "#mine .taught") == "Undone.")
+    assert kept(browser) == []
     labels(browser, "#mine")["Right, 3"].click()
+    until(browser, lambda: kept(browser) == [(3, 3)])
+    view(browser, "teach")
     until(browser, lambda: len(rows(browser)) == 1)
     assert "Confirmed, read as 3" in rows(browser)[0]
 
@@ -196,15 +215,15 @@ def test_the_cameras_reading_is_labelled_with_the_keyboard(browser: webdriver.Ch
     browser.execute_script("arguments[0].focus()", labels(browser, "#live")["5"])
     browser.switch_to.active_element.send_keys(" ")
     until(browser, lambda: text(browser, "#live .taught").startswith("Kept as 5."))
-    until(browser, lambda: len(rows(browser)) == 1)
-    width = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
-    assert width[0] <= width[1]
+    assert [label for label, _ in kept(browser)] == [5]
+    assert no_wider_than_the_window(browser)
 
 
 def test_captures_are_filtered_relabelled_deleted_and_restored(browser: webdriver.Chrome) -> None:
     all_deleted(browser)
     for digit, label in ((3, "3"), (7, "1"), (2, "not a digit")):
         drawn_and_taught(browser, digit, label)
+    view(browser, "teach")
     until(browser, lambda: len(rows(browser)) == 3)
     until(browser, lambda: "not enough captures" in text(browser, "#captures-report"))
     until(browser, lambda: "The network is sure" in rows(browser)[1])
@@ -230,9 +249,10 @@ def test_captures_are_filtered_relabelled_deleted_and_restored(browser: webdrive
     until(browser, lambda: len(rows(browser)) == 3)
     # The choices stay under the finger, whatever is counted anew meanwhile.
     assert everything.get_attribute("aria-pressed") == "true"
-    assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
+    assert complaints(browser) == []
 
 
 def test_a_file_that_is_no_export_is_a_sentence_in_the_list(browser: webdriver.Chrome) -> None:
+    view(browser, "teach")
     browser.find_element(By.ID, "captures-import").send_keys(os.fspath(ROOT / "LICENSE"))
     until(browser, lambda: "nothing was imported" in text(browser, "#captures-done"))

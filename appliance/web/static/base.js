@@ -1,17 +1,60 @@
 "use strict";
 
-/* The owner: every change goes through `change`, which asks for the PIN when it is needed. */
+/* What every view needs: the page's words, and the owner, whose changes all go through `change`. */
 const byId = (id) => document.getElementById(id);
-const NO_ANSWER = "The appliance did not answer. Try again in a moment.";
+const WORDS = JSON.parse(byId("texts").textContent);
+const LANGUAGE = document.documentElement.lang;
+/* The same as `Texts` does in Python: a text by its key, a sentence of the appliance's in the page's language. */
+const filled = (text, of) => text.replace(/\{(\w+)\}/g, (_, name) => of[name]);
+const t = (key, of = {}) => filled(WORDS.texts[key], of);
+const PATTERNS = Object.entries(WORDS.sentences).map(([told, text]) => [
+  new RegExp(`^${told.replace(/[.*+?^$()|[\]\\]/g, "\\$&").replace(/\{(\w+)\}/g, "(?<$1>.+)")}$`), text]);
+function said(sentence) {
+  for (const [pattern, text] of PATTERNS) {
+    const found = pattern.exec(sentence ?? "");
+    if (found) return filled(text, Object.fromEntries(Object.entries(found.groups ?? {}).map(([name, part]) => [name, said(part)])));
+  }
+  return sentence ?? "";
+}
+
+const NO_ANSWER = t("page.no_answer");
+const percent = (share) => `${Math.round(share * 100)}\u00a0%`;
+const show = (element, text) => {
+  if (element.textContent !== text) element.textContent = text;
+  element.hidden = !text;
+};
+
+function make(kind, name = "", text = "") {
+  const element = document.createElement(kind);
+  if (name) element.className = name;
+  element.textContent = text;
+  return element;
+}
+
+function button(text, action, name = "quiet") {
+  const made = make("button", name, text);
+  made.type = "button";
+  made.addEventListener("click", action);
+  return made;
+}
+
+/* Tells on any view whether the appliance answers; what else is wrong it leaves to the view. */
+function answers(yes) {
+  byId("state").textContent = yes ? "" : t("page.not_connected");
+  show(byId("fault"), yes ? "" : t("page.lost"));
+}
+
 const change = (() => {
-  const dialog = byId("pin"), input = byId("pin-input"), said = byId("pin-problem"), badge = byId("owner");
+  const dialog = byId("pin"), input = byId("pin-input"), problem = byId("pin-problem"), badge = byId("owner");
   let token = null, asking = null;
+  badge.hidden = false;
 
   /* Tells what the session is now; every other part of the page may look again. */
   function know(session) {
     token = session.token;
-    badge.textContent = session.owner ? "Lock" : "Unlock";
-    badge.setAttribute("aria-label", session.owner ? "Lock: leave as the owner" : "Unlock with the owner's PIN");
+    badge.textContent = t(session.owner ? "pin.lock" : "pin.unlock");
+    badge.title = t(session.owner ? "pin.lock_title" : "pin.unlock_title");
+    document.body.classList.toggle("owner", session.owner);
   }
 
   async function session(method, body) {
@@ -24,16 +67,11 @@ const change = (() => {
     return answer;
   }
 
-  function say(text) {
-    said.textContent = text;
-    said.hidden = !text;
-  }
-
   /* Opens the dialog, once however many ask; true when the PIN was shown, false when it was left. */
   function shown() {
     asking ??= new Promise((done) => {
       input.value = "";
-      say("");
+      show(problem, "");
       dialog.showModal();
       dialog.addEventListener("close", () => { asking = null; done(token !== null); }, {once: true});
     });
@@ -46,7 +84,7 @@ const change = (() => {
       await session("POST", {pin: input.value});
       dialog.close();
     } catch (error) {
-      say(error instanceof TypeError ? NO_ANSWER : error.message);
+      show(problem, error instanceof TypeError ? NO_ANSWER : said(error.message));
       input.select();
     }
   });

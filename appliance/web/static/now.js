@@ -1,16 +1,10 @@
 "use strict";
 
 const POLL_MS = 500;          // two pictures a second, and only while somebody looks; later if many do
-const HEALTH_MS = 10000;
+const NETWORK_MS = 10000;
 const PAGE = Math.random().toString(36).slice(2);
 const PAUSE_MS = 900;         // without a stroke, then the drawing is read
 const HISTORY_ROWS = 10;
-
-const percent = (share) => `${Math.round(share * 100)} %`;
-const show = (element, text) => {
-  if (element.textContent !== text) element.textContent = text;
-  element.hidden = !text;
-};
 
 /* One reading on the page: the digit, the bars, the strip. The camera's and one's own look alike. */
 class ReadingView {
@@ -36,8 +30,8 @@ class ReadingView {
     const large = digit === null ? "–" : String(digit);
     if (this.digit.textContent !== large) this.digit.textContent = large;
     this.why.textContent = reading.digit === null
-      ? (reading.fault || reading.reason || "")
-      : `${reading.digit} with ${percent(reading.confidence)}`;
+      ? said(reading.fault || reading.reason)
+      : t("reading.with", {digit: reading.digit, share: Math.round(100 * reading.confidence)});
     const best = Math.max(...reading.probabilities);
     this.bars.forEach((row, each) => {
       const share = reading.probabilities[each];
@@ -51,7 +45,7 @@ class ReadingView {
     }
     this.placeBoxes(reading);
     const several = reading.marks.length > 1;
-    show(this.all, several ? `in view: ${reading.marks.map((mark) => mark.digit ?? "?").join(" ")}` : "");
+    show(this.all, several ? t("reading.several", {digits: reading.marks.map((mark) => mark.digit ?? "?").join(" ")}) : "");
   }
 
   /* Every mark has its box and answer on the frame; the one that is shown large stands out. */
@@ -79,22 +73,18 @@ class ReadingView {
 /* ---- the camera's readings ---- */
 
 const live = new ReadingView(byId("live"));
-const STATES = {ready: "ready", looking: "looking…", error: "fault"};
-let etag = null, shown, wait = POLL_MS, healthDue = 0;
+let etag = null, shown, wait = POLL_MS, network = "", networkDue = 0;
 
 async function poll() {
   try {
     if (!document.hidden) {
       await newest();
-      if (Date.now() >= healthDue) {
-        healthDue = Date.now() + HEALTH_MS;
-        await health();
+      if (Date.now() >= networkDue) {
+        networkDue = Date.now() + NETWORK_MS;
+        network = (await (await fetch("/api/v1/health")).json()).network.problem;
       }
     }
-  } catch {
-    byId("state").textContent = "not connected";
-    show(byId("fault"), "The appliance does not answer. It may be starting, or switched off; this page goes on trying.");
-  }
+  } catch { answers(false); }
   setTimeout(poll, wait);
 }
 
@@ -103,16 +93,15 @@ async function newest() {
   wait = 1000 * response.headers.get("Poll-After") || POLL_MS;
   if (response.status === 304) return;
   if (response.status === 401) {
-    show(byId("fault"), (await response.json()).detail);
+    show(byId("fault"), said((await response.json()).detail));
     return;
   }
   if (!response.ok) throw new Error(response.statusText);
   const reading = await response.json();
   etag = response.headers.get("ETag");
   live.update(reading, reading.settled);
-  byId("state").textContent = STATES[reading.state];
-  show(byId("fault"), reading.fault || "");
-  byId("device-time").textContent = reading.fault ? "–" : `${Math.round(reading.milliseconds)} ms`;
+  byId("state").textContent = t(`reading.state_${reading.state}`);
+  show(byId("fault"), [reading.fault, network].filter(Boolean).map(said).join(" "));
   if (reading.settled !== shown) {
     await history();
     shown = reading.settled;
@@ -130,20 +119,12 @@ async function history() {
     const time = document.createElement("time"), at = new Date(entry.at * 1000);
     digit.textContent = entry.digit ?? "–";
     about.className = "about";
-    about.textContent = entry.digit === null ? entry.reason : percent(entry.confidence);
+    about.textContent = entry.digit === null ? said(entry.reason) || t("history.nothing") : percent(entry.confidence);
     time.dateTime = at.toISOString();
-    time.textContent = at.toLocaleTimeString();
+    time.textContent = at.toLocaleTimeString(LANGUAGE);
     row.append(glyph, digit, about, time);
     return row;
   }));
-}
-
-async function health() {
-  const {camera, network} = await (await fetch("/api/v1/health")).json();
-  byId("device-camera").textContent = camera.fault ? `${camera.source}: fault` : camera.source;
-  const test = network.test ? `, ${(network.test.accuracy * 100).toFixed(2)} % of MNIST's ${network.test.total} test digits` : "";
-  byId("device-network").textContent = network.problem
-    || `${network.preset}, ${network.parameters} parameters${test}`;
 }
 
 /* ---- one's own digit ---- */
@@ -192,7 +173,7 @@ for (const end of ["pointerup", "pointercancel"]) {
 function readDrawing() {
   clearTimeout(pause);
   if (drawn) pad.toBlob(send, "image/png");
-  else show(byId("problem"), "Draw a digit first.");
+  else show(byId("problem"), t("draw.empty"));
 }
 
 async function send(picture) {
@@ -200,14 +181,14 @@ async function send(picture) {
   show(byId("problem"), "");
   const limit = Number(document.body.dataset.uploadBytes);
   if (picture.size > limit) {
-    show(byId("problem"), `The picture has ${(picture.size / 1e6).toFixed(1)} MB; the limit is ${limit / 1e6} MB.`);
+    show(byId("problem"), t("draw.too_large", {size: (picture.size / 1e6).toFixed(1), limit: limit / 1e6}));
     return;
   }
   let answer, sentence = "";
   try {
     const response = await fetch("/api/v1/read?pictures=1", {method: "POST", body: picture});
     answer = await response.json();
-    if (!response.ok) sentence = answer.detail;
+    if (!response.ok) sentence = said(answer.detail);
   } catch {
     sentence = NO_ANSWER;
   }
