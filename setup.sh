@@ -8,7 +8,7 @@ APP=/opt/digits
 COMMAND=/usr/local/bin/digits
 CONFIG=/etc/digits/digits.toml
 STATE=/var/lib/digits
-UNITS="digits.service digits-retrain.service digits-retrain.timer"
+UNITS="digits.service digits-retrain.service digits-retrain.timer digits-power.path digits-power.service"
 
 usage() {
 	cat <<-'END'
@@ -158,7 +158,7 @@ install() {
 
 install_packages() {
 	apt_install python3 python3-numpy python3-scipy python3-pil python3-flask python3-waitress \
-		python3-gpiozero libopenblas0
+		python3-gpiozero python3-segno libopenblas0
 	# Only Raspberry Pi OS has all of these; elsewhere the folder camera and the page still work.
 	for package in python3-lgpio python3-picamera2; do
 		if apt-cache show "$package" >/dev/null 2>&1; then
@@ -221,9 +221,9 @@ start_units() {
 		cp "$HERE/systemd/$unit" /etc/systemd/system/
 	done
 	systemctl daemon-reload
-	systemctl --quiet enable digits.service digits-retrain.timer
+	systemctl --quiet enable digits.service digits-retrain.timer digits-power.path
 	systemctl reset-failed digits.service 2>/dev/null || true
-	systemctl restart digits.service digits-retrain.timer
+	systemctl restart digits.service digits-retrain.timer digits-power.path
 	say "units: $UNITS"
 }
 
@@ -277,7 +277,7 @@ uninstall() {
 	*) err "uninstall knows --purge only, not '$*'" ;;
 	esac
 	need_root uninstall "$@"
-	for unit in digits-retrain.timer digits-retrain.service digits.service; do
+	for unit in digits-power.path digits-power.service digits-retrain.timer digits-retrain.service digits.service; do
 		systemctl --quiet disable --now "$unit" 2>/dev/null || true
 		rm -f "/etc/systemd/system/$unit"
 	done

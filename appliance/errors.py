@@ -36,6 +36,10 @@ class StateError(ApplianceError, OSError):
     """The state directory or a file in it cannot be used."""
 
 
+class PowerError(ApplianceError, RuntimeError):
+    """The machine cannot be restarted or switched off from here."""
+
+
 class VaultError(ApplianceError, ValueError):
     """A network is unknown or damaged, or there is none to go back to."""
 

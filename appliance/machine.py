@@ -8,16 +8,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-LIBRARIES = "numpy", "scipy", "pillow", "flask", "gpiozero", "waitress"
+LIBRARIES = "numpy", "scipy", "pillow", "flask", "gpiozero", "waitress", "segno"
 
 _THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
 _SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
 _UPTIME = Path("/proc/uptime")
 _MEMORY, _OWN_MEMORY = Path("/proc/meminfo"), Path("/proc/self/status")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
-# Bits of 'vcgencmd get_throttled' that tell of now; those above tell of since the start.
+# Bits of 'vcgencmd get_throttled' that tell of now; the same sixteen higher, of since the start.
 _NOW = {0: "the power supply sags", 1: "the processor is slowed down", 2: "it is throttled",
         3: "it is near its hottest"}  # fmt: skip
+_SINCE = {16: "the power supply sagged", 17: "the processor was slowed down",
+          18: "it was throttled", 19: "it was near its hottest"}  # fmt: skip
 _EARLIEST = 1_760_000_000
 """A clock that shows an earlier time (Unix seconds, October 2025) was never set."""
 
@@ -31,6 +33,15 @@ def temperature() -> float | None:
 
 def throttled() -> str | None:
     """Return what `vcgencmd get_throttled` says of now in words; None for nothing, or no such."""
+    return _said(_NOW)
+
+
+def was_throttled() -> str | None:
+    """Return the same of the time since the machine's start."""
+    return _said(_SINCE)
+
+
+def _said(words: dict[int, str]) -> str | None:
     try:
         said = subprocess.run(
             ["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=5, check=False
@@ -38,7 +49,7 @@ def throttled() -> str | None:
         bits = int(said.strip().removeprefix("throttled="), 16)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    told = [words for bit, words in _NOW.items() if bits >> bit & 1]
+    told = [said for bit, said in words.items() if bits >> bit & 1]
     return " and ".join(told) or None
 
 

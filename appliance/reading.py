@@ -15,17 +15,31 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
+class Exposure:
+    """How a camera took a frame: its model, seconds of exposure, and the sensor's gain (1 or more).
+
+    Long and at a high gain, there is little light.
+    """
+
+    camera: str
+    seconds: float
+    gain: float
+
+
+@dataclass(frozen=True)
 class Frame:
     """One picture from a camera or a file: grey uint8 (h, w), 0 = black; `at` in Unix seconds.
 
     `size` is the (width, height) that boxes are told in: the picture's own pixels, which are more
-    than `grey` has when a large photograph was reduced while it was decoded. Raises PictureError
-    for what is no array, or one of another type or shape, or without a pixel.
+    than `grey` has when a large photograph was reduced while it was decoded. `exposure` is told
+    by a camera that knows. Raises PictureError for what is no array, or one of another type or
+    shape, or without a pixel.
     """
 
     grey: Grey
     at: float
     size: tuple[int, int]
+    exposure: Exposure | None = None
 
     def __post_init__(self) -> None:
         grey, what = self.grey, type(self.grey).__name__
@@ -39,10 +53,10 @@ class Frame:
         )
 
 
-def frame(grey: Grey, at: float) -> Frame:
+def frame(grey: Grey, at: float, exposure: Exposure | None = None) -> Frame:
     """Return the frame of an array whose own pixels are the picture's; raises as `Frame` does."""
     height, width = [*np.shape(grey), 0, 0][:2]
-    return Frame(grey, at, (width, height))
+    return Frame(grey, at, (width, height), exposure)
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,14 @@ MIRRORS = (
 Check = Callable[[Any], str | None]
 
 
-def setting(default: Any, help: str, check: Check = lambda value: None) -> Any:
-    """Return a dataclass field; `check` returns what is wrong with a value, or None."""
-    return field(default=default, metadata={"help": help, "check": check})
+def setting(
+    default: Any, help: str, check: Check = lambda value: None, *, page: bool = False
+) -> Any:
+    """Return a dataclass field; `check` returns what is wrong with a value, or None.
+
+    `page` tells that its owner may change it on the page: no value of it can lock the owner out.
+    """
+    return field(default=default, metadata={"help": help, "check": check, "page": page})
 
 
 def between(low: float, high: float) -> Check:
@@ -87,7 +92,7 @@ class CameraSettings(Section):
     source: str = setting("picamera", "picamera, or folder:PATH to replay pictures", _camera_source)
     width: int = setting(640, "width of a frame in pixels", between(160, 1920))
     height: int = setting(480, "height of a frame in pixels", between(120, 1080))
-    rate: float = setting(4.0, "frames read a second; 0 = as many as can be", _rate)
+    rate: float = setting(4.0, "frames read a second; 0 = as many as can be", _rate, page=True)
     picture_seconds: float = setting(
         4.0, "how long a folder's picture is in view; 0 = for one frame", _duration
     )
@@ -97,9 +102,11 @@ class CameraSettings(Section):
 class ReaderSettings(Section):
     network: str = setting("", "weights file; empty = the network that ships")
     least_confidence: float = setting(
-        0.7, "an answer with a confidence below this is refused", between(0, 1)
+        0.7, "an answer with a confidence below this is refused", between(0, 1), page=True
     )
-    agree: int = setting(3, "readings in a row that must agree before it shows", between(1, 50))
+    agree: int = setting(
+        3, "readings in a row that must agree before it shows", between(1, 50), page=True
+    )
 
 
 LAYOUTS: dict[str, tuple[int, ...]] = {
@@ -146,7 +153,10 @@ class WebSettings(Section):
     port: int = setting(8080, "port of the page", between(1, 65535))
     upload_megabytes: int = setting(16, "largest picture that may be sent", between(1, 64))
     look: str = setting(
-        "anyone", "who may look: anyone, or owner (the PIN first)", one_of("anyone", "owner")
+        "anyone",
+        "who may look: anyone, or owner (the PIN first)",
+        one_of("anyone", "owner"),
+        page=True,
     )
     names: tuple[str, ...] = setting(
         ("digits.local",), "names it is asked by, beside its own and its addresses", _names
@@ -161,7 +171,9 @@ class WebSettings(Section):
 
 @dataclass(frozen=True)
 class HistorySettings(Section):
-    limit: int = setting(2000, "readings kept; the oldest go first", between(10, 100_000))
+    limit: int = setting(
+        2000, "readings kept; the oldest go first", between(10, 100_000), page=True
+    )
 
 
 @dataclass(frozen=True)
@@ -178,10 +190,16 @@ class DataSettings(Section):
 
 @dataclass(frozen=True)
 class RetrainSettings(Section):
-    hour: int = setting(1, "the hour from which it may train at night", between(0, 23))
-    until: int = setting(6, "the hour by which it ends, to go on the next night", between(0, 23))
-    hours: float = setting(5.0, "it trains at most so many hours a night", between(0.1, 23))
-    hottest: float = setting(75.0, "it waits while the processor is hotter, in °C", between(40, 90))
+    hour: int = setting(1, "the hour from which it may train at night", between(0, 23), page=True)
+    until: int = setting(
+        6, "the hour by which it ends, to go on the next night", between(0, 23), page=True
+    )
+    hours: float = setting(
+        5.0, "it trains at most so many hours a night", between(0.1, 23), page=True
+    )
+    hottest: float = setting(
+        75.0, "it waits while the processor is hotter, in °C", between(40, 90), page=True
+    )
 
 
 @dataclass(frozen=True)
@@ -227,7 +245,7 @@ def load(path: Path | None) -> Settings:
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path}: not a TOML file: {str(error)[:200]}") from None
     try:
-        return _settings(tables)
+        return with_values(Settings(), tables)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from None
 
@@ -236,7 +254,8 @@ def load(path: Path | None) -> Settings:
 class InForce:
     """One setting with its `value` as the settings file would have it, its help and its origin.
 
-    `origin` is "default", "command line", or the file that names it.
+    `origin` is "default", "page", "command line", or the file that names it; `page` tells that the
+    owner may change it on the page.
     """
 
     table: str
@@ -244,29 +263,35 @@ class InForce:
     value: str
     help: str
     origin: str
+    page: bool
 
-    def as_json(self) -> dict[str, str]:
+    def as_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
 
-def in_force(settings: Settings, path: Path | None) -> list[InForce]:
+def in_force(
+    settings: Settings, path: Path | None, changes: dict[str, dict[str, Any]] | None = None
+) -> list[InForce]:
     """Return every setting as it is in force, and where it comes from.
 
-    `path` is what `load` was given; what neither it nor the defaults say was said on the command
-    line.
+    `path` is what `load` was given and `changes` what was changed on the page; what none of them
+    nor the defaults say was said on the command line.
     """
-    file = path or CONFIG
-    loaded, named = load(path), _named(file)
+    file, changes = path or CONFIG, changes or {}
+    loaded, named = with_values(load(path), changes), _named(file)
     found = []
     for table in dataclasses.fields(settings):
         section, of_file = getattr(settings, table.name), getattr(loaded, table.name)
         for each in dataclasses.fields(section):
             value = getattr(section, each.name)
             origin = str(file) if (table.name, each.name) in named else "default"
+            if each.name in changes.get(table.name, {}):
+                origin = "page"
             if value != getattr(of_file, each.name):
                 origin = "command line"
             told = json.dumps(value, ensure_ascii=False)
-            found.append(InForce(table.name, each.name, told, each.metadata["help"], origin))
+            help, page = each.metadata["help"], each.metadata["page"]
+            found.append(InForce(table.name, each.name, told, help, origin, page))
     return found
 
 
@@ -304,8 +329,22 @@ def state_folder(given: str | None, settings: Settings) -> Path:
     return Path(base) / "digits"
 
 
-def _settings(tables: dict[str, Any]) -> Settings:
-    sections: dict[str, Any] = {each.name: each.default for each in dataclasses.fields(Settings)}
+def changeable() -> set[tuple[str, str]]:
+    """Return the (table, key) of every setting that may be changed on the page."""
+    return {
+        (table.name, each.name)
+        for table in dataclasses.fields(Settings)
+        for each in dataclasses.fields(table.default)  # type: ignore[arg-type]
+        if each.metadata["page"]
+    }
+
+
+def with_values(settings: Settings, tables: dict[str, Any]) -> Settings:
+    """Return settings with the values of some tables, as a TOML file has them, put in.
+
+    Raises SettingsError for an unknown or a wrong one.
+    """
+    sections = {each.name: getattr(settings, each.name) for each in dataclasses.fields(settings)}
     for name, values in tables.items():
         if name not in sections:
             raise SettingsError(f"unknown table [{name}]: the tables are {', '.join(sections)}")
@@ -316,7 +355,7 @@ def _settings(tables: dict[str, Any]) -> Settings:
 
 
 def _section(name: str, defaults: Any, values: dict[str, Any]) -> Any:
-    known = {each.name: each.default for each in dataclasses.fields(defaults)}
+    known = {each.name: getattr(defaults, each.name) for each in dataclasses.fields(defaults)}
     changed = {}
     for key, value in values.items():
         if key not in known:

@@ -17,6 +17,8 @@ from gpiozero.pins.mock import MockFactory, MockPWMPin
 
 from appliance import machine
 from appliance.captures import Captures
+from appliance.changes import Changes
+from appliance.control import Control, Lines
 from appliance.errors import TrainingError
 from appliance.networks import Networks
 from appliance.outputs.history import History
@@ -141,6 +143,33 @@ def owner(tmp_path: Path) -> Owner:
     return Owner(owner_file(tmp_path))
 
 
+class PretendedLeds:
+    """LEDs that count how often they are walked through."""
+
+    def __init__(self) -> None:
+        self.walks = 0
+
+    def walk(self) -> None:
+        self.walks += 1
+
+
+@pytest.fixture
+def leds() -> PretendedLeds:
+    return PretendedLeds()
+
+
+@pytest.fixture
+def control(tmp_path: Path, leds: PretendedLeds) -> Control:
+    """The switches of an appliance with LEDs, whose machine can be switched off."""
+    return Control(
+        changes=Changes(tmp_path),
+        again=(tmp_path / "again").touch,
+        leds=[leds],
+        power=tmp_path / "power",
+        lines=Lines(),
+    )
+
+
 @pytest.fixture
 def app(
     latest: Latest,
@@ -150,6 +179,7 @@ def app(
     networks: Networks,
     training: PretendedTrainer,
     owner: Owner,
+    control: Control,
     tmp_path: Path,
 ) -> Flask:
     return create_app(
@@ -161,6 +191,7 @@ def app(
         training=training,
         owner=owner,
         metrics=Metrics(),
+        control=control,
         camera="folder:samples",
         state=tmp_path,
         in_force=in_force(Settings(), Path(os.devnull)),

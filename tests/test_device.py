@@ -8,6 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from appliance import machine
+from appliance.control import Control
 from appliance.networks import Networks
 from appliance.outputs.latest import Latest
 from appliance.reading import Reading
@@ -66,14 +67,25 @@ def test_what_is_not_told_is_left_out(client: FlaskClient, monkeypatch: pytest.M
 
 
 def test_holding_down_f5_starts_no_program_each_time(
-    latest: Latest, networks: Networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    latest: Latest,
+    networks: Networks,
+    control: Control,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[int] = []
     monkeypatch.setattr(machine, "throttled", lambda: asked.append(1))
     now = 1000.0
     app = Flask("appliance.web")
     app.register_blueprint(
-        blueprint(latest=latest, networks=networks, state=tmp_path, in_force=[], clock=lambda: now)
+        blueprint(
+            latest=latest,
+            networks=networks,
+            control=control,
+            state=tmp_path,
+            in_force=[],
+            clock=lambda: now,
+        )
     )
     for _ in range(50):
         assert app.test_client().get("/api/v1/device").status_code == 200

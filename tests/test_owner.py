@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 
 from appliance.__main__ import main
 from appliance.captures import Captures
+from appliance.control import Control
 from appliance.errors import StateError
 from appliance.networks import Networks
 from appliance.outputs.history import History
@@ -343,10 +344,12 @@ def parts(
     networks: Networks,
     training: PretendedTrainer,
     owner: Owner,
+    control: Control,
 ) -> dict[str, Any]:
     return {
         "latest": latest, "history": history, "captures": captures, "reader": reader,
         "networks": networks, "training": training, "owner": owner, "metrics": Metrics(),
+        "control": control,
         "camera": "picamera", "state": Path(), "in_force": [],
         "upload_megabytes": 1,
     }  # fmt: skip

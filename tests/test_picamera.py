@@ -8,6 +8,7 @@ import pytest
 
 from appliance.camera.picamera import PiCamera
 from appliance.errors import CameraError
+from appliance.reading import Exposure
 
 
 class Picamera2:
@@ -20,6 +21,8 @@ class Picamera2:
     camera_controls: dict[str, Any] = {"AeEnable": (False, True, True)}  # noqa: RUF012
     granted = (640, 480)
     stride = 704
+    metadata: dict[str, Any] = {"ExposureTime": 33_000, "AnalogueGain": 4.0}  # noqa: RUF012
+    torn: Exception | None = None
 
     @classmethod
     def global_camera_info(cls) -> list[dict[str, Any]]:
@@ -50,15 +53,27 @@ class Picamera2:
     def start(self) -> None:
         self.calls.append("start")
 
-    def capture_array(self, name: str, wait: float) -> np.ndarray:
+    def capture_request(self, wait: float) -> "Picamera2":
         if self.failure:
             raise self.failure
+        assert 0 < wait < 2
+        self.calls.append("request")
+        return self
+
+    def release(self) -> None:
+        self.calls.append("release")
+
+    def get_metadata(self) -> dict[str, Any]:
+        return self.metadata
+
+    def make_array(self, name: str) -> np.ndarray:
+        if self.torn:
+            raise self.torn
         width, height = self.granted
         yuv = np.full((height * 3 // 2, self.stride), 128, np.uint8)
         yuv[:height, :width] = 200
         yuv[:height, width:] = 7
         assert name == "lores"
-        assert 0 < wait < 2
         return yuv
 
     def stop(self) -> None:
@@ -84,6 +99,23 @@ def test_a_frame_is_the_luma_without_padding_and_chroma(driver: type[Picamera2])
     assert frame.grey.shape == (480, 640)
     assert (frame.grey == 200).all()
     assert frame.size == (640, 480)
+
+
+def test_a_frame_tells_how_it_was_exposed(driver: type[Picamera2]) -> None:
+    camera, _ = opened(driver)
+    assert next(camera.frames()).exposure == Exposure("imx219", 0.033, 4.0)
+    driver.metadata = {}
+    assert next(camera.frames()).exposure == Exposure("imx219", 0.0, 1.0)
+
+
+def test_a_buffer_goes_back_to_the_camera_even_if_it_cannot_be_read(
+    driver: type[Picamera2],
+) -> None:
+    camera, made = opened(driver)
+    made.torn = RuntimeError("no such stream")
+    with pytest.raises(CameraError, match="the camera failed"):
+        next(camera.frames())
+    assert made.calls[-1] == "release"
 
 
 def test_the_size_is_what_the_camera_granted(driver: type[Picamera2]) -> None:
@@ -113,7 +145,7 @@ def test_it_is_opened_once_and_closed_on_stop(driver: type[Picamera2]) -> None:
     next(frames)
     camera.close()
     camera.close()
-    assert made.calls == ["configure", "start", "close"]
+    assert made.calls == ["configure", "start", *(["request", "release"] * 2), "close"]
     assert next(frames, None) is None
     assert len(driver.made) == 1
 

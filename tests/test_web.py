@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from appliance.captures import Captures
+from appliance.control import Control
 from appliance.networks import Networks
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
@@ -110,6 +111,7 @@ def test_a_loop_that_is_stuck_is_a_fault(
     networks: Networks,
     training: Trainer,
     owner: Owner,
+    control: Control,
     a_seven: Reading,
 ) -> None:
     now = 0.0
@@ -121,6 +123,7 @@ def test_a_loop_that_is_stuck_is_a_fault(
         "networks": networks,
         "training": training,
         "owner": owner,
+        "control": control,
         "metrics": Metrics(),
         "camera": "picamera",
         "state": Path(),
@@ -142,6 +145,7 @@ def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(
     networks: Networks,
     training: Trainer,
     owner: Owner,
+    control: Control,
 ) -> None:
     entered, leave = threading.Semaphore(0), threading.Event()
 
@@ -161,6 +165,7 @@ def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(
         "networks": networks,
         "training": training,
         "owner": owner,
+        "control": control,
         "metrics": Metrics(),
         "camera": "picamera",
         "state": Path(),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from appliance.errors import CameraError
-from appliance.reading import Frame, frame
+from appliance.reading import Exposure, Frame, frame
 
 STALLED = 1.5
 """Seconds without a frame after which the camera is taken for stalled."""
@@ -31,8 +31,10 @@ class PiCamera:
         self._size = width, height
         picamera2 = library if library is not None else _import_picamera2()
         try:
-            if not picamera2.Picamera2.global_camera_info():
+            found = picamera2.Picamera2.global_camera_info()
+            if not found:
                 raise CameraError(_NO_CAMERA)
+            self._model = str(found[0].get("Model", "camera"))
             self._camera = picamera2.Picamera2()
             self._configure()
         except CameraError:
@@ -80,7 +82,11 @@ class PiCamera:
         width, height = self._size
         while self._camera is not None:
             try:
-                yuv = self._camera.capture_array("lores", wait=STALLED)
+                request = self._camera.capture_request(wait=STALLED)
+                try:
+                    yuv, told = request.make_array("lores"), request.get_metadata()
+                finally:
+                    request.release()
             except TimeoutError:
                 raise CameraError(
                     f"the camera gave no frame for {STALLED} seconds: check the ribbon cable and "
@@ -91,7 +97,12 @@ class PiCamera:
                     f"the camera failed ({error}): check the ribbon cable and the power supply"
                 ) from None
             # Rows below the luma are the chroma; columns beyond the width are padding.
-            yield frame(yuv[:height, :width].copy(), time.time())
+            yield frame(yuv[:height, :width].copy(), time.time(), self._exposure(told))
+
+    def _exposure(self, told: dict[str, Any]) -> Exposure:
+        """Return what a frame's metadata tell; times are in microseconds there."""
+        gain = told.get("AnalogueGain", 1.0) * told.get("DigitalGain", 1.0)
+        return Exposure(self._model, told.get("ExposureTime", 0) / 1e6, float(gain))
 
     def close(self) -> None:
         camera, self._camera = self._camera, None

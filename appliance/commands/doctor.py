@@ -23,12 +23,12 @@ def add(parsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from appliance import doctor, settings
+    from appliance.changes import Changes
     from appliance.commands.run import open_camera
 
     loaded = settings.load(args.config)
-    findings = doctor.examine(
-        loaded, settings.state_folder(args.state, loaded), open_camera=open_camera
-    )
+    state = settings.state_folder(args.state, loaded)
+    findings = doctor.examine(Changes(state).applied(loaded), state, open_camera=open_camera)
     if args.json:
         print(json.dumps({"findings": [finding.as_json() for finding in findings]}))
     else:

@@ -55,11 +55,13 @@ def run(args: argparse.Namespace) -> int:
     one_thread()
     _step_aside()
     log_to_stderr()
+    from appliance.changes import Changes
     from appliance.nights import Refused, alone
     from appliance.settings import load, state_folder
 
     settings = load(args.config)
     state = state_folder(args.state, settings)
+    settings = Changes(state).applied(settings)
     try:
         with alone(state), _told_to_end() as ended:
             return _retrain(args, settings.retrain, state, ended)

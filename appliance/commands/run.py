@@ -3,7 +3,9 @@
 import argparse
 import dataclasses
 import logging
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from appliance.commands.parts import add_command, log_to_stderr
 
 if TYPE_CHECKING:
     from appliance.camera import Camera
+    from appliance.changes import Changes
     from appliance.outputs.leds import Leds
     from appliance.settings import CameraSettings, LedSettings, Settings
     from appliance.vault import Held, Vault
@@ -42,7 +45,10 @@ def add(parsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from appliance import nights
+    from appliance import settings as known
     from appliance.captures import Captures
+    from appliance.changes import Changes
+    from appliance.control import POWER, Control, Lines
     from appliance.loop import Loop
     from appliance.networks import Networks
     from appliance.outputs.history import History
@@ -51,16 +57,17 @@ def run(args: argparse.Namespace) -> int:
     from appliance.outputs.metrics import Metrics
     from appliance.owner import Owner, owner_file
     from appliance.reader import Reader
-    from appliance.settings import in_force, state_folder
+    from appliance.settings import state_folder
     from appliance.steady import Steady
     from appliance.trainer import Trainer
     from appliance.vault import Vault
     from appliance.web import create_app
     from appliance.web.server import Server
 
-    settings = _settings(args)
     log_to_stderr()
-    state = _prepared(state_folder(args.state, settings))
+    state = _prepared(state_folder(args.state, known.load(args.config)))
+    changes = Changes(state)
+    settings = _settings(args, changes)
     vault = Vault(state / "networks")
     held = _held(vault, settings.reader.network)
     reader = Reader(held.network, least_confidence=settings.reader.least_confidence)
@@ -72,6 +79,16 @@ def run(args: argparse.Namespace) -> int:
     owner = Owner(owner_file(state))
     if not owner.known:
         log.info("the owner's PIN is %s; it is told this once: write it down", owner.new_pin())
+    # From here on: the PIN is not for whoever looks at the page.
+    lines = Lines()
+    logging.getLogger().addHandler(lines)
+    leds = _leds(settings.leds, lambda: nights.running(state))
+    again = threading.Event()
+
+    def begin_again() -> None:
+        again.set()
+        stop()
+
     app = create_app(
         latest=latest,
         history=history,
@@ -81,15 +98,21 @@ def run(args: argparse.Namespace) -> int:
         training=Trainer(state, config=args.config),
         owner=owner,
         metrics=metrics,
+        control=Control(
+            changes=changes,
+            again=begin_again,
+            leds=leds,
+            power=Path(os.environ[POWER]) if POWER in os.environ else None,
+            lines=lines,
+        ),
         camera=settings.camera.source,
         state=state,
-        in_force=in_force(settings, args.config),
+        in_force=known.in_force(settings, args.config, changes.tables),
         upload_megabytes=settings.web.upload_megabytes,
         names=(*_own_names(), *settings.web.names),
         look=settings.web.look,
     )
     server = Server(app, settings.web.host, settings.web.port)
-    leds = _leds(settings.leds, lambda: nights.running(state))
 
     def look() -> None:
         for each in leds:
@@ -107,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
     # Where there are no pins for LEDs there are none for a button, and it was said already.
     close_button = _button(settings.leds, loop.read_now) if leds else lambda: None
 
-    def stop(signum: int, frame: Any) -> None:
+    def stop(*_: Any) -> None:
         loop.stop()
         server.stop()
 
@@ -125,6 +148,9 @@ def run(args: argparse.Namespace) -> int:
         server.close()
         captures.close()
     log.info("stopped")
+    if again.is_set():
+        # The same process, so that systemd and the terminal see the same one.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     return 0
 
 
@@ -140,11 +166,11 @@ def open_camera(settings: "CameraSettings") -> "Camera":
     return FolderCamera(folder, seconds=settings.picture_seconds)
 
 
-def _settings(args: argparse.Namespace) -> "Settings":
-    """Return the settings file's values with the command line's put in."""
+def _settings(args: argparse.Namespace, changes: "Changes") -> "Settings":
+    """Return the settings file's values, with the page's and then the command line's put in."""
     from appliance import settings as known
 
-    settings = known.load(args.config)
+    settings = changes.applied(known.load(args.config))
     web = {"host": args.host, "port": args.port}
     web = {name: value for name, value in web.items() if value is not None}
     return dataclasses.replace(

@@ -1,5 +1,6 @@
 """The answer on LEDs, through gpiozero."""
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ BLINK_SECONDS = {"looking": 0.5, "error": 0.1}
 PULSE_SECONDS = 2.0
 """From dark to bright and from bright to dark."""
 _ASK_SECONDS = 3.0
+_STEP_SECONDS = 0.4
 
 
 class Leds:
@@ -46,6 +48,10 @@ class Leds:
         self._state = ""
         self._told = ""
         self._devices: list[Any] = []
+        # The loop shows, the page asks for a walk: the pins belong to one of them at a time.
+        self._lock = threading.RLock()
+        self._walker: threading.Thread | None = None
+        self._closing = threading.Event()
         status = () if settings.status < 0 else (settings.status,)
         try:
             with driving("LEDs", settings.digit_pins + status) as gpiozero:
@@ -62,10 +68,34 @@ class Leds:
             raise
 
     def show(self, reading: Reading) -> None:
-        if reading.settled != self._settled:
-            self._digits.value = self._patterns[reading.settled]
-        self._settled, self._state = reading.settled, reading.state
-        self._tell()
+        with self._lock:
+            if reading.settled != self._settled and self._walker is None:
+                self._digits.value = self._patterns[reading.settled]
+            self._settled, self._state = reading.settled, reading.state
+            self._tell()
+
+    def walk(self) -> None:
+        """Light each digit from 0 to 9 in turn, then what is shown again; does not wait for it.
+
+        Raises PinError while an earlier walk goes on.
+        """
+        with self._lock:
+            if self._walker is not None:
+                raise PinError("the LEDs are being tested already: wait until they have been lit")
+            self._walker = threading.Thread(target=self._walk, name="leds", daemon=True)
+            self._walker.start()
+
+    def _walk(self) -> None:
+        for digit in range(10):
+            with self._lock:
+                if self._closing.is_set():
+                    return
+                self._digits.value = self._patterns[digit]
+            self._closing.wait(_STEP_SECONDS)
+        with self._lock:
+            if not self._closing.is_set():
+                self._digits.value = self._patterns[self._settled]
+            self._walker = None
 
     def look(self) -> None:
         """Notice that a retraining began or ended; to be called often, asks every 3 seconds.
@@ -77,7 +107,8 @@ class Leds:
             return
         self._asked = now
         self._trains = self._training()
-        self._tell()
+        with self._lock:
+            self._tell()
 
     def _tell(self) -> None:
         """Have the status LED tell the state, if it does not yet."""
@@ -100,14 +131,18 @@ class Leds:
 
     def close(self) -> None:
         """Turn everything off and let go of the pins."""
-        if self._devices:
-            # gpiozero's own close() would leave the pins at their last level.
-            self._digits.value = self._patterns[None]
-        for device in self._devices:
-            if device is not self._digits:
-                device.off()
-            device.close()
-        self._devices = []
+        self._closing.set()
+        if self._walker is not None:
+            self._walker.join(1)
+        with self._lock:
+            if self._devices:
+                # gpiozero's own close() would leave the pins at their last level.
+                self._digits.value = self._patterns[None]
+            for device in self._devices:
+                if device is not self._digits:
+                    device.off()
+                device.close()
+            self._devices = []
 
 
 def _patterns(layout: str) -> dict[int | None, Any]:

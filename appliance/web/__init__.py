@@ -8,6 +8,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from appliance.captures import Captures
+from appliance.control import Control
 from appliance.errors import StateError
 from appliance.networks import Networks
 from appliance.outputs.history import History
@@ -18,6 +19,7 @@ from appliance.reader import Reader
 from appliance.settings import InForce
 from appliance.trainer import Trainer
 from appliance.web import api, device, openapi, page, session, teach
+from appliance.web import control as control_api
 from appliance.web import history as history_page
 from appliance.web import metrics as metrics_page
 from appliance.web import networks as networks_api
@@ -42,6 +44,7 @@ def create_app(
     training: Trainer,
     owner: Owner,
     metrics: Metrics,
+    control: Control,
     camera: str,
     state: Path,
     in_force: Sequence[InForce],
@@ -53,9 +56,10 @@ def create_app(
 
     `networks` tells the card of the network that reads and changes which it is, `training` starts
     and ends a retraining, `owner` knows who may change anything, `metrics` counts what was read,
-    `camera` is the camera's source as the settings name it, `state` the state directory and
-    `in_force` all settings; a picture of more than `upload_megabytes` is refused. `names` and
-    `look` are who it is asked by and who may look, as `guard` has them.
+    `control` has the owner's switches, `camera` is the camera's source as the settings name it,
+    `state` the state directory and `in_force` all settings; a picture of more than
+    `upload_megabytes` is refused. `names` and `look` are who it is asked by and who may look, as
+    `guard` has them.
     """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = upload_megabytes * 1_000_000
@@ -65,8 +69,11 @@ def create_app(
     app.register_blueprint(session.blueprint(owner))
     app.register_blueprint(history_page.blueprint(history))
     app.register_blueprint(
-        device.blueprint(latest=latest, networks=networks, state=state, in_force=in_force)
+        device.blueprint(
+            latest=latest, networks=networks, control=control, state=state, in_force=in_force
+        )
     )
+    app.register_blueprint(control_api.blueprint(control))
     app.register_blueprint(openapi.blueprint())
     drawn = Recent()
     app.register_blueprint(

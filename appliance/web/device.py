@@ -1,16 +1,21 @@
 """The device: how the machine does, what it runs, and which settings are in force."""
 
+import ipaddress
 import os
 import platform
 import socket
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, jsonify, render_template
+from flask import Blueprint, Response, jsonify, render_template, request
 
 from appliance import __version__, machine
+from appliance.control import Control
 from appliance.networks import Networks
 from appliance.outputs.latest import STARTING, Latest
 from appliance.settings import InForce
@@ -19,27 +24,35 @@ from appliance.web.language import Texts, spoken, texts
 
 _SECONDS = 5
 """So long what was looked at is told again."""
+_LINES = 30
 
 
 def blueprint(
     *,
     latest: Latest,
     networks: Networks,
+    control: Control,
     state: Path,
     in_force: Sequence[InForce],
     clock: Callable[[], float] = time.time,
 ) -> Blueprint:
-    """Return the routes; `state` is the state directory, `in_force` all settings."""
+    """Return the routes; `state` is the state directory, `in_force` all settings.
+
+    `control` knows the log's last lines, and which settings were changed and wait for a start.
+    """
     routes = Blueprint("device", __name__)
     # Asking for the power starts a program: thirty pages that are reloaded start no more of them.
-    kept = Kept[dict[str, Any]]()
+    kept, codes = Kept[dict[str, Any]](), Kept[str | None]()
     libraries = {name: version for name, version in machine.versions().items() if version}
+    listens = next((each.value.strip('"') for each in in_force if each.key == "host"), "")
 
     def told() -> dict[str, Any]:
-        return kept.of(int(clock() // _SECONDS), looked_at)
+        waits = control.changes.next != control.changes.tables
+        return {**kept.of(int(clock() // _SECONDS), looked_at), "settings_waiting": waits}
 
     def looked_at() -> dict[str, Any]:
         _, newest = latest.newest()
+        exposure = newest.frame.exposure if newest and newest.frame else None
         memory, disk = machine.memory(), _disk(state)
         return {
             "name": socket.gethostname(),
@@ -51,8 +64,10 @@ def blueprint(
             "network": str(networks.card()["id"]),
             "fault": newest.fault if newest else STARTING,
             "reading_milliseconds": newest.milliseconds if newest and not newest.fault else None,
+            "exposure": exposure and asdict(exposure),
             "celsius": machine.temperature(),
             "power": machine.throttled(),
+            "power_before": machine.was_throttled(),
             "memory_resident_bytes": memory.resident,
             "memory_available_bytes": memory.available,
             "disk_free_bytes": disk,
@@ -68,10 +83,47 @@ def blueprint(
 
     @routes.get("/device")
     def page() -> str:
-        facts = _facts({**told(), "network": networks.card()}, texts(spoken()))
-        return render_template("device.html", facts=facts, settings=_by_table(in_force))
+        now = told()
+        facts = _facts({**now, "network": networks.card()}, texts(spoken()))
+        address = None if _is_loopback(listens) else _address(now["addresses"])
+        return render_template(
+            "device.html",
+            facts=facts,
+            settings=_by_table(in_force),
+            changes=control.changes,
+            lines=[
+                (f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M:%S}", level, text)
+                for at, level, text in control.lines.last()[-_LINES:]
+            ],
+            address=address,
+            code=address and codes.of(address, lambda: _code(address)),
+        )
 
     return routes
+
+
+def _address(addresses: Sequence[str]) -> str | None:
+    """Return the page's address on the LAN, at the port that it was asked at."""
+    port = urlsplit(f"//{request.host}").port or 80
+    return f"http://{addresses[0]}{f':{port}' * (port != 80)}/" if addresses else None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _code(address: str) -> str | None:
+    """Return an address as a QR code, an SVG; None where the library is missing."""
+    try:
+        import segno
+    except ImportError:
+        return None
+    code = segno.make_qr(address)
+    svg: str = code.svg_inline(border=2, omitsize=True, light="#fff", svgclass="qr", lineclass=None)
+    return svg
 
 
 def _facts(told: dict[str, Any], t: Texts) -> list[tuple[str, str]]:
@@ -80,12 +132,14 @@ def _facts(told: dict[str, Any], t: Texts) -> list[tuple[str, str]]:
     clock = time.strftime("%Y-%m-%d %H:%M", time.localtime(told["time"]))
     facts = [
         ("camera", t.said(told["fault"]) or t("device.gives_frames")),
+        ("exposure", _exposure(told["exposure"], t)),
         ("takes", took and f"{took:.0f} ms"),
         ("network", _network(told["network"], t)),
         ("name", told["name"]),
         ("addresses", ", ".join(told["addresses"])),
         ("temperature", celsius and f"{celsius:.0f} °C"),
         ("power", t.said(told["power"]) or t("device.no_complaint")),
+        ("power_before", t.said(told["power_before"])),
         ("memory", _megabytes(told["memory_resident_bytes"])),
         ("memory_free", _megabytes(told["memory_available_bytes"])),
         ("disk", _megabytes(told["disk_free_bytes"])),
@@ -95,6 +149,13 @@ def _facts(told: dict[str, Any], t: Texts) -> list[tuple[str, str]]:
         ("libraries", ", ".join(f"{name} {of}" for name, of in told["libraries"].items())),
     ]
     return [(key, value) for key, value in facts if value]
+
+
+def _exposure(exposure: dict[str, Any] | None, t: Texts) -> str | None:
+    if exposure is None:
+        return None
+    milliseconds, gain = f"{1000 * exposure['seconds']:.0f}", f"{exposure['gain']:.1f}"
+    return t("device.exposed", camera=exposure["camera"], milliseconds=milliseconds, gain=gain)
 
 
 def _network(card: dict[str, Any], t: Texts) -> str:

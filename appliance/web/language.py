@@ -32,7 +32,7 @@ class Texts:
             (_pattern(told), text) for told, text in self.sentences.items()
         ]
 
-    def __call__(self, key: str, **of: object) -> str:
+    def __call__(self, key: str, /, **of: object) -> str:
         return self.texts[key].format(**of)
 
     def said(self, sentence: str | None) -> str:

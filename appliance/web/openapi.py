@@ -127,11 +127,14 @@ _SCHEMAS: dict[str, Schema] = {
         name=_TEXT, addresses=_list(_TEXT), version=_TEXT, python=_TEXT, machine=_TEXT,
         libraries=_ANY, network=_TEXT, fault=_or_null(_TEXT),
         reading_milliseconds=_or_null(_NUMBER), celsius=_or_null(_NUMBER), power=_or_null(_TEXT),
+        power_before=_or_null(_TEXT),
+        exposure=_or_null(_object(camera=_TEXT, seconds=_NUMBER, gain=_NUMBER)),
         memory_resident_bytes=_or_null(_WHOLE), memory_available_bytes=_or_null(_WHOLE),
         disk_free_bytes=_or_null(_WHOLE), uptime_seconds=_NUMBER, time=_TIME, clock_is_set=_YES,
         settings=_list(
-            _object(table=_TEXT, key=_TEXT, value=_TEXT, help=_TEXT, origin=_TEXT)
+            _object(table=_TEXT, key=_TEXT, value=_TEXT, help=_TEXT, origin=_TEXT, page=_YES)
         ),
+        settings_waiting=_YES,
     ),
     "Capture": _object(
         id=_WHOLE, at=_TIME, label=_LABEL, said=_or_null(_DIGIT), reason=_or_null(_TEXT),
@@ -162,6 +165,7 @@ _SCHEMAS: dict[str, Schema] = {
         nights=_list(_ANY), enough=_TEXT, worth=_YES, captures=_WHOLE,
     ),
     "Said": _object(said=_TEXT),
+    "Log": _object(lines=_list(_object(at=_TIME, level=_TEXT, text=_TEXT))),
 }  # fmt: skip
 
 
@@ -302,6 +306,29 @@ _PATHS: dict[str, Schema] = {
     "/api/v1/device": {
         "get": _look("How the machine does, and the settings in force",
                      _answer("the device", "Device"))
+    },
+    "/api/v1/log": {
+        "get": _look("The log's last lines, the oldest first", _answer("lines", "Log"))
+    },
+    "/api/v1/settings": {
+        "patch": _change(
+            "Change a setting, from the next start on; null takes the settings file's value",
+            {"200": _answer("that it is kept", "Said")},
+            body=_body(
+                {
+                    "type": "object",
+                    "required": ["table", "key", "value"],
+                    "properties": {"table": _TEXT, "key": _TEXT, "value": {}},
+                }
+            ),
+            refusals="400 503",
+        )
+    },
+    "/api/v1/leds/test": {"post": _change("Light each LED in turn", _SAID, refusals="409")},
+    "/api/v1/device/start-again": {"post": _change("Start the appliance again", _SAID)},
+    "/api/v1/device/reboot": {"post": _change("Restart the machine", _SAID, refusals="409")},
+    "/api/v1/device/power-off": {
+        "post": _change("Switch the machine off", _SAID, refusals="409")
     },
     "/api/v1/health": {"get": _look("Whether all is well", _answer("the state", "Health"))},
     "/api/v1/session": {

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from appliance.owner import Owner, owner_file
 from appliance.vault import Vault
 from tests.conftest import ROOT, SAMPLES
 from tests.end_to_end.endurance import endure
@@ -52,9 +54,61 @@ def running(
         process.stderr.close()
 
 
+class Asked:
+    """The owner, as a program: shows the PIN once, and sends what it changes."""
+
+    def __init__(self, port: int, pin: str) -> None:
+        self._page = f"http://127.0.0.1:{port}"
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        self._token = ""
+        with self._sent("POST", "/api/v1/session", {"pin": pin}) as answer:
+            self._token = json.load(answer)["token"]
+
+    def send(self, method: str, path: str, body: Any = None) -> int:
+        with self._sent(method, path, body) as answer:
+            return int(answer.status)
+
+    def _sent(self, method: str, path: str, body: Any) -> Any:
+        headers = {"Content-Type": "application/json", "X-CSRF-Token": self._token}
+        data = json.dumps(body).encode()
+        return self._opener.open(
+            urllib.request.Request(self._page + path, data, headers, method=method), timeout=20
+        )
+
+
 def get(port: int, path: str) -> Any:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
         return json.load(answer)
+
+
+def test_a_setting_that_the_page_changed_counts_when_it_has_started_again(
+    port: int, tmp_path: Path
+) -> None:
+    pin = Owner(owner_file(tmp_path)).new_pin()
+    with running(port, tmp_path, "--camera", f"folder:{SAMPLES}") as (process, _):
+        owner = Asked(port, pin)
+        change = {"table": "reader", "key": "agree", "value": 2}
+        assert owner.send("PATCH", "/api/v1/settings", change) == 200
+        assert get(port, "/api/v1/device")["settings_waiting"]
+        assert owner.send("POST", "/api/v1/device/start-again") == 202
+        assert next(line for line in process.stderr if "the page is at" in line)
+        told = get(port, "/api/v1/device")
+        (agree,) = [each for each in told["settings"] if each["key"] == "agree"]
+        assert (agree["value"], agree["origin"]) == ("2", "page")
+        assert not told["settings_waiting"]
+        # It is the same process: what watches it sees no end.
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def test_the_pin_of_a_first_start_is_not_among_the_logs_lines(port: int, tmp_path: Path) -> None:
+    with running(port, tmp_path, "--camera", f"folder:{SAMPLES}") as (_, lines):
+        told = re.search(r"PIN is (\d{6})", "".join(lines))
+        assert told
+        last = get(port, "/api/v1/log")["lines"]
+        assert any("the page is at" in line["text"] for line in last)
+        assert not any(told[1] in line["text"] for line in last)
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)

@@ -170,6 +170,8 @@ def _page_of(
     reader: "Reader", vault: "Vault", captures: "Captures", state: Path
 ) -> "Iterator[FlaskClient]":
     """Yield a client of the page over these parts."""
+    from appliance.changes import Changes
+    from appliance.control import Control
     from appliance.networks import Networks
     from appliance.outputs.history import History
     from appliance.outputs.latest import Latest
@@ -190,6 +192,7 @@ def _page_of(
             training=Trainer(state),
             owner=owner,
             metrics=Metrics(),
+            control=Control(changes=Changes(state), again=lambda: None),
             camera="none",
             state=state,
             in_force=[],
