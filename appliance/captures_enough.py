@@ -22,6 +22,11 @@ class Enough:
         return not self._missing()
 
     @property
+    def some(self) -> bool:
+        """Tell whether a night can begin at all: with something to learn, and a measure of it."""
+        return self.to_learn > 0 and self.held_out >= ENOUGH_HELD_OUT
+
+    @property
     def sentence(self) -> str:
         """Say whether they are enough, and otherwise what is missing."""
         have = (

@@ -3,7 +3,6 @@
 import numpy as np
 
 from appliance.captures import Captures
-from appliance.captures_enough import ENOUGH_HELD_OUT
 from appliance.nights import Refused
 from model.datasets import Split
 from model.gate import answers
@@ -40,7 +39,7 @@ def check_worth(captures: Captures, network: Network, id: str, *, goes_on: bool)
             "there are no captures to learn from: correct or confirm some readings on the page"
         )
     found = captures.enough()
-    if not found.to_learn or found.held_out < ENOUGH_HELD_OUT:
+    if not found.some:
         raise Refused(found.sentence)
     answers_all = network.shapes[-1] == (NOT_A_DIGIT + 1,)
     if goes_on and not (answers_all and isinstance(network.layers[-1], Dense)):

@@ -47,9 +47,7 @@ TABLE: dict[str, set[str]] = {
     "appliance.night": {
         "appliance", "appliance.captures", "appliance.errors", "appliance.vision", "model", "numpy",
     },
-    "appliance.worth": {
-        "appliance.captures", "appliance.captures_enough", "appliance.nights", "model", "numpy",
-    },
+    "appliance.worth": {"appliance.captures", "appliance.nights", "model", "numpy"},
     "appliance.retrain": {
         "appliance.captures", "appliance.errors", "appliance.machine", "appliance.night",
         "appliance.nights", "appliance.vault", "appliance.worth", "model", "numpy",

@@ -162,7 +162,7 @@ _SCHEMAS: dict[str, Schema] = {
     ),
     "Training": _object(
         running=_YES, sentence=_TEXT, progress=_or_null(_ANY), curve=_or_null(_TEXT),
-        nights=_list(_ANY), enough=_TEXT, worth=_YES, captures=_WHOLE,
+        nights=_list(_ANY), enough=_TEXT, worth=_YES, captures=_WHOLE, may_begin=_YES,
     ),
     "Said": _object(said=_TEXT),
     "Log": _object(lines=_list(_object(at=_TIME, level=_TEXT, text=_TEXT))),

@@ -60,6 +60,7 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
             "enough": enough.sentence,
             "worth": enough.enough,
             "captures": enough.to_learn + enough.held_out,
+            "may_begin": enough.some,
         }
         # A loss that diverged is no number, which JSON cannot tell.
         response = jsonify(json.loads(json.dumps(told), parse_constant=lambda _: None))

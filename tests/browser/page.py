@@ -1,6 +1,7 @@
 """What the tests do on the page: wait, read, draw, teach."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
@@ -9,7 +10,10 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
+from appliance.captures import Captures
+from appliance.captures_zip import export_zip
 from appliance.vision.strokes import PLAIN
+from tests.captured import added
 
 
 def until(browser: webdriver.Chrome, condition: Callable[[], Any], seconds: float = 45) -> Any:
@@ -75,6 +79,22 @@ def all_deleted(browser: webdriver.Chrome) -> None:
       })();
     """)
     browser.refresh()
+
+
+def imported(browser: webdriver.Chrome, folder: Path, captures: Any) -> None:
+    """Send captures, glyphs and labels, to the view that lists them, as another's export."""
+    others = Captures(folder / "others.db")
+    try:
+        for place, (image, label) in enumerate(zip(*captures, strict=True)):
+            said, at = 7 if label == 4 else int(label), 1000.0 + place
+            added(others, int(label), said, glyph=image.reshape(28, 28), at=at)
+        with open(folder / "captures.zip", "wb") as file:
+            export_zip(others, file)
+    finally:
+        others.close()
+    view(browser, "teach")
+    browser.find_element(By.ID, "captures-import").send_keys(str(folder / "captures.zip"))
+    until(browser, lambda: "captures were added" in text(browser, "#captures-done"))
 
 
 def labels(browser: webdriver.Chrome, place: str) -> dict[str, Any]:

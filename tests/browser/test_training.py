@@ -3,19 +3,25 @@
 import itertools
 from pathlib import Path
 
+import numpy as np
+import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from appliance import nights
+from model.datasets import load_split
 from tests.browser.page import (
     all_deleted,
     complaints,
     drawn_and_taught,
+    imported,
     no_wider_than_the_window,
     text,
     until,
     view,
 )
+from tests.conftest import write_idx
+from tests.owner import hand
 
 
 def test_a_training_is_shown_while_it_runs(browser: webdriver.Chrome, state: Path) -> None:
@@ -61,8 +67,50 @@ def test_a_training_is_shown_while_it_runs(browser: webdriver.Chrome, state: Pat
     assert not browser.find_element(By.ID, "training-stop").is_displayed()
 
 
+def test_a_training_begun_on_the_page_draws_its_curve_and_comes_to_an_end(
+    browser: webdriver.Chrome, state: Path, tiny_mnist: Path, tmp_path: Path
+) -> None:
+    if browser.execute_script("return innerWidth") < 500:
+        pytest.skip("a training takes a minute: it is looked at once, on the wide page")
+    # 600 digits again and again: enough to look at, and a minute's work instead of a night's.
+    small = state / "mnist"
+    if not small.exists():
+        small.mkdir()
+        digits = load_split(tiny_mnist, "train")
+        write_idx(
+            small / "train-images-idx3-ubyte",
+            np.tile(digits.images.reshape(-1, 28, 28), (80, 1, 1)),
+        )
+        write_idx(small / "train-labels-idx1-ubyte", np.tile(digits.labels, 80))
+        for test in tiny_mnist.glob("t10k*"):
+            (small / test.name).symlink_to(test)
+    (state / "retrain.json").unlink(missing_ok=True)
+    all_deleted(browser)
+    imported(browser, tmp_path, hand())
+    view(browser, "training")
+    start = browser.find_element(By.ID, "training-start")
+    until(browser, start.is_enabled)
+    before = len(nights.nights(state, 99))
+    start.click()
+    until(browser, lambda: browser.find_element(By.ID, "training-stop").is_displayed())
+    until(browser, lambda: "epoch" in text(browser, "#training-says"), seconds=120)
+    script = "return document.querySelector('#training-curve svg .loss path')?.getAttribute('d')"
+    curves = set()
+
+    def ended() -> bool:
+        curves.add(browser.execute_script(script))
+        return len(nights.nights(state, 99)) > before
+
+    until(browser, ended, seconds=180)
+    # It moved while one looked.
+    assert len(curves - {None}) > 1
+    until(browser, lambda: text(browser, "#training-says").startswith("The last candidate"))
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#nights tr")) > 0
+    assert complaints(browser) == []
+
+
 def test_the_last_nights_are_a_table_and_too_few_captures_a_question(
-    browser: webdriver.Chrome, state: Path
+    browser: webdriver.Chrome, state: Path, tmp_path: Path
 ) -> None:
     own = {"total": 20, "before": 12, "after": 17, "won": 5, "lost": 0}
     base = {"total": 6000, "before": 5972, "after": 5974, "won": 3, "lost": 1}
@@ -71,7 +119,10 @@ def test_the_last_nights_are_a_table_and_too_few_captures_a_question(
     nights.add_night(state, night)
     nights.add_night(state, {**night, "outcome": "kept", "why": "worse on MNIST", "outcomes": {}})
     (state / "retrain.json").unlink(missing_ok=True)
-    drawn_and_taught(browser, 3, "3")
+    all_deleted(browser)
+    images, labels = hand()
+    # Five of each digit, and none of them corrected.
+    imported(browser, tmp_path, (images[labels != 4], labels[labels != 4]))
     view(browser, "training")
     until(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, "#nights tr")) >= 2)
     newest, before = browser.find_elements(By.CSS_SELECTOR, "#nights tr")[:2]

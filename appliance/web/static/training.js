@@ -73,7 +73,7 @@
     }));
     show(byId("training-enough"), running ? "" : said(told.enough));
     start.hidden = scratch.hidden = running;
-    start.disabled = !told.captures;
+    start.disabled = !told.may_begin;
     stop.hidden = !running;
     if (!running) [stop.disabled, stop.textContent] = [false, t("training.stop")];
     const text = JSON.stringify(told.nights);
