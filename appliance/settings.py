@@ -27,13 +27,25 @@ Check = Callable[[Any], str | None]
 
 
 def setting(
-    default: Any, help: str, check: Check = lambda value: None, *, page: bool = False
+    default: Any,
+    help: str,
+    check: Check = lambda value: None,
+    *,
+    page: bool = False,
+    secret: bool = False,
 ) -> Any:
     """Return a dataclass field; `check` returns what is wrong with a value, or None.
 
     `page` tells that its owner may change it on the page: no value of it can lock the owner out.
+    The value of a `secret` one is never shown.
     """
-    return field(default=default, metadata={"help": help, "check": check, "page": page})
+    metadata = {"help": help, "check": check, "page": page, "secret": secret}
+    return field(default=default, repr=not secret, metadata=metadata)
+
+
+def _shown(each: "dataclasses.Field[Any]", value: Any) -> Any:
+    """Return a setting's value as it may be shown to anyone."""
+    return "***" if each.metadata["secret"] and value else value
 
 
 def between(low: float, high: float) -> Check:
@@ -76,6 +88,20 @@ def _addresses(value: tuple[str, ...]) -> str | None:
     return None if value else "must name at least one address"
 
 
+def _broker(value: str) -> str | None:
+    with suppress(UnicodeError):
+        value.encode("idna")
+        if re.fullmatch(r"[\w.:%-]{0,253}", value):
+            return None
+    return "must be a host's name or address, without a port"
+
+
+def _topic(value: str) -> str | None:
+    if len(value) <= 200 and re.fullmatch(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*", value):
+        return None
+    return "must be of letters, digits, '_', '.' and '-', with a '/' between its levels"
+
+
 class Section:
     """A table of the settings file; refuses, in a sentence, a value that its check refuses."""
 
@@ -84,7 +110,8 @@ class Section:
             value = getattr(self, each.name)
             wrong = each.metadata["check"](value)
             if wrong:
-                raise SettingsError(f"invalid setting '{each.name}' = {value!r}: {wrong}")
+                shown = _shown(each, value)
+                raise SettingsError(f"invalid setting '{each.name}' = {shown!r}: {wrong}")
 
 
 @dataclass(frozen=True)
@@ -170,6 +197,26 @@ class WebSettings(Section):
 
 
 @dataclass(frozen=True)
+class MqttSettings(Section):
+    host: str = setting("", "the MQTT broker that is told the readings; empty = none", _broker)
+    port: int = setting(1883, "port of the broker; with tls it is mostly 8883", between(1, 65535))
+    tls: bool = setting(False, "encrypted, by a broker whose certificate this system trusts")
+    user: str = setting("", "name that the broker knows the appliance by; empty = none")
+    password: str = setting("", "the password to that name; it is shown nowhere", secret=True)
+    topic: str = setting("digits", "topics begin with this and the host's name", _topic)
+    discovery: str = setting(
+        "homeassistant",
+        "where Home Assistant looks for new devices; empty = it is not told",
+        lambda value: _topic(value) if value else None,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.password and not self.user:
+            raise SettingsError("invalid setting 'password': it needs 'user' beside it")
+
+
+@dataclass(frozen=True)
 class HistorySettings(Section):
     limit: int = setting(
         2000, "readings kept; the oldest go first", between(10, 100_000), page=True
@@ -215,6 +262,7 @@ class Settings:
     reader: ReaderSettings = ReaderSettings()
     leds: LedSettings = LedSettings()
     web: WebSettings = WebSettings()
+    mqtt: MqttSettings = MqttSettings()
     history: HistorySettings = HistorySettings()
     captures: CaptureSettings = CaptureSettings()
     data: DataSettings = DataSettings()
@@ -289,7 +337,7 @@ def in_force(
                 origin = "page"
             if value != getattr(of_file, each.name):
                 origin = "command line"
-            told = json.dumps(value, ensure_ascii=False)
+            told = json.dumps(_shown(each, value), ensure_ascii=False)
             help, page = each.metadata["help"], each.metadata["page"]
             found.append(InForce(table.name, each.name, told, help, origin, page))
     return found
@@ -355,7 +403,7 @@ def with_values(settings: Settings, tables: dict[str, Any]) -> Settings:
 
 
 def _section(name: str, defaults: Any, values: dict[str, Any]) -> Any:
-    known = {each.name: getattr(defaults, each.name) for each in dataclasses.fields(defaults)}
+    known = {each.name: each for each in dataclasses.fields(defaults)}
     changed = {}
     for key, value in values.items():
         if key not in known:
@@ -369,8 +417,9 @@ def _section(name: str, defaults: Any, values: dict[str, Any]) -> Any:
         raise SettingsError(f"[{name}] {error}") from None
 
 
-def _typed(what: str, value: Any, default: Any) -> Any:
+def _typed(what: str, value: Any, each: "dataclasses.Field[Any]") -> Any:
     """Return a TOML value in the type of the setting's default, or refuse it."""
+    default = each.default
     if isinstance(default, tuple) and isinstance(value, list):
         kind = str if default and isinstance(default[0], str) else int
         if all(type(each) is kind for each in value):
@@ -380,8 +429,10 @@ def _typed(what: str, value: Any, default: Any) -> Any:
             return float(value)
     if type(value) is type(default):
         return value
-    kinds = {int: "a whole number", float: "a number", str: "a text", tuple: "a list"}
-    raise SettingsError(f"invalid setting {what} = {value!r}: must be {kinds[type(default)]}")
+    kinds = {int: "a whole number", float: "a number", str: "a text", tuple: "a list",
+             bool: "true or false"}  # fmt: skip
+    shown = _shown(each, value)
+    raise SettingsError(f"invalid setting {what} = {shown!r}: must be {kinds[type(default)]}")
 
 
 def template() -> str:

@@ -7,9 +7,11 @@ from appliance.errors import SettingsError
 from appliance.settings import (
     LAYOUTS,
     LedSettings,
+    MqttSettings,
     Settings,
     StateSettings,
     WebSettings,
+    in_force,
     load,
     parse_leds,
     state_folder,
@@ -71,6 +73,20 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
         ("[camera]\nrate = 1e-12", "must be 0, or from 0.1 to 30"),
         ("[camera]\nrate = nan", "must be 0, or"),
         ("[camera]\npicture_seconds = 5e-324", "must be 0, or from 0.01"),
+        ("[mqtt]\nhost = 'a b'", "must be a host's name or address, without a port"),
+        ("[mqtt]\nhost = 'mqtt://broker'", "must be a host's name or address"),
+        ("[mqtt]\nhost = 'a..b'", "must be a host's name or address"),
+        ('[mqtt]\nhost = "a\\u0000b"', "must be a host's name or address"),
+        ("[mqtt]\ntls = 1", "'tls' in [mqtt] = 1: must be true or false"),
+        ("[mqtt]\nport = 65536", "must be from 1 to 65535"),
+        ("[mqtt]\ntopic = ''", "must be of letters, digits"),
+        ("[mqtt]\ntopic = 'digits/#'", "must be of letters, digits"),
+        ("[mqtt]\ntopic = '+/digits'", "must be of letters, digits"),
+        ("[mqtt]\ntopic = '/digits'", "must be of letters, digits"),
+        ("[mqtt]\ntopic = '$SYS'", "must be of letters, digits"),
+        ("[mqtt]\ndiscovery = 'home assistant'", "must be of letters, digits"),
+        ("[mqtt]\npassword = 'hunter2'", "it needs 'user' beside it"),
+        ("[mqtt]\npassword = 1234567", "'password' in [mqtt] = '***': must be a text"),
         ("#" * 1_000_001, "larger than a settings file can be"),
     ],
 )
@@ -82,6 +98,25 @@ def test_a_wrong_file_is_a_sentence_that_names_the_file_and_the_key(
         load(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert said in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert "1234567" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["", "broker", "broker.local", "192.0.2.7", "::1", "fe80::1%eth0"])
+def test_a_broker_has_a_name_or_an_address(host: str) -> None:
+    assert MqttSettings(host=host).host == host
+
+
+def test_a_password_is_shown_nowhere(tmp_path: Path) -> None:
+    path = written(tmp_path, "[mqtt]\nuser = 'box'\npassword = 'hunter2'\n")
+    settings = load(path)
+    assert settings.mqtt.password == "hunter2"
+    assert "hunter2" not in repr(settings)
+    found = {each.key: each for each in in_force(settings, path) if each.table == "mqtt"}
+    assert (found["password"].value, found["password"].origin) == ('"***"', str(path))
+    assert "hunter2" not in repr(found)
+    none = {each.key: each.value for each in in_force(Settings(), path) if each.table == "mqtt"}
+    assert none["password"] == '""'
 
 
 def test_a_missing_file_that_was_asked_for_is_a_sentence(tmp_path: Path) -> None:
