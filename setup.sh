@@ -158,7 +158,7 @@ install() {
 
 install_packages() {
 	apt_install python3 python3-numpy python3-scipy python3-pil python3-flask python3-waitress \
-		python3-gpiozero python3-segno libopenblas0
+		python3-gpiozero python3-segno python3-paho-mqtt libopenblas0
 	# Only Raspberry Pi OS has all of these; elsewhere the folder camera and the page still work.
 	for package in python3-lgpio python3-picamera2; do
 		if apt-cache show "$package" >/dev/null 2>&1; then

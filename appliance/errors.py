@@ -24,6 +24,10 @@ class PinError(ApplianceError, OSError):
     """The LEDs or the button cannot be driven on this machine."""
 
 
+class MqttError(ApplianceError, OSError):
+    """The MQTT broker is not there or refuses, or the library for it is missing."""
+
+
 class FetchError(ApplianceError, OSError):
     """The data set could not be downloaded."""
 

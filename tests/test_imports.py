@@ -63,6 +63,11 @@ TABLE: dict[str, set[str]] = {
     "appliance.outputs.leds": {
         "appliance.errors", "appliance.reading", "appliance.settings", "appliance.gpio",
     },
+    "appliance.outputs.discovery": set(),
+    "appliance.outputs.mqtt": {
+        "appliance", "appliance.errors", "appliance.outputs.discovery", "appliance.reading",
+        "appliance.settings", "paho",
+    },
     "appliance.outputs": {"appliance.database", "appliance.errors", "appliance.reading", "numpy"},
     "appliance.loop": {
         "appliance.camera", "appliance.errors", "appliance.outputs", "appliance.reader",
@@ -82,14 +87,14 @@ TABLE: dict[str, set[str]] = {
     "appliance.download": {"appliance.errors", "model"},
     "appliance.doctor": {
         "appliance", "appliance.camera", "appliance.errors", "appliance.machine",
-        "appliance.outputs.leds", "appliance.owner", "appliance.settings", "appliance.vault",
-        "model", "numpy",
+        "appliance.outputs.leds", "appliance.outputs.mqtt", "appliance.owner",
+        "appliance.settings", "appliance.vault", "model", "numpy",
     },
     "appliance.commands": {"*"},
     "appliance.__main__": {"*"},
     "appliance": set(),
 }  # fmt: skip
-HARDWARE = {"gpiozero", "picamera2", "libcamera", "lgpio"}
+HARDWARE = {"gpiozero", "picamera2", "libcamera", "lgpio", "paho"}
 
 
 def modules() -> list[tuple[str, Path]]:

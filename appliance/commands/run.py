@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from appliance.camera import Camera
     from appliance.changes import Changes
     from appliance.outputs.leds import Leds
-    from appliance.settings import CameraSettings, LedSettings, Settings
+    from appliance.outputs.mqtt import Mqtt
+    from appliance.settings import CameraSettings, LedSettings, MqttSettings, Settings
     from appliance.vault import Held, Vault
 
 log = logging.getLogger("appliance")
@@ -113,9 +114,13 @@ def run(args: argparse.Namespace) -> int:
         look=settings.web.look,
     )
     server = Server(app, settings.web.host, settings.web.port)
+    page = f"http://{_address(settings.web.host)}:{settings.web.port}"
+    mqtt = _mqtt(settings.mqtt, page)
 
     def look() -> None:
-        for each in leds:
+        for light in leds:
+            light.look()
+        for each in mqtt:
             each.look()
         networks.look()
 
@@ -123,12 +128,14 @@ def run(args: argparse.Namespace) -> int:
         open_camera=lambda: open_camera(settings.camera),
         reader=reader,
         steady=Steady(settings.reader.agree),
-        outputs=[latest, history, metrics, *leds, Journal()],
+        outputs=[latest, history, metrics, *leds, *mqtt, Journal()],
         rate=settings.camera.rate,
         look=look,
     )
     # Where there are no pins for LEDs there are none for a button, and it was said already.
     close_button = _button(settings.leds, loop.read_now) if leds else lambda: None
+    for each in mqtt:
+        each.start(loop.read_now)
 
     def stop(*_: Any) -> None:
         loop.stop()
@@ -137,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     thread = threading.Thread(target=loop.run, name="loop")
-    log.info("the page is at http://%s:%d", _address(settings.web.host), settings.web.port)
+    log.info("the page is at %s", page)
     thread.start()
     try:
         server.run()
@@ -245,6 +252,20 @@ def _button(settings: "LedSettings", pressed: Callable[[], None]) -> Callable[[]
         except PinError as error:
             log.warning("no button: %s", error)
     return lambda: None
+
+
+def _mqtt(settings: "MqttSettings", page: str) -> "list[Mqtt]":
+    from appliance.errors import MqttError
+
+    if not settings.host:
+        return []
+    from appliance.outputs.mqtt import Mqtt
+
+    try:
+        return [Mqtt(settings, _own_names()[0], page)]
+    except MqttError as error:
+        log.warning("%s; the appliance runs without", error)
+        return []
 
 
 def _own_names() -> tuple[str, str]:
