@@ -40,6 +40,8 @@ def examine(
 ) -> list[Finding]:
     """Return a finding for each part; a check that fails is a finding and not an error."""
     running = _running(settings)
+    # Most appliances have none, and their report no line of it.
+    mqtt = [_checked("MQTT", lambda: _mqtt(settings))] if settings.mqtt.host else []
     return [
         Finding("version", True, f"{__version__}, Python {platform.python_version()}"),
         _checked("libraries", _libraries),
@@ -47,6 +49,7 @@ def examine(
         _checked("network", lambda: _network(settings, state)),
         _checked("camera", lambda: _camera(settings, open_camera, running)),
         _checked("LEDs", lambda: _leds(settings, running)),
+        *mqtt,
         _checked("state directory", lambda: _state(state)),
         _checked("PIN", lambda: _pin(state)),
         _checked("MNIST", lambda: _mnist(state / "mnist")),
@@ -139,6 +142,12 @@ def _leds(settings: Settings, running: dict[str, Any] | None) -> str:
     Leds(settings.leds).close()
     pins = ", ".join(map(str, settings.leds.digit_pins))
     return f"layout {settings.leds.layout} on BCM pins {pins}"
+
+
+def _mqtt(settings: Settings) -> str:
+    from appliance.outputs.mqtt import reach
+
+    return f"the broker {reach(settings.mqtt)} takes the appliance"
 
 
 def _state(state: Path) -> str:
