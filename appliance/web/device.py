@@ -44,7 +44,8 @@ def blueprint(
     # Asking for the power starts a program: thirty pages that are reloaded start no more of them.
     kept, codes = Kept[dict[str, Any]](), Kept[str | None]()
     libraries = {name: version for name, version in machine.versions().items() if version}
-    listens = next((each.value.strip('"') for each in in_force if each.key == "host"), "")
+    hosts = [each for each in in_force if (each.table, each.key) == ("web", "host")]
+    listens = next((each.value.strip('"') for each in hosts), "")
 
     def told() -> dict[str, Any]:
         waits = control.changes.next != control.changes.tables
