@@ -66,6 +66,8 @@ class Entry:
 class Vault:
     """The networks in one folder, which is made at the first change; `<id>.npz` each.
 
+    A network's report may be beside it and goes with it.
+
     An id is the first 12 digits of the sha256 on the card. Keeps the newest `keep`, and whatever is
     current or previous; the network that ships is always there, out of reach of what happens to
     the folder. Threads and processes may share one: changes take turns by a lock that ends with
@@ -205,6 +207,10 @@ class Vault:
 
     # ---- files ----
 
+    def report_file(self, id: str) -> Path:
+        """Return where a network's report on MNIST's test digits is looked for (`model.report`)."""
+        return self.folder / f"{id}.report.json"
+
     def _file(self, name: str) -> Path:
         return self._shipped if name == SHIPPED else self.folder / f"{name}.npz"
 
@@ -279,7 +285,9 @@ class Vault:
         newest = sorted(self._names(), key=lambda name: self._look(name).made, reverse=True)
         kept = {*newest[: self._keep], self._promotions.stack()[-1], *self._reading_and_before()}
         # What a killed process left half written goes too: nobody else writes now.
-        for file in (*map(self._file, set(newest) - kept), *self.folder.glob(".*.new")):
+        gone = set(newest) - kept
+        reports = map(self.report_file, gone)
+        for file in (*map(self._file, gone), *reports, *self.folder.glob(".*.new")):
             file.unlink(missing_ok=True)
 
     # ---- the lock ----

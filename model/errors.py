@@ -13,6 +13,10 @@ class WeightsError(ModelError, ValueError):
     """A weights file is missing, damaged or not one of ours."""
 
 
+class ReportError(ModelError, ValueError):
+    """A report on a network is damaged."""
+
+
 class CheckpointError(ModelError, ValueError):
     """A training on disk is damaged, or is another one than is to go on."""
 

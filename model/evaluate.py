@@ -7,7 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from model.datasets import Scaling, Split
+from model.layers import Array
+from model.losses import Labels
 from model.network import DIGITS, NOT_A_DIGIT, Network
+
+Answers = npt.NDArray[np.int64]
+Found = tuple[Answers, Array]
+"""The likeliest answer to each picture, int64 (n,), and its probability, float32 (n,)."""
 
 CONFIDENT = 0.9
 """An answer with at least this confidence is one that a person would rely on."""
@@ -59,13 +65,26 @@ class Tally:
 
 def evaluate(network: Network, data: Split) -> Tally:
     """Return the network's answers on a data set of digits; "not a digit" is a refusal."""
-    tally = Tally()
+    return tallied(data.labels, *answers(network, data))
+
+
+def answers(network: Network, data: Split) -> Found:
+    """Return a network's answers to a data set."""
+    found, sure = np.zeros(len(data), np.int64), np.zeros(len(data), np.float32)
     scaling = Scaling()
     for start in range(0, len(data), 100):
-        images, labels = data.take(np.arange(start, min(start + 100, len(data))))
+        images, _ = data.take(np.arange(start, min(start + 100, len(data))))
         probabilities = network.probabilities(scaling(images))
-        answers = probabilities.argmax(axis=1)
-        for truth, answer, row in zip(labels, answers, probabilities, strict=True):
-            digit = None if answer == NOT_A_DIGIT else int(answer)
-            tally.add(int(truth), digit, float(row[answer]))
+        best = probabilities.argmax(axis=1)
+        found[start : start + len(best)] = best
+        sure[start : start + len(best)] = probabilities[np.arange(len(best)), best]
+    return found, sure
+
+
+def tallied(labels: Labels, found: Answers, sure: Array) -> Tally:
+    """Return answers counted against the labels, all (n,); "not a digit" is a refusal."""
+    tally = Tally()
+    for truth, answer, confidence in zip(labels, found, sure, strict=True):
+        digit = None if answer == NOT_A_DIGIT else int(answer)
+        tally.add(int(truth), digit, float(confidence))
     return tally

@@ -84,12 +84,20 @@ class Network:
 
     def probabilities(self, x: Array) -> Array:
         """Return (n, outputs) values from 0, rows that sum to 1: softmax, or each score's share."""
-        scores = self.forward(x)
+        return self.shares(self.forward(x))
+
+    @property
+    def logits(self) -> bool:
+        """Whether the scores are logits; else they are values in 0…1."""
         last = next(layer for layer in reversed(self.layers) if not isinstance(layer, Dropout))
-        if isinstance(last, Sigmoid | BookOutput):
-            total: Array = np.maximum(scores.sum(axis=1, keepdims=True), np.float32(1e-30))
-            return scores / total
-        return softmax(scores)
+        return not isinstance(last, Sigmoid | BookOutput)
+
+    def shares(self, scores: Array) -> Array:
+        """Return what `probabilities` makes of the scores (n, outputs)."""
+        if self.logits:
+            return softmax(scores)
+        total: Array = np.maximum(scores.sum(axis=1, keepdims=True), np.float32(1e-30))
+        return scores / total
 
     def believable(self) -> bool:
         """Tell whether all weights and statistics are numbers that a trained network can have."""

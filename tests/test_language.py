@@ -12,7 +12,7 @@ from appliance.reading import Reading
 from appliance.web.language import COOKIE, LANGUAGES, texts
 
 WEB = Path(__file__).parent.parent / "appliance" / "web"
-VIEWS = "/", "/history", "/teach", "/training", "/device"
+VIEWS = "/", "/history", "/teach", "/training", "/inside", "/device"
 OTHERS = sorted(set(LANGUAGES) - {"en"})
 
 

@@ -11,7 +11,9 @@ from appliance.commands.parts import add_command, add_reader, check_writable, lo
 if TYPE_CHECKING:
     from appliance.commands.failures import Failure
     from appliance.reader import Reader
-    from model.evaluate import Tally
+    from model.datasets import Split
+    from model.evaluate import Found, Tally
+    from model.network import Network
 
 NONE = "none"
 """The folder of pictures without a digit, which are right to refuse."""
@@ -36,8 +38,19 @@ def add(parsers: Any) -> None:
         metavar="FILE",
         help="also draw every photograph that was not read right on one PNG picture",
     )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="also write what the page's view Inside shows of MNIST's test digits, as JSON",
+    )
+    parser.add_argument(
+        "--no-pixels",
+        action="store_true",
+        help="leave MNIST's own pixels out of the report, to give it to others",
+    )
     add_reader(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, wrong_usage=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,13 +60,23 @@ def run(args: argparse.Namespace) -> int:
         if args.mnist:
             raise SettingsError("--failures draws photographs: give --photos, not --mnist")
         check_writable("--failures", args.failures)
+    if args.no_pixels and not args.report:
+        args.wrong_usage("--no-pixels: it is for a --report")
+    if args.report:
+        if args.photos:
+            raise SettingsError("--report is on MNIST's digits: give --mnist, not --photos")
+        check_writable("--report", args.report)
     reader = load_reader(args)
     none = None
     if args.mnist:
         from model.datasets import load_split
-        from model.evaluate import evaluate
+        from model.evaluate import answers, tallied
 
-        tally = evaluate(reader.network, load_split(args.mnist, "test"))
+        data = load_split(args.mnist, "test")
+        found = answers(reader.network, data)
+        tally = tallied(data.labels, *found)
+        if args.report:
+            _write_report(args.report, reader.network, data, found, pixels=not args.no_pixels)
     else:
         failures: list[Failure] = []
         tally, none = _photographs(args.photos, reader, failures if args.failures else None)
@@ -100,6 +123,21 @@ def _photographs(
             none["refused"] += reading.digit is None
             none["confident"] += reading.digit is not None and reading.confidence >= CONFIDENT
     return tally, none
+
+
+def _write_report(
+    file: Path, network: "Network", data: "Split", found: "Found", *, pixels: bool
+) -> None:
+    from appliance.errors import StateError
+    from model.files import replaced
+    from model.report import report, written
+
+    told = written(report(network, data, found, pixels=pixels))
+    try:
+        with replaced(file) as target:
+            target.write(told)
+    except OSError as error:
+        raise StateError(f"{file}: cannot be written ({error.strerror})") from None
 
 
 def _draw(file: Path, failures: "list[Failure]") -> None:

@@ -63,6 +63,12 @@ def add(parsers: Any) -> None:
         metavar="DIR",
         help="where reproduction.md is written, with its plots (default: docs)",
     )
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="FILE",
+        help="also write the pictures of the row back-query as they are, side by side, as a PNG",
+    )
     parser.set_defaults(run=run)
 
 
@@ -79,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
             raise PresetError(f"there is no row {name!r}: choose of {', '.join(ROWS)}")
     if not args.quick:
         _check(args.docs)
+        if args.pictures:
+            check_writable("--pictures", args.pictures)
     if args.data and is_one_table(args.data):
         raise DatasetError(f"{args.data}: reproduce needs training and test digits: name a folder")
     ground = Ground(
@@ -106,6 +114,8 @@ def run(args: argparse.Namespace) -> int:
                 _write(args.docs, name, outcome, seconds)
             except OSError as error:
                 raise StateError(f"{args.docs}: cannot be written ({error.strerror})") from None
+            if args.pictures and outcome.plot and outcome.plot.pictures:
+                _write_pictures(args.pictures, outcome.plot.pictures)
     return 1 if failed else 0
 
 
@@ -214,6 +224,22 @@ def _draw(folder: Path, name: str, plot: "Plot") -> str | None:
     )
     pyplot.close(figure)
     return file
+
+
+def _write_pictures(file: Path, pictures: list[list[list[float]]]) -> None:
+    """Write pictures (rows, columns) in 0…1 side by side: bright is what is near 1."""
+    import numpy as np
+    from PIL import Image
+
+    from appliance.errors import StateError
+    from model.files import replaced
+
+    grey = np.rint(np.hstack(pictures) * 255).astype(np.uint8)
+    try:
+        with replaced(file) as target:
+            Image.fromarray(grey).save(target, "PNG", optimize=True)
+    except OSError as error:
+        raise StateError(f"{file}: cannot be written ({error.strerror})") from None
 
 
 def _drawings(folder: Path) -> "list[Drawing]":

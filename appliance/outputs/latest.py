@@ -27,6 +27,11 @@ class Recent:
             with self._lock:
                 self._kept.append((number, replace(reading, ink=None, marks=())))
 
+    def newest(self, count: int) -> list[tuple[int, Reading]]:
+        """Return the last few with their numbers, the newest first."""
+        with self._lock:
+            return list(self._kept)[::-1][:count]
+
     def of(self, number: int) -> Reading | None:
         """Return the reading of a number, or None when it is not one of the last few."""
         with self._lock:

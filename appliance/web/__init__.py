@@ -18,7 +18,7 @@ from appliance.owner import Owner
 from appliance.reader import Reader
 from appliance.settings import InForce
 from appliance.trainer import Trainer
-from appliance.web import api, device, openapi, page, session, teach
+from appliance.web import api, device, inside, openapi, page, session, teach
 from appliance.web import control as control_api
 from appliance.web import history as history_page
 from appliance.web import metrics as metrics_page
@@ -99,6 +99,10 @@ def create_app(
     app.register_blueprint(training_api.blueprint(training, captures))
     app.register_blueprint(
         teach.blueprint(captures=captures, latest=latest, drawn=drawn, reader=reader)
+    )
+
+    app.register_blueprint(
+        inside.blueprint(reader=reader, networks=networks, latest=latest, drawn=drawn)
     )
 
     @app.before_request

@@ -15,8 +15,10 @@ def whole(
     text = request.args.get(name)
     if text is None:
         return None
+    digits = text.removeprefix("-") if least < 0 else text
     # A number of thousands of digits is not even converted.
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 14 else least - 1
+    is_one = digits.isascii() and digits.isdigit() and len(digits) < 14
+    number = int(text) if is_one else least - 1
     if not least <= number <= most:
         raise refuse(f"{name} must be a whole number from {least} to {most}")
     return number

@@ -15,7 +15,7 @@ _SAFE = "GET", "HEAD", "OPTIONS"
 # A picture that is sent is read and forgotten; showing the PIN cannot need the PIN.
 _ANYONES = "api.read", "session.begin", "session.end"
 # The page without anything on it, which asks for the PIN; whether the appliance is well.
-_PAGES = "history.page", "page.teach", "page.training", "device.page"
+_PAGES = "history.page", "page.teach", "page.training", "inside.page", "device.page"
 _SEEN_BY_ALL = "session.who", "page.now", "static", "api.health"
 
 

@@ -61,6 +61,11 @@ def png(grey: npt.NDArray[np.uint8]) -> str:
     return _url(*_png(grey))
 
 
+def file_url(picture: Image.Image, form: str, **options: int) -> str:
+    """Return a picture as the data URL of a file of the form "PNG" or "JPEG"."""
+    return _url(*_file(picture, form, **options))
+
+
 def _png(grey: npt.NDArray[np.uint8]) -> tuple[bytes, str]:
     return _file(Image.fromarray(grey), "PNG", compress_level=3)
 

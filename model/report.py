@@ -1,0 +1,194 @@
+"""How one network reads a data set, in numbers and with what it got wrong, as a small JSON file."""
+
+import base64
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model.calibration import Bin, calibration_error, reliability
+from model.datasets import Bytes, Split
+from model.errors import ReportError
+from model.evaluate import Found, Tally, tallied
+from model.network import DIGITS, NOT_A_DIGIT, Network
+from model.weights import SHIPPED, checksum
+
+FORMAT = 1
+OF_SHIPPED = SHIPPED.with_name("appliance.report.json")
+"""The report of the network that comes with the appliance."""
+MOST_WRONG = 48
+_MOST_BYTES = 500_000
+_PIXELS = 784
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A digit that was not answered with its label; `number` is its place in the data set.
+
+    `answer` is 0…9, or NOT_A_DIGIT. `pixels` are uint8 (784,), or None where they are left out.
+    """
+
+    number: int
+    label: int
+    answer: int
+    confidence: float
+    pixels: Bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a network, told by its sha256, answered to a data set.
+
+    `confusion` is (10, 11) counts as in `Tally`; `bins` and `calibration_error` are of all answers;
+    `wrong` are up to 48 wrong ones, the surest first. `data` has the checksums of the files.
+    """
+
+    network: str
+    confusion: npt.NDArray[np.int64]
+    calibration_error: float
+    bins: tuple[Bin, ...]
+    wrong: tuple[Wrong, ...]
+    data: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def tally(self) -> Tally:
+        return Tally(self.confusion)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "network": self.network,
+            "data": self.data,
+            "confusion": self.confusion.tolist(),
+            "calibration_error": self.calibration_error,
+            "bins": [asdict(each) for each in self.bins],
+            "wrong": [
+                {**asdict(each), "pixels": None if each.pixels is None else _packed(each.pixels)}
+                for each in self.wrong
+            ],
+        }
+
+
+def report(network: Network, data: Split, answered: Found, *, pixels: bool = True) -> Report:
+    """Return the report of what a network answered to digits, with the wrong ones' `pixels`."""
+    found, sure = answered
+    right = found == data.labels
+    wrong = np.flatnonzero(~right)
+    wrong = wrong[np.argsort(-sure[wrong], kind="stable")][:MOST_WRONG]
+    images, labels = data.take(wrong)
+    return Report(
+        network=checksum(network),
+        confusion=tallied(data.labels, found, sure).confusion,
+        calibration_error=round(calibration_error(sure, right), 6),
+        bins=tuple(_rounded(each) for each in reliability(sure, right)),
+        wrong=tuple(
+            Wrong(
+                number=int(number),
+                label=int(label),
+                answer=int(found[number]),
+                confidence=round(float(sure[number]), 4),
+                pixels=image if pixels else None,
+            )
+            for number, label, image in zip(wrong, labels, images, strict=True)
+        ),
+        data=dict(data.checksums),
+    )
+
+
+def written(of: Report) -> bytes:
+    """Return a report as the bytes of its file: a line for each row, bin and wrong digit."""
+    told = of.as_json()
+    parts = []
+    for key, value in told.items():
+        text = json.dumps(value)
+        if isinstance(value, list) and value:
+            text = "[\n  " + ",\n  ".join(map(json.dumps, value)) + "\n ]"
+        parts.append(f" {json.dumps(key)}: {text}")
+    return ("{\n" + ",\n".join(parts) + "\n}\n").encode()
+
+
+def load(file: Path, network: str) -> Report | None:
+    """Return the report in a file, or None where there is none or it is another network's.
+
+    `network` is the sha256 of the one that is meant. Raises ReportError for a damaged file.
+    """
+    try:
+        with open(file, "rb") as opened:
+            told = opened.read(_MOST_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ReportError(f"{file}: the report cannot be read ({error.strerror})") from None
+    try:
+        if len(told) > _MOST_BYTES:
+            raise ValueError(f"it has more than {_MOST_BYTES} bytes")
+        found = _report(json.loads(told))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise ReportError(
+            f"{file}: not a whole report: write it again with 'digits evaluate --report'"
+        ) from None
+    return found if found.network == network else None
+
+
+def _report(told: dict[str, Any]) -> Report:
+    """Return what a file tells; raises a builtin error for what no report can be."""
+    confusion = np.array(told["confusion"])
+    if told["format"] != FORMAT or confusion.shape != (DIGITS, NOT_A_DIGIT + 1):
+        raise ValueError
+    if confusion.dtype != np.int64 or confusion.min() < 0 or confusion.max() > 10**9:
+        raise ValueError
+    return Report(
+        network=str(told["network"]),
+        confusion=confusion,
+        calibration_error=_share(told["calibration_error"]),
+        bins=tuple(
+            Bin(
+                **{key: _share(each[key]) for key in ("low", "high", "confidence", "accuracy")},
+                count=_whole(each["count"], 10**9),
+            )
+            for each in told["bins"][:100]
+        ),
+        wrong=tuple(
+            Wrong(
+                number=_whole(each["number"], 10**9),
+                label=_whole(each["label"], DIGITS - 1),
+                answer=_whole(each["answer"], NOT_A_DIGIT),
+                confidence=_share(each["confidence"]),
+                pixels=None if each["pixels"] is None else _unpacked(each["pixels"]),
+            )
+            for each in told["wrong"][:MOST_WRONG]
+        ),
+        data={str(name): str(sum) for name, sum in told["data"].items()},
+    )
+
+
+def _rounded(each: Bin) -> Bin:
+    shares = {name: value for name, value in asdict(each).items() if name != "count"}
+    return Bin(**{name: round(value, 6) for name, value in shares.items()}, count=each.count)
+
+
+def _share(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value <= 1:
+        raise ValueError
+    return float(value)
+
+
+def _whole(value: Any, most: int) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise ValueError
+    return value
+
+
+def _packed(pixels: Bytes) -> str:
+    return base64.b64encode(pixels.tobytes()).decode()
+
+
+def _unpacked(text: str) -> Bytes:
+    pixels = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
+    if pixels.shape != (_PIXELS,):
+        raise ValueError
+    return pixels
