@@ -1,8 +1,11 @@
+import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from model import weights
+from appliance.__main__ import main
+from model import report, weights
 from model.datasets import Split, load_split
 from model.evaluate import Tally, evaluate
 from model.network import NOT_A_DIGIT, build
@@ -38,3 +41,42 @@ def test_the_shipped_network_reads_mnist_as_its_card_says(shared_mnist: Path) ->
     tally = evaluate(network, load_split(shared_mnist, "test"))
     # Another BLAS may round a borderline digit the other way.
     assert abs(tally.right - card["test"]["right"]) <= 3
+
+
+def test_the_command_writes_a_report_with_the_wrong_digits_or_without(
+    tiny_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = build([["dense", 784, 10]], 1)
+    card = weights.save(tmp_path / "new.npz", network, {})
+    file = tmp_path / "new.report.json"
+    asked = ["evaluate", "--mnist", str(tiny_mnist), "--network", str(tmp_path / "new.npz")]
+    assert main([*asked, "--json", "--report", str(file)]) == 0
+    said = json.loads(capsys.readouterr().out)
+    told = report.load(file, card["sha256"])
+    assert told is not None
+    assert told.confusion.tolist() == said["confusion"]
+    assert sum(each.count for each in told.bins) == said["total"] == 100
+    data = load_split(tiny_mnist, "test")
+    assert told.data == data.checksums
+    for each in told.wrong:
+        assert each.pixels is not None
+        assert each.pixels.tolist() == data.images[each.number].tolist()
+        assert each.label == data.labels[each.number] != each.answer
+    assert main([*asked, "--report", str(file), "--no-pixels"]) == 0
+    bare = report.load(file, card["sha256"])
+    assert bare is not None
+    assert len(bare.wrong) == len(told.wrong) > 0
+    assert {each.pixels for each in bare.wrong} == {None}
+
+
+def test_a_report_that_cannot_be_is_a_sentence_before_the_work(
+    tiny_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(tmp_path / "report.json")
+    assert main(["evaluate", "--photos", str(tmp_path), "--report", file]) == 1
+    assert "--report is on MNIST's digits: give --mnist" in capsys.readouterr().err
+    assert main(["evaluate", "--mnist", str(tiny_mnist), "--report", str(tmp_path)]) == 1
+    assert f"--report {tmp_path}: cannot be written" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--mnist", str(tiny_mnist), "--no-pixels"])
+    assert "--no-pixels: it is for a --report" in capsys.readouterr().err

@@ -366,14 +366,15 @@ def test_looking_can_be_the_owners_too(parts: dict[str, Any], owner: Owner) -> N
         with client.get(path) as answer:
             assert answer.status_code == 200
     looks = ["/api/v1/reading", "/api/v1/history", "/api/v1/captures", "/api/v1/networks",
-             "/api/v1/training", "/api/v1/captures/export"]  # fmt: skip
+             "/api/v1/training", "/api/v1/inside", "/api/v1/captures/export"]  # fmt: skip
     for path in looks:
         answer = client.get(path)
         assert answer.status_code == 401
         assert "looking needs the PIN" in detail(answer)
     # Whoever opens another page is led to the one that asks for the PIN.
-    assert client.get("/history").headers["Location"] == "/"
+    for path in ("/history", "/inside"):
+        assert client.get(path).headers["Location"] == "/"
     assert 'data-look="owner"' in client.get("/").text
     signed_in(client, owner.new_pin())
-    for path in [*looks[:-1], "/history"]:
+    for path in [*looks[:-1], "/history", "/inside"]:
         assert client.get(path).status_code == 200

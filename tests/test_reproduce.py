@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from appliance.__main__ import main
 from model.datasets import Split, load_split
 from model.errors import DatasetError
-from model.ground import Ground
+from model.ground import Ground, Outcome, Plot
 from model.network import NOT_A_DIGIT
 from model.presets import PRESETS, Preset
 from model.reproduce import ROWS
@@ -94,6 +95,20 @@ def test_quick_writes_nothing_and_a_lacking_data_set_is_told(
     assert "neuron: one sigmoid" in said
     assert "scratch-200: not done: these networks learn from MNIST: name its folder" in said
     assert not docs.exists()
+
+
+def test_the_pictures_of_a_row_are_written_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [[[digit / 9] * 28] * 28 for digit in range(10)]
+    row = Outcome("drawn", [], plot=Plot("ten", pictures=pictures))
+    monkeypatch.setitem(ROWS, "back-query", lambda ground: row)
+    file, docs = tmp_path / "ten.png", str(tmp_path / "docs")
+    assert main(["reproduce", "back-query", "--docs", docs, "--pictures", str(file)]) == 0
+    grey = np.asarray(Image.open(file))
+    assert grey.shape == (28, 280)
+    assert grey[5, [3, 31, 279]].tolist() == [0, 28, 255]
+    assert main(["reproduce", "neuron", "--docs", docs, "--pictures", str(tmp_path)]) == 1
 
 
 def test_an_unknown_row_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,7 @@ def drawn(counts: Sequence[int], names: Sequence[str], title: str, words: str) -
     return "\n".join([*parts, "</svg>"])
 
 
-_LINE, _NAMES, _VALUES = 24, 104, 62
+_ACROSS, _LINE, _NAMES, _VALUES = 380, 24, 104, 62
 
 
 def across(
@@ -48,11 +48,11 @@ def across(
     """
     height = _LINE * len(values)
     least, most = min(0.0, *values), max(0.0, *values)
-    room = WIDTH - _NAMES - _VALUES
+    room = _ACROSS - _NAMES - _VALUES
     scale = room / max(most - least, 1e-30)
     zero = _NAMES - least * scale
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" class="scores"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_ACROSS} {height}" class="scores"'
         ' role="img" aria-labelledby="scores-name scores-says" font-size="14" fill="currentColor">',
         f'<title id="scores-name">{escape(title)}</title>',
         f'<desc id="scores-says">{escape(words)}</desc>',
@@ -66,7 +66,7 @@ def across(
             '<g class="top" font-weight="700">' if place == top else "<g>",
             _text(_NAMES - 8, y + 17, name, "end"),
             f'<rect x="{start:.1f}" y="{y + 4}" width="{width:.1f}" height="{_LINE - 8}" rx="2"/>',
-            _text(WIDTH, y + 17, said, "end"),
+            _text(_ACROSS, y + 17, said, "end"),
             "</g>",
         ]
     return "\n".join([*parts, "</svg>"])

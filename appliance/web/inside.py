@@ -128,6 +128,7 @@ def blueprint(
                 least=round(100 * reader.least_confidence),
                 scale=scale(),
                 network=network,
+                found=_found(steps),
                 facts=_facts(networks, network, t),
                 right=network.report and _right(network.report),
                 confusion=network.report and _confusion(network.report),
@@ -259,6 +260,12 @@ class _Shown:
     parameters: int
 
     @property
+    def each(self) -> list[Sheet]:
+        """The maps one by one, in the colours of all."""
+        most = largest(self.values)
+        return [sheet(map[None], most, width=100) for map in shown(self.values)]
+
+    @property
     def most(self) -> str:
         return _number(largest(self.values))
 
@@ -272,7 +279,7 @@ class _Shown:
             return None
         values = np.nan_to_num(self.values).tolist()
         shares = self.kind in (SOFTMAX, SHARES)
-        told = [f"{100 * each:.1f} %" if shares else f"{each:.2f}" for each in values]
+        told = [f"{100 * each:.1f} %" if shares else _signed(each) for each in values]
         names = _names(len(values), t)
         words = ", ".join(f"{name}: {said}" for name, said in zip(names, told, strict=True))
         return across(values, names, told, t(f"inside.kind_{self.kind}"), words)
@@ -322,6 +329,12 @@ def _shown(step: Step, scores: bool, answers: bool) -> _Shown:
 
 def _names(count: int, t: Texts) -> list[str]:
     return [*map(str, range(DIGITS)), t("teaching.not_a_digit")][:count]
+
+
+def _found(steps: list[_Shown]) -> list[Sheet]:
+    """Return what each filter of the first layer finds, where that layer gives pictures."""
+    first = next((each for each in steps if each.parameters), None)
+    return first.each if first and first.kind == "conv" else []
 
 
 def _answer(shares: Array, t: Texts) -> tuple[str, int]:
@@ -406,9 +419,17 @@ def _facts(networks: Networks, network: _Network, t: Texts) -> list[tuple[str, s
     return facts
 
 
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
+
+
 def _number(value: float) -> str:
     """Return a number with thin spaces, which no language takes for a decimal point."""
-    return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else f"{value:.3g}"
+    return (
+        f"{value:,}".replace(",", "\u202f")
+        if isinstance(value, int)
+        else f"{value:.3g}".replace("-", "−")
+    )
 
 
 # ---- the API ----

@@ -48,7 +48,7 @@ def cells(units: Array) -> Array:
     return map.reshape(1, -1, side)
 
 
-def sheet(maps: Array, most: float | None = None, *, width: int = 600) -> Sheet:
+def sheet(maps: Array, most: float | None = None, *, width: int = 540) -> Sheet:
     """Return maps (n, rows, columns) beside and below each other, as one PNG.
 
     The colours reach to `most` either way, without it to the largest value. The enlarged picture is
@@ -67,7 +67,7 @@ def sheet(maps: Array, most: float | None = None, *, width: int = 600) -> Sheet:
     return Sheet(_url(canvas), wide, height, times)
 
 
-def grey(picture: Array, *, width: int = 600) -> Sheet:
+def grey(picture: Array, *, width: int = 540) -> Sheet:
     """Return one picture (rows, columns) in 0…1 as it is: 0 black, 1 white."""
     values = np.rint(np.clip(np.nan_to_num(picture), 0, 1) * 255).astype(np.uint8)
     height, wide = values.shape

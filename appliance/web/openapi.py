@@ -164,6 +164,30 @@ _SCHEMAS: dict[str, Schema] = {
         running=_YES, sentence=_TEXT, progress=_or_null(_ANY), curve=_or_null(_TEXT),
         nights=_list(_ANY), enough=_TEXT, worth=_YES, captures=_WHOLE, may_begin=_YES,
     ),
+    "Inside": _object(
+        id=_TEXT,
+        layers=_list(
+            _object(
+                kind=_TEXT, shape=_list(_WHOLE, minItems=1, maxItems=3), parameters=_WHOLE,
+                multiply_adds=_WHOLE,
+            )
+        ),
+        filters=_list({"type": "string", "description": "a data URL"}),
+        report=_or_null(
+            _object(
+                accuracy=_SHARE, right=_WHOLE, total=_WHOLE, refused=_WHOLE,
+                confusion=_list(_COUNTS, minItems=10, maxItems=10), calibration_error=_SHARE,
+                bins=_list(
+                    _object(low=_SHARE, high=_SHARE, count=_WHOLE, confidence=_SHARE,
+                            accuracy=_SHARE)
+                ),
+                wrong=_list(
+                    _object(number=_WHOLE, label=_DIGIT, answer=_LABEL, confidence=_SHARE,
+                            glyph=_PICTURE)
+                ),
+            )
+        ),
+    ),
     "Said": _object(said=_TEXT),
     "Log": _object(lines=_list(_object(at=_TIME, level=_TEXT, text=_TEXT))),
 }  # fmt: skip
@@ -430,6 +454,13 @@ _PATHS: dict[str, Schema] = {
         "get": _look(
             "Loss and accuracy of the one that runs, or of the last",
             _answer("a drawing", _TEXT, kind="image/svg+xml"), refusals="404",
+        )
+    },
+    "/api/v1/inside": {
+        "get": _look(
+            "The layers of the network that reads, the first filters, what it answers to MNIST's "
+            "test digits; it has an ETag",
+            _answer("the network from inside", "Inside"),
         )
     },
     "/api/v1/openapi.json": {"get": _look("This document", _answer("OpenAPI 3.1", _ANY))},

@@ -7,8 +7,8 @@ from math import log10
 from appliance.web.language import Texts
 from model.calibration import Bin
 
-WIDTH, HEIGHT = 360, 330
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 346, 14, 278
+WIDTH, HEIGHT = 380, 336
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 352, 14, 284
 _TICKS = 0.0, 0.25, 0.5, 0.75, 1.0
 
 
@@ -26,8 +26,8 @@ def drawn(bins: Sequence[Bin], t: Texts) -> str:
         parts += [
             f'<path d="M{_LEFT} {y:.1f}H{_RIGHT}M{x:.1f} {_TOP}V{_BOTTOM}" stroke="currentColor" '
             'stroke-opacity=".2"/>',
-            _text(_LEFT - 6, y + 4, f"{tick:.0%}", "end"),
-            _text(x, _BOTTOM + 18, f"{tick:.0%}", "middle"),
+            _text(_LEFT - 6, y + 4, _per_cent(tick), "end"),
+            _text(x, _BOTTOM + 18, _per_cent(tick), "middle"),
         ]
     parts += [
         f'<path d="M{_LEFT} {_BOTTOM}L{_RIGHT} {_TOP}" stroke="currentColor" '
@@ -51,11 +51,15 @@ def _words(bins: Sequence[Bin], t: Texts) -> str:
         t(
             "inside.reliability_says",
             count=each.count,
-            said=f"{each.confidence:.0%}",
-            right=f"{each.accuracy:.0%}",
+            said=_per_cent(each.confidence),
+            right=_per_cent(each.accuracy),
         )
         for each in bins
     )
+
+
+def _per_cent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _x(share: float) -> float:
