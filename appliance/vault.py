@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from appliance.errors import ApplianceError, StateError, VaultError
 from appliance.promotions import ID, SHIPPED, Promotions
 from model import weights
 from model.errors import WeightsError
+from model.files import make_folder
 from model.inference import OneDigit
 from model.network import Network
 
@@ -296,7 +297,7 @@ class Vault:
     def _changing(self, failure: str) -> Iterator[None]:
         """Hold the lock; what the disk refuses is raised as a StateError that tells the failure."""
         try:
-            self._make_folder()
+            make_folder(self.folder)
             with self._locked():
                 self._promotions.begin()
                 yield
@@ -308,16 +309,6 @@ class Vault:
             raise StateError(
                 f"{self.folder}: {failure} ({error.strerror or error}): {step}, then try again"
             ) from None
-
-    def _make_folder(self) -> None:
-        if self.folder.is_dir():
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if os.geteuid() == 0:
-            # 'sudo digits networks' is not to shut the service's own user out.
-            owner = self.folder.parent.stat()
-            with suppress(OSError):
-                os.chown(self.folder, owner.st_uid, owner.st_gid)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +18,21 @@ def probe(path: Path) -> None:
     beside = path.with_name(f".{path.name}.new")
     beside.touch()
     beside.unlink()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder where there is none; raises OSError.
+
+    One that root makes belongs to whom the folder around it belongs to: a command with sudo is not
+    to shut the service's own user out.
+    """
+    if folder.is_dir():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() == 0:
+        owner = folder.parent.stat()
+        with suppress(OSError):
+            os.chown(folder, owner.st_uid, owner.st_gid)
 
 
 @contextmanager

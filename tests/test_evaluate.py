@@ -48,7 +48,8 @@ def test_the_command_writes_a_report_with_the_wrong_digits_or_without(
 ) -> None:
     network = build([["dense", 784, 10]], 1)
     card = weights.save(tmp_path / "new.npz", network, {})
-    file = tmp_path / "new.report.json"
+    # Before the first promotion there is no such folder.
+    file = tmp_path / "networks" / "new.report.json"
     asked = ["evaluate", "--mnist", str(tiny_mnist), "--network", str(tmp_path / "new.npz")]
     assert main([*asked, "--json", "--report", str(file)]) == 0
     said = json.loads(capsys.readouterr().out)

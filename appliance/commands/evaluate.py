@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,7 @@ def add(parsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from appliance.errors import SettingsError
+    from model.files import make_folder
 
     if args.failures:
         if args.mnist:
@@ -65,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
     if args.report:
         if args.photos:
             raise SettingsError("--report is on MNIST's digits: give --mnist, not --photos")
+        with suppress(OSError):
+            make_folder(args.report.parent)
         check_writable("--report", args.report)
     reader = load_reader(args)
     none = None

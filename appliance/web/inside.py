@@ -27,7 +27,7 @@ from appliance.web.asked import whole
 from appliance.web.bars import across
 from appliance.web.kept import Kept, KeptFew
 from appliance.web.language import Texts, spoken, texts
-from appliance.web.maps import Sheet, cells, grey, largest, scale, sheet, shown
+from appliance.web.maps import Sheet, cells, grey, largest, scale, sheet, shown, thumb
 from appliance.web.pictures import png
 from appliance.web.problem import problem
 from appliance.web.reliability import drawn as drawn_reliability
@@ -156,7 +156,10 @@ class _Network:
         self.filters_in_all = len(of_all)
         self.filters = [sheet(each[None], most, width=100) for each in pictures]
         self.strengths = [tuple(map(_number, _ends(each))) for each in pictures]
-        self.wrong = [_told_wrong(each) for each in report.wrong] if report else []
+        self.wrong = [
+            (each, None if each.pixels is None else thumb(each.pixels.reshape(28, 28)))
+            for each in (report.wrong if report else ())
+        ]
 
 
 @dataclass(frozen=True)
@@ -372,17 +375,6 @@ def _confusion(report: Report) -> list[list[tuple[int, str]]]:
     ]
 
 
-def _told_wrong(wrong: Wrong) -> dict[str, Any]:
-    pixels = wrong.pixels
-    return {
-        "number": wrong.number,
-        "label": wrong.label,
-        "answer": wrong.answer,
-        "confidence": wrong.confidence,
-        "glyph": None if pixels is None else png(pixels.reshape(28, 28)),
-    }
-
-
 def _command(networks: Networks, network: _Network, id: str) -> str:
     """Return the command that writes the report, with the digits, of the network that reads."""
     folder = networks.vault.folder
@@ -450,8 +442,19 @@ def _told(network: _Network, card: dict[str, Any]) -> dict[str, Any]:
             "confusion": report.confusion.tolist(),
             "calibration_error": report.calibration_error,
             "bins": report.as_json()["bins"],
-            "wrong": network.wrong,
+            "wrong": [_told_wrong(each) for each in report.wrong],
         },
+    }
+
+
+def _told_wrong(wrong: Wrong) -> dict[str, Any]:
+    pixels = wrong.pixels
+    return {
+        "number": wrong.number,
+        "label": wrong.label,
+        "answer": wrong.answer,
+        "confidence": wrong.confidence,
+        "glyph": None if pixels is None else png(pixels.reshape(28, 28)),
     }
 
 
