@@ -42,6 +42,7 @@ EVERY_KIND: list[list[list[Any]]] = [
     [["image", 28, 28], ["average-pool", 4], ["flatten"], ["batch-norm", 49], ["dense", 49, 11]],
     [["image", 28, 28], ["conv", 1, 70, 3, 0], ["batch-norm", 70], ["max-pool", 13], ["relu"],
      ["conv", 70, 5, 1, 0, False], ["flatten"], ["dense", 20, 10]],
+    [["dense", 784, 36], ["image", 6, 6], ["flatten"], ["dense", 36, 10]],
     [["batch-norm", 784], ["dropout", 0.1], ["dense", 784, 10], ["dropout", 0.1]],
 ]  # fmt: skip
 
@@ -124,6 +125,18 @@ def test_filters_are_the_weights_of_the_first_layer_that_weighs() -> None:
     assert pictures.shape == (30, 28, 28)
     assert pictures[7, 2, 3] == dense.layers[0].parameters["weights"][7, 2 * 28 + 3]
     assert len(filters(build([["image", 28, 28], ["flatten"]]))) == 0
+
+
+def test_a_card_may_tell_anything_or_nothing(client: FlaskClient, networks: Networks) -> None:
+    cards: list[dict[str, Any]] = [
+        {}, {"test": {"right": 0, "total": 0}, "validation_accuracy": "high", "preset": None},
+        {"test": [1], "made": {}, "preset": "<b>", "validation_accuracy": 0.25},
+    ]  # fmt: skip
+    for digit, card in enumerate(cards, 1):
+        networks.vault.promote(networks.vault.add(saying(digit), card))
+        networks.look(at_once=True)
+        assert client.get("/inside").status_code == 200
+    assert "25.00 %" in client.get("/inside").text
 
 
 # ---- the view ----

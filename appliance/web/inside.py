@@ -10,6 +10,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -39,10 +40,19 @@ from model.trace import SHARES, SOFTMAX, Step, Tracer, filters
 
 _SECONDS = 2
 """So long the newest reading is the one that was found before."""
-_LOOKED_AT, _STEPPED, _PAGES = 32, 12, 8
+_LOOKED_AT, _STEPPED, _PAGES = 32, 12, 30
 _MOST_NUMBER = 10**12
 _OWN = 3
 """The digit that is shown before anything was read."""
+_SIZES = {
+    "conv": ("inputs", "outputs", "kernel"),
+    "dense": ("inputs", "outputs"),
+    "book-output": ("inputs", "outputs"),
+    "max-pool": ("size",),
+    "average-pool": ("size",),
+    "dropout": ("share",),
+}
+"""What a layer's spec begins with, for its sentence."""
 _FACTS = "id", "preset", "made", "parameters", "multiply_adds", "validation_accuracy", "test"
 
 
@@ -58,9 +68,10 @@ def blueprint(
     routes = Blueprint("inside", __name__)
     digits = _Digits(latest, drawn, clock)
     read_with, told = Kept[_Network](), Kept[bytes]()
-    stepped, pages = KeptFew[list[_Shown]](_STEPPED), KeptFew[str](_PAGES)
+    stepped, pages = KeptFew[list[_Shown]](_STEPPED), KeptFew[bytes](_PAGES)
     # Numbers of readings begin anew with a restart; an ETag of before must not match then.
     boot = secrets.token_hex(4)
+    colours = scale()
 
     @routes.errorhandler(ValueError)
     def wrong(error: ValueError) -> Response:
@@ -72,11 +83,11 @@ def blueprint(
         # In this order: what is made of a new network under the old one's id is made again.
         id, network = reader.id, reader.network
         file = networks.vault.report_file(id[:12])
-        try:
+        # During a promotion the card may be that of the one before.
+        stamp = f"{boot}-{id[:12]}-{networks.id}"
+        with suppress(OSError):
             at = file.stat()
-            stamp = f"{boot}-{id[:12]}-{at.st_mtime_ns}-{at.st_size}"
-        except OSError:
-            stamp = f"{boot}-{id[:12]}"
+            stamp += f"-{at.st_mtime_ns}-{at.st_size}"
 
         def made() -> _Network:
             found, trouble = None, None
@@ -85,7 +96,7 @@ def blueprint(
                     found = found or load_report(each, id)
                 except ReportError:
                     trouble = str(each)
-            return _Network(network, found, trouble)
+            return _Network(id[:12], network, found, trouble)
 
         return stamp, read_with.of(stamp, made)
 
@@ -94,7 +105,7 @@ def blueprint(
         stamp, network = now()
         if stamp in request.if_none_match:
             return _tagged(Response(status=304), stamp)
-        body = told.of(stamp, lambda: json.dumps(_told(network, networks.card())).encode())
+        body = told.of(stamp, lambda: json.dumps(_told(network)).encode())
         return _tagged(Response(body, mimetype="application/json"), stamp)
 
     @routes.get("/inside")
@@ -102,40 +113,41 @@ def blueprint(
         stamp, network = now()
         digit, gone = digits.asked()
         place, t = whole("layer", 1, _MOST_NUMBER) or 1, texts(spoken())
-        sent = digits.sent()
+        sent, from_camera = digits.sent(), digits.camera() is not None
         chips = "".join(f"{each.number}" for each in sent)
-        tag = f"{stamp}{digit.key}{gone:d}.{place}.{t.language}{chips}"
+        tag = f"{stamp}{digit.key}{gone:d}{from_camera:d}.{place}.{t.language}{chips}"
         if tag in request.if_none_match:
             return _tagged(Response(status=304), tag)
 
-        def rendered() -> str:
+        def rendered() -> bytes:
             steps = stepped.of((stamp, digit.key), lambda: _stepped(network, digit))
             # A network that was promoted meanwhile may have fewer layers.
             number = min(place, len(steps))
             step = steps[number - 1]
-            return render_template(
+            page = render_template(
                 "inside.html",
                 digit=digit,
                 gone=gone,
                 own=range(10),
                 sent=sent,
-                camera=digits.camera(),
+                from_camera=from_camera,
                 steps=steps,
                 step=step,
                 number=number,
                 bars=step.bars(t),
                 answer=_answer(steps[-1].values, t),
                 least=round(100 * reader.least_confidence),
-                scale=scale(),
+                scale=colours,
                 network=network,
                 found=_found(steps),
-                facts=_facts(networks, network, t),
+                facts=_facts(networks.card(), network, t),
                 right=network.report and _right(network.report),
                 confusion=network.report and _confusion(network.report),
                 reliability=network.report and drawn_reliability(network.report.bins, t),
-                command=_command(networks, network, reader.id),
-                card=None if networks.chosen else networks.id,
+                command=_command(networks, network.id),
+                card=None if networks.chosen else network.id,
             )
+            return page.encode()
 
         response = Response(pages.of(tag, rendered), mimetype="text/html")
         return _tagged(response, tag)
@@ -146,7 +158,10 @@ def blueprint(
 class _Network:
     """What is shown of a network that does not change while it reads."""
 
-    def __init__(self, network: Network, report: Report | None, trouble: str | None) -> None:
+    def __init__(
+        self, id: str, network: Network, report: Report | None, trouble: str | None
+    ) -> None:
+        self.id = id
         self.tracer = Tracer(network)
         self.report = report
         self.trouble = trouble
@@ -293,34 +308,36 @@ def _stepped(network: _Network, digit: _Digit) -> list[_Shown]:
     weighs = [place for place, each in enumerate(steps) if each.kind in ("dense", "book-output")]
     # From the last layer that weighs on, each unit stands for one answer.
     last = max(weighs, default=len(steps) - 1)
-    return [_shown(step, place == last, place >= last) for place, step in enumerate(steps)]
+    return [
+        _shown(step, first=place == 0, scores=place == last, answers=place >= last)
+        for place, step in enumerate(steps)
+    ]
 
 
-def _shown(step: Step, scores: bool, answers: bool) -> _Shown:
+def _shown(step: Step, *, first: bool, scores: bool, answers: bool) -> _Shown:
     values, kind = step.values, step.kind.replace("-", "_")
     maps = shown(values) if values.ndim == 3 else cells(values)
-    first = kind == "image"
-    says = {"dense": "scores"}.get(kind, kind) if scores else kind
-    if kind == "conv" and step.spec[0] > 1:
+    says = kind
+    if kind == "dense" and scores:
+        says = "scores"
+    elif kind == "conv" and step.spec[0] > 1:
         says = "conv_more"
-    names = {
-        "conv": ("inputs", "outputs", "kernel"),
-        "dense": ("inputs", "outputs"),
-        "book_output": ("inputs", "outputs"),
-        "max_pool": ("size",),
-        "average_pool": ("size",),
-        "dropout": ("share",),
-    }
-    of = dict(zip(names.get(kind, ()), step.spec, strict=False))
+    elif kind == "image" and not first:
+        says = "laid_out"
+    of = dict(zip(_SIZES.get(step.kind, ()), step.spec, strict=False))
     if "share" in of:
         of["share"] = f"{100 * of['share']:.0f}"
-    of["rows"], of["columns"] = values.shape[-2:] if values.ndim == 3 else (0, 0)
     return _Shown(
         kind=kind,
         sheet=grey(maps[0]) if first else sheet(maps),
         shape=" × ".join(map(str, step.shape[1:] if first else step.shape)),
         says=says,
-        of={**of, "units": int(values.size)},
+        of={
+            **of,
+            "units": int(values.size),
+            "rows": values.shape[-2] if values.ndim == 3 else 1,
+            "columns": values.shape[-1],
+        },
         values=values,
         answers=answers and values.ndim == 1 and len(values) <= NOT_A_DIGIT + 1,
         signed=not first,
@@ -375,40 +392,38 @@ def _confusion(report: Report) -> list[list[tuple[int, str]]]:
     ]
 
 
-def _command(networks: Networks, network: _Network, id: str) -> str:
+def _command(networks: Networks, id: str) -> str:
     """Return the command that writes the report, with the digits, of the network that reads."""
-    folder = networks.vault.folder
     words = ["digits", "evaluate", "--mnist", "mnist"]
     if networks.chosen:
         words += ["--network", networks.chosen]
-    elif (file := folder / f"{id[:12]}.npz").exists():
+    elif (file := networks.vault.folder / f"{id}.npz").exists():
         words += ["--network", str(file)]
-    return shlex.join([*words, "--report", str(networks.vault.report_file(id[:12]))])
+    return shlex.join([*words, "--report", str(networks.vault.report_file(id))])
 
 
-def _facts(networks: Networks, network: _Network, t: Texts) -> list[tuple[str, str]]:
+def _facts(card: dict[str, Any], network: _Network, t: Texts) -> list[tuple[str, str]]:
     """Return what is told of the network that reads, by the keys of the networks' facts."""
-    card = networks.card()
-    tally = network.report.tally if network.report else None
-    test = {"right": tally.right, "total": tally.total} if tally else card.get("test")
-    told = {**card, "test": test}
-    facts = []
-    for key in _FACTS:
-        value = told.get(key)
-        if value is None:
-            continue
-        if isinstance(value, dict):
-            if not {"right", "total"} <= set(value) or not value["total"]:
-                continue
-            share = f"{value['right'] / value['total']:.2%}".replace("%", " %")
-            right, total = _number(value["right"]), _number(value["total"])
-            value = t("networks.right_of", share=share, right=right, total=total)
-        elif key == "validation_accuracy":
-            value = f"{100 * value:.2f} %"
-        elif isinstance(value, int | float):
-            value = _number(value)
-        facts.append((key, str(value)))
-    return facts
+    tally = network.report and network.report.tally
+    told = {**card, **({"test": {"right": tally.right, "total": tally.total}} if tally else {})}
+    found = [(key, _fact(key, told.get(key), t)) for key in _FACTS]
+    return [(key, value) for key, value in found if value]
+
+
+def _fact(key: str, value: Any, t: Texts) -> str:
+    """Return a card's fact in words, "" for one that is not there or not what it should be."""
+    match value:
+        case {"right": int(right), "total": int(total)} if total > 0:
+            share = f"{100 * right / total:.2f} %"
+            return t("networks.right_of", share=share, right=_number(right), total=_number(total))
+        case float() if key == "validation_accuracy":
+            return f"{100 * value:.2f} %"
+        case int() | float():
+            return _number(value)
+        case str():
+            return value
+        case _:
+            return ""
 
 
 def _signed(value: float) -> str:
@@ -427,10 +442,10 @@ def _number(value: float) -> str:
 # ---- the API ----
 
 
-def _told(network: _Network, card: dict[str, Any]) -> dict[str, Any]:
+def _told(network: _Network) -> dict[str, Any]:
     report = network.report
     return {
-        "id": card["id"],
+        "id": network.id,
         "layers": network.tracer.layers,
         "filters": [each.url for each in network.filters],
         "report": report
