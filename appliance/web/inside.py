@@ -7,12 +7,9 @@ begins to read, the steps of a digit when somebody looks at it first.
 import json
 import secrets
 import shlex
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,37 +19,23 @@ from appliance.networks import Networks
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader import Reader
 from appliance.reading import Array
-from appliance.vision.glyph import glyph
-from appliance.vision.strokes import PLAIN, drawn
 from appliance.web.asked import whole
-from appliance.web.bars import across
+from appliance.web.followed import MOST_NUMBER, Digits
 from appliance.web.kept import Kept, KeptFew
 from appliance.web.language import Texts, spoken, texts
-from appliance.web.maps import Sheet, cells, grey, largest, scale, sheet, shown, thumb
+from appliance.web.maps import largest, scale, sheet, shown, thumb
 from appliance.web.pictures import png
 from appliance.web.problem import problem
 from appliance.web.reliability import drawn as drawn_reliability
+from appliance.web.steps import Shown, found, number, stepped
+from appliance.web.steps import answer as likeliest
 from model.errors import ReportError
-from model.network import DIGITS, NOT_A_DIGIT, Network
+from model.network import Network
 from model.report import OF_SHIPPED, Report, Wrong
 from model.report import load as load_report
-from model.trace import SHARES, SOFTMAX, Step, Tracer, filters
+from model.trace import Tracer, filters
 
-_SECONDS = 2
-"""So long the newest reading is the one that was found before."""
-_LOOKED_AT, _STEPPED, _PAGES = 32, 12, 30
-_MOST_NUMBER = 10**12
-_OWN = 3
-"""The digit that is shown before anything was read."""
-_SIZES = {
-    "conv": ("inputs", "outputs", "kernel"),
-    "dense": ("inputs", "outputs"),
-    "book-output": ("inputs", "outputs"),
-    "max-pool": ("size",),
-    "average-pool": ("size",),
-    "dropout": ("share",),
-}
-"""What a layer's spec begins with, for its sentence."""
+_STEPPED, _PAGES = 12, 30
 _FACTS = "id", "preset", "made", "parameters", "multiply_adds", "validation_accuracy", "test"
 
 
@@ -66,9 +49,9 @@ def blueprint(
 ) -> Blueprint:
     """Return the routes; `drawn` has the pictures that were sent and read."""
     routes = Blueprint("inside", __name__)
-    digits = _Digits(latest, drawn, clock)
+    digits = Digits(latest, drawn, clock)
     read_with, told = Kept[_Network](), Kept[bytes]()
-    stepped, pages = KeptFew[list[_Shown]](_STEPPED), KeptFew[bytes](_PAGES)
+    kept_steps, pages = KeptFew[list[Shown]](_STEPPED), KeptFew[bytes](_PAGES)
     # Numbers of readings begin anew with a restart; an ETag of before must not match then.
     boot = secrets.token_hex(4)
     colours = scale()
@@ -90,13 +73,13 @@ def blueprint(
             stamp += f"-{at.st_mtime_ns}-{at.st_size}"
 
         def made() -> _Network:
-            found, trouble = None, None
+            report, trouble = None, None
             for each in (file, OF_SHIPPED):
                 try:
-                    found = found or load_report(each, id)
+                    report = report or load_report(each, id)
                 except ReportError:
                     trouble = str(each)
-            return _Network(id[:12], network, found, trouble)
+            return _Network(id[:12], network, report, trouble)
 
         return stamp, read_with.of(stamp, made)
 
@@ -112,7 +95,7 @@ def blueprint(
     def page() -> Response:
         stamp, network = now()
         digit, gone = digits.asked()
-        place, t = whole("layer", 1, _MOST_NUMBER) or 1, texts(spoken())
+        place, t = whole("layer", 1, MOST_NUMBER) or 1, texts(spoken())
         sent, from_camera = digits.sent(), digits.camera() is not None
         chips = "".join(f"{each.number}" for each in sent)
         tag = f"{stamp}{digit.key}{gone:d}{from_camera:d}.{place}.{t.language}{chips}"
@@ -120,10 +103,10 @@ def blueprint(
             return _tagged(Response(status=304), tag)
 
         def rendered() -> bytes:
-            steps = stepped.of((stamp, digit.key), lambda: _stepped(network, digit))
+            steps = kept_steps.of((stamp, digit.key), lambda: stepped(network.tracer, digit.glyph))
             # A network that was promoted meanwhile may have fewer layers.
-            number = min(place, len(steps))
-            step = steps[number - 1]
+            here = min(place, len(steps))
+            step = steps[here - 1]
             page = render_template(
                 "inside.html",
                 digit=digit,
@@ -133,13 +116,13 @@ def blueprint(
                 from_camera=from_camera,
                 steps=steps,
                 step=step,
-                number=number,
+                number=here,
                 bars=step.bars(t),
-                answer=_answer(steps[-1].values, t),
+                answer=likeliest(steps[-1].values, t),
                 least=round(100 * reader.least_confidence),
                 scale=colours,
                 network=network,
-                found=_found(steps),
+                found=found(steps),
                 facts=_facts(networks.card(), network, t),
                 right=network.report and _right(network.report),
                 confusion=network.report and _confusion(network.report),
@@ -170,198 +153,11 @@ class _Network:
         most = largest(pictures)
         self.filters_in_all = len(of_all)
         self.filters = [sheet(each[None], most, width=100) for each in pictures]
-        self.strengths = [tuple(map(_number, _ends(each))) for each in pictures]
+        self.strengths = [tuple(map(number, _ends(each))) for each in pictures]
         self.wrong = [
             (each, None if each.pixels is None else thumb(each.pixels.reshape(28, 28)))
             for each in (report.wrong if report else ())
         ]
-
-
-@dataclass(frozen=True)
-class _Digit:
-    """A digit to step through: a reading's by its number, or one of the project's own."""
-
-    glyph: Array = field(repr=False)
-    number: int | None = None
-    own: int | None = None
-
-    @property
-    def key(self) -> str:
-        return f".{self.number}" if self.own is None else f".own{self.own}"
-
-    @property
-    def query(self) -> dict[str, int | None]:
-        """What an address of the view names it by."""
-        return {"reading": self.number, "digit": self.own}
-
-    @property
-    def url(self) -> str:
-        return grey(self.glyph).url
-
-
-class _Digits:
-    """The digits that can be looked at, each for longer than its reading is kept elsewhere."""
-
-    def __init__(self, latest: Latest, drawn: Recent, clock: Callable[[], float]) -> None:
-        self._latest, self._drawn, self._clock = latest, drawn, clock
-        self._newest = Kept[_Digit | None]()
-        self._lock = threading.Lock()
-        self._looked_at: dict[int, _Digit] = {}
-
-    def asked(self) -> tuple[_Digit, bool]:
-        """Return the digit that the query names, and whether it is another for one that is gone.
-
-        Raises ValueError for a query that names none.
-        """
-        own, number = whole("digit", 0, 9), whole("reading", -_MOST_NUMBER, _MOST_NUMBER)
-        if own is not None:
-            return _own(own), False
-        found = None if number is None else self._of(number)
-        if found is not None:
-            return found, False
-        return self.camera() or _own(_OWN), number is not None
-
-    def camera(self) -> _Digit | None:
-        """Return the camera's newest reading with a mark, looked for every two seconds."""
-        return self._newest.of(int(self._clock() // _SECONDS), self._find_newest)
-
-    def sent(self) -> list[_Digit]:
-        """Return the last few that were drawn or sent, the newest first."""
-        return [
-            _Digit(reading.glyph, number)
-            for number, reading in self._drawn.newest(4)
-            if reading.glyph is not None
-        ]
-
-    def _find_newest(self) -> _Digit | None:
-        for number, _ in self._latest.recent.newest(1):
-            return self._of(number)
-        return None
-
-    def _of(self, number: int) -> _Digit | None:
-        with self._lock:
-            found = self._looked_at.pop(number, None)
-            if found is None:
-                reading = (self._latest.recent if number > 0 else self._drawn).of(number)
-                if reading is None or reading.glyph is None:
-                    return None
-                found = _Digit(reading.glyph, number)
-            self._looked_at[number] = found
-            for old in list(self._looked_at)[:-_LOOKED_AT]:
-                del self._looked_at[old]
-            return found
-
-
-@lru_cache
-def _own(digit: int) -> _Digit:
-    cover = drawn(PLAIN[digit], (64, 64), centre=(32, 32), height=40, width=6, slant=0.1)
-    return _Digit(glyph(cover), own=digit)
-
-
-# ---- one digit on its way ----
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """One step as the page shows it; `answers` tells that its values stand for the answers."""
-
-    kind: str
-    sheet: Sheet
-    shape: str
-    says: str
-    of: dict[str, Any] = field(repr=False)
-    values: Array = field(repr=False)
-    answers: bool
-    signed: bool
-    maps: int
-    shown: int
-    parameters: int
-
-    @property
-    def each(self) -> list[Sheet]:
-        """The maps one by one, in the colours of all."""
-        most = largest(self.values)
-        return [sheet(map[None], most, width=100) for map in shown(self.values)]
-
-    @property
-    def most(self) -> str:
-        return _number(largest(self.values))
-
-    @property
-    def learned(self) -> str:
-        return _number(self.parameters)
-
-    def bars(self, t: Texts) -> str | None:
-        """Return the answers as bars, None where the values stand for nothing with a name."""
-        if not self.answers:
-            return None
-        values = np.nan_to_num(self.values).tolist()
-        shares = self.kind in (SOFTMAX, SHARES)
-        told = [f"{100 * each:.1f} %" if shares else _signed(each) for each in values]
-        names = _names(len(values), t)
-        words = ", ".join(f"{name}: {said}" for name, said in zip(names, told, strict=True))
-        return across(values, names, told, t(f"inside.kind_{self.kind}"), words)
-
-
-def _stepped(network: _Network, digit: _Digit) -> list[_Shown]:
-    steps = network.tracer.steps(digit.glyph.ravel())
-    weighs = [place for place, each in enumerate(steps) if each.kind in ("dense", "book-output")]
-    # From the last layer that weighs on, each unit stands for one answer.
-    last = max(weighs, default=len(steps) - 1)
-    return [
-        _shown(step, first=place == 0, scores=place == last, answers=place >= last)
-        for place, step in enumerate(steps)
-    ]
-
-
-def _shown(step: Step, *, first: bool, scores: bool, answers: bool) -> _Shown:
-    values, kind = step.values, step.kind.replace("-", "_")
-    maps = shown(values) if values.ndim == 3 else cells(values)
-    says = kind
-    if kind == "dense" and scores:
-        says = "scores"
-    elif kind == "conv" and step.spec[0] > 1:
-        says = "conv_more"
-    elif kind == "image" and not first:
-        says = "laid_out"
-    of = dict(zip(_SIZES.get(step.kind, ()), step.spec, strict=False))
-    if "share" in of:
-        of["share"] = f"{100 * of['share']:.0f}"
-    return _Shown(
-        kind=kind,
-        sheet=grey(maps[0]) if first else sheet(maps),
-        shape=" × ".join(map(str, step.shape[1:] if first else step.shape)),
-        says=says,
-        of={
-            **of,
-            "units": int(values.size),
-            "rows": values.shape[-2] if values.ndim == 3 else 1,
-            "columns": values.shape[-1],
-        },
-        values=values,
-        answers=answers and values.ndim == 1 and len(values) <= NOT_A_DIGIT + 1,
-        signed=not first,
-        maps=len(values) if values.ndim == 3 else 1,
-        shown=len(maps),
-        parameters=step.parameters,
-    )
-
-
-def _names(count: int, t: Texts) -> list[str]:
-    return [*map(str, range(DIGITS)), t("teaching.not_a_digit")][:count]
-
-
-def _found(steps: list[_Shown]) -> list[Sheet]:
-    """Return what each filter of the first layer finds, where that layer gives pictures."""
-    first = next((each for each in steps if each.parameters), None)
-    return first.each if first and first.kind == "conv" else []
-
-
-def _answer(shares: Array, t: Texts) -> tuple[str, int]:
-    """Return the likeliest answer and its probability in per cent."""
-    shares = np.nan_to_num(shares)
-    best = int(shares.argmax())
-    return _names(NOT_A_DIGIT + 1, t)[best], round(100 * float(shares[best]))
 
 
 def _ends(values: Array) -> tuple[float, float]:
@@ -375,7 +171,7 @@ def _ends(values: Array) -> tuple[float, float]:
 def _right(report: Report) -> dict[str, str]:
     tally = report.tally
     counts = {"right": tally.right, "total": tally.total, "refused": tally.refused}
-    told = {name: _number(count) for name, count in counts.items()}
+    told = {name: number(count) for name, count in counts.items()}
     return {**told, "share": f"{100 * tally.accuracy:.2f} %"}
 
 
@@ -406,8 +202,8 @@ def _facts(card: dict[str, Any], network: _Network, t: Texts) -> list[tuple[str,
     """Return what is told of the network that reads, by the keys of the networks' facts."""
     tally = network.report and network.report.tally
     told = {**card, **({"test": {"right": tally.right, "total": tally.total}} if tally else {})}
-    found = [(key, _fact(key, told.get(key), t)) for key in _FACTS]
-    return [(key, value) for key, value in found if value]
+    facts = [(key, _fact(key, told.get(key), t)) for key in _FACTS]
+    return [(key, value) for key, value in facts if value]
 
 
 def _fact(key: str, value: Any, t: Texts) -> str:
@@ -415,28 +211,15 @@ def _fact(key: str, value: Any, t: Texts) -> str:
     match value:
         case {"right": int(right), "total": int(total)} if total > 0:
             share = f"{100 * right / total:.2f} %"
-            return t("networks.right_of", share=share, right=_number(right), total=_number(total))
+            return t("networks.right_of", share=share, right=number(right), total=number(total))
         case float() if key == "validation_accuracy":
             return f"{100 * value:.2f} %"
         case int() | float():
-            return _number(value)
+            return number(value)
         case str():
             return value
         case _:
             return ""
-
-
-def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
-
-
-def _number(value: float) -> str:
-    """Return a number with thin spaces, which no language takes for a decimal point."""
-    return (
-        f"{value:,}".replace(",", "\u202f")
-        if isinstance(value, int)
-        else f"{value:.3g}".replace("-", "−")
-    )
 
 
 # ---- the API ----
