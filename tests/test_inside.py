@@ -428,6 +428,7 @@ def test_the_report_that_ships_is_the_shipped_networks(client: FlaskClient) -> N
     assert len(told["filters"]) == 8
     page = client.get("/inside").text
     assert page.count("<li><b>") == len(report.wrong)
+    assert client.get("/inside/wrong.png").status_code == 404
     assert re.search(r"digits evaluate --mnist mnist --report \S+/\w{12}\.report\.json", page)
 
 
@@ -450,7 +451,14 @@ def test_another_network_has_its_own_report_or_none(
         glyph = Image.open(io.BytesIO(base64.b64decode(told["wrong"][1]["glyph"].split(",")[1])))
         assert np.asarray(glyph).ravel().tolist() == data.images[2].tolist()
         page = client.get("/inside").text
-        assert page.count('<li><img class="glyph"') == 2
+        (address,) = set(re.findall(r'<span class="cut"><img src="([^"]+)"', page))
+        sent = client.get(address)
+        assert "max-age" in sent.headers["Cache-Control"]
+        rows = np.asarray(Image.open(io.BytesIO(sent.data)).convert("L"))
+        assert rows.shape == (28, 8 * 28)
+        assert (rows[:, 28:56].ravel() // 17).tolist() == (data.images[2] >> 4).tolist()
+        old = client.get("/inside/wrong.png?of=before")
+        assert (old.status_code, old.headers["Cache-Control"]) == (200, "no-cache")
         assert 'class="e3"' in page
     finally:
         reader.use(before)

@@ -23,7 +23,7 @@ from appliance.web.asked import whole
 from appliance.web.followed import MOST_NUMBER, Digits
 from appliance.web.kept import Kept, KeptFew
 from appliance.web.language import Texts, spoken, texts
-from appliance.web.maps import largest, scale, sheet, shown, thumb
+from appliance.web.maps import greys, largest, scale, sheet, shown
 from appliance.web.pictures import png
 from appliance.web.problem import problem
 from appliance.web.reliability import drawn as drawn_reliability
@@ -122,6 +122,7 @@ def blueprint(
                 least=round(100 * reader.least_confidence),
                 scale=colours,
                 network=network,
+                stamp=stamp,
                 found=found(steps),
                 facts=_facts(networks.card(), network, t),
                 right=network.report and _right(network.report),
@@ -134,6 +135,17 @@ def blueprint(
 
         response = Response(pages.of(tag, rendered), mimetype="text/html")
         return _tagged(response, tag)
+
+    @routes.get("/inside/wrong.png")
+    def wrong_ones() -> Response:
+        stamp, network = now()
+        if network.wrong is None:
+            return problem(404, "there are no pictures of what this network got wrong")
+        response = Response(network.wrong, mimetype="image/png")
+        if request.args.get("of") == stamp:
+            response.headers["Cache-Control"] = "private, max-age=86400"
+            return response
+        return _tagged(response, stamp)
 
     return routes
 
@@ -154,10 +166,10 @@ class _Network:
         self.filters_in_all = len(of_all)
         self.filters = [sheet(each[None], most, width=100) for each in pictures]
         self.strengths = [tuple(map(number, _ends(each))) for each in pictures]
-        self.wrong = [
-            (each, None if each.pixels is None else thumb(each.pixels.reshape(28, 28)))
-            for each in (report.wrong if report else ())
-        ]
+        pixels = [each.pixels for each in report.wrong if each.pixels is not None] if report else []
+        # They are the same on every page of the view: a file of their own is sent once.
+        whole = report and 0 < len(pixels) == len(report.wrong)
+        self.wrong = greys(np.reshape(pixels, (-1, 28, 28))) if whole else None
 
 
 def _ends(values: Array) -> tuple[float, float]:

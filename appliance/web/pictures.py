@@ -61,8 +61,13 @@ def png(grey: npt.NDArray[np.uint8]) -> str:
     return _url(*_png(grey))
 
 
+def file_of(picture: Image.Image, form: str, **options: int) -> bytes:
+    """Return a picture as a file of the form "PNG" or "JPEG"."""
+    return _file(picture, form, **options)[0]
+
+
 def file_url(picture: Image.Image, form: str, **options: int) -> str:
-    """Return a picture as the data URL of a file of the form "PNG" or "JPEG"."""
+    """Return the same as a data URL."""
     return _url(*_file(picture, form, **options))
 
 
