@@ -8,7 +8,8 @@ APP=/opt/digits
 COMMAND=/usr/local/bin/digits
 CONFIG=/etc/digits/digits.toml
 STATE=/var/lib/digits
-UNITS="digits.service digits-retrain.service digits-retrain.timer digits-power.path digits-power.service"
+UNITS="digits.service digits-retrain.service digits-retrain.timer digits-power.path digits-power.service digits-name.service"
+AVAHI=/etc/avahi/services/digits.service
 
 usage() {
 	cat <<-'END'
@@ -55,7 +56,7 @@ run_tests() {
 		"$bin/ruff" check .
 		"$bin/ruff" format --check .
 		"$bin/mypy"
-		if have shellcheck; then shellcheck setup.sh .ci/run; else say "no shellcheck here: left out"; fi
+		if have shellcheck; then shellcheck setup.sh .ci/run systemd/digits-name; else say "no shellcheck here: left out"; fi
 	fi
 	"$bin/python" -m pytest "$@"
 }
@@ -149,16 +150,17 @@ install() {
 		journalctl --no-pager -u digits.service -n 8 -o cat
 		err "the page does not answer; above is what the service said last"
 	}
+	advertise "$port"
 	fetch_mnist
 	say ""
-	say "The appliance runs. Its page: http://$(uname -n).local:$port or http://$(address):$port"
+	say "The appliance runs. Its page: http://digits.local:$port or http://$(address):$port"
 	say "$PIN"
 	say "Settings: $CONFIG, then 'systemctl restart digits'. Checks: 'sudo digits doctor'."
 }
 
 install_packages() {
 	apt_install python3 python3-numpy python3-scipy python3-pil python3-flask python3-waitress \
-		python3-gpiozero python3-segno python3-paho-mqtt libopenblas0
+		avahi-daemon avahi-utils python3-gpiozero python3-segno python3-paho-mqtt libopenblas0
 	# Only Raspberry Pi OS has all of these; elsewhere the folder camera and the page still work.
 	for package in python3-lgpio python3-picamera2; do
 		if apt-cache show "$package" >/dev/null 2>&1; then
@@ -181,7 +183,7 @@ make_user() {
 copy_files() {
 	rm -rf "$APP.new"
 	mkdir -p "$APP.new"
-	cp -R "$HERE/appliance" "$HERE/model" "$HERE/data" "$APP.new/"
+	cp -R "$HERE/appliance" "$HERE/model" "$HERE/data" "$HERE/systemd" "$APP.new/"
 	# The service may not write here, so what it would compile at each start is compiled now.
 	python3 -m compileall -q "$APP.new"
 	chmod -R a+rX "$APP.new"
@@ -221,9 +223,9 @@ start_units() {
 		cp "$HERE/systemd/$unit" /etc/systemd/system/
 	done
 	systemctl daemon-reload
-	systemctl --quiet enable digits.service digits-retrain.timer digits-power.path
+	systemctl --quiet enable digits.service digits-retrain.timer digits-power.path digits-name.service
 	systemctl reset-failed digits.service 2>/dev/null || true
-	systemctl restart digits.service digits-retrain.timer digits-power.path
+	systemctl restart digits.service digits-retrain.timer digits-power.path digits-name.service
 	say "units: $UNITS"
 }
 
@@ -246,6 +248,13 @@ wait_for_page() {
 		        time.sleep(1)
 		sys.exit(1)
 	END
+}
+
+# The page among the LAN's web pages; avahi notices the file by itself.
+advertise() {
+	mkdir -p "$(dirname "$AVAHI")"
+	sed "s|<port>8080<|<port>$1<|" "$HERE/systemd/digits.avahi.xml" >"$AVAHI.new"
+	mv "$AVAHI.new" "$AVAHI"
 }
 
 fetch_mnist() {
@@ -277,12 +286,12 @@ uninstall() {
 	*) err "uninstall knows --purge only, not '$*'" ;;
 	esac
 	need_root uninstall "$@"
-	for unit in digits-power.path digits-power.service digits-retrain.timer digits-retrain.service digits.service; do
+	for unit in digits-name.service digits-power.path digits-power.service digits-retrain.timer digits-retrain.service digits.service; do
 		systemctl --quiet disable --now "$unit" 2>/dev/null || true
 		rm -f "/etc/systemd/system/$unit"
 	done
 	systemctl daemon-reload 2>/dev/null || true
-	rm -rf "$APP" "$APP.new" "$APP.old" "$COMMAND" "$COMMAND.new"
+	rm -rf "$APP" "$APP.new" "$APP.old" "$COMMAND" "$COMMAND.new" "$AVAHI"
 	if [ "${1:-}" = --purge ]; then
 		rm -rf "$STATE" "$(dirname "$CONFIG")"
 		if getent passwd digits >/dev/null; then userdel digits; fi

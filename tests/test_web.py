@@ -73,6 +73,14 @@ def test_the_newest_reading_with_its_strip(
     np.testing.assert_array_equal(picture(strip["glyph"]), np.rint(a_seven.glyph * 255))
 
 
+@pytest.mark.parametrize("path", ["history", "captures", "networks", "training", "openapi.json"])
+def test_what_has_not_changed_is_not_sent_again(client: FlaskClient, path: str) -> None:
+    tag = client.get(f"/api/v1/{path}").headers["ETag"]
+    again = client.get(f"/api/v1/{path}", headers={"If-None-Match": tag})
+    assert (again.status_code, again.data) == (304, b"")
+    assert client.get(f"/api/v1/{path}", headers={"If-None-Match": '"x"'}).status_code == 200
+
+
 def test_an_unchanged_reading_is_not_sent_again(
     client: FlaskClient, latest: Latest, a_seven: Reading
 ) -> None:

@@ -138,6 +138,14 @@ def create_app(
         return problem(500, "the request failed here, not at your end: the log tells why")
 
     @app.after_request
+    def tagged(response: Response) -> Response:
+        # What is asked again and again and is the same is not sent again.
+        if request.method == "GET" and response.mimetype == "application/json":
+            response.add_etag()
+            response.make_conditional(request)
+        return response
+
+    @app.after_request
     def careful(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = POLICY
         response.headers["X-Content-Type-Options"] = "nosniff"

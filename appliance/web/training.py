@@ -63,10 +63,7 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
             "may_begin": enough.some,
         }
         # A loss that diverged is no number, which JSON cannot tell.
-        response = jsonify(json.loads(json.dumps(told), parse_constant=lambda _: None))
-        response.add_etag()
-        response.make_conditional(request)
-        return response
+        return jsonify(json.loads(json.dumps(told), parse_constant=lambda _: None))
 
     @routes.get("/curve.svg")
     def curve() -> Response:

@@ -61,6 +61,8 @@ def main() -> int:
         operations = [
             each.ok() for each in schemathesis.openapi.from_dict(document).get_all_operations()
         ]
+        # An appliance that starts again is away for seconds, which is what was asked for.
+        operations = [each for each in operations if not each.path.endswith("start-again")]
         fuzz(operations, 5, owner, codes, undocumented)
         before, since = resident(process.pid), time.monotonic()
         fuzz(operations, -(-args.requests // len(operations)), owner, codes, undocumented)
