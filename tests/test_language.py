@@ -125,6 +125,14 @@ def test_the_language_that_is_chosen_stays(client: FlaskClient) -> None:
     assert unknown.headers["Content-Language"] == "fr"
 
 
+def test_another_language_is_of_the_same_page(client: FlaskClient) -> None:
+    page = client.get("/inside?digit=3&layer=2").text
+    assert "/inside?digit=3&amp;layer=2&amp;language=de" in page
+    odd = client.get('/history?_scheme=javascript&x="><script>').text
+    assert "javascript:" not in odd
+    assert "<script>" not in odd
+
+
 def test_without_a_script_the_newest_reading_is_on_the_page(
     client: FlaskClient, latest: Latest, a_seven: Reading
 ) -> None:

@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 
 from appliance.__main__ import main
 from appliance.captures import Captures
+from appliance.control import Control
 from appliance.networks import Networks
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
@@ -246,6 +247,7 @@ def test_a_file_that_the_settings_name_is_told_when_promoting(
     reader: Reader,
     training: Trainer,
     owner: Owner,
+    control: Control,
 ) -> None:
     held = replace(vault.current(), id="f" * 12)
     app = create_app(
@@ -256,6 +258,7 @@ def test_a_file_that_the_settings_name_is_told_when_promoting(
         networks=Networks(vault, reader, held, chosen="/home/me/mine.npz"),
         training=training,
         owner=owner,
+        control=control,
         metrics=Metrics(),
         camera="picamera",
         state=Path(),

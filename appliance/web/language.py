@@ -5,6 +5,7 @@ import tomllib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Flask, Response, request
 
@@ -65,12 +66,17 @@ def spoken() -> str:
     return request.accept_languages.best_match(list(LANGUAGES)) or "en"
 
 
+def in_language(language: str) -> str:
+    """Return the address that was asked for, in another language."""
+    return f"{request.path}?{urlencode({**request.args.to_dict(), 'language': language})}"
+
+
 def translate(app: Flask) -> None:
     """Give an application's templates the texts, and keep which language was chosen."""
 
     @app.context_processor
     def words() -> dict[str, Any]:
-        return {"t": texts(spoken()), "languages": LANGUAGES}
+        return {"t": texts(spoken()), "languages": LANGUAGES, "in_language": in_language}
 
     @app.after_request
     def chosen(response: Response) -> Response:

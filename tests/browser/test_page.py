@@ -32,6 +32,9 @@ def test_a_drawn_digit_is_read_by_itself(browser: webdriver.Chrome, digit: int) 
     assert text(browser, "#mine .bars .top span") == str(digit)
     glyph = browser.find_element(By.CSS_SELECTOR, "#mine .stage-glyph img")
     assert glyph.get_property("naturalWidth") == 28
+    # It can be followed through the network.
+    inside = browser.find_element(By.CSS_SELECTOR, "#mine .inside a")
+    assert "/inside?reading=-" in str(inside.get_property("href"))
     # One digit alone needs no list of what is in view.
     assert not browser.find_element(By.CSS_SELECTOR, "#mine .all").is_displayed()
     assert len(browser.find_elements(By.CSS_SELECTOR, "#mine .box")) == 1

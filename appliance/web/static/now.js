@@ -30,7 +30,7 @@ class ReadingView {
     const large = digit === null ? "–" : String(digit);
     if (this.digit.textContent !== large) this.digit.textContent = large;
     this.why.textContent = reading.digit === null
-      ? said(reading.fault || reading.reason)
+      ? said(reading.reason)       // a fault stands above, for all to see
       : t("reading.with", {digit: reading.digit, share: Math.round(100 * reading.confidence)});
     const best = Math.max(...reading.probabilities);
     this.bars.forEach((row, each) => {
@@ -44,6 +44,9 @@ class ReadingView {
       if (url) picture.src = url; else picture.removeAttribute("src");
     }
     this.placeBoxes(reading);
+    const inside = this.element.querySelector(".inside");
+    inside.hidden = !reading.strip.glyph;
+    inside.firstChild.href = `/inside?reading=${reading.number}`;
     const several = reading.marks.length > 1;
     show(this.all, several ? t("reading.several", {digits: reading.marks.map((mark) => mark.digit ?? "?").join(" ")}) : "");
   }
