@@ -16,6 +16,7 @@ TABLE: dict[str, set[str]] = {
     "appliance.reading": {"appliance.errors", "numpy"},
     "appliance.errors": set(),
     "appliance.settings": {"appliance.errors"},
+    "appliance.settings_file": {"appliance.errors", "appliance.settings", "model"},
     "appliance.gpio": {"appliance.errors", "gpiozero"},
     "appliance.button": {"appliance.gpio"},
     "appliance.picture": {"appliance.reading", "appliance.errors", "numpy", "PIL"},
