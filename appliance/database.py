@@ -5,7 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,38 @@ class DamagedError(sqlite3.DatabaseError):
     """A file is not a database of its form, or no whole one."""
 
 
+def _full(folder: Path) -> bool:
+    with suppress(OSError):
+        room = os.statvfs(folder)
+        return room.f_bavail * room.f_frsize < _LEAST_ROOM
+    return False
+
+
+def _only_to_look_at(file: Path, form: Form) -> sqlite3.Connection:
+    """Return what needs no room on the card; every change is refused by SQLite.
+
+    A box without a screen that did not start would tell its owner less than one that reads.
+    """
+    log.warning(
+        "the disk is full: %s keeps nothing more: make room, then start the appliance again",
+        form.what,
+    )
+    with suppress(sqlite3.DatabaseError):
+        # Without its lock and its log, which want room: what is only in the log is not seen.
+        address = f"{file.absolute().as_uri()}?mode=ro&immutable=1"
+        database = sqlite3.connect(address, uri=True, check_same_thread=False)
+        try:
+            database.execute(f"{form.row} LIMIT 1")
+            return database
+        except BaseException:
+            database.close()
+            raise
+    database = sqlite3.connect(":memory:", check_same_thread=False)
+    database.executescript(form.schema.read_text(encoding="utf-8"))
+    database.execute("PRAGMA query_only = ON")
+    return database
+
+
 Rescue = Callable[[Path, sqlite3.Connection], str]
 """Takes what it can from a damaged file into a new database and tells how much in a few words."""
 
@@ -47,6 +79,8 @@ def opened(file: Path, form: Form) -> sqlite3.Connection:
         return _opened(file, form)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if str(error).startswith(_NOT_THE_FILES_FAULT):
+            if _full(file.parent):
+                return _only_to_look_at(file, form)
             raise unusable(file, form, error) from None
         raise DamagedError(" ".join(str(error).split())) from None
 
@@ -98,6 +132,10 @@ _NOT_THE_FILES_FAULT = (
     "database or disk is full",
     "disk I/O",
 )
+
+
+_LEAST_ROOM = 256 * 1024
+"""Bytes free on a disk below which a database that cannot be written is not the folder's fault."""
 
 
 def _with_its_log(file: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from appliance import database
 from appliance.errors import StateError
 from appliance.outputs.history import History
 from appliance.reading import Reading
@@ -108,3 +109,28 @@ def test_a_damaged_file_is_put_aside_and_begun_anew(
 def test_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(StateError, match=r"the history cannot be used .*--state DIR"):
         History(tmp_path / "nowhere" / "h.db", limit=10)
+
+
+def test_a_full_disk_leaves_the_history_to_be_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "h.db"
+    first = History(file, limit=10)
+    first.show(shown(4))
+    first.close()
+
+    def full(file: Path, form: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(database, "_opened", full)
+    with pytest.raises(StateError, match="disk is full"):
+        History(file, limit=10)
+    monkeypatch.setattr(database, "_full", lambda folder: True)
+    for path, kept in ((file, [4]), (tmp_path / "new.db", [])):
+        history = History(path, limit=10)
+        assert [entry.digit for entry in history.newest(10)] == kept
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            history.show(shown(5))
+        history.close()
+    assert "make room, then start the appliance again" in caplog.text
+    assert not (tmp_path / "new.db").exists()
