@@ -41,6 +41,7 @@ TABLE: dict[str, set[str]] = {
     "appliance.vault": {"appliance.errors", "appliance.promotions", "model"},
     "appliance.networks": {"appliance.reader", "appliance.vault", "model"},
     "appliance.machine": set(),
+    "appliance.watchdog": set(),
     "appliance.changes": {"appliance.errors", "appliance.settings", "model"},
     "appliance.control": {"appliance.changes", "appliance.errors"},
     "appliance.nights": {"appliance.errors"},

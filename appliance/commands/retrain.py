@@ -163,6 +163,9 @@ def _step_aside() -> None:
         os.nice(19)
     with suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    # Should memory run out this ends first, also where the kernel has no memory groups.
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("800")
 
 
 def _hours(text: str) -> float:

@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from appliance.steady import Steady
     from appliance.trainer import Trainer
     from appliance.vault import Vault
+    from appliance.watchdog import Watchdog
     from appliance.web import create_app
     from appliance.web.server import Server
 
@@ -117,7 +118,10 @@ def run(args: argparse.Namespace) -> int:
     page = f"http://{_address(settings.web.host)}:{settings.web.port}"
     mqtt = _mqtt(settings.mqtt, page)
 
+    watchdog = Watchdog()
+
     def look() -> None:
+        watchdog.alive()
         for light in leds:
             light.look()
         for each in mqtt:
@@ -125,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
         networks.look()
 
     loop = Loop(
-        open_camera=lambda: open_camera(settings.camera),
+        open_camera=lambda: _watched_camera(settings.camera),
         reader=reader,
         steady=Steady(settings.reader.agree),
         outputs=[latest, history, metrics, *leds, *mqtt, Journal()],
@@ -146,9 +150,12 @@ def run(args: argparse.Namespace) -> int:
     thread = threading.Thread(target=loop.run, name="loop")
     log.info("the page is at %s", page)
     thread.start()
+    watchdog.ready()
     try:
         server.run()
     finally:
+        if not again.is_set():
+            watchdog.stopping()
         loop.stop()
         thread.join()
         close_button()
@@ -159,6 +166,19 @@ def run(args: argparse.Namespace) -> int:
         # The same process, so that systemd and the terminal see the same one.
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     return 0
+
+
+def _watched_camera(settings: "CameraSettings") -> "Camera":
+    """Return the camera, but not one that has hung the whole appliance again and again."""
+    from appliance.errors import CameraError
+    from appliance.watchdog import MOST_STALLS, stalls
+
+    if stalls() >= MOST_STALLS:
+        raise CameraError(
+            f"the camera's driver stood still {MOST_STALLS} times in ten minutes: check the "
+            "ribbon cable and the power supply; it is tried again in ten minutes"
+        )
+    return open_camera(settings)
 
 
 def open_camera(settings: "CameraSettings") -> "Camera":
