@@ -14,6 +14,7 @@ from flask import Flask
 
 from appliance.errors import ServeError
 from appliance.web.server import BODIES, Server
+from appliance.web.shares import Shares
 from tests.conftest import SAMPLES
 
 
@@ -168,3 +169,32 @@ def test_many_bodies_at_once_do_not_fill_the_card(app: Flask, port: int) -> None
         assert json.load(other.getresponse())["digit"] == 3
         other.close()
         assert sum(map(ended, sockets)) < len(sockets)
+
+
+def test_who_has_asked_too_much_waits_and_nobody_else_does(app: Flask, port: int) -> None:
+    class Held(Shares):
+        asks = True
+
+        def wait(self, address: str) -> float:
+            return float(self.asks and address == "127.0.0.1")
+
+        def spend(self, address: str, seconds: float) -> None:
+            asked.append(address)
+
+    asked: list[str] = []
+    shares = Held()
+    with serving(app, port) as server:
+        for each in server._listening:
+            each.shares = shares
+        request = b"GET /api/v1/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as script:
+            script.sendall(request)
+            source = "127.0.0.2", 0
+            with socket.create_connection(("127.0.0.1", port), 30, source_address=source) as child:
+                child.sendall(request)
+                assert child.recv(15) == b"HTTP/1.1 200 OK"
+            assert not select.select([script], [], [], 0)[0]
+            shares.asks = False
+            assert script.recv(15) == b"HTTP/1.1 200 OK"
+    # What it took is counted for each.
+    assert set(asked) == {"127.0.0.1", "127.0.0.2"}

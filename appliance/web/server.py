@@ -16,6 +16,7 @@ from waitress.task import ErrorTask
 
 from appliance.errors import ServeError
 from appliance.web.problem import problem
+from appliance.web.shares import Shares
 
 PLACES = 64
 """So many connections are held; for another one, an address with most of them loses one."""
@@ -26,6 +27,8 @@ BYTES_A_SECOND = 10_000
 BODIES = 3
 """The bodies that are coming in take together so many times what one may; they wait on the card."""
 _LONGEST_HEAD = 32_768
+_SECONDS = 0.25
+"""Seconds after which who had to wait is looked at again."""
 
 
 class _Refusal(ErrorTask):  # type: ignore[misc]
@@ -55,9 +58,18 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     parser_class = _Request
     asking_since = 0.0
 
+    def readable(self) -> bool:
+        return bool(super().readable()) and not self.server.shares.wait(self.addr[0])
+
+    def service(self) -> None:
+        began = time.thread_time()
+        super().service()
+        self.server.shares.spend(self.addr[0], time.thread_time() - began)
+
     def received(self, data: bytes) -> bool:
         if self.request is None:
             self.asking_since = time.time()
+        self.server.asked.append(self.addr[0])
         whole: bool = super().received(data)
         if self.request is not None:
             # A byte now and then is no sign of life.
@@ -124,14 +136,22 @@ class Server:
             ) from None
         # A name such as localhost can stand for two addresses: then there is a server for each.
         self._listening = [each for each in self._channels.values() if hasattr(each, "trigger")]
+        self._shares, self._asked = Shares(), list[str]()
         for each in self._listening:
-            each.channel_class = _Channel
+            each.channel_class, each.shares, each.asked = _Channel, self._shares, self._asked
 
     def run(self) -> None:
         """Serve until `stop`."""
+        before = time.thread_time()
         while not self._stopping:
-            wasyncore.loop(timeout=1, use_poll=True, map=self._channels, count=1)
+            wasyncore.loop(timeout=_SECONDS, use_poll=True, map=self._channels, count=1)
             self._make_room()
+            if self._asked:
+                now = time.thread_time()
+                for address in self._asked:
+                    self._shares.spend(address, (now - before) / len(self._asked))
+                self._asked.clear()
+                before = now
 
     def _make_room(self) -> None:
         """End connections that are too many, too slow, or send too much at once.
