@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 
 from appliance.errors import ServeError
+from appliance.owner import FREE_TRIES, Owner
 from appliance.web.server import BODIES, Server
 from appliance.web.shares import Shares
 from tests.conftest import SAMPLES
@@ -198,3 +199,18 @@ def test_who_has_asked_too_much_waits_and_nobody_else_does(app: Flask, port: int
             assert script.recv(15) == b"HTTP/1.1 200 OK"
     # What it took is counted for each.
     assert set(asked) == {"127.0.0.1", "127.0.0.2"}
+
+
+def test_who_pretends_to_come_from_elsewhere_waits_after_wrong_pins_all_the_same(
+    running: http.client.HTTPConnection, owner: Owner
+) -> None:
+    owner.new_pin()
+    codes = []
+    for each in range(FREE_TRIES + 1):
+        elsewhere = {"X-Forwarded-For": f"10.0.0.{each}", "Forwarded": f"for=10.0.0.{each}"}
+        told = {"Content-Type": "application/json", "X-Real-IP": f"10.0.0.{each}", **elsewhere}
+        running.request("POST", "/api/v1/session", b'{"pin": "no PIN"}', told)
+        answer = running.getresponse()
+        answer.read()
+        codes.append(answer.status)
+    assert codes == [403] * FREE_TRIES + [429]
