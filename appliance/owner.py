@@ -130,15 +130,13 @@ class Owner:
                 f"{self._file}: the PIN cannot be kept ({error.strerror}): "
                 "give the folder to the user that digits runs as"
             ) from None
-        with self._lock:
-            self._wrong.clear()
-            self._all.clear()
         return pin
 
     def check(self, pin: str, address: str) -> Refused | None:
         """Return None for the PIN, else why it is not taken. `address` is whose try it is."""
         with self._lock:
             # One at a time: thirty machines that guess at once take the loop no more time than one.
+            kept = self._look().get("hash")
             now = self._clock()
             tries, since = self._wrong.get(address, (0, now))
             wait = since + self._wait(tries) - now
@@ -154,7 +152,6 @@ class Owner:
                     wait,
                     True,
                 )
-            kept = self._look().get("hash")
             if not kept:
                 return Refused("there is no PIN yet: make one on the appliance with 'digits pin'")
             if check_password_hash(kept, pin):
@@ -187,6 +184,9 @@ class Owner:
                 if not isinstance(held, dict):
                     raise ValueError
                 self._held, self._stamp = held, stamp
+                # Wrong PINs of before say nothing about another PIN, whichever process made it.
+                self._wrong.clear()
+                self._all.clear()
         except FileNotFoundError:
             self._held, self._stamp = {}, None
         except OSError as error:

@@ -124,6 +124,19 @@ def test_wrong_pins_from_ever_other_addresses_come_to_an_end_too(tmp_path: Path)
     assert owner.check(pin, "teacher") is None
 
 
+def test_another_pin_that_the_command_makes_ends_the_waiting(tmp_path: Path) -> None:
+    running = Owner(owner_file(tmp_path), clock=lambda: 0.0)
+    pin = running.new_pin()
+    for address in range(MOST_TRIES):
+        running.check(another_pin(pin), str(address % 50))
+    refused = running.check(pin, "teacher")
+    assert refused is not None
+    assert refused.waiting
+    new = Owner(owner_file(tmp_path)).new_pin()
+    assert running.check(new, "teacher") is None
+    assert running.check(new, "0") is None
+
+
 def test_the_right_pin_forgets_the_wrong_ones(tmp_path: Path) -> None:
     owner = Owner(owner_file(tmp_path))
     pin = owner.new_pin()
