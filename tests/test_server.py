@@ -176,8 +176,8 @@ def test_who_has_asked_too_much_waits_and_nobody_else_does(app: Flask, port: int
     class Held(Shares):
         asks = True
 
-        def wait(self, address: str) -> float:
-            return float(self.asks and address == "127.0.0.1")
+        def over(self) -> frozenset[str]:
+            return frozenset(["127.0.0.1"] if self.asks else [])
 
         def spend(self, address: str, seconds: float) -> None:
             asked.append(address)
@@ -185,6 +185,7 @@ def test_who_has_asked_too_much_waits_and_nobody_else_does(app: Flask, port: int
     asked: list[str] = []
     shares = Held()
     with serving(app, port) as server:
+        server._shares = shares
         for each in server._listening:
             each.shares = shares
         request = b"GET /api/v1/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"

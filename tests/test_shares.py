@@ -17,7 +17,8 @@ def spent(shares: Shares, clock: Clock, addresses: list[str], seconds: float) ->
     """Have addresses ask without pause for a time; return what their answers took in all."""
     end, took = clock.now + seconds, 0.0
     while clock.now < end:
-        ready = [each for each in addresses if not shares.wait(each)]
+        over = shares.over()
+        ready = [each for each in addresses if each not in over]
         for each in ready:
             shares.spend(each, 0.01)
             clock.now += 0.01
@@ -44,7 +45,7 @@ def test_thirty_who_open_the_page_at_once_wait_for_nothing() -> None:
     # What a page with all that belongs to it may take on a slow machine.
     for _ in range(10):
         for machine in range(30):
-            assert shares.wait(str(machine)) == 0
+            assert not shares.over()
             shares.spend(str(machine), 0.03)
             clock.now += 0.03
 
@@ -56,21 +57,32 @@ def test_one_that_asks_without_pause_takes_nothing_from_the_others() -> None:
         clock.now = max(clock.now, second)
         spent(shares, clock, ["script"], 0.8)
         for child in ("a", "b", "c"):
-            assert shares.wait(child) == 0
+            assert child not in shares.over()
             shares.spend(child, 0.005)
-    assert shares.wait("script") > 0
+    assert shares.over() == {"script"}
 
 
-def test_nobody_waits_for_long_and_a_long_answer_counts_as_a_short_one() -> None:
+@pytest.mark.parametrize("others", [0, 29])
+def test_nobody_waits_for_long_however_many_come_after_it(others: int) -> None:
     clock = Clock()
     shares = Shares(clock)
-    shares.spend("a", 1000)
-    assert shares.wait("a") == 0
     for _ in range(1000):
         shares.spend("a", MOST)
-    assert shares.wait("a") == pytest.approx(LONGEST)
-    clock.now += LONGEST + 0.01
-    assert shares.wait("a") == 0
+    assert shares.over() == {"a"}
+    end = clock.now + LONGEST + 1
+    while clock.now < end:
+        clock.now += 0.25
+        over = shares.over()
+        for each in range(others):
+            assert str(each) not in over
+            shares.spend(str(each), 0.001)
+    assert "a" not in shares.over()
+
+
+def test_a_long_answer_counts_as_a_short_one() -> None:
+    shares = Shares(Clock())
+    shares.spend("a", 1000)
+    assert not shares.over()
 
 
 def test_addresses_without_end_do_not_fill_the_memory() -> None:

@@ -59,7 +59,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     asking_since = 0.0
 
     def readable(self) -> bool:
-        return bool(super().readable()) and not self.server.shares.wait(self.addr[0])
+        return bool(super().readable()) and self.addr[0] not in self.server.waiting
 
     def service(self) -> None:
         began = time.thread_time()
@@ -139,11 +139,15 @@ class Server:
         self._shares, self._asked = Shares(), list[str]()
         for each in self._listening:
             each.channel_class, each.shares, each.asked = _Channel, self._shares, self._asked
+            each.waiting = frozenset[str]()
 
     def run(self) -> None:
         """Serve until `stop`."""
         before = time.thread_time()
         while not self._stopping:
+            waiting = self._shares.over()
+            for each in self._listening:
+                each.waiting = waiting
             wasyncore.loop(timeout=_SECONDS, use_poll=True, map=self._channels, count=1)
             self._make_room()
             if self._asked:

@@ -30,29 +30,21 @@ class Shares:
     def spend(self, address: str, seconds: float) -> None:
         """Count an answer's seconds of the processor's time for an address."""
         with self._lock:
-            self._pay_back()
-            spent = self._spent.pop(address, 0.0) + min(seconds, MOST)
-            self._spent[address] = spent
+            self._spent[address] = self._spent.pop(address, 0.0) + min(seconds, MOST)
             if len(self._spent) > _ADDRESSES:
                 # The one that asked longest ago comes first.
                 del self._spent[next(iter(self._spent))]
-            many = len(self._spent)
-            self._spent[address] = min(spent, (AHEAD + LONGEST * SHARE) / many)
 
-    def wait(self, address: str) -> float:
-        """Return for how many seconds an address is to get no answer."""
-        if address not in self._spent:
-            return 0.0
+    def over(self) -> frozenset[str]:
+        """Return the addresses that are to get no answer now."""
+        if not self._spent:
+            self._at = self._clock()
+            return frozenset()
         with self._lock:
-            self._pay_back()
-            many = max(1, len(self._spent))
-            over = self._spent.get(address, 0.0) - AHEAD / many
-            return min(LONGEST, max(0.0, over * many / SHARE))
-
-    def _pay_back(self) -> None:
-        """Forgive everybody an equal part of the share since the last time."""
-        now = self._clock()
-        if self._spent:
-            part = (now - self._at) * SHARE / len(self._spent)
-            self._spent = {who: left - part for who, left in self._spent.items() if left > part}
-        self._at = now
+            now, many = self._clock(), len(self._spent)
+            # Everybody is forgiven an equal part of the share, and all that would take too long.
+            part, most = (now - self._at) * SHARE / many, (AHEAD + LONGEST * SHARE) / many
+            spent = {who: min(each, most) - part for who, each in self._spent.items()}
+            self._spent = {who: left for who, left in spent.items() if left > 0}
+            self._at = now
+            return frozenset(who for who, left in self._spent.items() if left > AHEAD / many)
