@@ -165,9 +165,10 @@ class Server:
         now = time.time()
         if len(self._channels) > PLACES:
             self._limit(PLACES, lambda channel: 1)
-        if now < self._look:
+        # A Pi's clock is set while it runs.
+        if time.monotonic() < self._look:
             return
-        self._look = now + 1
+        self._look = time.monotonic() + 1
         for each in self._waiting():
             if each.last_activity < now - self._patience:
                 # What waitress marks to be closed stays open as long as nobody reads.
