@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import zipfile
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from appliance.captures import Captures
+from appliance.control import Control
 from appliance.errors import StateError
 from appliance.networks import Networks
 from appliance.outputs.history import History
@@ -109,6 +111,7 @@ def test_names_settings_and_cards_are_text_on_the_page(
     networks: Networks,
     training: PretendedTrainer,
     owner: Owner,
+    control: Control,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(device.socket, "gethostname", lambda: f"host{SCRIPT}")
@@ -116,13 +119,17 @@ def test_names_settings_and_cards_are_text_on_the_page(
     networks.vault.promote(networks.vault.add(saying(8), card))
     client = create_app(
         latest=latest, history=history, captures=captures, reader=reader, networks=networks,
-        training=training, owner=owner, metrics=Metrics(), camera=SCRIPT, state=Path(),
-        in_force=[InForce("web", "names", f"value{SCRIPT}", f"help{SCRIPT}", f"from{SCRIPT}")],
+        training=training, owner=owner, metrics=Metrics(), control=control, camera=SCRIPT,
+        state=Path(), in_force=[
+            InForce("web", "names", f"value{SCRIPT}", f"help{SCRIPT}", f"from{SCRIPT}", page)
+            for page in (False, True)
+        ],
         upload_megabytes=1,
     ).test_client()  # fmt: skip
     # So that the new one reads.
     assert client.get("/api/v1/networks").mimetype == "application/json"
     page = client.get("/device").text
+    assert f'value="value{escape(SCRIPT)}"' in page
     for each in ("host", "preset", "value", "help", "from"):
         assert f"{each}&lt;script&gt;" in page
     assert SCRIPT not in page
