@@ -171,14 +171,17 @@ def clock() -> str:
 def service() -> str:
     """Tell whether systemd runs the appliance."""
     facts = _unit(SERVICE)
-    again = facts.get("NRestarts", "0")
     told = f"{facts['ActiveState']} ({facts.get('SubState', '')})"
-    told += f", begun again {again} times by systemd" * (again != "0")
+    again = facts.get("NRestarts", "0")
+    if again != "0":
+        told += f", begun again {'once' if again == '1' else f'{again} times'} by systemd"
     if facts["ActiveState"] in ("active", "activating", "reloading"):
         return told
+    if facts.get("Result", "success") != "success":
+        told += f", {facts['Result']}"
     raise Fault(
-        f"{SERVICE} is {told}, {facts.get('Result', '')}: run 'sudo systemctl restart digits', "
-        "then 'journalctl -u digits -n 50'"
+        f"{SERVICE} is {told}: run 'sudo systemctl restart digits', then 'journalctl -u digits -n "
+        "50'"
     )
 
 

@@ -14,6 +14,7 @@ from appliance import board, machine
 from appliance.doctor import Finding
 from appliance.errors import StateError
 from appliance.nights import nights
+from appliance.owner import DIGITS
 from appliance.settings import InForce, Settings
 from model.files import replaced
 
@@ -21,7 +22,7 @@ _PRIVATE = {("mqtt", "host"), ("mqtt", "user")}
 _NIGHTS = 7
 _TOLD = "at", "outcome", "why", "captures", "seconds", "finished"
 """What is told of a night; its curves are not."""
-_PIN = re.compile(r"(PIN is |PIN: )\d+")
+_PIN = re.compile(rf"(PIN\D{{0,40}})\b\d{{{DIGITS}}}\b")
 _ADDRESSES = (
     re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\d)"),
     re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f]*"),

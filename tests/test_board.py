@@ -214,6 +214,8 @@ def test_a_clock_that_is_not_set_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_service_that_runs(pi: Path, says: Says) -> None:
     says(show=unit(NRestarts="0"))
     assert board.service() == "active (running)"
+    says(show=unit(NRestarts="1"))
+    assert board.service() == "active (running), begun again once by systemd"
     says(show=unit(NRestarts="2"))
     assert board.service() == "active (running), begun again 2 times by systemd"
 
@@ -232,7 +234,10 @@ def test_where_systemd_or_the_unit_is_missing_it_is_no_fault(
         look()
 
 
-def test_a_service_that_failed_has_the_next_step(pi: Path, says: Says) -> None:
+def test_a_service_that_failed_or_was_stopped_has_the_next_step(pi: Path, says: Says) -> None:
+    says(show=unit(ActiveState="inactive", SubState="dead", Result="success", NRestarts="0"))
+    with pytest.raises(Fault, match=r"digits.service is inactive \(dead\): run 'sudo systemctl"):
+        board.service()
     says(show=unit(ActiveState="failed", SubState="failed", Result="exit-code", NRestarts="5"))
     with pytest.raises(Fault) as wrong:
         board.service()

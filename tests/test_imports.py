@@ -98,7 +98,7 @@ TABLE: dict[str, set[str]] = {
     },
     "appliance.report": {
         "appliance.board", "appliance.doctor", "appliance.errors", "appliance.machine",
-        "appliance.nights", "appliance.settings", "model",
+        "appliance.nights", "appliance.owner", "appliance.settings", "model",
     },
     "appliance.commands": {"*"},
     "appliance.__main__": {"*"},
