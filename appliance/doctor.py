@@ -21,6 +21,7 @@ from appliance.board import Untold
 from appliance.camera import Camera
 from appliance.errors import CameraError, PinError
 from appliance.nights import nights
+from appliance.outputs.latest import STARTING
 from appliance.owner import Owner, owner_file
 from appliance.settings import CameraSettings, LedSettings, Settings, WebSettings
 from appliance.vault import Vault
@@ -80,12 +81,14 @@ def examine(
     *,
     open_camera: Callable[[CameraSettings], Camera],
     walk: bool = False,
+    running: Said | None = None,
 ) -> list[Finding]:
     """Return a finding for each part; a check that fails is a finding and not an error.
 
-    With `walk` the LEDs are lit one after the other, which takes four seconds.
+    With `walk` the LEDs are lit one after the other, which takes four seconds. `running` is what
+    an appliance that asks for itself says of itself; else the one that runs here is asked.
     """
-    running = _running(settings)
+    running = running or _running(settings)
     # Most appliances have none, and their report no line of it.
     mqtt = [_checked("MQTT", lambda: _mqtt(settings))] if settings.mqtt.host else []
     return [
@@ -111,6 +114,17 @@ def examine(
         _checked("PIN", lambda: _pin(state)),
         _checked("MNIST", lambda: _mnist(state / "mnist")),
     ]
+
+
+def of_itself(source: str, number: int, newest: "Reading | None") -> Said:
+    """Return what a running appliance says of itself: its camera, readings and the newest one."""
+    exposure = newest.frame.exposure if newest and newest.frame else None
+    return {
+        "camera": {"source": source, "fault": newest.fault if newest else STARTING},
+        "readings": number,
+        "reading": newest.as_json() if newest else {},
+        "device": {"exposure": exposure and dataclasses.asdict(exposure)},
+    }
 
 
 def page_address(web: WebSettings) -> str | None:

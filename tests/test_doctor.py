@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from appliance.errors import CameraError
 from appliance.outputs.leds import Leds
 from appliance.owner import Owner, owner_file
 from appliance.picture import open_picture
-from appliance.reading import Exposure, Frame, frame
+from appliance.reading import Exposure, Frame, Reading, frame
 from appliance.settings import (
     CameraSettings,
     LedSettings,
@@ -173,6 +174,25 @@ def test_the_appliance_that_runs_is_asked_for_its_camera(settings: Settings) -> 
     )
     with pytest.raises(CameraError, match="too dark"):
         doctor._camera(settings, no_camera, running(reason="too dark", digit=None, marks=[]))
+
+
+def test_an_appliance_that_asks_for_itself_leaves_camera_and_pins_alone(
+    settings: Settings, tmp_path: Path, mock_pins: MockFactory, a_seven: Reading
+) -> None:
+    def never(_: CameraSettings) -> Any:
+        raise AssertionError
+
+    shown = replace(a_seven, frame=frame(a_seven.frame.grey, 0.0, Exposure("imx708", 0.1, 4.0)))
+    for newest, told in (
+        (None, "the camera is starting"),
+        (Reading(at=0.0, fault="no camera found"), "no camera found"),
+        (shown, "picamera, 5 readings by the appliance, imx708 exposed for 100 ms at gain 4.0, "
+                "light good, a 7 is read"),
+    ):  # fmt: skip
+        said = doctor.of_itself("picamera", 5, newest)
+        findings = examine(settings, tmp_path, open_camera=never, running=said)
+        assert found(findings, "camera").sentence == told
+    assert not mock_pins.pins
 
 
 def test_the_pins_of_an_appliance_that_runs_are_left_alone(mock_pins: MockFactory) -> None:

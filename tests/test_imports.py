@@ -92,9 +92,9 @@ TABLE: dict[str, set[str]] = {
     "appliance.doctor": {
         "appliance", "appliance.board", "appliance.button", "appliance.camera",
         "appliance.decision", "appliance.errors", "appliance.machine", "appliance.nights",
-        "appliance.outputs.leds", "appliance.outputs.mqtt", "appliance.owner",
-        "appliance.reader", "appliance.reading", "appliance.settings", "appliance.vault",
-        "model", "numpy",
+        "appliance.outputs.latest", "appliance.outputs.leds", "appliance.outputs.mqtt",
+        "appliance.owner", "appliance.reader", "appliance.reading", "appliance.settings",
+        "appliance.vault", "model", "numpy",
     },
     "appliance.report": {
         "appliance.board", "appliance.doctor", "appliance.errors", "appliance.machine",

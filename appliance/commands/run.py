@@ -45,7 +45,7 @@ def add(parsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from appliance import nights
+    from appliance import doctor, nights
     from appliance import settings as known
     from appliance.captures import Captures
     from appliance.changes import Changes
@@ -91,6 +91,12 @@ def run(args: argparse.Namespace) -> int:
         again.set()
         stop()
 
+    def examine() -> list[dict[str, Any]]:
+        # Told what the camera gives: asked over its page it could be busy, and taken for not there.
+        said = doctor.of_itself(settings.camera.source, *latest.newest())
+        found = doctor.examine(settings, state, open_camera=open_camera, running=said)
+        return [each.as_json() for each in found]
+
     app = create_app(
         latest=latest,
         history=history,
@@ -106,6 +112,7 @@ def run(args: argparse.Namespace) -> int:
             leds=leds,
             power=Path(os.environ[POWER]) if POWER in os.environ else None,
             lines=lines,
+            examine=examine,
         ),
         camera=settings.camera.source,
         state=state,
