@@ -81,7 +81,7 @@ def restore(
     are and are not looked at in the backup. Raises BackupError for a file
     that is not a whole backup, StateError where something runs there or nothing can be written.
     """
-    with opened(file) as (archive, manifest):
+    with opened(file) as (archive, manifest), _readable():
         try:
             make_folder(state)
             with _alone(state):
@@ -101,6 +101,16 @@ def restore(
                 f"{step}; {_so_far(state)}"
             ) from None
     return Restored(manifest, settings, kept)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Have what root makes readable to the service, which may have to end it."""
+    before = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _so_far(state: Path) -> str:
