@@ -11,7 +11,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,29 +78,28 @@ def restore(
     """Put what is in a backup in the place of what is in a state directory, all of it or nothing.
 
     With `settings` the backup's settings file takes that one's place. Files in `leave` stay as they
-    are and are not looked at in the backup. Raises BackupError for a file
-    that is not a whole backup, StateError where something runs there or nothing can be written.
+    are and are not looked at in the backup. Raises BackupError for a file that is not a whole
+    backup, StateError where something runs there or nothing can be written.
     """
-    with opened(file) as (archive, manifest), _readable():
-        try:
-            make_folder(state)
-            with _alone(state):
+    try:
+        with _readable(), ExitStack() as locks:
+            with opened(file) as (archive, manifest):
+                make_folder(state)
+                locks.enter_context(_alone(state))
                 finish(state)
                 if SETTINGS not in manifest.files or SETTINGS in leave:
                     settings = None
                 _lay_down(archive, manifest, state, settings, leave)
-                kept = finish(state)
-        except OSError as error:
-            if isinstance(error, ApplianceError):
-                raise
-            full = error.errno in FULL
-            step = "make room on the disk" if full else "check the disk and who owns the folder"
-            what = f"{error.filename}: " if error.filename else ""
-            raise StateError(
-                f"{state}: the backup cannot be restored ({what}{error.strerror or error}): "
-                f"{step}; {_so_far(state)}"
-            ) from None
-    return Restored(manifest, settings, kept)
+            return Restored(manifest, settings, finish(state))
+    except OSError as error:
+        if isinstance(error, ApplianceError) or error.filename == str(file):
+            raise
+        step = "make room on the disk" if error.errno in FULL else "check the disk and its owner"
+        what = f"{error.filename}: " if error.filename else ""
+        raise StateError(
+            f"{state}: the backup cannot be restored ({what}{error.strerror or error}): {step}; "
+            f"{_so_far(state)}"
+        ) from None
 
 
 @contextmanager
