@@ -6,7 +6,8 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,26 @@ class Refused:
     sentence: str
     wait: float = 0.0
     waiting: bool = False
+
+
+@contextmanager
+def _as_owner_of(folder: Path) -> Iterator[None]:
+    """Be the folder's user for a while, where this is root.
+
+    Made with sudo the PIN is the service's all the same, and no link in its folder leads root to
+    a file that the service may not write.
+    """
+    if os.geteuid() != 0:
+        yield
+        return
+    found = folder.stat()
+    os.setegid(found.st_gid)
+    os.seteuid(found.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
 
 
 class Owner:
@@ -101,27 +122,21 @@ class Owner:
             "made": time.time(),
         }
         try:
-            with replaced(self._file) as file:
+            with _as_owner_of(self._file.parent), replaced(self._file) as file:
                 os.fchmod(file.fileno(), 0o600)
-                if os.geteuid() == 0:
-                    # Made with sudo it is the service's all the same, whose folder this is.
-                    folder = self._file.parent.stat()
-                    os.fchown(file.fileno(), folder.st_uid, folder.st_gid)
                 file.write(json.dumps(told).encode())
         except OSError as error:
             raise StateError(
                 f"{self._file}: the PIN cannot be kept ({error.strerror}): "
                 "give the folder to the user that digits runs as"
             ) from None
-        with self._lock:
-            self._wrong.clear()
-            self._all.clear()
         return pin
 
     def check(self, pin: str, address: str) -> Refused | None:
         """Return None for the PIN, else why it is not taken. `address` is whose try it is."""
         with self._lock:
             # One at a time: thirty machines that guess at once take the loop no more time than one.
+            kept = self._look().get("hash")
             now = self._clock()
             tries, since = self._wrong.get(address, (0, now))
             wait = since + self._wait(tries) - now
@@ -137,7 +152,6 @@ class Owner:
                     wait,
                     True,
                 )
-            kept = self._look().get("hash")
             if not kept:
                 return Refused("there is no PIN yet: make one on the appliance with 'digits pin'")
             if check_password_hash(kept, pin):
@@ -170,6 +184,9 @@ class Owner:
                 if not isinstance(held, dict):
                     raise ValueError
                 self._held, self._stamp = held, stamp
+                # Wrong PINs of before say nothing about another PIN, whichever process made it.
+                self._wrong.clear()
+                self._all.clear()
         except FileNotFoundError:
             self._held, self._stamp = {}, None
         except OSError as error:
