@@ -87,6 +87,12 @@ def backup(file: Path, state: Path, settings: Path | None) -> Manifest:
 
     The appliance may run. Raises StateError, in a sentence, where it cannot be read or written.
     """
+    for name in (CHANGED, NIGHTS, CAPTURES, HISTORY, "networks"):
+        # Root reads more than the service whose folder this is.
+        if (state / name).is_symlink():
+            raise StateError(
+                f"{state / name}: is a link, which no backup follows: put the file there"
+            )
     try:
         with replaced(file) as out, _scratch(file) as scratch:
             # The settings may hold a password. A stick's file system knows no modes.

@@ -20,7 +20,7 @@ from appliance import nights
 from appliance.backup import FULL, Manifest, opened, unpack
 from appliance.backup_files import CHANGED, NIGHTS, SETTINGS, check_file
 from appliance.errors import ApplianceError, BackupError, SettingsError, StateError
-from model.files import make_folder, probe, replaced
+from model.files import as_oneself, as_owner_of, make_folder, probe, replaced
 
 log = logging.getLogger(__name__)
 
@@ -55,16 +55,27 @@ class Restored:
     kept: bool
 
 
+@dataclass(frozen=True)
+class _Settings:
+    """A settings file that root replaces: where it is, what is in it, and what is to be."""
+
+    place: Path
+    old: bytes | None
+    new: bytes
+
+
 @contextmanager
 def in_use(state: Path) -> Iterator[None]:
     """Keep restores out for as long as the block lasts; what a power cut left of one is ended.
 
     Raises StateError while one is under way. The kernel lets go when the process dies.
     """
-    lock = _lock_file(state)
+    with as_owner_of(state):
+        lock = _lock_file(state)
     try:
-        if (state / _STAGE).exists() and _taken(lock, fcntl.LOCK_EX):
-            _finish_late(state)
+        with as_owner_of(state):
+            if (state / _STAGE).exists() and _taken(lock, fcntl.LOCK_EX):
+                _finish_late(state)
         if not _taken(lock, fcntl.LOCK_SH):
             raise StateError(f"{state}: a restore is under way: start again when it has ended")
         yield
@@ -82,15 +93,19 @@ def restore(
     backup, StateError where something runs there or nothing can be written.
     """
     try:
-        with _readable(), ExitStack() as locks:
+        with ExitStack() as held:
             with opened(file) as (archive, manifest):
+                new = None
+                if settings and SETTINGS in manifest.files and SETTINGS not in leave:
+                    old = settings.read_bytes() if settings.exists() else None
+                    new = _Settings(settings.resolve(), old, archive.read(SETTINGS))
                 make_folder(state)
-                locks.enter_context(_alone(state))
-                finish(state)
-                if SETTINGS not in manifest.files or SETTINGS in leave:
-                    settings = None
-                _lay_down(archive, manifest, state, settings, leave)
-            return Restored(manifest, settings, finish(state))
+                held.enter_context(as_owner_of(state))
+                held.enter_context(_alone(state))
+                _finish_late(state)
+                _lay_down(archive, manifest, state, new, leave)
+            kept = finish(state, new)
+            return Restored(manifest, settings if new else None, kept)
     except OSError as error:
         if isinstance(error, ApplianceError) or error.filename == str(file):
             raise
@@ -100,16 +115,6 @@ def restore(
             f"{state}: the backup cannot be restored ({what}{error.strerror or error}): {step}; "
             f"{_so_far(state)}"
         ) from None
-
-
-@contextmanager
-def _readable() -> Iterator[None]:
-    """Have what root makes readable to the service, which may have to end it."""
-    before = os.umask(0o022)
-    try:
-        yield
-    finally:
-        os.umask(before)
 
 
 def _so_far(state: Path) -> str:
@@ -122,6 +127,8 @@ def _finish_late(state: Path) -> None:
     """End or drop what a power cut left, and say so; raises StateError where neither can be."""
     try:
         finish(state)
+    except StateError:
+        raise
     except OSError as error:
         if os.path.exists(state / _STAGE / _PLAN):
             raise StateError(
@@ -145,10 +152,11 @@ def writable(settings: Path) -> bool:
     return True
 
 
-def finish(state: Path) -> bool:
+def finish(state: Path, settings: _Settings | None = None) -> bool:
     """End what was begun, or drop what was only laid down; tell whether old files were put aside.
 
-    Whoever calls it holds the lock. Raises OSError; then the next call goes on.
+    With `settings` root puts them in their place; else it is done by whoever this is, where the
+    plan says. Whoever calls it holds the lock. Raises OSError; then the next call goes on.
     """
     stage = state / _STAGE
     if not stage.exists():
@@ -158,7 +166,12 @@ def finish(state: Path) -> bool:
     except FileNotFoundError:
         shutil.rmtree(stage)
         return False
-    _put_settings(stage, plan)
+    except ValueError:
+        raise StateError(
+            f"{stage / _PLAN}: damaged, so a restore cannot be ended: move what is in {stage} to "
+            f"{state}, and remove {stage}"
+        ) from None
+    _put_settings(stage, plan, settings)
     kept, aside = stage / KEPT, False
     if kept.exists():
         for name in _PLACES:
@@ -181,7 +194,7 @@ def _lay_down(
     archive: zipfile.ZipFile,
     manifest: Manifest,
     state: Path,
-    settings: Path | None,
+    settings: _Settings | None,
     leave: Sequence[str],
 ) -> None:
     """Unpack and check all files beside the old ones, and mark them complete at the end."""
@@ -193,12 +206,9 @@ def _lay_down(
         )
     stage = state / _STAGE
     try:
-        # They are the service's own from the start, so that it can drop what root left undone.
-        for folder in (stage, stage / KEPT):
-            make_folder(folder)
-            folder.chmod(0o750)
+        (stage / KEPT).mkdir(parents=True)
         if manifest.reads or any(name.startswith("networks/") for name in manifest.files):
-            make_folder(stage / "networks")
+            (stage / "networks").mkdir()
         for name, told in manifest.files.items():
             if name in leave:
                 continue
@@ -221,13 +231,13 @@ def _lay_down(
             (stage / "networks" / "current").symlink_to(manifest.reads)
         if settings is None:
             (stage / SETTINGS).unlink(missing_ok=True)
-        elif settings.exists():
-            shutil.copyfile(settings, stage / KEPT / SETTINGS)
-        _give(stage, state)
+        elif settings.old is not None:
+            (stage / KEPT / SETTINGS).write_bytes(settings.old)
+        _settle(stage)
         plan = {
             "new": [name for name in _PLACES if (stage / name).exists()],
             "leave": list(leave),
-            "settings": str(settings.resolve()) if settings else None,
+            "settings": str(settings.place) if settings else None,
         }
         with replaced(stage / _PLAN) as file:
             file.write(json.dumps(plan).encode())
@@ -236,40 +246,45 @@ def _lay_down(
         raise
 
 
-def _give(stage: Path, state: Path) -> None:
-    """Have the files on the card, and belong to whom the state directory belongs to."""
-    owner = state.stat()
+def _settle(stage: Path) -> None:
+    """Have all files on the card, with the modes that the service gives them."""
     for path in (stage, *stage.rglob("*")):
-        if os.geteuid() == 0:
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
         if path.is_symlink():
             continue
-        if path.is_file():
-            # As the service writes them: captures are nobody else's, networks are no secret.
-            path.chmod(0o644 if path.parent.name == "networks" else 0o640)
+        # Captures are nobody else's, networks are no secret.
+        open_to_all = 0o005 if "networks" in (path.name, path.parent.name) else 0
+        path.chmod(0o750 | open_to_all if path.is_dir() else 0o640 | open_to_all & 0o004)
         _sync(path)
-    _sync(state)
+    _sync(stage.parent)
 
 
-def _put_settings(stage: Path, plan: dict[str, Any]) -> None:
+def _put_settings(stage: Path, plan: dict[str, Any], settings: _Settings | None) -> None:
     """Put the settings file in its place, the first of all; without the right to it all is dropped.
 
-    It belongs to root, and the appliance, which may be the one to end this, is not root.
+    It belongs to root, and the appliance, which may be the one to end this, is not root. What lies
+    in its folder does not tell root where to write, or what.
     """
     staged = stage / SETTINGS
     if not staged.exists():
         return
-    place, text = Path(plan["settings"]), staged.read_bytes()
     try:
-        if not place.exists() or place.read_bytes() != text:
-            with replaced(place) as file:
-                _as_before(file.fileno(), place, stage)
-                file.write(text)
+        if settings:
+            with as_oneself():
+                _replace(settings.place, settings.new, stage)
+        else:
+            _replace(Path(plan["settings"]), staged.read_bytes(), stage)
     except OSError:
         _drop(stage)
         raise
     staged.unlink()
     _sync(stage)
+
+
+def _replace(place: Path, text: bytes, stage: Path) -> None:
+    if not place.exists() or place.read_bytes() != text:
+        with replaced(place) as file:
+            _as_before(file.fileno(), place, stage)
+            file.write(text)
 
 
 def _as_before(new: int, place: Path, stage: Path) -> None:

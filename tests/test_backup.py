@@ -734,7 +734,7 @@ def test_without_the_right_to_the_settings_what_was_begun_is_dropped(
     (tmp_path / "etc").mkdir()
     place, before = settings_file(tmp_path / "etc" / "mine.toml", 2), content(other)
     with monkeypatch.context() as patch:
-        patch.setattr(under_test, "finish", lambda state: False)
+        patch.setattr(under_test, "finish", lambda state, settings=None: False)
         restore(made, other, place)
     assert (other / "restore" / PLAN).exists()
     place.unlink()
@@ -742,6 +742,41 @@ def test_without_the_right_to_the_settings_what_was_begun_is_dropped(
     finished(other)
     assert content(other) == before
     assert not (other / "restore").exists()
+
+
+def test_a_plan_that_is_damaged_says_what_to_do(other: Path) -> None:
+    (other / "restore").mkdir()
+    (other / "restore" / PLAN).write_bytes(b"{")
+    with pytest.raises(StateError, match=r"plan\.json: damaged"), in_use(other):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be led to what others may not write")
+def test_nothing_in_the_services_folder_leads_root_elsewhere(made: Path, other: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        here, roots = Path(folder) / "state", Path(folder) / "roots"
+        roots.write_text("precious")
+        roots.chmod(0o600)
+        copy_of(other, here)
+        (here / "restore" / KEPT).mkdir(parents=True)
+        (here / "restore" / "digits.toml").write_text("evil")
+        plan = {"new": [], "leave": [], "settings": str(roots)}
+        (here / "restore" / PLAN).write_text(json.dumps(plan))
+        for path in (here, *here.rglob("*")):
+            os.chown(path, 65534, 65534, follow_symlinks=False)
+        restore(made, here, None)
+        (here / "captures.db").unlink()
+        (here / "captures.db").symlink_to(roots)
+        with pytest.raises(StateError, match=r"captures\.db: is a link, which no backup follows"):
+            backup(Path(folder) / "b.zip", here, None)
+        (here / "in-use.lock").unlink()
+        (here / "in-use.lock").symlink_to(roots)
+        with pytest.raises(StateError, match="nothing can be written there"), in_use(here):
+            pass
+        assert roots.read_text() == "precious"
+        assert stat.S_IMODE(roots.stat().st_mode) == 0o600
+        assert os.geteuid() == 0
 
 
 # ---- the disk ----
