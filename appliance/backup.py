@@ -186,7 +186,8 @@ def _add(archive: zipfile.ZipFile, name: str, source: IO[bytes], at: float) -> M
 
 
 def _info(name: str) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name, time.localtime()[:6])
+    # Without a time: a zip knows none before 1980, where a Pi without a battery clock begins.
+    info = zipfile.ZipInfo(name)
     info.external_attr = 0o100600 << 16
     return info
 

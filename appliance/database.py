@@ -111,6 +111,7 @@ def check(file: Path, form: Form) -> None:
 def copied(database: sqlite3.Connection, to: Path) -> None:
     """Copy a database, as it is at one instant, into a new file; it may be written to meanwhile."""
     to.unlink(missing_ok=True)
+    to.touch(mode=0o600)
     with closing(sqlite3.connect(to)) as target:
         database.backup(target)
 
