@@ -242,7 +242,8 @@ def _lay_down(
         with replaced(stage / _PLAN) as file:
             file.write(json.dumps(plan).encode())
     except BaseException:
-        shutil.rmtree(stage, ignore_errors=True)
+        with suppress(OSError):
+            _drop(stage)
         raise
 
 
