@@ -6,8 +6,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from appliance.errors import StateError
-from model.files import replaced
+from model.files import as_owner_of, replaced
 
 log = logging.getLogger("appliance")
 
@@ -48,26 +47,6 @@ class Refused:
     sentence: str
     wait: float = 0.0
     waiting: bool = False
-
-
-@contextmanager
-def _as_owner_of(folder: Path) -> Iterator[None]:
-    """Be the folder's user for a while, where this is root.
-
-    Made with sudo the PIN is the service's all the same, and no link in its folder leads root to
-    a file that the service may not write.
-    """
-    if os.geteuid() != 0:
-        yield
-        return
-    found = folder.stat()
-    os.setegid(found.st_gid)
-    os.seteuid(found.st_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
 
 
 class Owner:
@@ -122,7 +101,7 @@ class Owner:
             "made": time.time(),
         }
         try:
-            with _as_owner_of(self._file.parent), replaced(self._file) as file:
+            with as_owner_of(self._file.parent), replaced(self._file) as file:
                 os.fchmod(file.fileno(), 0o600)
                 file.write(json.dumps(told).encode())
         except OSError as error:

@@ -30,8 +30,22 @@ TABLE: dict[str, set[str]] = {
         "appliance.captures_enough", "appliance.captures_rescue", "appliance.database",
         "appliance.errors", "appliance.reading", "model", "numpy",
     },
+    "appliance.zips": set(),
     "appliance.captures_zip": {
-        "appliance.captures", "appliance.errors", "appliance.reading", "numpy", "PIL",
+        "appliance.captures", "appliance.errors", "appliance.reading", "appliance.zips", "numpy",
+        "PIL",
+    },
+    "appliance.backup_files": {
+        "appliance.captures_rescue", "appliance.database", "appliance.errors",
+        "appliance.outputs.history", "appliance.settings", "model",
+    },
+    "appliance.backup": {
+        "appliance", "appliance.backup_files", "appliance.database", "appliance.errors",
+        "appliance.vault", "appliance.zips", "model",
+    },
+    "appliance.restore": {
+        "appliance.backup", "appliance.backup_files", "appliance.errors", "appliance.nights",
+        "model",
     },
     "appliance.captures_report": {
         "appliance.captures", "appliance.captures_enough", "appliance.reading", "model", "numpy",

@@ -45,6 +45,16 @@ def add(parsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from appliance.restore import in_use
+    from appliance.settings import load, state_folder
+
+    log_to_stderr()
+    state = _prepared(state_folder(args.state, load(args.config)))
+    with in_use(state):
+        return _run(args, state)
+
+
+def _run(args: argparse.Namespace, state: Path) -> int:
     from appliance import doctor, nights
     from appliance import settings as known
     from appliance.captures import Captures
@@ -58,7 +68,6 @@ def run(args: argparse.Namespace) -> int:
     from appliance.outputs.metrics import Metrics
     from appliance.owner import Owner, owner_file
     from appliance.reader import Reader
-    from appliance.settings import state_folder
     from appliance.steady import Steady
     from appliance.trainer import Trainer
     from appliance.vault import Vault
@@ -66,8 +75,6 @@ def run(args: argparse.Namespace) -> int:
     from appliance.web import create_app
     from appliance.web.server import Server
 
-    log_to_stderr()
-    state = _prepared(state_folder(args.state, known.load(args.config)))
     changes = Changes(state)
     settings = _settings(args, changes)
     vault = Vault(state / "networks")
