@@ -14,8 +14,8 @@ from model.errors import ModelError
 
 # The commands' modules import numpy, Flask and the rest only when they run.
 COMMANDS = (
-    "run", "read", "train", "retrain", "networks", "captures", "evaluate", "simulate", "reproduce",
-    "bench", "data", "pin", "doctor",
+    "run", "read", "train", "retrain", "networks", "captures", "backup", "restore", "evaluate",
+    "simulate", "reproduce", "bench", "data", "pin", "doctor",
 )  # fmt: skip
 
 

@@ -8,7 +8,6 @@ sizes are looked at before anything is unpacked, and all of it is checked before
 import io
 import json
 import math
-import os
 import re
 import warnings
 import zipfile
@@ -22,6 +21,7 @@ from PIL import Image
 from appliance.captures import MOST_PICTURE_BYTES, SIDE, Capture, Captures, check
 from appliance.errors import CaptureError, StateError
 from appliance.reading import Grey
+from appliance.zips import ENTRY_BYTES, directory_bytes
 
 LINES = "captures.jsonl"
 LONGEST_SIDE = 160
@@ -34,10 +34,6 @@ _NETWORK = re.compile(r"([0-9a-f]{64})?", re.ASCII)
 _MOST_LINE_BYTES = 600
 _MOST_REASON = 200
 _MOST_GLYPH_BYTES = 4096
-_END = b"PK\x05\x06"
-_END_BYTES = 22
-_ENTRY_BYTES = 160
-"""What an entry takes in a zip's directory: 46 bytes, its name, and what zip programs add."""
 
 
 @dataclass(frozen=True)
@@ -102,15 +98,7 @@ def _write(archive: zipfile.ZipFile, member: str, data: bytes) -> None:
 
 def _check_end(file: IO[bytes], limit: int) -> None:
     """Raise ValueError for a zip whose directory, which is read whole, is larger than it can be."""
-    size = file.seek(0, os.SEEK_END)
-    tail_bytes = min(size, _END_BYTES + 20)
-    file.seek(-tail_bytes, os.SEEK_END)
-    tail = file.read(tail_bytes)
-    end = tail[-_END_BYTES:]
-    if len(end) < _END_BYTES or not end.startswith(_END) or end[-2:] != b"\0\0":
-        raise ValueError("it does not end as a zip does")
-    directory = int.from_bytes(end[12:16], "little")
-    if directory > (2 * limit + 3) * _ENTRY_BYTES or tail.startswith(b"PK\x06\x07"):
+    if directory_bytes(file) > (2 * limit + 3) * ENTRY_BYTES:
         raise ValueError(f"it has more than the {limit} captures of 'limit' under [captures]")
     file.seek(0)
 

@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from appliance.changes import Changes
 from appliance.errors import PinError, PowerError
@@ -43,7 +43,8 @@ class Control:
     """The switches of one appliance.
 
     `again` ends the run and begins it anew, `leds` are those that are lit, `power` is the file that
-    systemd watches, None where nothing does, and `lines` holds the log's last lines.
+    systemd watches, None where nothing does, `lines` holds the log's last lines, and `examine`
+    returns the doctor's findings.
     """
 
     def __init__(
@@ -54,10 +55,21 @@ class Control:
         leds: Sequence[Walks] = (),
         power: Path | None = None,
         lines: Lines | None = None,
+        examine: Callable[[], list[dict[str, Any]]] = list,
     ) -> None:
         self.changes = changes
         self.lines = lines or Lines()
         self._again, self._leds, self._power = again, leds, power
+        self._examine, self._examining = examine, threading.Lock()
+
+    def examined(self) -> list[dict[str, Any]] | None:
+        """Return the doctor's findings, None while they are being looked for already."""
+        if not self._examining.acquire(blocking=False):
+            return None
+        try:
+            return self._examine()
+        finally:
+            self._examining.release()
 
     def test_leds(self) -> None:
         """Light each LED in turn; raises PinError where there are none, or they are being lit."""

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -20,7 +21,8 @@ class Form:
 
     With synchronous "NORMAL" a power cut can lose the last rows, with "FULL" none that was
     committed; neither damages the file. `patience` is how many seconds a lock of another program
-    is waited for.
+    is waited for. The n-th of `migrations`, counted from 0, has the statements that make a file of
+    version n one of version n + 1; what comes of the last has the schema's own text.
     """
 
     what: str
@@ -28,6 +30,7 @@ class Form:
     row: str
     synchronous: str
     patience: float
+    migrations: tuple[tuple[str, ...], ...] = ()
 
 
 class DamagedError(sqlite3.DatabaseError):
@@ -70,13 +73,15 @@ Rescue = Callable[[Path, sqlite3.Connection], str]
 """Takes what it can from a damaged file into a new database and tells how much in a few words."""
 
 
-def opened(file: Path, form: Form) -> sqlite3.Connection:
+def opened(file: Path, form: Form, *, keep: bool = True) -> sqlite3.Connection:
     """Return a connection that threads may share, under their own lock.
 
-    Raises DamagedError for a damaged file, StateError for what is not the file's fault.
+    An older file is brought up to date; with `keep` it stays beside, once, as `NAME.before-N`, N
+    its version. Raises DamagedError for a damaged file, StateError for a newer one and for what is
+    not the file's fault.
     """
     try:
-        return _opened(file, form)
+        return _opened(file, form, keep)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if str(error).startswith(_NOT_THE_FILES_FAULT):
             if _full(file.parent):
@@ -117,6 +122,34 @@ def begun_anew(
         raise unusable(file, form, error) from None
 
 
+def check(file: Path, form: Form) -> None:
+    """Raise DamagedError for a file that is no whole database of the form; StateError for a newer.
+
+    Nothing in it is trusted: a file with anything but the form's own tables is not read further.
+    An older one is brought up to date.
+    """
+    try:
+        # A view with a table's name could go on for ever: it is looked for before anything is read.
+        with closing(sqlite3.connect(file)) as database:
+            kinds = {kind for kind, _, _ in _shape(database)}
+            if not kinds or kinds - {"table", "index"}:
+                raise DamagedError("it has other tables")
+            if _version(database) == len(form.migrations):
+                _check_shape(database, form)
+        with closing(opened(file, form, keep=False)) as database:
+            _check_shape(database, form)
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        raise DamagedError(" ".join(str(error).split())) from None
+
+
+def copied(database: sqlite3.Connection, to: Path) -> None:
+    """Copy a database, as it is at one instant, into a new file; it may be written to meanwhile."""
+    to.unlink(missing_ok=True)
+    to.touch(mode=0o600)
+    with closing(sqlite3.connect(to)) as target:
+        database.backup(target)
+
+
 def unusable(file: Path, form: Form, error: Exception) -> StateError:
     return StateError(
         f"{file}: {form.what} cannot be used ({error}): check the disk and who owns "
@@ -142,12 +175,13 @@ def _with_its_log(file: Path) -> list[Path]:
     return [file, *(file.with_name(file.name + rest) for rest in ("-wal", "-shm"))]
 
 
-def _opened(file: Path, form: Form) -> sqlite3.Connection:
+def _opened(file: Path, form: Form, keep: bool = True) -> sqlite3.Connection:
     database = sqlite3.connect(file, check_same_thread=False, timeout=form.patience)
     try:
         with closing(database.execute("PRAGMA journal_mode = WAL")) as mode:
             mode.fetchone()
         database.execute(f"PRAGMA synchronous = {form.synchronous}")
+        _migrate(database, file, form, keep)
         database.executescript(form.schema.read_text(encoding="utf-8"))
         database.execute(f"{form.row} LIMIT 1")
         damage = database.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -157,3 +191,49 @@ def _opened(file: Path, form: Form) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _migrate(database: sqlite3.Connection, file: Path, form: Form, keep: bool) -> None:
+    newest, found = len(form.migrations), _version(database)
+    if found > newest:
+        raise StateError(
+            f"{file}: {form.what} are of version {found}, and this appliance knows {newest}: "
+            "update it, or restore a backup of its own version"
+        )
+    if found == newest:
+        return
+    if not _shape(database):
+        database.execute(f"PRAGMA user_version = {newest}")
+        return
+    kept = file.with_name(f"{file.name}.before-{found}")
+    if keep and not kept.exists():
+        beside = file.with_name(f".{kept.name}.new")
+        copied(database, beside)
+        os.replace(beside, kept)
+    with database:
+        database.execute("BEGIN IMMEDIATE")
+        # While this waited for its turn another may have done it.
+        for statements in form.migrations[_version(database) :]:
+            for statement in statements:
+                database.execute(statement)
+        database.execute(f"PRAGMA user_version = {newest}")
+
+
+def _version(database: sqlite3.Connection) -> int:
+    return int(database.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _shape(database: sqlite3.Connection) -> set[tuple[str, str, str]]:
+    """Return kind, name and SQL of all that a database has, without comments and white space."""
+    rows = database.execute(
+        "SELECT type, name, ifnull(sql, '') FROM sqlite_master "
+        "WHERE substr(name, 1, 7) <> 'sqlite_'"
+    )
+    return {(kind, name, re.sub(r"--.*|\s+", "", sql)) for kind, name, sql in rows}
+
+
+def _check_shape(database: sqlite3.Connection, form: Form) -> None:
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        fresh.executescript(form.schema.read_text(encoding="utf-8"))
+        if _shape(database) != _shape(fresh):
+            raise DamagedError("it has other tables")

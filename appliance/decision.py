@@ -14,7 +14,7 @@ SURE = 0.9
 """Strokes are joined, and marks split, only where every part is then read with this confidence."""
 _DARK, _BRIGHT = 0.12, 0.985
 """A picture whose lightest parts are darker, or whose darkest are lighter, shows nothing."""
-_STROKE, _SOFT = 0.3, 0.78
+_STROKE, SOFT = 0.3, 0.78
 """Where the ink above the first is on average below the second, edges are as wide as strokes."""
 _OUTLINED = 0.92
 """A mark is strokes where ground begins along at least this share of its outline…"""
@@ -174,7 +174,7 @@ def why_refused(mark: Mark, ink: Array, none: float, best: int, second: int) -> 
     """Return the reason that a person can do most about: first what the picture lacks."""
     if mark.cut:
         return "touches the edge"
-    if none < SURE and _firmness(ink) < _SOFT:
+    if none < SURE and firmness(ink) < SOFT:
         return "blurred"
     if none > 0.5 or solid(ink):
         return "not a digit"
@@ -203,7 +203,7 @@ def solid(ink: Array) -> bool:
     return bool(stroke_width(ink) > _FATTEST * max(ink.shape))
 
 
-def _firmness(ink: Array) -> float:
+def firmness(ink: Array) -> float:
     """Return the mean ink in the strokes: 1 for a pen in focus, less the wider its edges are."""
     strokes = ink[ink > _STROKE]
     return float(strokes.mean()) if strokes.size else 0.0

@@ -58,3 +58,7 @@ class CaptureError(ApplianceError, ValueError):
 
 class NoCaptureError(ApplianceError, LookupError):
     """There is no capture of this number."""
+
+
+class BackupError(ApplianceError, ValueError):
+    """A file is not a whole backup that this appliance can restore."""

@@ -41,14 +41,19 @@ def was_throttled() -> str | None:
     return _said(_SINCE)
 
 
-def _said(words: dict[int, str]) -> str | None:
+def throttling() -> int | None:
+    """Return the bits of `vcgencmd get_throttled`, None where there is no such command."""
     try:
         said = subprocess.run(
             ["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=5, check=False
         ).stdout
-        bits = int(said.strip().removeprefix("throttled="), 16)
+        return int(said.strip().removeprefix("throttled="), 16)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
+
+
+def _said(words: dict[int, str]) -> str | None:
+    bits = throttling() or 0
     told = [said for bit, said in words.items() if bits >> bit & 1]
     return " and ".join(told) or None
 

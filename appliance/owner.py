@@ -14,7 +14,7 @@ from typing import Any
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from appliance.errors import StateError
-from model.files import replaced
+from model.files import as_owner_of, replaced
 
 log = logging.getLogger("appliance")
 
@@ -101,27 +101,21 @@ class Owner:
             "made": time.time(),
         }
         try:
-            with replaced(self._file) as file:
+            with as_owner_of(self._file.parent), replaced(self._file) as file:
                 os.fchmod(file.fileno(), 0o600)
-                if os.geteuid() == 0:
-                    # Made with sudo it is the service's all the same, whose folder this is.
-                    folder = self._file.parent.stat()
-                    os.fchown(file.fileno(), folder.st_uid, folder.st_gid)
                 file.write(json.dumps(told).encode())
         except OSError as error:
             raise StateError(
                 f"{self._file}: the PIN cannot be kept ({error.strerror}): "
                 "give the folder to the user that digits runs as"
             ) from None
-        with self._lock:
-            self._wrong.clear()
-            self._all.clear()
         return pin
 
     def check(self, pin: str, address: str) -> Refused | None:
         """Return None for the PIN, else why it is not taken. `address` is whose try it is."""
         with self._lock:
             # One at a time: thirty machines that guess at once take the loop no more time than one.
+            kept = self._look().get("hash")
             now = self._clock()
             tries, since = self._wrong.get(address, (0, now))
             wait = since + self._wait(tries) - now
@@ -137,7 +131,6 @@ class Owner:
                     wait,
                     True,
                 )
-            kept = self._look().get("hash")
             if not kept:
                 return Refused("there is no PIN yet: make one on the appliance with 'digits pin'")
             if check_password_hash(kept, pin):
@@ -170,6 +163,9 @@ class Owner:
                 if not isinstance(held, dict):
                     raise ValueError
                 self._held, self._stamp = held, stamp
+                # Wrong PINs of before say nothing about another PIN, whichever process made it.
+                self._wrong.clear()
+                self._all.clear()
         except FileNotFoundError:
             self._held, self._stamp = {}, None
         except OSError as error:

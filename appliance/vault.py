@@ -206,6 +206,15 @@ class Vault:
         with self._changing("old networks are not removed"):
             self._remove_surplus()
 
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Keep changes waiting for as long as the block lasts; raises StateError, OSError."""
+        if not self.folder.is_dir():
+            yield
+            return
+        with self._locked():
+            yield
+
     # ---- files ----
 
     def report_file(self, id: str) -> Path:

@@ -36,6 +36,39 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
+def as_owner_of(folder: Path) -> Iterator[None]:
+    """Be the folder's user for a while, where this is root.
+
+    Made with sudo a file is the service's all the same, and no link in its folder leads root to a
+    file that the service may not write.
+    """
+    if os.geteuid() != 0:
+        yield
+        return
+    found = folder.stat()
+    os.setegid(found.st_gid)
+    os.seteuid(found.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+@contextmanager
+def as_oneself() -> Iterator[None]:
+    """Be root again for a while, where `as_owner_of` made root another user."""
+    user, group = os.geteuid(), os.getegid()
+    os.seteuid(os.getuid())
+    os.setegid(os.getgid())
+    try:
+        yield
+    finally:
+        os.setegid(group)
+        os.seteuid(user)
+
+
+@contextmanager
 def replaced(path: Path) -> Iterator[IO[bytes]]:
     """Yield a binary file that takes the place of `path` only when the block ends well.
 

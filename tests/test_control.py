@@ -202,3 +202,29 @@ def test_lines_are_kept_without_their_traceback() -> None:
     finally:
         log.removeHandler(lines)
     assert [text for _, _, text in lines.last()] == ["it failed"]
+
+
+def test_the_doctor_looks_once_at_a_time(client: FlaskClient, control: Control) -> None:
+    asked = []
+
+    def examine() -> list[dict[str, object]]:
+        asked.append(client.post("/api/v1/doctor"))
+        return [{"what": "clock", "good": None, "sentence": "it is not told"}]
+
+    control._examine = examine
+    answer = client.post("/api/v1/doctor")
+    assert answer.get_json() == {
+        "findings": [{"what": "clock", "good": None, "sentence": "it is not told"}]
+    }
+    assert asked[0].status_code == 503
+    assert "ask again in a few seconds" in asked[0].get_json()["detail"]
+
+
+def test_a_doctor_that_fails_is_asked_again(control: Control) -> None:
+    def broken() -> list[dict[str, object]]:
+        raise OSError
+
+    control._examine = broken
+    for _ in range(2):
+        with pytest.raises(OSError):  # noqa: PT011  # whatever it is
+            control.examined()

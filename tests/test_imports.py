@@ -31,8 +31,22 @@ TABLE: dict[str, set[str]] = {
         "appliance.captures_enough", "appliance.captures_rescue", "appliance.database",
         "appliance.errors", "appliance.reading", "model", "numpy",
     },
+    "appliance.zips": set(),
     "appliance.captures_zip": {
-        "appliance.captures", "appliance.errors", "appliance.reading", "numpy", "PIL",
+        "appliance.captures", "appliance.errors", "appliance.reading", "appliance.zips", "numpy",
+        "PIL",
+    },
+    "appliance.backup_files": {
+        "appliance.captures_rescue", "appliance.database", "appliance.errors",
+        "appliance.outputs.history", "appliance.settings", "model",
+    },
+    "appliance.backup": {
+        "appliance", "appliance.backup_files", "appliance.database", "appliance.errors",
+        "appliance.vault", "appliance.zips", "model",
+    },
+    "appliance.restore": {
+        "appliance.backup", "appliance.backup_files", "appliance.errors", "appliance.nights",
+        "model",
     },
     "appliance.captures_report": {
         "appliance.captures", "appliance.captures_enough", "appliance.reading", "model", "numpy",
@@ -42,6 +56,7 @@ TABLE: dict[str, set[str]] = {
     "appliance.vault": {"appliance.errors", "appliance.promotions", "model"},
     "appliance.networks": {"appliance.reader", "appliance.vault", "model"},
     "appliance.machine": set(),
+    "appliance.watchdog": set(),
     "appliance.changes": {"appliance.errors", "appliance.settings", "model"},
     "appliance.control": {"appliance.changes", "appliance.errors"},
     "appliance.nights": {"appliance.errors"},
@@ -88,10 +103,17 @@ TABLE: dict[str, set[str]] = {
     "appliance.web.curves": {"appliance.web.language"},
     "appliance.web.reliability": {"appliance.web.language", "model"},
     "appliance.download": {"appliance.errors", "model"},
+    "appliance.board": {"appliance.machine"},
     "appliance.doctor": {
-        "appliance", "appliance.camera", "appliance.errors", "appliance.machine",
-        "appliance.outputs.leds", "appliance.outputs.mqtt", "appliance.owner",
-        "appliance.settings", "appliance.vault", "model", "numpy",
+        "appliance", "appliance.board", "appliance.button", "appliance.camera",
+        "appliance.decision", "appliance.errors", "appliance.machine", "appliance.nights",
+        "appliance.outputs.latest", "appliance.outputs.leds", "appliance.outputs.mqtt",
+        "appliance.owner", "appliance.reader", "appliance.reading", "appliance.settings",
+        "appliance.vault", "model", "numpy",
+    },
+    "appliance.report": {
+        "appliance.board", "appliance.doctor", "appliance.errors", "appliance.machine",
+        "appliance.nights", "appliance.owner", "appliance.settings", "model",
     },
     "appliance.commands": {"*"},
     "appliance.__main__": {"*"},

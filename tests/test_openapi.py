@@ -146,6 +146,7 @@ def test_what_is_changed_answers_as_described(
         ("patch", "/api/v1/settings", "/api/v1/settings",
          {"json": {"table": "reader", "key": "agree", "value": 4}}, 200),
         ("patch", "/api/v1/settings", "/api/v1/settings", {"json": {"value": 4}}, 400),
+        ("post", "/api/v1/doctor", "/api/v1/doctor", {}, 200),
         ("post", "/api/v1/leds/test", "/api/v1/leds/test", {}, 202),
         ("post", "/api/v1/device/start-again", "/api/v1/device/start-again", {}, 202),
         ("post", "/api/v1/device/reboot", "/api/v1/device/reboot", {}, 202),

@@ -21,6 +21,7 @@ from appliance.outputs.latest import Latest
 from appliance.outputs.metrics import Metrics
 from appliance.owner import FREE_TRIES, MOST_TRIES, Owner, owner_file
 from appliance.reader import Reader
+from appliance.reading import Reading
 from appliance.web import create_app
 from appliance.web.session import HOURS
 from tests.conftest import PretendedTrainer, signed_in
@@ -123,6 +124,19 @@ def test_wrong_pins_from_ever_other_addresses_come_to_an_end_too(tmp_path: Path)
     assert owner.check(pin, "teacher") is None
 
 
+def test_another_pin_that_the_command_makes_ends_the_waiting(tmp_path: Path) -> None:
+    running = Owner(owner_file(tmp_path), clock=lambda: 0.0)
+    pin = running.new_pin()
+    for address in range(MOST_TRIES):
+        running.check(another_pin(pin), str(address % 50))
+    refused = running.check(pin, "teacher")
+    assert refused is not None
+    assert refused.waiting
+    new = Owner(owner_file(tmp_path)).new_pin()
+    assert running.check(new, "teacher") is None
+    assert running.check(new, "0") is None
+
+
 def test_the_right_pin_forgets_the_wrong_ones(tmp_path: Path) -> None:
     owner = Owner(owner_file(tmp_path))
     pin = owner.new_pin()
@@ -152,10 +166,10 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_made_by_root_it_is_the_services(tmp_path: Path) -> None:
-    os.chown(tmp_path, 12345, 12346)
-    Owner(owner_file(tmp_path)).new_pin()
-    found = owner_file(tmp_path).stat()
+def test_made_by_root_it_is_the_services(services: Path) -> None:
+    Owner(owner_file(services)).new_pin()
+    assert os.geteuid() == 0
+    found = owner_file(services).stat()
     assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (12345, 12346, 0o600)
 
 
@@ -358,6 +372,21 @@ def parts(
 @pytest.fixture
 def named(parts: dict[str, Any]) -> FlaskClient:
     return create_app(**parts, names=["digits", "digits.local"]).test_client()
+
+
+def test_where_the_owner_alone_may_look_the_page_shows_no_reading_to_others(
+    parts: dict[str, Any], owner: Owner, latest: Latest, a_seven: Reading
+) -> None:
+    client = create_app(**parts, look="owner").test_client()
+    latest.show(a_seven)
+    page = client.get("/").text
+    assert "7 with" not in page
+    assert 'src="/api/v1/reading/frame"' not in page
+    assert "here looking needs the PIN as well" in page
+    signed_in(client, owner.new_pin())
+    page = client.get("/").text
+    assert "7 with" in page
+    assert 'src="/api/v1/reading/frame"' in page
 
 
 def test_looking_can_be_the_owners_too(parts: dict[str, Any], owner: Owner) -> None:

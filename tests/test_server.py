@@ -2,29 +2,57 @@
 
 import http.client
 import json
+import select
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from flask import Flask
 
 from appliance.errors import ServeError
-from appliance.web.server import Server
+from appliance.owner import FREE_TRIES, Owner
+from appliance.web.server import BODIES, Server
+from appliance.web.shares import Shares
+from tests.conftest import SAMPLES
 
 
-@pytest.fixture
-def running(app: Flask, port: int) -> Iterator[http.client.HTTPConnection]:
-    server = Server(app, "127.0.0.1", port)
+@contextmanager
+def serving(app: Flask, port: int, **options: float) -> Iterator[Server]:
+    server = Server(app, "127.0.0.1", port, **options)
     thread = threading.Thread(target=server.run)
     thread.start()
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    yield connection
-    connection.close()
+    yield server
     server.stop()
     thread.join(5)
     assert not thread.is_alive()
     server.close()
+
+
+@pytest.fixture
+def running(app: Flask, port: int) -> Iterator[http.client.HTTPConnection]:
+    with serving(app, port):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        yield connection
+        connection.close()
+
+
+def soon(true: Callable[[], bool]) -> bool:
+    """Return whether it comes true while a patient person waits."""
+    end = time.monotonic() + 30
+    while not true() and time.monotonic() < end:
+        time.sleep(0.02)
+    return true()
+
+
+def ended(connection: socket.socket) -> bool:
+    """Tell whether the other side has closed a connection on which it said nothing."""
+    try:
+        return bool(select.select([connection], [], [], 0)[0]) and connection.recv(1) == b""
+    except ConnectionError:
+        return True
 
 
 def test_the_page_is_served(running: http.client.HTTPConnection) -> None:
@@ -69,3 +97,121 @@ def test_a_port_in_use_is_a_sentence(app: Flask, port: int) -> None:
 def test_an_address_that_is_not_this_machines_is_a_sentence(app: Flask, port: int) -> None:
     with pytest.raises(ServeError, match="cannot be served at"):
         Server(app, "192.0.2.1", port)
+
+
+# ---- who is slow, and who sends much ----
+
+POST = b"POST /api/v1/read HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (b"", b""),
+        (b"GET / HTTP/1.1\r\nX: ", b"x"),
+        (POST + b"Content-Length: 900000\r\n\r\n", b"x"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    ],
+    ids=["nothing", "a header", "a body", "a chunked body"],
+)
+def test_what_does_not_come_to_its_end_ends(
+    app: Flask, port: int, first: bytes, then: bytes
+) -> None:
+    with serving(app, port, patience=0.3), socket.create_connection(("127.0.0.1", port)) as slow:
+        slow.sendall(first)
+
+        def over() -> bool:
+            with suppress(ConnectionError):
+                slow.sendall(then)
+            return ended(slow)
+
+        assert soon(over)
+
+
+def test_a_body_that_comes_slowly_and_steadily_comes_in(app: Flask, port: int) -> None:
+    picture = (SAMPLES / "3-pen.jpg").read_bytes()
+    with serving(app, port, patience=1), socket.create_connection(("127.0.0.1", port)) as slow:
+        slow.settimeout(30)
+        slow.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(picture))
+        size = -(-len(picture) // 6)
+        for at in range(0, len(picture), size):
+            # Longer in all than the patience without the bytes.
+            time.sleep(0.4)
+            slow.sendall(picture[at : at + size])
+        assert slow.recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_an_answer_that_nobody_reads_ends(app: Flask, port: int) -> None:
+    app.add_url_rule("/much", view_func=lambda: b"x" * 30_000_000)
+    with serving(app, port, patience=0.3) as server, socket.socket() as deaf:
+        before = len(server._channels)
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(("127.0.0.1", port))
+        deaf.sendall(b"GET /much HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert deaf.recv(15) == b"HTTP/1.1 200 OK"
+        assert soon(lambda: len(server._channels) == before)
+
+
+def test_many_bodies_at_once_do_not_fill_the_card(app: Flask, port: int) -> None:
+    most = 2 * app.config["MAX_CONTENT_LENGTH"]
+    sends = POST + b"Content-Length: %d\r\n\r\n" % (most - 1) + b"x" * (most - 100)
+    with serving(app, port), ExitStack() as stack:
+        sockets = []
+        for _ in range(BODIES + 3):
+            sockets.append(stack.enter_context(socket.create_connection(("127.0.0.1", port))))
+            with suppress(ConnectionError):
+                sockets[-1].sendall(sends)
+        assert soon(lambda: sum(map(ended, sockets)) >= 3)
+        # Nobody else's picture has to wait for that.
+        other = http.client.HTTPConnection(
+            "127.0.0.1", port, timeout=20, source_address=("127.0.0.2", 0)
+        )
+        other.request("POST", "/api/v1/read", body=(SAMPLES / "3-pen.jpg").read_bytes())
+        assert json.load(other.getresponse())["digit"] == 3
+        other.close()
+        assert sum(map(ended, sockets)) < len(sockets)
+
+
+def test_who_has_asked_too_much_waits_and_nobody_else_does(app: Flask, port: int) -> None:
+    class Held(Shares):
+        asks = True
+
+        def over(self) -> frozenset[str]:
+            return frozenset(["127.0.0.1"] if self.asks else [])
+
+        def spend(self, address: str, seconds: float) -> None:
+            asked.append(address)
+
+    asked: list[str] = []
+    shares = Held()
+    with serving(app, port) as server:
+        server._shares = shares
+        for each in server._listening:
+            each.shares = shares
+        request = b"GET /api/v1/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as script:
+            script.sendall(request)
+            source = "127.0.0.2", 0
+            with socket.create_connection(("127.0.0.1", port), 30, source_address=source) as child:
+                child.sendall(request)
+                assert child.recv(15) == b"HTTP/1.1 200 OK"
+            assert not select.select([script], [], [], 0)[0]
+            shares.asks = False
+            assert script.recv(15) == b"HTTP/1.1 200 OK"
+    # What it took is counted for each.
+    assert set(asked) == {"127.0.0.1", "127.0.0.2"}
+
+
+def test_who_pretends_to_come_from_elsewhere_waits_after_wrong_pins_all_the_same(
+    running: http.client.HTTPConnection, owner: Owner
+) -> None:
+    owner.new_pin()
+    codes = []
+    for each in range(FREE_TRIES + 1):
+        elsewhere = {"X-Forwarded-For": f"10.0.0.{each}", "Forwarded": f"for=10.0.0.{each}"}
+        told = {"Content-Type": "application/json", "X-Real-IP": f"10.0.0.{each}", **elsewhere}
+        running.request("POST", "/api/v1/session", b'{"pin": "no PIN"}', told)
+        answer = running.getresponse()
+        answer.read()
+        codes.append(answer.status)
+    assert codes == [403] * FREE_TRIES + [429]

@@ -2,36 +2,104 @@
 
 import argparse
 import json
+import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command
+from appliance.commands.parts import add_command, check_writable
+
+if TYPE_CHECKING:
+    from appliance.doctor import Finding
+    from appliance.settings import Settings
 
 
 def add(parsers: Any) -> None:
     parser = add_command(
         parsers,
         "doctor",
-        "check the libraries, the network, the camera, the pins and the state directory",
-        "digits doctor --json\nexit status: 0 when nothing is wrong, else 1",
+        "check the machine, the libraries, the network, the camera, the pins and the state",
+        "digits doctor --report report.txt\n"
+        "✔ is well, ✘ is not and says what to do, – cannot be told on this machine\n"
+        "exit status: 0 when nothing is wrong, else 1",
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML)")
     parser.add_argument("--state", metavar="DIR", help="the state directory to check")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--leds", action="store_true", help="light the LEDs in turn, if the appliance does not run"
+    )
+    parser.add_argument(
+        "--qr", action="store_true", help="the page's address as a QR code, not on a terminal alone"
+    )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="write it all with settings and log, without secrets, as text or FILE.json",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from appliance import doctor, settings
-    from appliance.changes import Changes
+    from appliance import doctor, report
+    from appliance import settings as known
     from appliance.commands.run import open_camera
 
-    loaded = settings.load(args.config)
-    state = settings.state_folder(args.state, loaded)
-    findings = doctor.examine(Changes(state).applied(loaded), state, open_camera=open_camera)
+    if args.report:
+        check_writable("--report", args.report)
+    settings, changes, wrong = _settings(args.config, args.state)
+    state = known.state_folder(args.state, settings)
+    if args.leds:
+        print("watch the LEDs: if they can be driven, 0 to 9 are shown in turn", file=sys.stderr)
+    findings = [
+        *wrong,
+        *doctor.examine(settings, state, open_camera=open_camera, walk=args.leds),
+    ]
     if args.json:
         print(json.dumps({"findings": [finding.as_json() for finding in findings]}))
     else:
         for finding in findings:
-            print(f"{'✔' if finding.good else '✘'} {finding.what}: {finding.sentence}")
-    return 0 if all(finding.good for finding in findings) else 1
+            print(f"{finding.mark} {finding.what}: {finding.sentence}")
+    if not args.json and (args.qr or sys.stdout.isatty()):
+        _show_code(doctor.page_address(settings.web))
+    if args.report:
+        file = Path("/dev/null") if wrong else args.config
+        told = known.in_force(settings, file, changes)
+        report.write(args.report, report.report(findings, settings, told, state))
+        print(f"the report is in {args.report}", file=sys.stderr)
+    return 1 if any(finding.good is False for finding in findings) else 0
+
+
+def _settings(
+    file: Path | None, state: str | None
+) -> "tuple[Settings, dict[str, dict[str, Any]], list[Finding]]":
+    """Return the settings in force and what was changed on the page.
+
+    Where the file is refused the defaults stand in, and a finding says so.
+    """
+    from appliance import settings as known
+    from appliance.changes import Changes
+    from appliance.doctor import Finding
+    from appliance.errors import SettingsError
+
+    loaded, wrong = known.Settings(), []
+    try:
+        loaded = known.load(file)
+    except SettingsError as error:
+        sentence = f"{error}; the rest is looked at with the defaults"
+        wrong = [Finding("settings", False, sentence)]
+    changes = Changes(known.state_folder(state, loaded))
+    with suppress(SettingsError):
+        return changes.applied(loaded), changes.tables, wrong
+    return loaded, {}, wrong
+
+
+def _show_code(address: str | None) -> None:
+    """Print an address as a QR code in half blocks, where that can be."""
+    with suppress(ImportError, LookupError, UnicodeError):
+        import segno
+
+        "▀".encode(sys.stdout.encoding or "ascii")
+        if address:
+            segno.make_qr(address).terminal(border=2, compact=True)

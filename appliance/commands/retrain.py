@@ -57,13 +57,14 @@ def run(args: argparse.Namespace) -> int:
     log_to_stderr()
     from appliance.changes import Changes
     from appliance.nights import Refused, alone
+    from appliance.restore import in_use
     from appliance.settings import load, state_folder
 
     settings = load(args.config)
     state = state_folder(args.state, settings)
     settings = Changes(state).applied(settings)
     try:
-        with alone(state), _told_to_end() as ended:
+        with alone(state), in_use(state), _told_to_end() as ended:
             return _retrain(args, settings.retrain, state, ended)
     except Refused as refused:
         if args.due:
@@ -163,6 +164,9 @@ def _step_aside() -> None:
         os.nice(19)
     with suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    # Should memory run out this ends first, also where the kernel has no memory groups.
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("800")
 
 
 def _hours(text: str) -> float:

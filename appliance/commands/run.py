@@ -45,7 +45,17 @@ def add(parsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from appliance import nights
+    from appliance.restore import in_use
+    from appliance.settings import load, state_folder
+
+    log_to_stderr()
+    state = _prepared(state_folder(args.state, load(args.config)))
+    with in_use(state):
+        return _run(args, state)
+
+
+def _run(args: argparse.Namespace, state: Path) -> int:
+    from appliance import doctor, nights
     from appliance import settings as known
     from appliance.captures import Captures
     from appliance.changes import Changes
@@ -58,15 +68,13 @@ def run(args: argparse.Namespace) -> int:
     from appliance.outputs.metrics import Metrics
     from appliance.owner import Owner, owner_file
     from appliance.reader import Reader
-    from appliance.settings import state_folder
     from appliance.steady import Steady
     from appliance.trainer import Trainer
     from appliance.vault import Vault
+    from appliance.watchdog import Watchdog
     from appliance.web import create_app
     from appliance.web.server import Server
 
-    log_to_stderr()
-    state = _prepared(state_folder(args.state, known.load(args.config)))
     changes = Changes(state)
     settings = _settings(args, changes)
     vault = Vault(state / "networks")
@@ -90,6 +98,12 @@ def run(args: argparse.Namespace) -> int:
         again.set()
         stop()
 
+    def examine() -> list[dict[str, Any]]:
+        # Told what the camera gives: asked over its page it could be busy, and taken for not there.
+        said = doctor.of_itself(settings.camera.source, *latest.newest())
+        found = doctor.examine(settings, state, open_camera=open_camera, running=said)
+        return [each.as_json() for each in found]
+
     app = create_app(
         latest=latest,
         history=history,
@@ -105,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
             leds=leds,
             power=Path(os.environ[POWER]) if POWER in os.environ else None,
             lines=lines,
+            examine=examine,
         ),
         camera=settings.camera.source,
         state=state,
@@ -117,7 +132,10 @@ def run(args: argparse.Namespace) -> int:
     page = f"http://{_address(settings.web.host)}:{settings.web.port}"
     mqtt = _mqtt(settings.mqtt, page)
 
+    watchdog = Watchdog()
+
     def look() -> None:
+        watchdog.alive()
         for light in leds:
             light.look()
         for each in mqtt:
@@ -125,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
         networks.look()
 
     loop = Loop(
-        open_camera=lambda: open_camera(settings.camera),
+        open_camera=lambda: _watched_camera(settings.camera),
         reader=reader,
         steady=Steady(settings.reader.agree),
         outputs=[latest, history, metrics, *leds, *mqtt, Journal()],
@@ -146,9 +164,12 @@ def run(args: argparse.Namespace) -> int:
     thread = threading.Thread(target=loop.run, name="loop")
     log.info("the page is at %s", page)
     thread.start()
+    watchdog.ready()
     try:
         server.run()
     finally:
+        if not again.is_set():
+            watchdog.stopping()
         loop.stop()
         thread.join()
         close_button()
@@ -159,6 +180,19 @@ def run(args: argparse.Namespace) -> int:
         # The same process, so that systemd and the terminal see the same one.
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     return 0
+
+
+def _watched_camera(settings: "CameraSettings") -> "Camera":
+    """Return the camera, but not one that has hung the whole appliance again and again."""
+    from appliance.errors import CameraError
+    from appliance.watchdog import MOST_STALLS, stalls
+
+    if stalls() >= MOST_STALLS:
+        raise CameraError(
+            f"the camera's driver stood still {MOST_STALLS} times in ten minutes: check the "
+            "ribbon cable and the power supply; it is tried again in ten minutes"
+        )
+    return open_camera(settings)
 
 
 def open_camera(settings: "CameraSettings") -> "Camera":

@@ -9,7 +9,7 @@ import numpy as np
 from appliance.database import DamagedError, Form, begun_anew, opened
 from appliance.reading import Grey, Reading
 
-_FORM = Form(
+FORM = Form(
     what="the history",
     schema=Path(__file__).with_name("schema.sql"),
     row="SELECT id, at, digit, reason, confidence, glyph FROM readings",
@@ -48,9 +48,9 @@ class History:
         self._lock = threading.Lock()
         self._shown: int | None = None
         try:
-            self._database = opened(file, _FORM)
+            self._database = opened(file, FORM)
         except DamagedError as error:
-            self._database, _ = begun_anew(file, _FORM, error)
+            self._database, _ = begun_anew(file, FORM, error)
 
     def show(self, reading: Reading) -> None:
         if reading.settled == self._shown:

@@ -97,6 +97,12 @@ class Leds:
                 self._digits.value = self._patterns[self._settled]
             self._walker = None
 
+    def wait(self) -> None:
+        """Wait until a walk is at its end."""
+        walker = self._walker
+        if walker is not None:
+            walker.join()
+
     def look(self) -> None:
         """Notice that a retraining began or ended; to be called often, asks every 3 seconds.
 

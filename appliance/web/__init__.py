@@ -134,7 +134,7 @@ def create_app(
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:
-        app.logger.exception("a request failed: %s %s", request.method, request.path)
+        app.logger.exception("a request failed: %s %r", request.method, request.path)
         return problem(500, "the request failed here, not at your end: the log tells why")
 
     @app.after_request

@@ -25,6 +25,7 @@ POLL_AFTER = "Poll-After"
 """The header that tells a page in how many seconds to ask again: the more pages, the later."""
 LATE = 30.0
 """Seconds without a reading, or a fault told anew, after which the loop is taken for stuck."""
+_MOST_PARTS = 100
 
 
 def blueprint(
@@ -137,6 +138,10 @@ def _told(number: int, reading: Reading, pictures: bool) -> bytes:
 def _sent() -> bytes:
     """Return the picture of a request: its first file, or its body whatever type it claims."""
     if request.mimetype == "multipart/form-data":
+        mark = request.mimetype_params.get("boundary", "").encode()
+        if request.get_data().count(b"--" + mark) > _MOST_PARTS:
+            # Taken apart, a form of a hundred thousand files would fill the memory.
+            raise PictureError("the form has too many parts: send it with one file")
         file = next(iter(request.files.values()), None)
         return file.read() if file else b""
     return request.get_data(cache=False)

@@ -25,6 +25,13 @@ def blueprint(control: Control) -> Blueprint:
         last = control.lines.last()
         return jsonify(lines=[{"at": at, "level": level, "text": text} for at, level, text in last])
 
+    @routes.post("/doctor")
+    def doctor() -> Response:
+        findings = control.examined()
+        if findings is None:
+            return problem(503, "all is being checked already: ask again in a few seconds")
+        return jsonify(findings=findings)
+
     @routes.post("/leds/test")
     def leds() -> Response:
         control.test_leds()

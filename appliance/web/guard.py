@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from flask import Flask, redirect, request, url_for
+from flask import Flask, g, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from appliance.owner import Owner
@@ -17,6 +17,7 @@ _ANYONES = "api.read", "session.begin", "session.end"
 # The page without anything on it, which asks for the PIN; whether the appliance is well.
 _PAGES = "history.page", "page.teach", "page.training", "inside.page", "device.page"
 _SEEN_BY_ALL = "session.who", "page.now", "static", "api.health"
+_NEEDS_PIN = "here looking needs the PIN as well: unlock the page with it"
 
 
 def guard(app: Flask, owner: Owner, *, names: Iterable[str], look: str) -> None:
@@ -43,10 +44,13 @@ def guard(app: Flask, owner: Owner, *, names: Iterable[str], look: str) -> None:
             if _from_elsewhere():
                 return problem(403, "another site's page asked for this: use the appliance's own")
             return None if request.endpoint in _ANYONES else refuse_change(owner)
-        if look == "owner" and request.endpoint not in _SEEN_BY_ALL and not session_of(owner):
+        if look == "owner" and not session_of(owner):
+            # The page that asks for the PIN says it where the reading would stand.
+            g.instead = _NEEDS_PIN
             if request.endpoint in _PAGES:
                 return redirect(url_for("page.now"))
-            return problem(401, "here looking needs the PIN as well: unlock the page with it")
+            if request.endpoint not in _SEEN_BY_ALL:
+                return problem(401, _NEEDS_PIN)
         return None
 
 

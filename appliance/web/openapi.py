@@ -188,6 +188,9 @@ _SCHEMAS: dict[str, Schema] = {
             )
         ),
     ),
+    "Findings": _object(
+        findings=_list(_object(what=_TEXT, good=_or_null(_YES), sentence=_TEXT))
+    ),
     "Said": _object(said=_TEXT),
     "Log": _object(lines=_list(_object(at=_TIME, level=_TEXT, text=_TEXT))),
 }  # fmt: skip
@@ -346,6 +349,13 @@ _PATHS: dict[str, Schema] = {
                 }
             ),
             refusals="400 503",
+        )
+    },
+    "/api/v1/doctor": {
+        "post": _change(
+            "Check all that 'digits doctor' does; good is null for what cannot be told here",
+            {"200": _answer("what was found", "Findings")},
+            refusals="503",
         )
     },
     "/api/v1/leds/test": {"post": _change("Light each LED in turn", _SAID, refusals="409")},

@@ -2,16 +2,33 @@
 
 import errno
 import logging
+import time
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import create_server
 from waitress.task import ErrorTask
 
 from appliance.errors import ServeError
 from appliance.web.problem import problem
+from appliance.web.shares import Shares
+
+PLACES = 64
+"""So many connections are held; for another one, an address with most of them loses one."""
+PATIENCE = 30.0
+"""So many seconds a connection may ask for nothing, or take to ask for it…"""
+BYTES_A_SECOND = 10_000
+"""…and one more for each so many bytes of a body, as a photograph comes slowly over a weak WLAN."""
+BODIES = 3
+"""The bodies that are coming in take together so many times what one may; they wait on the card."""
+_LONGEST_HEAD = 32_768
+_SECONDS = 0.25
+"""Seconds after which who had to wait is looked at again."""
 
 
 class _Refusal(ErrorTask):  # type: ignore[misc]
@@ -28,21 +45,64 @@ class _Refusal(ErrorTask):  # type: ignore[misc]
         self.write(body)
 
 
+class _Request(HTTPRequestParser):  # type: ignore[misc]
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(header_plus)
+        if self.chunked and "CONTENT_LENGTH" in self.headers:
+            # Where it ends would be a matter of who reads it.
+            raise ParsingError("a body has a length or comes in chunks, not both")
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]
     error_task_class = _Refusal
+    parser_class = _Request
+    asking_since = 0.0
+
+    def readable(self) -> bool:
+        return bool(super().readable()) and self.addr[0] not in self.server.waiting
+
+    def service(self) -> None:
+        began = time.thread_time()
+        super().service()
+        self.server.shares.spend(self.addr[0], time.thread_time() - began)
+
+    def received(self, data: bytes) -> bool:
+        if self.request is None:
+            self.asking_since = time.time()
+        self.server.asked.append(self.addr[0])
+        whole: bool = super().received(data)
+        if self.request is not None:
+            # A byte now and then is no sign of life.
+            self.last_activity = self.asking_since + self.body() / BYTES_A_SECOND
+        return whole
+
+    def body(self) -> int:
+        """Return how many bytes of a body have come in that is not at its end."""
+        return self.request.body_bytes_received if self.request else 0
+
+    def del_channel(self, map: dict[int, Any] | None = None) -> None:
+        if self.request:
+            # The file of a body that does not come to its end.
+            self.request.close()
+        super().del_channel(map)
 
 
 class Server:
     """Serves an application at one address until `stop`; the address is taken when it is made.
 
-    Raises ServeError when the address is in use or not this machine's.
+    A connection that asks for nothing ends after `patience` seconds. Raises ServeError when the
+    address is in use or not this machine's.
     """
 
-    def __init__(self, app: Flask, host: str, port: int) -> None:
+    def __init__(self, app: Flask, host: str, port: int, patience: float = PATIENCE) -> None:
         # It warns of every request that has to wait for a thread; that is no news to the owner.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._stopping = False
         self._channels: dict[int, Any] = {}
+        self._patience, self._look = patience, 0.0
+        # What is only a little too large is received and gets Flask's sentence; what is more is
+        # refused by its header, and its sender may see the connection end instead.
+        self._longest = 2 * app.config["MAX_CONTENT_LENGTH"]
         try:
             self._server = create_server(
                 app,
@@ -50,11 +110,11 @@ class Server:
                 host=host,
                 port=port,
                 threads=4,
-                connection_limit=64,
-                channel_timeout=30,
-                # What is only a little too large is received and gets Flask's sentence; what is
-                # more is refused by its header, and its sender may see the connection end instead.
-                max_request_body_size=2 * app.config["MAX_CONTENT_LENGTH"],
+                # Beyond it nobody gets in: it is reached when as many are being answered.
+                connection_limit=4 * PLACES,
+                channel_timeout=patience,
+                max_request_header_size=_LONGEST_HEAD,
+                max_request_body_size=self._longest,
                 ident=None,
                 # There is no proxy before it whose word could be taken.
                 clear_untrusted_proxy_headers=True,
@@ -76,13 +136,61 @@ class Server:
             ) from None
         # A name such as localhost can stand for two addresses: then there is a server for each.
         self._listening = [each for each in self._channels.values() if hasattr(each, "trigger")]
+        self._shares, self._asked = Shares(), list[str]()
         for each in self._listening:
-            each.channel_class = _Channel
+            each.channel_class, each.shares, each.asked = _Channel, self._shares, self._asked
+            each.waiting = frozenset[str]()
 
     def run(self) -> None:
         """Serve until `stop`."""
+        before = time.thread_time()
         while not self._stopping:
-            wasyncore.loop(timeout=1, use_poll=True, map=self._channels, count=1)
+            waiting = self._shares.over()
+            for each in self._listening:
+                each.waiting = waiting
+            wasyncore.loop(timeout=_SECONDS, use_poll=True, map=self._channels, count=1)
+            self._make_room()
+            if self._asked:
+                now = time.thread_time()
+                for address in self._asked:
+                    self._shares.spend(address, (now - before) / len(self._asked))
+                self._asked.clear()
+                before = now
+
+    def _make_room(self) -> None:
+        """End connections that are too many, too slow, or send too much at once.
+
+        Waitress would hold the first that came and keep everybody else out.
+        """
+        now = time.time()
+        if len(self._channels) > PLACES:
+            self._limit(PLACES, lambda channel: 1)
+        # A Pi's clock is set while it runs.
+        if time.monotonic() < self._look:
+            return
+        self._look = time.monotonic() + 1
+        for each in self._waiting():
+            if each.last_activity < now - self._patience:
+                # What waitress marks to be closed stays open as long as nobody reads.
+                each.handle_close()
+        self._limit(BODIES * self._longest, _Channel.body)
+
+    def _limit(self, most: int, cost: Callable[[_Channel], int]) -> None:
+        """End connections until they cost no more, first those of the address that costs most."""
+        while True:
+            costs = {each: cost(each) for each in self._channels.values() if type(each) is _Channel}
+            of: Counter[str] = Counter()
+            for each, its in costs.items():
+                of[each.addr[0]] += its
+            found = [each for each in self._waiting() if costs[each]]
+            if of.total() <= most or not found:
+                return
+            max(found, key=lambda each: (of[each.addr[0]], -each.last_activity)).handle_close()
+
+    def _waiting(self) -> list[_Channel]:
+        """Return the connections for which no thread is at work."""
+        channels = self._channels.values()
+        return [each for each in channels if type(each) is _Channel and not each.requests]
 
     def stop(self) -> None:
         """End `run`; may be called from any thread and from a signal, until `close`."""

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, jsonify, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from appliance.owner import Owner
+from appliance.web.asked import sent
 from appliance.web.problem import problem
 
 COOKIE = "digits-owner"
@@ -69,7 +70,7 @@ def blueprint(owner: Owner) -> Blueprint:
 
     @routes.post("")
     def begin() -> Response:
-        body = request.get_json(silent=True)
+        body = sent()
         pin = body.get("pin") if isinstance(body, dict) else None
         if not isinstance(pin, str) or len(pin) > 64:
             return problem(400, 'the body must be {"pin": "123456"}, the PIN as a text')

@@ -17,7 +17,7 @@ from appliance.errors import CaptureError, NoCaptureError, StateError
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader import Reader
 from appliance.reading import Reading
-from appliance.web.asked import whole
+from appliance.web.asked import sent, whole
 from appliance.web.pictures import png, surroundings
 from appliance.web.problem import problem
 from model.network import NOT_A_DIGIT
@@ -223,7 +223,7 @@ def _told(capture: Capture) -> dict[str, Any]:
 
 
 def _body() -> dict[str, Any]:
-    body = request.get_json(silent=True)
+    body = sent()
     if not isinstance(body, dict):
         raise CaptureError('the body must be a JSON object, such as {"label": 7}')
     return body

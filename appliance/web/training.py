@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
 from appliance import nights
 from appliance.captures import Captures
 from appliance.captures_enough import Enough
 from appliance.errors import StateError, TrainingError
 from appliance.trainer import Trainer
+from appliance.web.asked import sent
 from appliance.web.curves import drawn
 from appliance.web.kept import Kept
 from appliance.web.language import spoken, texts
@@ -75,7 +76,7 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
 
     @routes.post("")
     def start() -> Response:
-        body = request.get_json(silent=True) or {}
+        body = sent() or {}
         from_scratch = body.get("from_scratch", False) if isinstance(body, dict) else None
         if not isinstance(from_scratch, bool):
             return problem(400, 'the body must be {"from_scratch": true}, or false, or none')

@@ -37,6 +37,18 @@ def test_the_owner_changes_a_setting_and_starts_again(browser: webdriver.Chrome)
     until(browser, lambda: not browser.find_elements(By.CSS_SELECTOR, origin))
 
 
+def test_all_is_checked(browser: webdriver.Chrome) -> None:
+    view(browser, "device")
+    until(browser, lambda: text(browser, "#owner") == "Lock")
+    assert not browser.find_element(By.ID, "findings").is_displayed()
+    browser.find_element(By.ID, "check-all").click()
+    until(browser, lambda: "✔ version: " in text(browser, "#findings"))
+    assert "✔ camera: folder:" in text(browser, "#findings")
+    assert "✘ MNIST: " in text(browser, "#findings .warning")
+    assert text(browser, "#device-says") == ""
+    assert no_wider_than_the_window(browser)
+
+
 def test_without_leds_and_systemd_the_switches_say_so(browser: webdriver.Chrome) -> None:
     view(browser, "device")
     until(browser, lambda: text(browser, "#owner") == "Lock")

@@ -176,7 +176,7 @@ def test_a_damaged_network_is_told_on_the_page(browser: webdriver.Chrome, state:
     browser.switch_to.alert.accept()
     until(browser, lambda: not text(browser, "#networks-problem"))
     view(browser, "device")
-    assert "stands in" not in text(browser, "main")
+    assert "stands in" not in text(browser, "main dl")
 
 
 def kept(browser: webdriver.Chrome) -> list[tuple[int, int | None]]:

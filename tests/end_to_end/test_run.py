@@ -12,14 +12,19 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from appliance.__main__ import main
+from appliance.backup import backup
+from appliance.captures import Captures
 from appliance.owner import Owner, owner_file
+from appliance.restore import restore
 from appliance.vault import Vault
+from tests.captured import added
 from tests.conftest import ROOT, SAMPLES
 from tests.end_to_end.endurance import endure
 from tests.test_networks import saying
@@ -184,7 +189,7 @@ def test_it_reads_shows_remembers_and_ends(port: int, tmp_path: Path) -> None:
         assert process.wait(2) == 0
         assert process.stderr.read().splitlines()[-1].endswith("stopped")
     left = {path.name for path in (tmp_path / "state").iterdir()}
-    assert left == {"history.db", "captures.db", "captures.db.lock", "owner.json"}
+    assert left == {"history.db", "captures.db", "captures.db.lock", "in-use.lock", "owner.json"}
 
 
 def test_without_a_camera_the_page_comes_up_and_says_so(port: int, tmp_path: Path) -> None:
@@ -195,6 +200,30 @@ def test_without_a_camera_the_page_comes_up_and_says_so(port: int, tmp_path: Pat
         assert answer["fault"].startswith("/no/such/folder: the folder cannot be read")
         process.send_signal(signal.SIGINT)
         assert process.wait(2) == 0
+
+
+def test_a_restore_that_a_power_cut_broke_off_is_ended_first_and_none_is_begun_meanwhile(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state, made, config = tmp_path / "state", tmp_path / "made.zip", tmp_path / "digits.toml"
+    config.write_text("[leds]\nlayout = 'none'\n")
+    state.mkdir()
+    with closing(Captures(state / "captures.db")) as captures:
+        added(captures, label=3)
+        backup(made, state, config)
+        added(captures, label=4)
+    with monkeypatch.context() as patch:
+        patch.setattr("appliance.restore.finish", lambda state, settings=None: False)
+        restore(made, state, config)
+    config.write_text("[leds]\nlayout = 'four'\n")
+    arguments = ["--camera", f"folder:{SAMPLES}", "--config", str(config)]
+    with running(port, state, *arguments) as (_, lines):
+        assert "a backup is restored in" in "".join(lines)
+        assert get(port, "/api/v1/captures")["total"] == 1
+        assert config.read_text() == "[leds]\nlayout = 'none'\n"
+        assert (state / "before-restore" / "captures.db").exists()
+        assert main(["restore", str(made), "--state", str(state)]) == 1
+        assert "the appliance runs there" in capsys.readouterr().err
 
 
 def test_a_promotion_is_picked_up_without_a_restart(port: int, tmp_path: Path) -> None:

@@ -33,6 +33,20 @@
     });
   }
 
+  byId("check-all").addEventListener("click", async () => {
+    const list = byId("findings");
+    show(says, t("switches.checks"));
+    try {
+      const response = await change("/api/v1/doctor", {method: "POST"});
+      const answer = await response.json();
+      if (!response.ok) throw new Error(said(answer.detail));
+      list.replaceChildren(...answer.findings.map(({what, good, sentence}) =>
+        make("li", good === false ? "warning" : "", `${good === null ? "–" : good ? "✔" : "✘"} ${what}: ${sentence}`)));
+      list.hidden = false;
+      show(says, "");
+    } catch (error) { failed(error); }
+  });
+
   for (const form of document.querySelectorAll("form.setting")) {
     const {table, key} = form.dataset, input = form.querySelector("input");
     async function send(value) {

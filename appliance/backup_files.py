@@ -1,0 +1,115 @@
+"""What a backup may hold: the name of each file, how large it can be, and what it has to be."""
+
+import json
+import math
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from appliance.captures_rescue import FORM as CAPTURES_FORM
+from appliance.database import DamagedError, check
+from appliance.errors import SettingsError
+from appliance.outputs.history import FORM as HISTORY_FORM
+from appliance.settings import Settings, changeable, load, with_values
+from model import report, weights
+
+SETTINGS, CHANGED, NIGHTS = "digits.toml", "settings.json", "nights.jsonl"
+CAPTURES, HISTORY = "captures.db", "history.db"
+ORDER = "networks/promotions.txt"
+MOST_FILES = 200
+
+_MOST_BYTES = {
+    SETTINGS: 1_000_000,
+    CHANGED: 100_000,
+    NIGHTS: 50_000_000,
+    # Four bytes of a zip tell a size, and the limits of the settings come to less.
+    CAPTURES: 1_500_000_000,
+    HISTORY: 500_000_000,
+    ORDER: 10_000,
+}
+_MOST_NETWORK_BYTES = 20_000_000
+_MOST_REPORT_BYTES = 500_000
+_NETWORK = re.compile(r"networks/([0-9a-f]{12})(\.npz|\.report\.json)", re.ASCII)
+_READS = re.compile(r"shipped|[0-9a-f]{12}\.npz", re.ASCII)
+# What the code that reads the rows takes for granted, beyond the schema.
+_WRONG_CAPTURE = """SELECT id FROM captures WHERE NOT (
+    id > 0 AND at >= 0 AND at < 1e11 AND length(picture) BETWEEN 1 AND 32768
+    AND length(network) <= 64 AND ifnull(length(reason), 0) <= 1000
+    AND ifnull(deleted, 0) >= 0 AND ifnull(deleted, 0) < 1e11)"""
+_WRONG_READING = """SELECT id FROM readings WHERE NOT (
+    id > 0 AND at >= 0 AND at < 1e11 AND confidence BETWEEN 0 AND 1
+    AND ifnull(length(glyph), 784) = 784 AND ifnull(length(reason), 0) <= 10000)"""
+
+
+def most_bytes(name: str) -> int | None:
+    """Return how large a file of this name can be; None for one that no backup holds."""
+    match = _NETWORK.fullmatch(name)
+    if match:
+        return _MOST_NETWORK_BYTES if match[2] == ".npz" else _MOST_REPORT_BYTES
+    return _MOST_BYTES.get(name)
+
+
+def leads_to_a_network(link: Any) -> bool:
+    """Tell whether the link `networks/current` may have this target."""
+    return isinstance(link, str) and _READS.fullmatch(link) is not None
+
+
+def check_file(name: str, file: Path) -> None:
+    """Raise ApplianceError, ModelError or ValueError for a file that is not what its name says.
+
+    A database of an older version is brought up to date.
+    """
+    match = _NETWORK.fullmatch(name)
+    if match and match[2] == ".npz":
+        if str(weights.load(file)[1]["sha256"])[:12] != match[1]:
+            raise ValueError(f"{name} holds another network")
+    elif match:
+        report.load(file, "")
+    elif name == SETTINGS:
+        load(file)
+    elif name == CHANGED:
+        _check_changed(json.loads(file.read_bytes()))
+    elif name == NIGHTS:
+        with open(file, "rb") as lines:
+            if not all(map(is_night, lines)):
+                raise ValueError(f"{name} has a line that is no night's")
+    elif name == CAPTURES:
+        check(file, CAPTURES_FORM)
+        _check_rows(name, file, _WRONG_CAPTURE)
+    elif name == HISTORY:
+        check(file, HISTORY_FORM)
+        _check_rows(name, file, _WRONG_READING)
+
+
+def is_night(line: bytes) -> bool:
+    """Tell whether a line of `nights.jsonl` is whole and has what the page shows."""
+    try:
+        record = json.loads(line)
+        return (
+            line.endswith(b"\n")
+            and math.isfinite(record["at"])
+            and isinstance(record["outcome"], str)
+            and isinstance(record["why"], str)
+            and isinstance(record["outcomes"], dict)
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        return False
+
+
+def _check_changed(tables: Any) -> None:
+    if not isinstance(tables, dict):
+        raise SettingsError(f"{CHANGED} holds no tables of settings")
+    with_values(Settings(), tables)
+    for table, values in tables.items():
+        for key in values:
+            if (table, key) not in changeable():
+                raise SettingsError(f"'{key}' in [{table}] is not changed on the page")
+
+
+def _check_rows(name: str, file: Path, wrong: str) -> None:
+    with closing(sqlite3.connect(file)) as database:
+        row = database.execute(f"{wrong} LIMIT 1").fetchone()
+    if row is not None:
+        raise DamagedError(f"row {row[0]} of {name} has values that none can have")

@@ -1,0 +1,214 @@
+"""Every view, for those who see little, use no mouse, or want nothing to move."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from appliance import nights
+from appliance.vault import Vault
+from tests.browser.page import draw, drawn_and_taught, labels, text, until, view
+from tests.conftest import ROOT, SAMPLES
+from tests.test_networks import saying
+
+AXE = ROOT / ".axe" / "node_modules" / "axe-core" / "axe.min.js"
+"""Where `.ci/run` puts it."""
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    if not AXE.is_file():
+        pytest.skip("axe-core is not installed: .ci/run installs it with npm")
+    return AXE.read_text()
+
+
+@pytest.fixture
+def lived(browser: webdriver.Chrome, state: Path) -> Iterator[webdriver.Chrome]:
+    """The owner's page of an appliance that was taught, has trained and trains."""
+    captures = "fetch('/api/v1/captures').then((a) => a.json()).then((a) => arguments[0](a.total))"
+    if browser.execute_async_script(captures) < 2:
+        drawn_and_taught(browser, 3, "3")
+        drawn_and_taught(browser, 7, "1")
+    vault = Vault(state / "networks")
+    if len(vault.listing()) < 2:
+        vault.add(saying(8), {"preset": "eight", "own": {"right": 3, "total": 4}})
+    own = {"total": 20, "before": 12, "after": 17, "won": 5, "lost": 0}
+    night = {"at": 1e9, "outcome": "promoted", "why": "17 of 20 right", "candidate": "0a3be1d2ffaa"}
+    night |= {"outcomes": {"your digits": own}, "curve": [], "epochs": []}
+    if not nights.nights(state, 1):
+        nights.add_night(state, night)
+    yield browser
+    prefer(browser)
+
+
+@contextmanager
+def training(state: Path) -> Iterator[None]:
+    """Have a training run, to all who look."""
+    progress = nights.Progress(
+        state / "retrain.json", state="training", sentence="epoch 2 of 5", progress=0.3, epoch=2,
+        of=5, pictures_per_second=1234.4, seconds_left=5400, temperature=61.3,
+        curve=[(0.1, 0.2), (0.3, 0.1)],
+        epochs=[{"number": 1, "of": 5, "loss": 0.2, "validation": 0.99, "camera": None}],
+    )  # fmt: skip
+    with nights.alone(state):
+        progress.show()
+        yield
+
+
+def views(browser: webdriver.Chrome) -> list[str]:
+    """Return the addresses of all views, as the page itself leads to them."""
+    links = browser.find_elements(By.CSS_SELECTOR, "header nav a")
+    found = [str(link.get_property("href")) for link in links]
+    assert len(found) >= 5
+    return found
+
+
+def shown(browser: webdriver.Chrome, address: str) -> None:
+    """Open a view and wait for what its scripts fill in."""
+    browser.get(address)
+    until(browser, lambda: text(browser, "#owner") in ("Lock", "Unlock"))
+    filled = {"/": "#history li", "/teach": "#captures li", "/training": "#training-curve svg"}
+    selector = filled.get("/" + address.split("/", 3)[3])
+    if selector:
+        until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, selector))
+
+
+def violations(browser: webdriver.Chrome, axe: str) -> list[str]:
+    """Return what axe finds on the page, each in a line."""
+    browser.execute_script(axe)
+    run = "axe.run().then((all) => arguments[0]([all.violations, all.passes.length]))"
+    found, passes = browser.execute_async_script(run)
+    assert passes > 10
+    return [
+        f"{each['impact']} {each['id']} at {node['target']}: {node['failureSummary']}"
+        for each in found
+        for node in each["nodes"]
+    ]
+
+
+def prefer(browser: webdriver.Chrome, **features: str) -> None:
+    """Have a browser prefer what `prefers-…` asks for; nothing when nothing is named."""
+    told = [
+        {"name": f"prefers-{name.replace('_', '-')}", "value": features[name]} for name in features
+    ]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": told})
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_any_view(
+    lived: webdriver.Chrome, state: Path, axe: str, scheme: str
+) -> None:
+    prefer(lived, color_scheme=scheme)
+    found: dict[str, list[str]] = {}
+    with training(state):
+        for address in views(lived):
+            shown(lived, address)
+            if lived.find_elements(By.ID, "pad"):
+                draw(lived, 3)
+                until(lived, lambda: text(lived, "#mine .digit") == "3")
+            found[address] = violations(lived, axe)
+    view(lived, "training")
+    until(lived, lambda: lived.find_element(By.ID, "training-scratch").is_displayed())
+    found["no training"] = violations(lived, axe)
+    lived.delete_all_cookies()
+    lived.refresh()
+    until(lived, lambda: text(lived, "#owner") == "Unlock")
+    lived.find_element(By.ID, "owner").click()
+    until(lived, lambda: lived.find_element(By.ID, "pin").is_displayed())
+    found["the PIN"] = violations(lived, axe)
+    assert {address: each for address, each in found.items() if each} == {}
+
+
+def test_the_tab_key_goes_through_everything_in_order_and_shows_where_it_is(
+    lived: webdriver.Chrome, state: Path
+) -> None:
+    begin = """
+      const kinds = 'a[href], button, input, select, textarea, summary, [tabindex="0"]';
+      const seen = (each) => each.getClientRects().length;
+      window.found = [...document.querySelectorAll(kinds)].filter(seen);
+      window.reached = [];
+      document.addEventListener("focusin", ({target}) => {
+        const ring = getComputedStyle(target.matches(".away") ? target.nextElementSibling : target);
+        const drawn = ring.outlineStyle !== "none" && parseFloat(ring.outlineWidth) >= 2;
+        reached.push([found.indexOf(target), drawn]);
+      });
+      return found.length;
+    """
+    # A button of the camera's reading comes and goes with what is in view.
+    missed = """
+      const there = new Set(reached.map(([place]) => place));
+      const comes = (each) => each.disabled || each.closest("#live");
+      return found.filter((each, place) => !there.has(place) && !comes(each))
+        .map((each) => each.outerHTML);
+    """
+    with training(state):
+        for address in views(lived):
+            shown(lived, address)
+            many = lived.execute_script(begin)
+            assert many > 5
+            ActionChains(lived).send_keys(Keys.TAB * many).perform()
+            reached = lived.execute_script("return reached")
+            places = [place for place, _ in reached if place >= 0]
+            assert lived.execute_script(missed) == [], address
+            assert places == sorted(places), address
+            assert all(ring for _, ring in reached), address
+
+
+def test_the_keyboard_alone_shows_the_pin_and_teaches(
+    strangers: webdriver.Chrome, pin: str
+) -> None:
+    strangers.find_element(By.ID, "photo").send_keys(str(SAMPLES / "5-chalk.jpg"))
+    until(strangers, lambda: text(strangers, "#mine .digit") == "5")
+    focus = "const each = arguments[0]; each.focus(); return document.activeElement === each"
+    assert strangers.execute_script(focus, labels(strangers, "#mine")["5"])
+    ActionChains(strangers).send_keys(Keys.SPACE).perform()
+    until(strangers, lambda: strangers.find_element(By.ID, "pin").is_displayed())
+    # What is behind the question is out of reach.
+    inside = "return document.activeElement.closest('dialog') !== null"
+    for _ in range(6):
+        assert strangers.execute_script(inside) or strangers.execute_script(
+            "return document.activeElement === document.body"
+        )
+        ActionChains(strangers).send_keys(Keys.TAB).perform()
+    strangers.find_element(By.ID, "pin-input").send_keys(pin, Keys.ENTER)
+    until(strangers, lambda: "Kept as 5" in text(strangers, "#mine .taught"))
+    # And the keyboard is where it was.
+    assert strangers.execute_script("return document.activeElement.textContent") == "5"
+
+
+def test_what_changes_by_itself_is_in_a_live_region(browser: webdriver.Chrome) -> None:
+    live = """
+      const regions = "[aria-live], [role=status], [role=alert]";
+      return document.querySelector(arguments[0]).closest(regions) !== null;
+    """
+    for selector in (
+        "#live .digit",
+        "#mine .digit",
+        "#mine .taught",
+        "#problem",
+        "#fault",
+        "#state",
+    ):
+        assert browser.execute_script(live, selector), selector
+
+
+def test_nothing_moves_for_those_who_want_nothing_to_move(
+    lived: webdriver.Chrome, state: Path
+) -> None:
+    prefer(lived, reduced_motion="reduce")
+    moving = """
+      return [...document.querySelectorAll("*")].filter((each) => {
+        const style = getComputedStyle(each);
+        return style.animationName !== "none" || style.scrollBehavior === "smooth"
+          || style.transitionDuration.split(", ").some((time) => parseFloat(time) > 0);
+      }).map((each) => each.outerHTML.slice(0, 99));
+    """
+    with training(state):
+        for address in views(lived):
+            shown(lived, address)
+            assert lived.execute_script(moving) == [], address
