@@ -119,7 +119,7 @@ def test_a_full_disk_leaves_the_history_to_be_looked_at(
     first.show(shown(4))
     first.close()
 
-    def full(file: Path, form: object) -> None:
+    def full(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr(database, "_opened", full)
