@@ -36,6 +36,8 @@ usage() {
 		  update               fetch the newest version into this checkout and install it (as root);
 		                       one that does not run gives way to the one before
 		  uninstall [--purge]  remove it again (as root); --purge removes settings and readings too
+		  backup FILE          write settings, captures, history and networks to one file
+		  restore FILE         put a backup in the place of what is there (as root)
 		  doctor               check camera, pins, libraries, network and disk
 
 		With --dry-run install, update and uninstall print every change and make none; with --yes
@@ -831,6 +833,25 @@ drop_path() {
 	if [ -e "$1" ] || [ -L "$1" ]; then change "goes: $1" rm -rf "$1"; fi
 }
 
+# While it runs; 'digits backup' tells what is in the file, and what is not.
+backup() {
+	need_installed
+	exec "$COMMAND" backup "$@"
+}
+
+restore() {
+	need_installed
+	[ "$(id -u)" = 0 ] || err "this changes the system: run 'sudo ./setup.sh restore $*'"
+	# Whatever comes of it, what ran before runs again.
+	trap 'systemctl --no-block start digits.service digits-retrain.timer' EXIT
+	systemctl stop digits-retrain.timer digits-retrain.service digits.service
+	"$COMMAND" restore "$@"
+}
+
+need_installed() {
+	[ -x "$COMMAND" ] || err "the appliance is not installed here: run 'sudo ./setup.sh install' first"
+}
+
 doctor() {
 	if [ -x "$COMMAND" ]; then
 		exec "$COMMAND" doctor "$@"
@@ -889,12 +910,14 @@ main() {
 	# shellcheck disable=SC2086  # words without blanks
 	case $VERB in
 	install | update | uninstall) changing $before "$@" ;;
-	demo | test | doctor) [ -z "$before" ] || err "$VERB changes nothing:$before is for install, update and uninstall" ;;
+	demo | test | doctor | backup | restore) [ -z "$before" ] || err "$VERB changes nothing:$before is for install, update and uninstall" ;;
 	esac
 	case $VERB in
 	demo) demo "$@" ;;
 	test) run_tests "$@" ;;
 	install | update | uninstall) ;;
+	backup) backup "$@" ;;
+	restore) restore "$@" ;;
 	doctor) doctor "$@" ;;
 	"" | help | -h | --help) usage ;;
 	*)
