@@ -132,4 +132,5 @@ def _palette() -> npt.NDArray[np.uint8]:
         for ends in (_BELOW, _ABOVE)
     ]
     colours = np.concatenate([sides[0][:0:-1], sides[1], np.zeros((1, 3))])
-    return np.rint(colours).astype(np.uint8)
+    entries: npt.NDArray[np.uint8] = np.rint(colours).astype(np.uint8)
+    return entries
