@@ -8,9 +8,7 @@ what it is there for is shown (on Now the first digit), as JSON. For a slow proc
 
 import argparse
 import json
-import os
 import shutil
-import socket
 import tempfile
 import time
 from pathlib import Path
@@ -19,7 +17,7 @@ from typing import Any
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from tests.end_to_end.neighbour import ROOT, started, wait_for
+from tests.end_to_end.neighbour import serving
 
 SHOWN = {
     "": "return !['', '–'].includes(document.querySelector('#live .digit')?.textContent)",
@@ -36,24 +34,10 @@ def main() -> int:
     parser.add_argument("--slower", type=float, default=1, help="how much slower the browser is")
     args = parser.parse_args()
     state = Path(tempfile.mkdtemp(prefix="digits-"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = started(
-        min(os.sched_getaffinity(0)), "run", "--camera", f"folder:{ROOT / 'data' / 'samples'}",
-        "--leds", "none", "--host", "127.0.0.1", "--port", str(port), "--state", str(state),
-        "--config", os.devnull,
-    )  # fmt: skip
-    try:
-        page = f"http://127.0.0.1:{port}/"
-        wait_for(f"{page}api/v1/reading")
+    with serving(state) as (_, page):
         time.sleep(10)
-        print(json.dumps({f"/{view}": look(page + view, SHOWN[view], args) for view in SHOWN}))
+        print(json.dumps({f"/{view}": look(f"{page}/{view}", SHOWN[view], args) for view in SHOWN}))
         return 0
-    finally:
-        process.terminate()
-        process.wait()
-        shutil.rmtree(state, ignore_errors=True)
 
 
 def look(address: str, shown: str, args: argparse.Namespace) -> dict[str, float]:

@@ -8,9 +8,6 @@ for an appliance that does not read any more.
 
 import argparse
 import json
-import os
-import shutil
-import socket
 import tempfile
 import time
 from collections import Counter
@@ -28,7 +25,7 @@ from schemathesis import GenerationMode
 
 from appliance.owner import Owner, owner_file
 from tests.end_to_end.lookers import resident
-from tests.end_to_end.neighbour import ROOT, asked, started, wait_for
+from tests.end_to_end.neighbour import asked, serving
 
 
 @schemathesis.serializer("application/zip", "image/png", "image/jpeg")
@@ -43,17 +40,7 @@ def main() -> int:
     args = parser.parse_args()
     state = Path(tempfile.mkdtemp(prefix="digits-"))
     pin = Owner(owner_file(state)).new_pin()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = started(
-        min(os.sched_getaffinity(0)), "run", "--camera", f"folder:{ROOT / 'data' / 'samples'}",
-        "--leds", "none", "--host", "127.0.0.1", "--port", str(port), "--state", str(state),
-        "--config", os.devnull,
-    )  # fmt: skip
-    try:
-        page = f"http://127.0.0.1:{port}"
-        wait_for(f"{page}/api/v1/reading")
+    with serving(state) as (process, page):
         owner = Session(page, pin)
         codes: Counter[str] = Counter()
         undocumented: list[str] = []
@@ -81,10 +68,6 @@ def main() -> int:
         }
         print(json.dumps(told))
         return 0 if goes_on and not undocumented else 1
-    finally:
-        process.terminate()
-        process.wait()
-        shutil.rmtree(state, ignore_errors=True)
 
 
 class Session:

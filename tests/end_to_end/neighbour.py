@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,27 @@ from appliance.captures import Captures
 from appliance.night import own_hand
 
 ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def serving(state: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Run the appliance on the samples and yield it and its page's address; then all of it goes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = started(
+        min(os.sched_getaffinity(0)), "run", "--camera", f"folder:{ROOT / 'data' / 'samples'}",
+        "--leds", "none", "--host", "127.0.0.1", "--port", str(port), "--state", str(state),
+        "--config", os.devnull,
+    )  # fmt: skip
+    try:
+        page = f"http://127.0.0.1:{port}"
+        wait_for(f"{page}/api/v1/reading")
+        yield process, page
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(state, ignore_errors=True)
 
 
 def main() -> int:
