@@ -741,7 +741,9 @@ tell_end() {
 		return
 	fi
 	if [ "$CHANGES" = 0 ]; then say "Nothing to change: the release $NEW runs."; else say "The release $NEW runs."; fi
-	say "Its page: http://digits.local:$PORT or http://$(address):$PORT"
+	behind=:$PORT
+	if [ "$PORT" = 80 ]; then behind=""; fi
+	say "Its page: http://digits.local$behind or http://$(address)$behind"
 	say "$PIN"
 	rm -f "$UNTOLD"
 	say "Settings: $CONFIG, then 'systemctl restart digits'. Checks: 'sudo digits doctor'."

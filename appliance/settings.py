@@ -177,7 +177,7 @@ class LedSettings(Section):
 @dataclass(frozen=True)
 class WebSettings(Section):
     host: str = setting("0.0.0.0", "address the page listens on; 127.0.0.1 = this machine only")
-    port: int = setting(8080, "port of the page", between(1, 65535))
+    port: int = setting(8080, "port of the page; with 80 its address needs none", between(1, 65535))
     upload_megabytes: int = setting(16, "largest picture that may be sent", between(1, 64))
     look: str = setting(
         "anyone",

@@ -123,7 +123,8 @@ class Server:
             wasyncore.close_all(self._channels, ignore_all=True)
             if isinstance(error, PermissionError):
                 raise ServeError(
-                    f"port {port} is the system's own: choose one from 1024 up with --port"
+                    f"port {port} is for the installed service alone: "
+                    "choose one from 1024 up with --port"
                 ) from None
             taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
             advice = (
