@@ -1,5 +1,6 @@
 """Draw the sample pictures of the demo: python data/make_samples.py [FOLDER].
 
+With `--glyphs FILE` the ten digits that the page's view Inside has of its own, as one picture.
 Ten digits, a blank sheet and a scribble, of the project's own strokes, on sheets that are lit
 unevenly, by a camera simpler than `appliance/vision/paper.py`, so that they stay what they are.
 The same command gives the same pictures.
@@ -14,6 +15,7 @@ from PIL import Image
 from scipy import ndimage
 
 from appliance.reading import Array, Grey
+from appliance.vision.glyph import glyph
 from appliance.vision.strokes import PLAIN, SCRIBBLE, drawn
 
 
@@ -89,5 +91,18 @@ def main(folder: Path) -> None:
         Image.fromarray(photographed(cover, sheet, rng)).save(folder / f"{name}.jpg", quality=80)
 
 
+def glyphs() -> Grey:
+    """Return the digits 0 to 9 as glyphs side by side, grey uint8 (28, 280)."""
+    covers = [
+        drawn(PLAIN[digit], (64, 64), centre=(32, 32), height=40, width=6, slant=0.1)
+        for digit in range(10)
+    ]
+    side_by_side: Grey = np.rint(255 * np.hstack([glyph(each) for each in covers])).astype(np.uint8)
+    return side_by_side
+
+
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--glyphs"]:
+        Image.fromarray(glyphs()).save(sys.argv[2], optimize=True)
+        sys.exit()
     main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "samples")

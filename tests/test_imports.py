@@ -13,6 +13,11 @@ ROOT = Path(__file__).parent.parent
 TABLE: dict[str, set[str]] = {
     "model": {"model", "numpy", "scipy"},
     "appliance.vision": {"appliance.vision", "appliance.reading", "numpy", "scipy.ndimage"},
+    # What reads is in numpy alone: scipy would be half of the appliance's start.
+    **{
+        f"appliance.vision.{each}": {"appliance.vision", "appliance.reading", "numpy"}
+        for each in ("ink", "marks", "glyph", "rules", "around", "regions", "windows")
+    },
     "appliance.reading": {"appliance.errors", "numpy"},
     "appliance.errors": set(),
     "appliance.settings": {"appliance.errors"},
@@ -96,7 +101,7 @@ TABLE: dict[str, set[str]] = {
         "appliance.nights", "appliance.outputs.history", "appliance.outputs.latest",
         "appliance.outputs.metrics", "appliance.owner", "appliance.picture", "appliance.reader",
         "appliance.reading", "appliance.settings", "appliance.trainer",
-        "appliance.vision.glyph", "appliance.vision.strokes", "model", "flask",
+        "appliance.vision.glyph", "model", "flask",
         "itsdangerous", "segno", "werkzeug", "waitress", "numpy", "PIL",
     },
     "appliance.web.language": {"flask"},
@@ -181,3 +186,21 @@ def test_the_command_line_starts_without_the_heavy_libraries() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
     assert done.stderr.strip() == "set()"
+
+
+def test_the_appliance_serves_and_reads_without_scipy() -> None:
+    script = (
+        "import importlib, sys\n"
+        "from pathlib import Path\n"
+        "served = [*Path('appliance/web').glob('*.py'), *Path('appliance/outputs').glob('*.py')]\n"
+        "for path in [*served, Path('appliance/loop.py'), Path('appliance/commands/run.py')]:\n"
+        "    importlib.import_module('.'.join(path.with_suffix('').parts))\n"
+        "from appliance.picture import open_picture\n"
+        "from appliance.reader import Reader\n"
+        "from model import weights\n"
+        "path = Path('data/samples/7-shadow.jpg')\n"
+        "print(Reader(weights.load(weights.SHIPPED)[0]).read(open_picture(path, 'it')).digit)\n"
+        "print({'scipy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.split() == ["7", "set()"], done.stderr

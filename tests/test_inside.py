@@ -18,7 +18,10 @@ from appliance.networks import Networks
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader import Reader
 from appliance.reading import Reading
+from appliance.vision.glyph import glyph
+from appliance.vision.strokes import PLAIN, drawn
 from appliance.web.bars import across
+from appliance.web.followed import _own
 from appliance.web.inside import blueprint
 from appliance.web.kept import KeptFew
 from appliance.web.language import texts, translate
@@ -75,6 +78,12 @@ def steps_on(page: str) -> list[str]:
 
 
 # ---- what is shown is true ----
+
+
+def test_the_digits_of_its_own_are_those_of_the_projects_hand() -> None:
+    for digit in range(10):
+        cover = drawn(PLAIN[digit], (64, 64), centre=(32, 32), height=40, width=6, slant=0.1)
+        assert np.abs(_own(digit).glyph - glyph(cover)).max() <= 0.5 / 255 + 1e-6
 
 
 def test_the_networks_here_have_every_kind_of_layer() -> None:

@@ -1,11 +1,12 @@
 """What lies around a mark: a written stroke has the same bare ground on every side of it."""
 
 import numpy as np
-from scipy import ndimage
 
 from appliance.reading import Array
 from appliance.vision.ink import Ink
 from appliance.vision.marks import Mark
+from appliance.vision.regions import Mask
+from appliance.vision.windows import highest, lowest, smoothed
 
 _MIDDLE = 0.25
 """The border of a picture is this share of its height and of its width."""
@@ -17,7 +18,6 @@ _CHANGE = 0.5
 """…where the picture differs from the stroke by at least this share of the stroke's strength."""
 _OTHERS = 0.3
 """Ink above this belongs to a stroke."""
-_AROUND = np.ones((3, 3), bool)
 
 
 def outlined(mark: Mark, seen: Ink, picture: Array, distance: float = 0.06) -> float:
@@ -30,25 +30,25 @@ def outlined(mark: Mark, seen: Ink, picture: Array, distance: float = 0.06) -> f
     """
     reach = max(_NEAREST, round(distance * max(mark.ink.shape)))
     part = _around(mark, 2 * reach + 2, picture.shape)
-    patch = ndimage.gaussian_filter(picture[part], 0.8, mode="nearest")
-    inside = np.zeros(patch.shape, bool)
+    patch = smoothed(picture[part], 0.8)
+    inside: Mask = np.zeros(patch.shape, np.bool_)
     x, y = mark.box[0] - part[1].start, mark.box[1] - part[0].start
     height, width = mark.ink.shape
     inside[y : y + height, x : x + width] = mark.ink > 0.5
-    away = ndimage.distance_transform_cdt(~inside, "chessboard")
-    others = (seen.ink[part] > _OTHERS) & (away > _OFF)
-    outline = (away == reach) & ~ndimage.binary_dilation(others, _AROUND, iterations=_OFF)
+    others = (seen.ink[part] > _OTHERS) & ~highest(inside, 2 * _OFF + 1)
+    outline = highest(inside, 2 * reach + 1) & ~highest(inside, 2 * reach - 1)
+    outline &= ~highest(others, 2 * _OFF + 1)
     if not outline.any():
         return 1.0
     # Beside a part of a stroke that lies in a shadow the ground is as dark: what is near counts.
     size = 2 * reach + 3
     if seen.dark:
-        stroke = ndimage.minimum_filter(np.where(inside, patch, np.float32(9)), size)
-        change = (patch - stroke) / np.maximum(patch, np.float32(0.05))
+        stroke = lowest(np.where(inside, patch, np.float32(9)), size)
+        change: Array = patch - stroke
+        change /= np.maximum(patch, np.float32(0.05))
     else:
-        stroke = ndimage.maximum_filter(np.where(inside, patch, np.float32(-9)), size)
-        change = stroke - patch
-    strength = ndimage.maximum_filter(np.where(inside, seen.strength[part], 0), size)
+        change = highest(np.where(inside, patch, np.float32(0)), size) - patch
+    strength = highest(np.where(inside, seen.strength[part], np.float32(0)), size)
     return float(np.mean(change[outline] >= _CHANGE * strength[outline]))
 
 

@@ -1,10 +1,9 @@
 """Mark to glyph: the one normaliser, into MNIST's own convention."""
 
 import numpy as np
-import numpy.typing as npt
-from scipy import ndimage
 
 from appliance.reading import Array
+from appliance.vision.windows import grown, shrunk
 
 SIDE = 28
 INNER = 20
@@ -75,18 +74,12 @@ def _usual_strokes(mark: Array) -> Array:
     if wide < thin:
         reach = round((thin - wide) / 2)
         if reach >= 1:
-            return np.asarray(ndimage.grey_dilation(np.pad(mark, reach), footprint=_disc(reach)))
+            return grown(np.pad(mark, reach), reach + 0.5)
     elif wide > thick:
         reach = round((wide - thick) / 2)
         if reach >= 1:
-            thinner = ndimage.grey_erosion(np.pad(mark, 1), footprint=_disc(reach))
+            thinner = shrunk(mark, reach + 0.5)
             rows, columns = (np.flatnonzero(thinner.max(axis=axis) > 0) for axis in (1, 0))
             if rows.size:
-                return np.asarray(thinner[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+                return thinner[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return mark
-
-
-def _disc(radius: int) -> npt.NDArray[np.bool_]:
-    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    disc: npt.NDArray[np.bool_] = x * x + y * y <= (radius + 0.5) ** 2
-    return disc

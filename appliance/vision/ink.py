@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from appliance.reading import Array, Grey
+from appliance.vision.regions import regions
 from appliance.vision.rules import without_rules
+from appliance.vision.windows import closed, highest, median, smoothed
 
 LONGEST = 400
 """No side of the picture that is searched is longer than this, in pixels."""
@@ -30,7 +31,6 @@ _NEAR = 0.06
 """A stroke is as strong as its deepest pixel in a window this share of the longer side wide…"""
 _FADED = 0.5
 """…but no weaker than this share of the way from the floor to the whole region's strength."""
-_ROUND = np.ones((3, 3), np.int8)
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,13 @@ def reduced(grey: Grey, steps: tuple[int, int]) -> Array:
     """
     down, across = steps
     height, width = grey.shape[0] // down, grey.shape[1] // across
-    blocks = grey[: height * down, : width * across].reshape(height, down, width, across)
-    picture: Array = blocks.mean(axis=(1, 3), dtype=np.float32)
-    picture *= np.float32(1 / 255)
+    blocks = grey[: height * down, : width * across]
+    total = np.zeros((height, width), np.uint32)
+    for y in range(down):
+        for x in range(across):
+            total += blocks[y::down, x::across]
+    picture: Array = total.astype(np.float32)
+    picture *= np.float32(1 / (255 * down * across))
     return picture
 
 
@@ -85,21 +89,18 @@ def find_ink(picture: Array, *, dark: bool | None = None, widest: float = WIDEST
     (for light strokes: its opening): `widest`, a share of the picture's longer side. It follows
     shadows and their edges, closer the narrower it is.
     """
-    smooth = ndimage.gaussian_filter(picture, 0.8, mode="nearest")
+    smooth = smoothed(picture, 0.8)
     sure = True
     if dark is None:
         dark, sure = polarity(smooth)
     window = max(5, round(widest * max(picture.shape))) | 1
-    # With the edge repeated outwards, paper between a stroke and the edge is not taken for narrow.
-    wide = np.pad(smooth, window, mode="edge")
-    follow = ndimage.grey_closing if dark else ndimage.grey_opening
-    ground: Array = follow(wide, (window, window))[window:-window, window:-window]
+    ground = closed(smooth, window, light=dark)
     depth = _depth(smooth, ground, dark)
     noise = float(np.median(depth))
     depth = without_rules(depth, depth > _lowest(noise))
     strength, floor = _by_region(depth, noise)
     # Where the pen is lifted or a light glares a stroke fades: it is as strong as what is near.
-    near = ndimage.maximum_filter(depth, round(_NEAR * max(picture.shape)) | 1)
+    near = highest(depth, round(_NEAR * max(picture.shape)) | 1)
     np.clip(near, floor + np.float32(_FADED) * (strength - floor), strength, out=strength)
     return Ink(_normalised(depth, strength, floor), depth, ground, strength, floor, dark, sure)
 
@@ -114,15 +115,15 @@ def closer(seen: Ink, grey: Grey, box: tuple[int, int, int, int], steps: tuple[i
     down, across = steps
     own = grey[y0 * down : y1 * down, x0 * across : x1 * across].astype(np.float32)
     own *= np.float32(1 / 255)
-    smooth = ndimage.gaussian_filter(own, 0.8, mode="nearest")
+    smooth = smoothed(own, 0.8)
     inside = slice(y0, y1), slice(x0, x1)
     ground, strength, floor = (
         array.repeat(down, axis=0).repeat(across, axis=1)
         for array in (
             seen.ground[inside],
             # A stroke's edge may reach into a pixel that has none of it on the reduced picture.
-            ndimage.grey_dilation(seen.strength[inside], (3, 3)),
-            ndimage.grey_dilation(seen.floor[inside], (3, 3)),
+            highest(seen.strength[inside], 3),
+            highest(seen.floor[inside], 3),
         )
     )
     return _normalised(_depth(smooth, ground, seen.dark), strength, floor)
@@ -149,11 +150,10 @@ def _by_region(depth: Array, noise: float) -> tuple[Array, Array]:
     Where more than a third of a region is of nearly the same depth and much less deep than the
     rest, that is a shadow in which the strokes lie, and the floor is above it.
     """
-    regions, count = ndimage.label(depth > _lowest(noise), structure=_ROUND)
-    where = regions.ravel()
-    flat = depth.ravel()
-    inside = np.flatnonzero(where)
-    where, flat = where[inside], flat[inside]
+    labels, places = regions(depth > _lowest(noise))
+    count = len(places)
+    inside = np.flatnonzero(labels)
+    where, flat = labels.ravel()[inside], depth.ravel()[inside]
     deepest = np.zeros(count + 1, np.float32)
     np.maximum.at(deepest, where, flat)
     bins = np.minimum((flat * (_STEPS / deepest[where])).astype(np.int64), _STEPS - 1)
@@ -168,7 +168,10 @@ def _by_region(depth: Array, noise: float) -> tuple[Array, Array]:
     strengths[pixels < _FEWEST] = 0
     strengths[0] = 0
     floors = np.maximum(np.maximum(np.float32(2 * noise), np.float32(0.15) * strengths), shade)
-    return strengths[regions], floors[regions]
+    strength, floor = np.full((2, *depth.shape), floors[0])
+    strength[:] = 0
+    strength.ravel()[inside], floor.ravel()[inside] = strengths[where], floors[where]
+    return strength, floor
 
 
 def _shades(histogram: npt.NDArray[np.int64]) -> Array:
@@ -211,10 +214,12 @@ def polarity(picture: Array) -> tuple[bool, bool]:
     longest = max(1, max(picture.shape) // 16)
     down, across = (min(longest, side) for side in picture.shape)
     coarse = picture[down // 2 :: down, across // 2 :: across]
-    ground = ndimage.median_filter(coarse, int(0.7 * max(coarse.shape)) | 1, mode="nearest")
-    rows = np.minimum(np.arange(picture.shape[0]) // down, ground.shape[0] - 1)
-    columns = np.minimum(np.arange(picture.shape[1]) // across, ground.shape[1] - 1)
-    away = (picture - ground[np.ix_(rows, columns)]).ravel()
+    ground = median(coarse, int(0.7 * max(coarse.shape)) | 1)
+    for axis, step in enumerate((down, across)):
+        along = np.arange(picture.shape[axis]) // step
+        many = np.bincount(np.minimum(along, ground.shape[axis] - 1))
+        ground = ground.repeat(many, axis)
+    away = (picture - ground).ravel()
     few = min(_SMALLEST, len(away) - 1)
     ordered = np.partition(away, (few, len(away) - 1 - few))
     darkest, lightest = -float(ordered[few]), float(ordered[-1 - few])

@@ -4,11 +4,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from appliance.reading import Array, Box
 from appliance.vision.glyph import stroke_width
 from appliance.vision.ink import Ink
+from appliance.vision.regions import Labels, Place, regions
+from appliance.vision.windows import highest, smoothed
 
 _STROKE = 0.3
 """Ink above this belongs to a stroke…"""
@@ -87,8 +88,8 @@ def find_marks(seen: Ink) -> list[Mark]:
     bar of a 5, a broken 3), unless both stand side by side as high as digits do.
     """
     ink = seen.ink
-    labels, count = ndimage.label(ink > _STROKE, structure=np.ones((3, 3), np.int8))
-    pieces = _pieces(seen, labels, count)
+    labels, places = regions(ink > _STROKE)
+    pieces = _pieces(seen, labels, places)
     if not pieces:
         return []
     groups = _joined(labels, pieces)
@@ -156,7 +157,7 @@ def splits(mark: Mark) -> list[tuple[Mark, Mark]]:
         columns = np.arange(width)[None, :] + shift[:, None]
         inside = (columns >= 0) & (columns < width)
         along = mark.ink[rows[:, None], np.clip(columns, 0, width - 1)] * inside
-        crossed = ndimage.gaussian_filter1d(along.sum(axis=0), 0.5, mode="nearest")
+        crossed = smoothed(along.sum(axis=0)[None], 0.5)[0]
         first, last = int(0.2 * width), int(0.8 * width) + 1
         for x in range(first, last):
             around = crossed[max(0, x - width // 12) : x + width // 12 + 1]
@@ -178,13 +179,13 @@ def _part(mark: Mark, chosen: npt.NDArray[np.bool_], least: float) -> Mark | Non
     Returns None for a part lower than `least` of the mark's height.
     """
     ink = np.where(chosen, mark.ink, np.float32(0))
-    labels, count = ndimage.label(ink > _STROKE, structure=np.ones((3, 3), np.int8))
-    if not count:
+    labels, places = regions(ink > _STROKE)
+    if not places:
         return None
     weights = np.bincount(labels.ravel(), weights=ink.ravel())
     real = weights >= 0.1 * weights[1:].max()
     real[0] = False
-    soft = ndimage.binary_dilation(real[labels], structure=np.ones((3, 3), bool))
+    soft = highest(real[labels], 3)
     rows, columns = (np.flatnonzero(soft.any(axis=axis)) for axis in (1, 0))
     y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
     if y1 - y0 < least * mark.ink.shape[0]:
@@ -196,9 +197,9 @@ def _part(mark: Mark, chosen: npt.NDArray[np.bool_], least: float) -> Mark | Non
     return Mark(own, box, mark.prominence * share, mark.strength, mark.cut)
 
 
-def _pieces(seen: Ink, labels: npt.NDArray[np.int32], count: int) -> list[_Piece]:
+def _pieces(seen: Ink, labels: Labels, places: list[Place]) -> list[_Piece]:
     """Return the connected strokes that are real, the heaviest first."""
-    places = ndimage.find_objects(labels)
+    count = len(places)
     inside = np.flatnonzero(labels)
     where, ink = labels.ravel()[inside], seen.ink.ravel()[inside]
     sums = np.bincount(where, weights=ink, minlength=count + 1)
@@ -216,7 +217,7 @@ def _pieces(seen: Ink, labels: npt.NDArray[np.int32], count: int) -> list[_Piece
     return [_Piece(int(n), places[n - 1], float(weights[n]), float(strengths[n])) for n in numbers]
 
 
-def _joined(labels: npt.NDArray[np.int32], pieces: list[_Piece]) -> list[list[_Piece]]:
+def _joined(labels: Labels, pieces: list[_Piece]) -> list[list[_Piece]]:
     """Return the pieces in groups, each the strokes of one mark."""
     group_of = list(range(len(pieces)))
     for i, large in enumerate(pieces):
@@ -232,7 +233,7 @@ def _joined(labels: npt.NDArray[np.int32], pieces: list[_Piece]) -> list[list[_P
     return list(groups.values())
 
 
-def _belongs(labels: npt.NDArray[np.int32], large: _Piece, small: _Piece) -> bool:
+def _belongs(labels: Labels, large: _Piece, small: _Piece) -> bool:
     """Tell whether two pieces are strokes of one sign."""
     reach = _GAP * large.size
     gaps = [
@@ -254,18 +255,9 @@ def _belongs(labels: npt.NDArray[np.int32], large: _Piece, small: _Piece) -> boo
             return False
         if -down < 0.3 * min(large.height, small.height):
             reach = _GAP_ABOVE * (y1 - y0)
-    return _distance(labels, large, small) <= reach
-
-
-def _distance(labels: npt.NDArray[np.int32], large: _Piece, small: _Piece) -> float:
-    """Return how many pixels lie between two pieces, measured where they are nearest."""
-    window = tuple(
-        slice(max(0, min(one.start, other.start)), max(one.stop, other.stop))
-        for one, other in zip(large.place, small.place, strict=True)
-    )
-    part = labels[window]
-    away = ndimage.distance_transform_cdt(part != large.number, "chessboard")
-    return float(away[part == small.number].min())
+    part = labels[y0:y1, x0:x1]
+    near = highest(part == large.number, 2 * int(reach) + 1)
+    return bool((near & (part == small.number)).any())
 
 
 def _extent(group: list[_Piece]) -> tuple[int, int, int, int]:
@@ -278,7 +270,7 @@ def _extent(group: list[_Piece]) -> tuple[int, int, int, int]:
     )
 
 
-def _cut_out(ink: Array, labels: npt.NDArray[np.int32], group: list[_Piece]) -> Mark:
+def _cut_out(ink: Array, labels: Labels, group: list[_Piece]) -> Mark:
     """Return the group's ink with one pixel more around it: the strokes' soft edge."""
     height, width = ink.shape
     y0, x0, y1, x1 = _extent(group)
@@ -286,7 +278,7 @@ def _cut_out(ink: Array, labels: npt.NDArray[np.int32], group: list[_Piece]) -> 
     y0, x0, y1, x1 = max(y0 - 1, 0), max(x0 - 1, 0), min(y1 + 1, height), min(x1 + 1, width)
     part = labels[y0:y1, x0:x1]
     chosen = np.isin(part, [piece.number for piece in group])
-    soft = ndimage.binary_dilation(chosen, structure=np.ones((3, 3), bool))
+    soft = highest(chosen, 3)
     own = np.where(soft, ink[y0:y1, x0:x1], np.float32(0))
     alone = group[:_MOST_PARTS] if len(group) > 1 else []
     parts = tuple(_cut_out(ink, labels, [piece]) for piece in alone)

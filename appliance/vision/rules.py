@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from appliance.reading import Array
+from appliance.vision.regions import regions
+from appliance.vision.windows import grown, shrunk
 
 Mask = npt.NDArray[np.bool_]
 
@@ -56,9 +57,9 @@ def without_rules(depth: Array, drawn: Mask) -> Array:
     there are none. Source of the search: R. Duda and P. Hart, "Use of the Hough transformation to
     detect lines and curves in pictures", 1972.
     """
-    labels, count = ndimage.label(drawn, structure=np.ones((3, 3), np.int8))
-    long = np.zeros(count + 1, bool)
-    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+    labels, places = regions(drawn)
+    long = np.zeros(len(places) + 1, bool)
+    for number, (rows, columns) in enumerate(places, start=1):
         height, width = depth.shape
         long[number] = (
             rows.stop - rows.start >= _LONG * height
@@ -214,9 +215,6 @@ def _cleared(depth: Array, drawn: Mask, bands: Mask, strokes: Mask, width: float
     """Return the depths without the bands, but where strokes lie over them or cross them."""
     rest = drawn & (~bands | strokes)
     reach = round(width / 2 + 2)
-    y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
-    crossing = ndimage.binary_closing(
-        np.pad(rest, reach), structure=x * x + y * y <= reach * reach
-    )[reach:-reach, reach:-reach]
+    crossing = shrunk(grown(np.pad(rest, reach), reach), reach)[reach:-reach, reach:-reach]
     cleared: Array = np.where(bands & ~strokes & ~crossing, np.float32(0), depth)
     return cleared

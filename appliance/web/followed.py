@@ -4,11 +4,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from appliance.outputs.latest import Latest, Recent
 from appliance.reading import Array
-from appliance.vision.glyph import glyph
-from appliance.vision.strokes import PLAIN, drawn
+from appliance.vision.glyph import SIDE
 from appliance.web.asked import whole
 from appliance.web.kept import Kept
 from appliance.web.maps import grey
@@ -98,5 +101,8 @@ class Digits:
 
 @lru_cache
 def _own(digit: int) -> Digit:
-    cover = drawn(PLAIN[digit], (64, 64), centre=(32, 32), height=40, width=6, slant=0.1)
-    return Digit(glyph(cover), own=digit)
+    # Drawn by data/make_samples.py: the pen of appliance/vision/strokes.py needs scipy, which the
+    # appliance does without.
+    with Image.open(Path(__file__).parent / "static" / "own-digits.png") as picture:
+        pixels = np.asarray(picture)[:, SIDE * digit : SIDE * (digit + 1)]
+    return Digit(pixels.astype(np.float32) / 255, own=digit)
