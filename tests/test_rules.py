@@ -4,6 +4,7 @@ import pytest
 from appliance.vision.ink import find_ink, reduced
 from appliance.vision.marks import find_marks
 from appliance.vision.paper import Conditions, photographed
+from appliance.vision.regions import regions
 from appliance.vision.rules import without_rules
 from appliance.vision.strokes import PLAIN, drawn
 
@@ -42,7 +43,7 @@ def lines(
 
 def cleared(cover: np.ndarray, rules: np.ndarray) -> np.ndarray:
     depth = np.maximum(DIGIT * cover, RULE * rules)
-    return without_rules(depth, depth > 0.05)
+    return without_rules(depth, *regions(depth > 0.05))
 
 
 SHEETS = {
@@ -105,14 +106,14 @@ def test_a_photographed_digit_on_rules_is_the_one_that_the_blank_sheet_shows(
 @pytest.mark.parametrize("digit", [1, 4, 7])
 def test_the_straight_strokes_of_a_large_digit_are_no_rules(digit: int, height: int) -> None:
     depth = DIGIT * written(digit, height=height)
-    assert without_rules(depth, depth > 0.05) is depth
+    assert without_rules(depth, *regions(depth > 0.05)) is depth
 
 
 @pytest.mark.parametrize("height", [110, 145, 180, 215])
 @pytest.mark.parametrize("places", [(120, 200), (80, 160, 240)], ids=["11", "111"])
 def test_ones_side_by_side_are_no_rules(places: tuple[int, ...], height: int) -> None:
     depth = DIGIT * np.maximum.reduce([written(1, centre=(x, 120), height=height) for x in places])
-    assert without_rules(depth, depth > 0.05) is depth
+    assert without_rules(depth, *regions(depth > 0.05)) is depth
 
 
 @pytest.mark.parametrize("x", [152, 167, 173])
@@ -125,25 +126,25 @@ def test_a_one_along_an_upright_rule_stays(x: int) -> None:
 @pytest.mark.parametrize("digit", range(10))
 def test_a_picture_without_rules_is_returned_itself(digit: int) -> None:
     depth = DIGIT * written(digit)
-    assert without_rules(depth, depth > 0.05) is depth
+    assert without_rules(depth, *regions(depth > 0.05)) is depth
 
 
 def test_a_texture_and_nothing_at_all_are_returned_themselves() -> None:
     pepper = np.random.default_rng(0).random(SHAPE, np.float32) ** 8
     for depth in (np.zeros(SHAPE, np.float32), pepper):
-        assert without_rules(depth, depth > 0.5) is depth
+        assert without_rules(depth, *regions(depth > 0.5)) is depth
 
 
 def test_the_depths_that_are_handed_in_are_left_alone() -> None:
     depth = np.maximum(DIGIT * written(3), RULE * SHEETS["ruled"])
     before = depth.copy()
-    assert without_rules(depth, depth > 0.05) is not depth
+    assert without_rules(depth, *regions(depth > 0.05)) is not depth
     np.testing.assert_array_equal(depth, before)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 3), (12, 400)])
 def test_even_the_narrowest_picture_may_be_all_drawn(shape: tuple[int, int]) -> None:
     for depth in (np.ones(shape, np.float32), np.eye(*shape, dtype=np.float32)):
-        left = without_rules(depth, depth > 0.5)
+        left = without_rules(depth, *regions(depth > 0.5))
         assert left.shape == shape
         assert left.dtype == np.float32

@@ -35,9 +35,10 @@ def outlined(mark: Mark, seen: Ink, picture: Array, distance: float = 0.06) -> f
     x, y = mark.box[0] - part[1].start, mark.box[1] - part[0].start
     height, width = mark.ink.shape
     inside[y : y + height, x : x + width] = mark.ink > 0.5
-    others = (seen.ink[part] > _OTHERS) & ~highest(inside, 2 * _OFF + 1)
-    outline = highest(inside, 2 * reach + 1) & ~highest(inside, 2 * reach - 1)
-    outline &= ~highest(others, 2 * _OFF + 1)
+    soft = highest(inside, 2 * _OFF + 1)
+    nearer = highest(soft, 2 * (reach - 1 - _OFF) + 1)
+    others = (seen.ink[part] > _OTHERS) & ~soft
+    outline = highest(nearer, 3) & ~nearer & ~highest(others, 2 * _OFF + 1)
     if not outline.any():
         return 1.0
     # Beside a part of a stroke that lies in a shadow the ground is as dark: what is near counts.

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance.reading import Array, Grey
-from appliance.vision.regions import regions
+from appliance.vision.regions import Labels, Place, regions
 from appliance.vision.rules import without_rules
 from appliance.vision.windows import closed, highest, median, smoothed
 
@@ -97,11 +97,18 @@ def find_ink(picture: Array, *, dark: bool | None = None, widest: float = WIDEST
     ground = closed(smooth, window, light=dark)
     depth = _depth(smooth, ground, dark)
     noise = float(np.median(depth))
-    depth = without_rules(depth, depth > _lowest(noise))
-    strength, floor = _by_region(depth, noise)
+    lowest = max(0.5 * _LEAST_CONTRAST, 3 * noise)
+    found = regions(depth > lowest)
+    without = without_rules(depth, *found)
+    if without is not depth:
+        depth, found = without, regions(without > lowest)
+    strength, floor = _by_region(depth, *found, noise)
     # Where the pen is lifted or a light glares a stroke fades: it is as strong as what is near.
     near = highest(depth, round(_NEAR * max(picture.shape)) | 1)
-    np.clip(near, floor + np.float32(_FADED) * (strength - floor), strength, out=strength)
+    strokes = np.flatnonzero(strength > 0)
+    most, least = strength.ravel()[strokes], floor.ravel()[strokes]
+    least += np.float32(_FADED) * (most - least)
+    strength.ravel()[strokes] = np.clip(near.ravel()[strokes], least, most)
     return Ink(_normalised(depth, strength, floor), depth, ground, strength, floor, dark, sure)
 
 
@@ -138,21 +145,17 @@ def _depth(picture: Array, ground: Array, dark: bool) -> Array:
     return picture - ground
 
 
-def _lowest(noise: float) -> float:
-    """Return the depth above which something stands out from bare ground."""
-    return max(0.5 * _LEAST_CONTRAST, 3 * noise)
-
-
-def _by_region(depth: Array, noise: float) -> tuple[Array, Array]:
-    """Return strength and floor (h, w) of the ink, of each connected region of what stands out.
+def _by_region(
+    depth: Array, labels: Labels, places: list[Place], noise: float
+) -> tuple[Array, Array]:
+    """Return strength and floor (h, w) of the ink, of each region of what stands out.
 
     A region's strength is the mean of its pixels that are more than half as deep as its deepest.
     Where more than a third of a region is of nearly the same depth and much less deep than the
     rest, that is a shadow in which the strokes lie, and the floor is above it.
     """
-    labels, places = regions(depth > _lowest(noise))
     count = len(places)
-    inside = np.flatnonzero(labels)
+    inside = np.flatnonzero(labels > 0)
     where, flat = labels.ravel()[inside], depth.ravel()[inside]
     deepest = np.zeros(count + 1, np.float32)
     np.maximum.at(deepest, where, flat)
@@ -168,8 +171,7 @@ def _by_region(depth: Array, noise: float) -> tuple[Array, Array]:
     strengths[pixels < _FEWEST] = 0
     strengths[0] = 0
     floors = np.maximum(np.maximum(np.float32(2 * noise), np.float32(0.15) * strengths), shade)
-    strength, floor = np.full((2, *depth.shape), floors[0])
-    strength[:] = 0
+    strength, floor = np.zeros_like(depth), np.full_like(depth, floors[0])
     strength.ravel()[inside], floor.ravel()[inside] = strengths[where], floors[where]
     return strength, floor
 
@@ -198,10 +200,12 @@ def _shades(histogram: npt.NDArray[np.int64]) -> Array:
 
 def _normalised(depth: Array, strength: Array, floor: Array) -> Array:
     """Return depths as ink: 0 up to the floor, 1 from the strength on; 0 where there is none."""
-    ink: Array = depth - floor
-    ink /= np.maximum(strength - floor, np.float32(1e-3))
-    np.clip(ink, 0, 1, out=ink)
-    ink[strength == 0] = 0
+    strokes = np.flatnonzero(strength > 0)
+    floors = floor.ravel()[strokes]
+    over = depth.ravel()[strokes] - floors
+    over /= np.maximum(strength.ravel()[strokes] - floors, np.float32(1e-3))
+    ink: Array = np.zeros_like(depth)
+    ink.ravel()[strokes] = np.clip(over, 0, 1)
     return ink
 
 

@@ -200,14 +200,14 @@ def _part(mark: Mark, chosen: npt.NDArray[np.bool_], least: float) -> Mark | Non
 def _pieces(seen: Ink, labels: Labels, places: list[Place]) -> list[_Piece]:
     """Return the connected strokes that are real, the heaviest first."""
     count = len(places)
-    inside = np.flatnonzero(labels)
+    inside = np.flatnonzero(labels > 0)
     where, ink = labels.ravel()[inside], seen.ink.ravel()[inside]
     sums = np.bincount(where, weights=ink, minlength=count + 1)
     core = np.zeros(count + 1, bool)
     core[where[ink >= _CORE]] = True
     if not core.any():
         return []
-    strengths = np.zeros(count + 1)
+    strengths = np.zeros(count + 1, np.float32)
     np.maximum.at(strengths, where, seen.strength.ravel()[inside])
     # What is drawn strongly counts for more than a crease or a shadow.
     weights = sums * strengths

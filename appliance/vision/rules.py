@@ -6,10 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance.reading import Array
-from appliance.vision.regions import regions
+from appliance.vision.regions import Labels, Mask, Place
 from appliance.vision.windows import grown, shrunk
-
-Mask = npt.NDArray[np.bool_]
 
 _LONG = 0.5
 """A region with a rule in it is at least this share of the picture's width or height long."""
@@ -49,15 +47,14 @@ class _Rule:
         return y
 
 
-def without_rules(depth: Array, drawn: Mask) -> Array:
-    """Return depths float32 (h, w) with the rules among what is `drawn` (h, w) taken out.
+def without_rules(depth: Array, labels: Labels, places: list[Place]) -> Array:
+    """Return depths float32 (h, w) with the rules among the regions of what is drawn taken out.
 
     Rules are three or more straight lines in nearly the same direction, most of the way across the
     picture (or two from edge to edge), level or upright within 31°. Returns `depth` itself where
     there are none. Source of the search: R. Duda and P. Hart, "Use of the Hough transformation to
     detect lines and curves in pictures", 1972.
     """
-    labels, places = regions(drawn)
     long = np.zeros(len(places) + 1, bool)
     for number, (rows, columns) in enumerate(places, start=1):
         height, width = depth.shape
@@ -72,6 +69,7 @@ def without_rules(depth: Array, drawn: Mask) -> Array:
     upright = _rules(candidates.T)
     if not level and not upright:
         return depth
+    drawn = labels > 0
     bands = np.zeros_like(drawn)
     strokes = np.zeros_like(drawn)
     for rules, part, depths, over in (

@@ -19,8 +19,6 @@ Lines = npt.NDArray[Any]
 _REACH = 4.0
 """A Gaussian window ends so many standard deviations from its middle."""
 _LAST = np.iinfo(np.int32).max
-_FEW = 12
-"""Up to this size a window is pieced together from pairs, pairs of pairs and so on."""
 
 
 def smoothed(picture: Array, sigma: float) -> Array:
@@ -99,26 +97,15 @@ def _extreme(values: Values, size: int, pick: np.ufunc) -> Values:
 def _along(lines: Lines, size: int, pick: np.ufunc) -> Lines:
     """Return the extreme of each line of (n, m) and its neighbours, `size` together."""
     count, reach = len(lines), size // 2
-    blocks = -(-(count + 2 * reach) // size)
     beyond = 0 if pick is np.maximum else 1 if lines.dtype.kind == "b" else _LAST
-    wide = np.full((blocks * size, lines.shape[1]), beyond, lines.dtype)
+    wide = np.full((count + 2 * reach, lines.shape[1]), beyond, lines.dtype)
     wide[reach : reach + count] = lines
-    if size <= _FEW:
-        have = 1
-        while 2 * have <= size:
-            wide = pick(wide[:-have], wide[have:])
-            have *= 2
-        result: Lines = pick(wide[:count], wide[size - have :][:count])
-        return result
-    # A window is the end of one block and the beginning of the next (M. van Herk, "A fast
-    # algorithm for local minimum and maximum filters on rectangular and octagonal kernels", 1992).
-    begun = wide.reshape(blocks, size, -1).swapaxes(0, 1).copy()
-    ended = begun.copy()
-    for at in range(1, size):
-        pick(begun[at], begun[at - 1], out=begun[at])
-        pick(ended[-at - 1], ended[-at], out=ended[-at - 1])
-    ends, begins = (each.swapaxes(0, 1).reshape(wide.shape) for each in (ended, begun))
-    result = pick(ends[:count], begins[size - 1 :][:count])
+    # Of two lines, of four, of eight…: a window is two of these, which may overlap.
+    have = 1
+    while 2 * have <= size:
+        wide = pick(wide[:-have], wide[have:])
+        have *= 2
+    result: Lines = pick(wide[:count], wide[size - have :]) if have < size else wide
     return result
 
 

@@ -105,4 +105,4 @@ def _own(digit: int) -> Digit:
     # appliance does without.
     with Image.open(Path(__file__).parent / "static" / "own-digits.png") as picture:
         pixels = np.asarray(picture)[:, SIDE * digit : SIDE * (digit + 1)]
-    return Digit(pixels.astype(np.float32) / 255, own=digit)
+    return Digit(np.divide(pixels, 255, dtype=np.float32), own=digit)
