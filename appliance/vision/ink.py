@@ -221,7 +221,7 @@ def polarity(picture: Array) -> tuple[bool, bool]:
     coarse = picture[down // 2 :: down, across // 2 :: across]
     ground = median(coarse, int(0.7 * max(coarse.shape)) | 1)
     for axis, step in enumerate((down, across)):
-        along = np.arange(picture.shape[axis]) // step
+        along = np.arange(picture.shape[axis], dtype=np.intp) // step
         many = np.bincount(np.minimum(along, ground.shape[axis] - 1))
         ground = ground.repeat(many, axis)
     away = (picture - ground).ravel()
