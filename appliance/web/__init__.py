@@ -18,7 +18,7 @@ from appliance.owner import Owner
 from appliance.reader import Reader
 from appliance.settings import InForce
 from appliance.trainer import Trainer
-from appliance.web import api, device, inside, openapi, page, session, teach
+from appliance.web import api, device, inside, page, session, teach
 from appliance.web import control as control_api
 from appliance.web import history as history_page
 from appliance.web import metrics as metrics_page
@@ -74,7 +74,6 @@ def create_app(
         )
     )
     app.register_blueprint(control_api.blueprint(control))
-    app.register_blueprint(openapi.blueprint())
     drawn = Recent()
     app.register_blueprint(
         api.blueprint(

@@ -7,8 +7,6 @@ from functools import lru_cache
 
 from appliance.outputs.latest import Latest, Recent
 from appliance.reading import Array
-from appliance.vision.glyph import glyph
-from appliance.vision.strokes import PLAIN, drawn
 from appliance.web.asked import whole
 from appliance.web.kept import Kept
 from appliance.web.maps import grey
@@ -98,5 +96,8 @@ class Digits:
 
 @lru_cache
 def _own(digit: int) -> Digit:
+    from appliance.vision.glyph import glyph
+    from appliance.vision.strokes import PLAIN, drawn
+
     cover = drawn(PLAIN[digit], (64, 64), centre=(32, 32), height=40, width=6, slant=0.1)
     return Digit(glyph(cover), own=digit)
