@@ -2,6 +2,7 @@
 
     counted.py COUNTS frames               # readings, a still frame, a glyph
     counted.py COUNTS training PRESET…     # 64 digits learned, by each recipe and by a night
+    counted.py COUNTS idle run …           # a second of `digits run …`
     counted.py COUNTS profile-start run …  # `digits run …` up to READY=1, by module
     counted.py COUNTS profile-read         # one reading, by function
 
@@ -17,6 +18,9 @@ from typing import Any
 
 MARK = 0x5EED << 32
 SIZE = 480, 640
+RATE, WARM, LONG = 4, 80, 40
+"""Frames a second, and from which on how many are an idle appliance's: what is still is read again
+every ten seconds, which are as many."""
 EMPTY = 2000
 """So many empty calls tell what being counted costs by itself."""
 
@@ -288,6 +292,29 @@ def pictures() -> dict[str, list[Any]]:
     return found
 
 
+def idle(count: Counter, words: list[str]) -> dict[str, Any]:
+    """Run the appliance with a clock that goes on by a frame when it would wait for the next."""
+    import time
+
+    ticks, began, counted = 0, time.time(), 0
+    time.time = lambda: began + ticks / RATE
+    time.monotonic = lambda: 1000 + ticks / RATE
+    from appliance.__main__ import main
+    from appliance.loop import Loop
+
+    def wait(loop: Loop, seconds: float) -> None:
+        nonlocal ticks, counted
+        ticks += 1
+        if ticks == WARM:
+            counted = count()
+        if ticks == WARM + LONG:
+            tell({"idle": (count() - counted) * RATE / LONG})
+
+    Loop._wait = wait  # type: ignore[method-assign]
+    main(words)
+    raise SystemExit("the appliance ended before it was counted: see its log")
+
+
 def training(count: Counter, presets: list[str]) -> dict[str, Any]:
     import numpy as np
 
@@ -363,12 +390,18 @@ def main() -> None:
             told = frames(count)
         case ["training", *presets]:
             told = training(count, presets)
+        case ["idle", *words]:
+            told = idle(count, words)
         case ["profile-start", *words]:
             told = profile_start(count, words)
         case ["profile-read"]:
             told = profile_read(count)
         case words:
             raise SystemExit(f"there is nothing to count as {words}: see counted.py")
+    tell(told)
+
+
+def tell(told: dict[str, Any]) -> None:
     import json
 
     print(json.dumps(told), flush=True)
