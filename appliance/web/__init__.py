@@ -24,6 +24,7 @@ from appliance.web import history as history_page
 from appliance.web import metrics as metrics_page
 from appliance.web import networks as networks_api
 from appliance.web import training as training_api
+from appliance.web.addresses import App
 from appliance.web.guard import guard
 from appliance.web.language import translate
 from appliance.web.problem import problem
@@ -61,7 +62,7 @@ def create_app(
     `upload_megabytes` is refused. `names` and `look` are who it is asked by and who may look, as
     `guard` has them.
     """
-    app = Flask(__name__)
+    app = App(__name__)
     app.config["MAX_CONTENT_LENGTH"] = upload_megabytes * 1_000_000
     guard(app, owner, names=names, look=look)
     translate(app)

@@ -26,7 +26,6 @@ from appliance.web.language import Texts, spoken, texts
 from appliance.web.maps import greys, largest, scale, sheet, shown
 from appliance.web.pictures import png
 from appliance.web.problem import problem
-from appliance.web.reliability import drawn as drawn_reliability
 from appliance.web.steps import Shown, found, number, stepped
 from appliance.web.steps import answer as likeliest
 from model.errors import ReportError
@@ -107,6 +106,8 @@ def blueprint(
             return _tagged(Response(status=304), tag)
 
         def rendered() -> bytes:
+            from appliance.web.reliability import drawn as drawn_reliability
+
             steps = kept_steps.of((stamp, digit.key), lambda: stepped(network.tracer, digit.glyph))
             # A network that was promoted meanwhile may have fewer layers.
             here = min(place, len(steps))
