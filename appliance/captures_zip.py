@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image
 
 from appliance.captures import MOST_PICTURE_BYTES, SIDE, Capture, Captures, check
 from appliance.errors import CaptureError, StateError
@@ -46,6 +45,8 @@ class Imported:
 
 def export_zip(captures: Captures, file: IO[bytes]) -> int:
     """Write all captures, deleted ones left out, to a binary file; return how many."""
+    from PIL import Image
+
     lines = []
     with zipfile.ZipFile(file, "w") as archive:
         for capture in captures.every():
@@ -183,6 +184,8 @@ def _checked(archive: zipfile.ZipFile, members: dict[str, Any], line: dict[str, 
 
 def _decoded(data: bytes, name: str) -> Grey:
     """Return a grey PNG as uint8 (h, w); its size is looked at before it is unpacked."""
+    from PIL import Image
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:

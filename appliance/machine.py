@@ -1,6 +1,5 @@
 """What the machine says of itself: how hot it is, whether power sags, whether its clock is set."""
 
-import importlib.metadata
 import socket
 import subprocess
 import time
@@ -106,6 +105,8 @@ def addresses() -> list[str]:
 
 def versions() -> dict[str, str | None]:
     """Return the version of each library that the appliance stands on, None for one that lacks."""
+    import importlib.metadata
+
     found: dict[str, str | None] = dict.fromkeys(LIBRARIES)
     for name in LIBRARIES:
         with suppress(importlib.metadata.PackageNotFoundError):

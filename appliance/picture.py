@@ -4,13 +4,17 @@ import io
 import time
 import warnings
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from appliance.errors import PictureError
 from appliance.reading import Frame, Grey
+
+# A camera's frames are no files: what only they need has Pillow imported, which takes a Pi Zero a
+# tenth of a second.
+if TYPE_CHECKING:
+    from PIL import Image
 
 MOST_PIXELS = 60_000_000
 """A photograph with more pixels is refused before it is decoded; telephones make up to 50 million.
@@ -25,14 +29,16 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 
 _ORIENTATION = 0x0112
 _TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
 }
+_SIDEWAYS = 5
+"""The last four of the eight orientations lie on their side."""
 
 
 def open_picture(file: Path | IO[bytes], name: str, at: float | None = None) -> Frame:
@@ -41,6 +47,8 @@ def open_picture(file: Path | IO[bytes], name: str, at: float | None = None) -> 
     `name` is what an error calls it. Raises PictureError for what is not a picture or too large a
     one, and OSError for a file that cannot be opened.
     """
+    from PIL import Image, UnidentifiedImageError
+
     try:
         with warnings.catch_warnings():
             # Pillow's own warnings, at its own limit and of odd metadata; ours are errors.
@@ -73,7 +81,9 @@ def pictures_in(folder: Path) -> list[Path]:
     )
 
 
-def _decoded(picture: Image.Image, name: str) -> tuple[Grey, tuple[int, int]]:
+def _decoded(picture: "Image.Image", name: str) -> tuple[Grey, tuple[int, int]]:
+    from PIL import Image
+
     width, height = picture.size
     common = picture.format == "JPEG" and not picture.info.get("progressive")
     limit = MOST_PIXELS if common else MOST_PIXELS_WHOLE
@@ -85,27 +95,23 @@ def _decoded(picture: Image.Image, name: str) -> tuple[Grey, tuple[int, int]]:
     # libjpeg leaves out what a smaller picture does not need: less memory and time on a Pi Zero.
     picture.draft("L", (ENOUGH, ENOUGH))
     grey = _grey(picture)
-    if turn is not None:
-        grey = grey.transpose(turn)
-    # The last four of the eight orientations lie on their side.
-    sideways = turn in (
-        Image.Transpose.TRANSPOSE,
-        Image.Transpose.ROTATE_270,
-        Image.Transpose.TRANSVERSE,
-        Image.Transpose.ROTATE_90,
-    )
+    if turn in _TURNS:
+        grey = grey.transpose(Image.Transpose[_TURNS[turn]])
+    sideways = turn in _TURNS and turn >= _SIDEWAYS
     return np.asarray(grey), (height, width) if sideways else (width, height)
 
 
-def _turn(picture: Image.Image) -> Image.Transpose | None:
-    """Return how the picture's EXIF orientation wants it turned; damaged EXIF wants nothing."""
+def _turn(picture: "Image.Image") -> int:
+    """Return the picture's EXIF orientation, 1 for upright; damaged EXIF wants nothing."""
     try:
-        return _TURNS.get(picture.getexif()[_ORIENTATION])
+        return int(picture.getexif()[_ORIENTATION])
     except Exception:
-        return None
+        return 1
 
 
-def _grey(picture: Image.Image) -> Image.Image:
+def _grey(picture: "Image.Image") -> "Image.Image":
+    from PIL import Image
+
     if picture.mode.startswith("I") or picture.mode == "F":
         # 16 bits a pixel: convert("L") would clip everything above 255.
         values = np.asarray(picture, dtype=np.float32)

@@ -9,18 +9,22 @@ import json
 import logging
 import os
 import shutil
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appliance import nights
-from appliance.backup import FULL, Manifest, opened, unpack
-from appliance.backup_files import CHANGED, NIGHTS, SETTINGS, check_file
 from appliance.errors import ApplianceError, BackupError, SettingsError, StateError
 from model.files import as_oneself, as_owner_of, make_folder, probe, replaced
+
+# Whatever writes into the state directory imports this one to lock it; what a backup is is imported
+# where one is restored.
+if TYPE_CHECKING:
+    import zipfile
+
+    from appliance.backup import Manifest
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +38,8 @@ _PLACES = (
     *_LOGS,
     "captures.db",
     "history.db",
-    CHANGED,
-    NIGHTS,
+    "settings.json",
+    "nights.jsonl",
     "networks",
     "night",
     "retrain.json",
@@ -50,7 +54,7 @@ class Restored:
     `kept` tells that something was replaced, which is in `before-restore`.
     """
 
-    manifest: Manifest
+    manifest: "Manifest"
     settings: Path | None
     kept: bool
 
@@ -92,6 +96,9 @@ def restore(
     are and are not looked at in the backup. Raises BackupError for a file that is not a whole
     backup, StateError where something runs there or nothing can be written.
     """
+    from appliance.backup import FULL, opened
+    from appliance.backup_files import SETTINGS
+
     try:
         with ExitStack() as held:
             with opened(file) as (archive, manifest):
@@ -191,13 +198,16 @@ _STAGE, _PLAN = "restore", "plan.json"
 
 
 def _lay_down(
-    archive: zipfile.ZipFile,
-    manifest: Manifest,
+    archive: "zipfile.ZipFile",
+    manifest: "Manifest",
     state: Path,
     settings: _Settings | None,
     leave: Sequence[str],
 ) -> None:
     """Unpack and check all files beside the old ones, and mark them complete at the end."""
+    from appliance.backup import unpack
+    from appliance.backup_files import SETTINGS, check_file
+
     free = shutil.disk_usage(state).free
     if free < manifest.bytes + _SPARE_BYTES:
         raise StateError(
@@ -265,6 +275,8 @@ def _put_settings(stage: Path, plan: dict[str, Any], settings: _Settings | None)
     It belongs to root, and the appliance, which may be the one to end this, is not root. What lies
     in its folder does not tell root where to write, or what.
     """
+    from appliance.backup_files import SETTINGS
+
     staged = stage / SETTINGS
     if not staged.exists():
         return

@@ -78,7 +78,7 @@ class Conv2D(Layer):
         if bias:
             self.parameters["bias"] = np.zeros(outputs, np.float32)
 
-    def initialise(self, rng: np.random.Generator, *, rectified: bool) -> None:
+    def initialise(self, rng: "np.random.Generator", *, rectified: bool) -> None:
         weights = self.parameters["weights"]
         weights[...] = drawn(rng, weights.shape, self.inputs * self.kernel**2, rectified)
 

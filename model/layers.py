@@ -44,7 +44,7 @@ class Layer(ABC):
     def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
         """Fill `gradients` and return dL/d(input), which is undefined without `to_input`."""
 
-    def initialise(self, rng: np.random.Generator, *, rectified: bool) -> None:  # noqa: B027
+    def initialise(self, rng: "np.random.Generator", *, rectified: bool) -> None:  # noqa: B027
         """Draw the weights anew, if there are any; `rectified` says that a ReLU follows."""
 
     def shape(self, before: Shape) -> Shape:
@@ -82,7 +82,7 @@ class Dense(Layer):
         if bias:
             self.parameters["bias"] = np.zeros(outputs, np.float32)
 
-    def initialise(self, rng: np.random.Generator, *, rectified: bool) -> None:
+    def initialise(self, rng: "np.random.Generator", *, rectified: bool) -> None:
         weights = self.parameters["weights"]
         weights[...] = drawn(rng, weights.shape, self.inputs, rectified)
 
@@ -217,7 +217,7 @@ class Dropout(Layer):
         self.share = share
         self._rng = np.random.default_rng(0)
 
-    def initialise(self, rng: np.random.Generator, *, rectified: bool) -> None:
+    def initialise(self, rng: "np.random.Generator", *, rectified: bool) -> None:
         self._rng = np.random.default_rng(rng.integers(2**32))
 
     @property
@@ -335,7 +335,7 @@ def _dots(a: Array, b: Array) -> Array:
     return total
 
 
-def drawn(rng: np.random.Generator, shape: Shape, inputs: int, rectified: bool) -> Array:
+def drawn(rng: "np.random.Generator", shape: Shape, inputs: int, rectified: bool) -> Array:
     """Draw weights for so many inputs: of variance 2 / inputs before a ReLU, else 1 / inputs.
 
     Sources: K. He et al., "Delving Deep into Rectifiers", 2015; Y. LeCun et al., "Efficient

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, state: Path) -> int:
-    from appliance import doctor, nights
+    from appliance import nights
     from appliance import settings as known
     from appliance.captures import Captures
     from appliance.changes import Changes
@@ -99,6 +99,8 @@ def _run(args: argparse.Namespace, state: Path) -> int:
         stop()
 
     def examine() -> list[dict[str, Any]]:
+        from appliance import doctor
+
         # Told what the camera gives: asked over its page it could be busy, and taken for not there.
         said = doctor.of_itself(settings.camera.source, *latest.newest())
         found = doctor.examine(settings, state, open_camera=open_camera, running=said)

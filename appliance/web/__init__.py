@@ -18,12 +18,13 @@ from appliance.owner import Owner
 from appliance.reader import Reader
 from appliance.settings import InForce
 from appliance.trainer import Trainer
-from appliance.web import api, device, inside, openapi, page, session, teach
+from appliance.web import api, device, inside, page, session, teach
 from appliance.web import control as control_api
 from appliance.web import history as history_page
 from appliance.web import metrics as metrics_page
 from appliance.web import networks as networks_api
 from appliance.web import training as training_api
+from appliance.web.addresses import App
 from appliance.web.guard import guard
 from appliance.web.language import translate
 from appliance.web.problem import problem
@@ -61,7 +62,7 @@ def create_app(
     `upload_megabytes` is refused. `names` and `look` are who it is asked by and who may look, as
     `guard` has them.
     """
-    app = Flask(__name__)
+    app = App(__name__)
     app.config["MAX_CONTENT_LENGTH"] = upload_megabytes * 1_000_000
     guard(app, owner, names=names, look=look)
     translate(app)
@@ -74,7 +75,6 @@ def create_app(
         )
     )
     app.register_blueprint(control_api.blueprint(control))
-    app.register_blueprint(openapi.blueprint())
     drawn = Recent()
     app.register_blueprint(
         api.blueprint(

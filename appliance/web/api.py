@@ -96,6 +96,13 @@ def blueprint(
             },
         )
 
+    @routes.get("/openapi.json")
+    def described() -> Response:
+        # It is long, and asked for by programs alone: the start does without.
+        from appliance.web.openapi import document
+
+        return jsonify(document())
+
     @routes.post("/read")
     def read() -> Response:
         # A photograph takes memory: on 512 MB there is room for one. A second may wait for it; a

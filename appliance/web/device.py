@@ -43,7 +43,7 @@ def blueprint(
     routes = Blueprint("device", __name__)
     # Asking for the power starts a program: thirty pages that are reloaded start no more of them.
     kept, codes = Kept[dict[str, Any]](), Kept[str | None]()
-    libraries = {name: version for name, version in machine.versions().items() if version}
+    libraries = Kept[dict[str, str]]()
     hosts = [each for each in in_force if (each.table, each.key) == ("web", "host")]
     listens = next((each.value.strip('"') for each in hosts), "")
 
@@ -61,7 +61,7 @@ def blueprint(
             "version": __version__,
             "python": platform.python_version(),
             "machine": platform.machine(),
-            "libraries": libraries,
+            "libraries": libraries.of(0, _libraries),
             "network": str(networks.card()["id"]),
             "fault": newest.fault if newest else STARTING,
             "reading_milliseconds": newest.milliseconds if newest and not newest.fault else None,
@@ -107,6 +107,10 @@ def _address(addresses: Sequence[str]) -> str | None:
     """Return the page's address on the LAN, at the port that it was asked at."""
     port = urlsplit(f"//{request.host}").port or 80
     return f"http://{addresses[0]}{f':{port}' * (port != 80)}/" if addresses else None
+
+
+def _libraries() -> dict[str, str]:
+    return {name: version for name, version in machine.versions().items() if version}
 
 
 def _is_loopback(host: str) -> bool:

@@ -10,7 +10,7 @@ import shlex
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from flask import Blueprint, Response, render_template, request
@@ -26,14 +26,15 @@ from appliance.web.language import Texts, spoken, texts
 from appliance.web.maps import greys, largest, scale, sheet, shown
 from appliance.web.pictures import png
 from appliance.web.problem import problem
-from appliance.web.reliability import drawn as drawn_reliability
 from appliance.web.steps import Shown, found, number, stepped
 from appliance.web.steps import answer as likeliest
 from model.errors import ReportError
 from model.network import Network
-from model.report import OF_SHIPPED, Report, Wrong
-from model.report import load as load_report
 from model.trace import Tracer, filters
+
+# Imported where somebody looks: the start does without.
+if TYPE_CHECKING:
+    from model.report import Report, Wrong
 
 _STEPPED, _PAGES = 12, 30
 _FACTS = "id", "preset", "made", "parameters", "multiply_adds", "validation_accuracy", "test"
@@ -54,7 +55,6 @@ def blueprint(
     kept_steps, pages = KeptFew[list[Shown]](_STEPPED), KeptFew[bytes](_PAGES)
     # Numbers of readings begin anew with a restart; an ETag of before must not match then.
     boot = secrets.token_hex(4)
-    colours = scale()
 
     @routes.errorhandler(ValueError)
     def wrong(error: ValueError) -> Response:
@@ -73,6 +73,9 @@ def blueprint(
             stamp += f"-{at.st_mtime_ns}-{at.st_size}"
 
         def made() -> _Network:
+            from model.report import OF_SHIPPED
+            from model.report import load as load_report
+
             report, trouble = None, None
             for each in (file, OF_SHIPPED):
                 try:
@@ -103,6 +106,8 @@ def blueprint(
             return _tagged(Response(status=304), tag)
 
         def rendered() -> bytes:
+            from appliance.web.reliability import drawn as drawn_reliability
+
             steps = kept_steps.of((stamp, digit.key), lambda: stepped(network.tracer, digit.glyph))
             # A network that was promoted meanwhile may have fewer layers.
             here = min(place, len(steps))
@@ -120,7 +125,7 @@ def blueprint(
                 bars=step.bars(t),
                 answer=likeliest(steps[-1].values, t),
                 least=round(100 * reader.least_confidence),
-                scale=colours,
+                scale=scale(),
                 network=network,
                 stamp=stamp,
                 found=found(steps),
@@ -154,7 +159,7 @@ class _Network:
     """What is shown of a network that does not change while it reads."""
 
     def __init__(
-        self, id: str, network: Network, report: Report | None, trouble: str | None
+        self, id: str, network: Network, report: "Report | None", trouble: str | None
     ) -> None:
         self.id = id
         self.tracer = Tracer(network)
@@ -180,14 +185,14 @@ def _ends(values: Array) -> tuple[float, float]:
 # ---- how it reads ----
 
 
-def _right(report: Report) -> dict[str, str]:
+def _right(report: "Report") -> dict[str, str]:
     tally = report.tally
     counts = {"right": tally.right, "total": tally.total, "refused": tally.refused}
     told = {name: number(count) for name, count in counts.items()}
     return {**told, "share": f"{100 * tally.accuracy:.2f} %"}
 
 
-def _confusion(report: Report) -> list[list[tuple[int, str]]]:
+def _confusion(report: "Report") -> list[list[tuple[int, str]]]:
     """Return each digit's counts with how much they are to stand out: right, none, or e1 to e3."""
     counts = report.confusion
     most = max(int((counts * (1 - np.eye(*counts.shape, dtype=np.int64))).max()), 1)
@@ -257,7 +262,7 @@ def _told(network: _Network) -> dict[str, Any]:
     }
 
 
-def _told_wrong(wrong: Wrong) -> dict[str, Any]:
+def _told_wrong(wrong: "Wrong") -> dict[str, Any]:
     pixels = wrong.pixels
     return {
         "number": wrong.number,

@@ -1,10 +1,10 @@
 """What is in a network as pictures: above zero orange, zero black, below zero blue."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from appliance.reading import Array
 from appliance.web.pictures import file_of, file_url
@@ -69,6 +69,8 @@ def sheet(maps: Array, most: float | None = None, *, width: int = 540) -> Sheet:
 
 def grey(picture: Array, *, width: int = 540) -> Sheet:
     """Return one picture (rows, columns) in 0…1 as it is: 0 black, 1 white."""
+    from PIL import Image
+
     values = np.rint(np.clip(np.nan_to_num(picture), 0, 1) * 255).astype(np.uint8)
     height, wide = values.shape
     url = file_url(Image.fromarray(values), "PNG", compress_level=9)
@@ -77,6 +79,8 @@ def grey(picture: Array, *, width: int = 540) -> Sheet:
 
 def greys(pictures: npt.NDArray[np.uint8]) -> bytes:
     """Return pictures uint8 (n, h, w) in rows of eight, without gaps, as a PNG of 16 greys."""
+    from PIL import Image
+
     count, height, width = pictures.shape
     rows = -(-count // 8)
     canvas = np.zeros((rows * 8, height, width), np.uint8)
@@ -87,6 +91,7 @@ def greys(pictures: npt.NDArray[np.uint8]) -> bytes:
     return file_of(picture, "PNG", compress_level=9)
 
 
+@lru_cache
 def scale() -> str:
     """Return the colours from the lowest to the highest as a data URL, one pixel high."""
     return _url(np.arange(_GAP, dtype=np.uint8)[None])
@@ -117,6 +122,8 @@ def _across(count: int) -> int:
 
 
 def _url(entries: npt.NDArray[np.uint8]) -> str:
+    from PIL import Image
+
     # Small pictures have few colours, and a palette of those alone.
     used, places = np.unique(entries, return_inverse=True)
     picture = Image.fromarray(places.astype(np.uint8).reshape(entries.shape))

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
-
 from appliance import __version__
 from appliance.web.api import POLL_AFTER
 from appliance.web.history import MOST_HISTORY, MOST_NUMBER
@@ -12,18 +10,6 @@ from appliance.web.teach import MOST_LISTED
 from model.network import NOT_A_DIGIT
 
 Schema = dict[str, Any]
-
-
-def blueprint() -> Blueprint:
-    """Return the route of the document, which never changes while the appliance runs."""
-    routes = Blueprint("openapi", __name__)
-    told = document()
-
-    @routes.get("/api/v1/openapi.json")
-    def openapi() -> Response:
-        return jsonify(told)
-
-    return routes
 
 
 def document() -> Schema:

@@ -2,12 +2,16 @@
 
 import base64
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from appliance.reading import Array, Reading
+
+# Imported where somebody looks: the start does without.
+if TYPE_CHECKING:
+    from PIL import Image
 
 _LONGEST = 400
 """No side of the picture that many look at is longer: 5 kB, where 640 pixels are 40 kB."""
@@ -24,6 +28,8 @@ def strip(reading: Reading) -> dict[str, str | None]:
 
 def stage(reading: Reading, name: str) -> tuple[bytes, str] | None:
     """Return "frame", "ink", "mark" or "glyph" of a reading as a file and its type, or None."""
+    from PIL import Image
+
     if name == "frame":
         if reading.frame is None:
             return None
@@ -39,6 +45,8 @@ def surroundings(reading: Reading) -> bytes:
 
     A margin of 0.4 of the mark's longer side is around it. Grey has 32 steps, which halves a file.
     """
+    from PIL import Image
+
     frame, box = reading.frame, reading.box
     if frame is None or box is None:
         raise ValueError("a reading without a mark has no surroundings")
@@ -61,21 +69,23 @@ def png(grey: npt.NDArray[np.uint8]) -> str:
     return _url(*_png(grey))
 
 
-def file_of(picture: Image.Image, form: str, **options: int) -> bytes:
+def file_of(picture: "Image.Image", form: str, **options: int) -> bytes:
     """Return a picture as a file of the form "PNG" or "JPEG"."""
     return _file(picture, form, **options)[0]
 
 
-def file_url(picture: Image.Image, form: str, **options: int) -> str:
+def file_url(picture: "Image.Image", form: str, **options: int) -> str:
     """Return the same as a data URL."""
     return _url(*_file(picture, form, **options))
 
 
 def _png(grey: npt.NDArray[np.uint8]) -> tuple[bytes, str]:
+    from PIL import Image
+
     return _file(Image.fromarray(grey), "PNG", compress_level=3)
 
 
-def _file(picture: Image.Image, form: str, **options: int) -> tuple[bytes, str]:
+def _file(picture: "Image.Image", form: str, **options: int) -> tuple[bytes, str]:
     file = io.BytesIO()
     picture.save(file, form, **options)
     return file.getvalue(), f"image/{form.lower()}"

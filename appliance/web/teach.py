@@ -5,14 +5,13 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, Any
+from functools import cache
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from flask import Blueprint, Response, jsonify, request, send_file
 
 from appliance.captures import Capture, Captures
-from appliance.captures_report import Reports
-from appliance.captures_zip import export_zip, import_zip
 from appliance.errors import CaptureError, NoCaptureError, StateError
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader import Reader
@@ -21,6 +20,10 @@ from appliance.web.asked import sent, whole
 from appliance.web.pictures import png, surroundings
 from appliance.web.problem import problem
 from model.network import NOT_A_DIGIT
+
+# Imported where somebody looks: the start does without.
+if TYPE_CHECKING:
+    from appliance.captures_report import Reports
 
 MOST_LISTED = 200
 
@@ -79,7 +82,13 @@ def blueprint(*, captures: Captures, latest: Latest, drawn: Recent, reader: Read
     """Return the routes over the captures; `drawn` has the pictures that were sent and read."""
     routes = Blueprint("teach", __name__, url_prefix="/api/v1/captures")
     teaching = Teaching(captures, latest, drawn)
-    reports = Reports(captures)
+
+    @cache
+    def reports() -> "Reports":
+        from appliance.captures_report import Reports
+
+        return Reports(captures)
+
     importing = threading.Lock()
 
     @routes.errorhandler(CaptureError)
@@ -152,7 +161,7 @@ def blueprint(*, captures: Captures, latest: Latest, drawn: Recent, reader: Read
     def report() -> Response:
         # In this order: what is asked of a new network under the old one's id is asked again.
         network = reader.id
-        made = reports.newest(network, reader.network.probabilities)
+        made = reports().newest(network, reader.network.probabilities)
         if made is None:
             response = problem(503, "the captures are being looked through: ask again in a moment")
             response.headers["Retry-After"] = "2"
@@ -161,6 +170,8 @@ def blueprint(*, captures: Captures, latest: Latest, drawn: Recent, reader: Read
 
     @routes.get("/export")
     def export() -> Response:
+        from appliance.captures_zip import export_zip
+
         with _on_the_card(captures) as file:
             export_zip(captures, file)
             file.seek(0)
@@ -170,6 +181,8 @@ def blueprint(*, captures: Captures, latest: Latest, drawn: Recent, reader: Read
 
     @routes.post("/import")
     def bring() -> Response:
+        from appliance.captures_zip import import_zip
+
         if not importing.acquire(blocking=False):
             return problem(503, "another file is being imported: try again when it is done")
         try:
