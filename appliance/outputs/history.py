@@ -21,10 +21,11 @@ FORM = Form(
 )
 
 
-TOGETHER = 20
-LATEST = 900.0
-"""So many rows, or what came in so many seconds, go to the card at once: each time costs it some
-hundred thousand bytes, whatever the rows have."""
+TOGETHER = 30
+LATEST = 1200.0
+"""So many rows, or what came in so many seconds, go to the card in one step: each step costs it
+tens of thousands of bytes, whatever a row has."""
+
 
 NO_DIGIT = 10
 """In place of a digit: that none was shown."""
@@ -68,13 +69,19 @@ class History:
 
     def show(self, reading: Reading) -> None:
         with self._lock:
-            if reading.settled != self._shown:
-                self._insert(reading)
-                self._shown = reading.settled
-            if self._waiting >= TOGETHER or (
-                self._waiting and self._clock() - self._since >= LATEST
-            ):
-                self._keep()
+            try:
+                if reading.settled != self._shown:
+                    self._insert(reading)
+                if self._waiting >= TOGETHER or (
+                    self._waiting and self._clock() - self._since >= LATEST
+                ):
+                    self._keep()
+            except BaseException:
+                # What a full disk refuses is lost, as in a power cut; the next row begins anew.
+                self._waiting = 0
+                self._database.rollback()
+                raise
+            self._shown = reading.settled
 
     def _insert(self, reading: Reading) -> None:
         glyph = None
@@ -93,13 +100,9 @@ class History:
         self._waiting += 1
 
     def _keep(self) -> None:
-        """Have what waits on the card; what a full disk refuses is lost, as in a power cut."""
+        """Have what waits on the card."""
+        self._database.commit()
         self._waiting = 0
-        try:
-            self._database.commit()
-        except BaseException:
-            self._database.rollback()
-            raise
 
     def newest(
         self, limit: int, *, before: int | None = None, answer: int | None = None
