@@ -123,10 +123,10 @@ def add_night(state: Path, record: dict[str, Any]) -> None:
         ) from None
     # The record is there already: what is too much can go after another night.
     with suppress(OSError):
-        lines = file.read_bytes().splitlines(keepends=True)
-        if len(lines) >= 2 * KEPT_NIGHTS:
+        records = file.read_bytes().splitlines(keepends=True)
+        if len(records) >= 2 * KEPT_NIGHTS:
             with replaced(file) as shorter:
-                shorter.writelines(lines[-KEPT_NIGHTS:])
+                shorter.writelines(records[-KEPT_NIGHTS:])
 
 
 @contextmanager
