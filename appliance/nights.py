@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import StateError
+from model.files import replaced
+
+KEPT_NIGHTS = 100
+"""Records that are kept at least; when there are twice as many the older half goes."""
 
 
 class Refused(Exception):
@@ -103,7 +107,7 @@ def nights(state: Path, most: int = 20) -> list[dict[str, Any]]:
 
 
 def add_night(state: Path, record: dict[str, Any]) -> None:
-    """Append a record; raises StateError."""
+    """Append a record and let go of those of long ago; raises StateError."""
     file = state / "nights.jsonl"
     try:
         with open(file, "ab+") as lines:
@@ -117,6 +121,12 @@ def add_night(state: Path, record: dict[str, Any]) -> None:
         raise StateError(
             f"{file}: the night's outcome cannot be written ({error.strerror}): check the disk"
         ) from None
+    # The record is there already: what is too much can go after another night.
+    with suppress(OSError):
+        records = file.read_bytes().splitlines(keepends=True)
+        if len(records) >= 2 * KEPT_NIGHTS:
+            with replaced(file) as shorter:
+                shorter.writelines(records[-KEPT_NIGHTS:])
 
 
 @contextmanager

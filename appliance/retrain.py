@@ -32,7 +32,7 @@ from model.train import Course, Epoch, Training, taken
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_SECONDS = 600.0
+CHECKPOINT_SECONDS = 1800.0
 """A checkpoint is half a megabyte, and the card wears."""
 _SHOW_SECONDS = 5.0
 _HEAT_SECONDS = 10.0

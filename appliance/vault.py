@@ -110,8 +110,11 @@ class Vault:
 
     def listing(self) -> list[Entry]:
         """Return every network, the newest first and the shipped one last."""
-        shipped = self._look(SHIPPED)
-        entries = [entry for name in self._names() if (entry := self._look(name)).id != shipped.id]
+        shipped, names = self._look(SHIPPED), self._names()
+        entries = [entry for name in names if (entry := self._look(name)).id != shipped.id]
+        # Another process adds one each night and removes one: those that are gone are forgotten.
+        for gone in set(self._found) - {*names, SHIPPED}:
+            self._found.pop(gone, None)
         entries.sort(key=lambda entry: entry.made, reverse=True)
         current, before = self._reading_and_before()
         states = {before: "previous", current: "current"}

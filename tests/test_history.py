@@ -1,4 +1,5 @@
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import pytest
 
 from appliance import database
 from appliance.errors import StateError
-from appliance.outputs.history import History
+from appliance.outputs.history import LATEST, TOGETHER, History
 from appliance.reading import Reading
+from tests.faults.test_promotion import no_file_larger_than
+from tests.owner import Clock
 
 
 def shown(digit: int | None, at: float = 0.0) -> Reading:
@@ -56,6 +59,50 @@ def test_it_is_there_after_a_restart(tmp_path: Path) -> None:
     second = History(tmp_path / "h.db", limit=10)
     assert second.newest(1)[0].digit == 4
     second.close()
+
+
+def on_the_card(file: Path) -> int:
+    """Return how many rows whoever opens the file anew finds, as after a power cut."""
+    with closing(sqlite3.connect(file)) as database:
+        return int(database.execute("SELECT count(*) FROM readings").fetchone()[0])
+
+
+def test_rows_go_to_the_card_together_and_are_told_of_at_once(
+    history: History, tmp_path: Path
+) -> None:
+    for at in range(TOGETHER - 1):
+        history.show(shown(at % 10, float(at)))
+    assert on_the_card(tmp_path / "history.db") == 0
+    assert len(history.newest(100)) == sum(history.hours(0, 1)) == TOGETHER - 1
+    history.show(shown(None))
+    assert on_the_card(tmp_path / "history.db") == TOGETHER
+
+
+def test_a_row_alone_is_on_the_card_after_a_while_although_nothing_changes(tmp_path: Path) -> None:
+    clock = Clock(0.0)
+    history = History(tmp_path / "h.db", limit=100, clock=clock)
+    for seconds, rows in ((0, 0), (LATEST - 1, 0), (1, 1), (LATEST, 1)):
+        clock.now += seconds
+        history.show(shown(4))
+        assert on_the_card(tmp_path / "h.db") == rows
+    history.show(shown(5))
+    assert on_the_card(tmp_path / "h.db") == 1
+    history.close()
+    assert on_the_card(tmp_path / "h.db") == 2
+
+
+def test_what_a_full_disk_refuses_is_lost_and_what_is_shown_then_is_kept_later(
+    tmp_path: Path,
+) -> None:
+    history = History(tmp_path / "h.db", limit=100)
+    for at in range(TOGETHER - 1):
+        history.show(shown(at % 2, float(at)))
+    with no_file_larger_than(1), pytest.raises(sqlite3.Error):
+        history.show(shown(5))
+    history.show(shown(5, 99.0))
+    history.close()
+    with closing(History(tmp_path / "h.db", limit=100)) as again:
+        assert [entry.at for entry in again.newest(100)] == [99.0]
 
 
 def test_it_is_in_wal_mode(history: History, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ TABLE: dict[str, set[str]] = {
     "appliance.watchdog": set(),
     "appliance.changes": {"appliance.errors", "appliance.settings", "model"},
     "appliance.control": {"appliance.changes", "appliance.errors"},
-    "appliance.nights": {"appliance.errors"},
+    "appliance.nights": {"appliance.errors", "model"},
     "appliance.night": {
         "appliance", "appliance.captures", "appliance.errors", "appliance.vision", "model", "numpy",
     },

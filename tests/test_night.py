@@ -14,6 +14,7 @@ from appliance.commands import retrain as command
 from appliance.errors import StateError
 from appliance.night import SEED, Night, discard, own_hand
 from appliance.nights import (
+    KEPT_NIGHTS,
     Progress,
     Rate,
     Refused,
@@ -156,6 +157,15 @@ def test_half_a_line_that_a_power_cut_left_spoils_no_other(tmp_path: Path) -> No
     assert [each["at"] for each in nights(tmp_path)] == [1.0]
     add_night(tmp_path, {"at": 3.0})
     assert [each["at"] for each in nights(tmp_path)] == [3.0, 1.0]
+
+
+def test_the_records_of_long_ago_go(tmp_path: Path) -> None:
+    for at in range(5 * KEPT_NIGHTS):
+        add_night(tmp_path, {"at": float(at)})
+        lines = (tmp_path / "nights.jsonl").read_bytes().count(b"\n")
+        assert min(at + 1, KEPT_NIGHTS) <= lines < 2 * KEPT_NIGHTS
+    assert nights(tmp_path, most=1) == [{"at": 5.0 * KEPT_NIGHTS - 1}]
+    assert len(nights(tmp_path, most=KEPT_NIGHTS)) == KEPT_NIGHTS
 
 
 @pytest.mark.parametrize("line", [b"\xff\xfe\x00", b"[]", b"null", b'{"at": "x"}', b"[" * 99999])

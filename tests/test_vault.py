@@ -148,6 +148,14 @@ def test_the_newest_five_are_kept_and_always_the_current_and_the_previous(vault:
     )
 
 
+def test_who_looks_for_years_remembers_only_what_is_there(vault: Vault) -> None:
+    looks = Vault(vault.folder, shipped=vault.folder.parent / "shipped.npz")
+    for seed in range(20):
+        vault.add(network(seed), {})
+        looks.listing()
+    assert len(looks._found) == len(looks.listing()) == 6
+
+
 def test_a_clock_set_back_does_not_make_the_newest_network_the_first_to_go(
     vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,8 @@
 """The readings that changed what was shown, in SQLite."""
 
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,12 @@ FORM = Form(
     # The loop waits no longer than this for another program's lock on the file.
     patience=0.2,
 )
+
+
+TOGETHER = 30
+LATEST = 1200.0
+"""So many rows, or what came in so many seconds, go to the card in one step: each step costs it
+tens of thousands of bytes, whatever a row has."""
 
 
 NO_DIGIT = 10
@@ -38,37 +46,63 @@ class Entry:
 class History:
     """Writes a row when the answer shown changes; keeps the newest `limit` rows.
 
-    The database is in WAL mode with synchronous=NORMAL: a power cut can lose the last rows and
-    never damages the file. A file that is damaged all the same is put aside, with a line in the
-    log, and a new one begun. Raises StateError when the file cannot be written.
+    Rows are told of at once and go to the card together, `TOGETHER` of them or after `LATEST`
+    seconds, which `clock` gives: it spares the card, and a power cut can lose that many. The
+    database is in WAL mode with synchronous=NORMAL, so that it never damages the file. A file that
+    is damaged all the same is put aside, with a line in the log, and a new one begun. Raises
+    StateError when the file cannot be written.
     """
 
-    def __init__(self, file: Path, *, limit: int) -> None:
+    def __init__(
+        self, file: Path, *, limit: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._limit = limit
+        self._clock = clock
         self._lock = threading.Lock()
         self._shown: int | None = None
+        # Rows of the transaction that is open, and when its first one came.
+        self._waiting, self._since = 0, 0.0
         try:
             self._database = opened(file, FORM)
         except DamagedError as error:
             self._database, _ = begun_anew(file, FORM, error)
 
     def show(self, reading: Reading) -> None:
-        if reading.settled == self._shown:
-            return
+        with self._lock:
+            try:
+                if reading.settled != self._shown:
+                    self._insert(reading)
+                if self._waiting >= TOGETHER or (
+                    self._waiting and self._clock() - self._since >= LATEST
+                ):
+                    self._keep()
+            except BaseException:
+                # What a full disk refuses is lost, as in a power cut; the next row begins anew.
+                self._waiting = 0
+                self._database.rollback()
+                raise
+            self._shown = reading.settled
+
+    def _insert(self, reading: Reading) -> None:
         glyph = None
         if reading.glyph is not None:
             glyph = np.rint(reading.glyph * 255).astype(np.uint8).tobytes()
         reason = (reading.fault or reading.reason) if reading.settled is None else None
-        with self._lock, self._database:
-            row = self._database.execute(
-                "INSERT INTO readings (at, digit, reason, confidence, glyph) "
-                "VALUES (?, ?, ?, ?, ?)",
-                (reading.at, reading.settled, reason, reading.confidence, glyph),
-            )
-            self._database.execute(
-                "DELETE FROM readings WHERE id <= ?", ((row.lastrowid or 0) - self._limit,)
-            )
-        self._shown = reading.settled
+        row = self._database.execute(
+            "INSERT INTO readings (at, digit, reason, confidence, glyph) VALUES (?, ?, ?, ?, ?)",
+            (reading.at, reading.settled, reason, reading.confidence, glyph),
+        )
+        self._database.execute(
+            "DELETE FROM readings WHERE id <= ?", ((row.lastrowid or 0) - self._limit,)
+        )
+        if not self._waiting:
+            self._since = self._clock()
+        self._waiting += 1
+
+    def _keep(self) -> None:
+        """Have what waits on the card."""
+        self._database.commit()
+        self._waiting = 0
 
     def newest(
         self, limit: int, *, before: int | None = None, answer: int | None = None
@@ -108,7 +142,10 @@ class History:
 
     def close(self) -> None:
         with self._lock:
-            self._database.close()
+            try:
+                self._keep()
+            finally:
+                self._database.close()
 
 
 def _glyph(blob: bytes | None) -> Grey | None:
