@@ -97,6 +97,20 @@ def cool(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def narrow_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """np.bincount as it is on ARMv6: it refuses an int64, which is wider than the machine's own."""
+    count = np.bincount
+
+    def narrow(x: Any, *others: Any, **options: Any) -> Any:
+        kind = np.asarray(x).dtype
+        assert np.can_cast(kind, np.int32), f"np.bincount of {kind}: a board of 32 bits refuses it"
+        return count(x, *others, **options)
+
+    monkeypatch.setattr(np, "bincount", narrow)
+    monkeypatch.setattr(np, "intp", np.int32)
+
+
+@pytest.fixture
 def latest() -> Latest:
     return Latest()
 

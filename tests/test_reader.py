@@ -502,3 +502,9 @@ def test_a_blot_is_no_zero(reader: Reader) -> None:
     y, x = np.mgrid[0:480, 0:640]
     grey = np.where(np.hypot(x - 320, y - 240) < 70, 40, 215).astype(np.uint8)
     assert reader.read(frame(grey, 0)).digit is None
+
+
+@pytest.mark.usefixtures("narrow_counts")
+def test_what_is_counted_fits_a_board_of_32_bits(reader: Reader) -> None:
+    for file in sorted(SAMPLES.glob("[0-9]*.jpg")):
+        assert str(reader.read(open_picture(file, file.name)).digit) == file.name[0]

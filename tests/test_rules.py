@@ -147,3 +147,8 @@ def test_even_the_narrowest_picture_may_be_all_drawn(shape: tuple[int, int]) -> 
         left = without_rules(depth, depth > 0.5)
         assert left.shape == shape
         assert left.dtype == np.float32
+
+
+@pytest.mark.usefixtures("narrow_counts")
+def test_rules_are_found_on_a_board_of_32_bits() -> None:
+    test_rules_go_and_the_strokes_over_them_stay("ruled")

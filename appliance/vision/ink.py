@@ -156,7 +156,8 @@ def _by_region(depth: Array, noise: float) -> tuple[Array, Array]:
     where, flat = where[inside], flat[inside]
     deepest = np.zeros(count + 1, np.float32)
     np.maximum.at(deepest, where, flat)
-    bins = np.minimum((flat * (_STEPS / deepest[where])).astype(np.int64), _STEPS - 1)
+    # np.bincount takes a number of the machine's own width alone: on ARMv6 that has 32 bits.
+    bins = np.minimum((flat * (_STEPS / deepest[where])).astype(np.intp), _STEPS - 1)
     histogram = np.bincount(where * _STEPS + bins, minlength=(count + 1) * _STEPS)
     shade = _shades(histogram.reshape(count + 1, _STEPS)) * deepest
 
@@ -171,7 +172,7 @@ def _by_region(depth: Array, noise: float) -> tuple[Array, Array]:
     return strengths[regions], floors[regions]
 
 
-def _shades(histogram: npt.NDArray[np.int64]) -> Array:
+def _shades(histogram: npt.NDArray[np.intp]) -> Array:
     """Return up to which share of its depth each region (n,) is a shadow, by its depths (n, steps).
 
     Two peaks with a valley between them are a shadow and the strokes in it; a stroke's own soft

@@ -92,9 +92,10 @@ def _rules(candidates: Mask) -> list[_Rule]:
     reach = int((_STEEPEST + _FAN) * width / 2) + 2
     size = height + 2 * reach
 
-    def histogram(slope: float) -> npt.NDArray[np.int64]:
+    def histogram(slope: float) -> npt.NDArray[np.intp]:
         where = runs.y - np.float32(slope) * runs.x + reach
-        return np.bincount(where.astype(np.int64), minlength=size)
+        # As wide as the machine's own: np.bincount takes no other on ARMv6.
+        return np.bincount(where.astype(np.intp), minlength=size)
 
     steep = np.arange(-_STEEPEST, _STEEPEST + 1e-6, 0.03)
     best = max(steep, key=lambda slope: _sharpness(histogram(slope)))
@@ -118,7 +119,7 @@ def _rules(candidates: Mask) -> list[_Rule]:
     return found if len(found) >= 2 else []
 
 
-def _sharpness(counts: npt.NDArray[np.int64]) -> float:
+def _sharpness(counts: npt.NDArray[np.intp]) -> float:
     return float((counts.astype(np.float64) ** 2).sum())
 
 
