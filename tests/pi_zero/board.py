@@ -28,7 +28,7 @@ RELEASES = ("trixie", "bookworm")
 RIGHT, WRONG = "✔", "✘"
 TALK = "@digits "
 """What the board tells this side is on lines of the console that begin so, as JSON."""
-UP_SECONDS, SILENT_SECONDS = 180, 900
+UP_SECONDS, SILENT_SECONDS = 180, 3000
 NEEDED = {
     "qemu-system-arm": "qemu-system-arm",
     "qemu-arm-static": "qemu-user-static",

@@ -9,6 +9,7 @@ Each of the appliance's programs is one process, as on a Pi; its peak is what th
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -115,7 +116,7 @@ def until(condition: Callable[[], Any], seconds: float) -> Any:
 
 def prepared() -> None:
     SETTINGS.write_text(
-        f'[camera]\nsource = "folder:{SAMPLES}"\npicture_seconds = 30\nrate = 1\n'
+        f'[camera]\nsource = "folder:{SAMPLES}"\npicture_seconds = 10\nrate = 2\n'
         f'[leds]\nlayout = "four"\n[state]\nfolder = "{STATE}"\n'
     )
     began = time.monotonic()
@@ -147,7 +148,201 @@ def read() -> None:
           "\n".join(wrong) + done.said)  # fmt: skip
 
 
-STEPS: dict[str, Callable[[], None]] = {"read": read}
+LAYOUT = {1: 5, 2: 6, 4: 13, 8: 19}
+"""The pins of the layout of four LEDs, each with the bit that it shows; the status LED and the
+button have others."""
+STATUS, BUTTON = 17, 27
+
+
+def levels() -> dict[int, tuple[str, bool]]:
+    """Return how the kernel has each pin that a program holds: its direction, and its level."""
+    text = Path("/sys/kernel/debug/gpio").read_text()
+    (first,) = re.findall(r"gpiochip0: (?:GPIOs )?(\d+)-", text) or [0]
+    lines = re.findall(r"gpio-(\d+) .*\|digits.*\) (in|out) +(hi|lo)", text)
+    return {int(n) - int(first): (way, level == "hi") for n, way, level in lines}
+
+
+def lit() -> int | None:
+    """Return the digit that the LEDs show by the pins' levels, None for none."""
+    pins = levels()
+    bits = sum(bit for bit, pin in LAYOUT.items() if pins.get(pin) == ("out", True))
+    return {0: None, 10: 0}.get(bits, bits)
+
+
+class Serving:
+    """`digits run` with the samples before its camera, until the end of the block."""
+
+    def __init__(self) -> None:
+        self._log = open("/var/tmp/run.log", "w+b")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            digits("run", "--config", SETTINGS), env=environment(), cwd="/var/tmp",
+            stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
+        )  # fmt: skip
+
+    def __enter__(self) -> "Serving":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._log.close()
+
+    @property
+    def said(self) -> str:
+        return _text(self._log)[-1500:]
+
+    @property
+    def peak(self) -> int:
+        return status(self.process.pid, "VmHWM")
+
+    def answers(self) -> bool:
+        return self.process.poll() is not None or bool(get("/api/v1/health"))
+
+    def reads(self) -> Any:
+        return self.process.poll() is not None or json.loads(get("/api/v1/reading"))["digit"]
+
+
+def reading() -> int | None:
+    digit = json.loads(get("/api/v1/reading"))["digit"]
+    return None if digit is None else int(digit)
+
+
+def serve() -> None:
+    began = time.monotonic()
+    with Serving() as run:
+        up = until(run.answers, 180) and run.process.poll() is None
+        seconds = time.monotonic() - began
+        check(up, f"digits run: its API answers after {seconds:.0f} s there", run.said)
+        if not up:
+            return
+        wanted: dict[int, str] = {}
+
+        def seen() -> bool:
+            digit = reading()
+            if digit is not None and digit not in wanted and lit() == digit == reading():
+                wanted[digit] = bin(digit)
+            return len(wanted) >= 3
+
+        until(seen, 120)
+        told = ", ".join(map(str, wanted)) or "none"
+        why = f"{levels()}\nread: {reading()}\n{run.said}"
+        check(len(wanted) >= 3, f"the LEDs' pins on /dev/gpiochip0 have the digits read: {told}", why)
+        held = levels()
+        good = held.get(STATUS, ("",))[0] == "out" and held.get(BUTTON, ("",))[0] == "in"
+        check(good, "the status LED's pin is an output, the button's an input", str(held))
+        views = "/", "/history", "/teach", "/training", "/inside", "/device"
+        pages = {view: len(get(view)) for view in views}
+        check(min(pages.values()) > 1000, f"the page: its {len(pages)} views", str(pages))
+        health = json.loads(get("/api/v1/health"))
+        check(health["status"] == "ok", "the API tells that all is well", str(health))
+        sample = SAMPLES / "7-shadow.jpg"
+        request = urllib.request.Request(f"{PAGE}/api/v1/read", sample.read_bytes())
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            said = json.load(answer)
+        check(said["digit"] == 7, "the API reads a photograph that is sent to it", str(said))
+        peak("digits run", run.peak)
+        tell(resident=status(run.process.pid, "VmRSS"))
+        run.process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            run.process.wait(60)
+        good = run.process.poll() == 0 and not levels()
+        check(good, "SIGTERM ends it, and it lets go of the pins", f"{levels()}\n{run.said}")
+
+
+EXPECTED = {
+    "address": "the board has no network",
+    "arithmetic": "Debian's armel has no OpenBLAS",
+    "libraries": "Debian's gpiozero is older than Raspberry Pi OS's",
+    "MNIST": "it is not fetched without a network",
+}
+"""What `digits doctor` is right to find wrong there."""
+
+
+def doctor() -> None:
+    done = Ran(digits("doctor", "--config", SETTINGS, "--json"), 300)
+    peak("digits doctor", done.peak)
+    told = json.loads(done.out) if done.out.startswith(("[", "{")) else []
+    found = told["findings"] if isinstance(told, dict) else told
+    wrong = {each["what"]: each["sentence"] for each in found if each["good"] is False}
+    well = sum(each["good"] is True for each in found)
+    good = done.code in (0, 1) and well > 6 and set(wrong) <= set(EXPECTED)
+    lines = "\n".join(f"{each['what']}: {each['good']} {each['sentence']}" for each in found)
+    sentence = f"digits doctor: {well} parts well, and wrong what is: {', '.join(wrong) or 'none'}"
+    check(good, sentence, lines + done.errors)
+    tell(doctor=found)
+
+
+def retrain() -> None:
+    """Kill a night while it trains; what it comes to then is what an undisturbed one comes to."""
+    begin, data = Path("/var/tmp/begin"), Path("/var/tmp/base")
+    words = [sys.executable, "-m", "tests.pi_zero.short_night"]
+    made = Ran([*words, "prepare", str(begin), str(data)], 300)
+    if made.code != 0:
+        check(False, "captures and a base set are made", made.said)
+        return
+    killed, whole = Path("/var/tmp/killed"), Path("/var/tmp/whole")
+    shutil.copytree(begin, killed)
+    first = subprocess.Popen([*words, "retrain", str(killed), str(data)], cwd=CHECKOUT,
+                             env=environment(), stderr=subprocess.DEVNULL)  # fmt: skip
+    checkpoint = killed / "night/checkpoint.npz"
+    until(lambda: checkpoint.exists() or first.poll() is not None, 400)
+    time.sleep(3)
+    peak("digits retrain, before it is killed", status(first.pid, "VmHWM"))
+    first.kill()
+    first.wait()
+    check(first.returncode == -signal.SIGKILL and checkpoint.exists(),
+          "digits retrain is killed while it trains")  # fmt: skip
+    # The examples through the camera are the same each night.
+    shutil.copytree(begin, whole)
+    for file in killed.glob("examples.*"):
+        shutil.copy(file, whole)
+    resumed = Ran([*words, "retrain", str(killed), str(data)], 400)
+    peak("digits retrain, resumed", resumed.peak)
+    done = re.search(r"(\d+%) done before", resumed.errors)
+    good = resumed.code == 0 and done is not None and "begins anew" not in resumed.errors
+    record = _last_night(killed)
+    sentence = f"it goes on from {done[1] if done else 'the beginning'}: {record.get('why')}"
+    check(good and record.get("finished"), sentence, resumed.said)
+    undisturbed = Ran([*words, "retrain", str(whole), str(data)], 400)
+    same = _last_night(whole).get("candidate") == record.get("candidate") is not None
+    check(same, "its candidate is the undisturbed night's, bit for bit",
+          f"{record}\n{_last_night(whole)}\n{undisturbed.said}")  # fmt: skip
+
+
+def _last_night(state: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError, IndexError):
+        return dict(json.loads((state / "nights.jsonl").read_text().splitlines()[-1]))
+    return {}
+
+
+MODEL = (
+    "augment", "backquery", "calibration", "checkpoint", "datasets", "evaluate", "frugality",
+    "gate", "inference", "layers", "losses", "network", "optimisers", "order", "plan", "reproduce",
+    "small", "train", "weights",
+)  # fmt: skip
+VISION = (
+    "around", "glyph", "ink", "marks", "paper", "photograph", "rules", "scenes", "strokes",
+)  # fmt: skip
+
+
+def unit_tests(what: str, names: Sequence[str]) -> None:
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rfE", "--tb=short"]
+    words += ["-p", "tests.pi_zero.slowly", "--durations=40"]
+    done = Ran([*words, *(f"tests/test_{name}.py" for name in names)], 3000)
+    peak(f"the unit tests of {what}", done.peak)
+    tally = (done.out.strip().splitlines() or [""])[-1].strip("= ")
+    check(done.code == 0, f"the unit tests of {what}: {tally}", done.out + done.errors)
+    tell(durations=done.out[-6000:])
+
+
+STEPS: dict[str, Callable[[], None]] = {
+    "read": read,
+    "serve": serve,
+    "doctor": doctor,
+    "retrain": retrain,
+    "model": lambda: unit_tests("model/", MODEL),
+    "vision": lambda: unit_tests("appliance/vision/", VISION),
+}
 
 
 def main(steps: list[str]) -> None:

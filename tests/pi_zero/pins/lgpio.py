@@ -33,6 +33,7 @@ class _Line:
     def __init__(self, fd: int, flags: int) -> None:
         self.fd, self.flags = fd, flags
         self.pwm: _Pwm | None = None
+        self.listener: callback | None = None
 
 
 class _Pwm(threading.Thread):
@@ -98,6 +99,8 @@ def gpio_free(chip: int, pin: int) -> None:
     if line is not None:
         if line.pwm is not None:
             line.pwm.end()
+        if line.listener is not None:
+            line.listener.cancel()
         os.close(line.fd)
 
 
@@ -144,21 +147,21 @@ class callback:  # noqa: N801
     def __init__(
         self, chip: int, pin: int, edges: int, function: Callable[[int, int, int, int], None]
     ) -> None:
-        self._fd = os.dup(_lines[chip, pin].fd)
-        self._told = chip, pin, function
+        line = _lines[chip, pin]
+        line.listener = self
+        self._told = line.fd, chip, pin, function
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
     def _listen(self) -> None:
-        chip, pin, function = self._told
+        fd, chip, pin, function = self._told
         while not self._over.is_set():
-            if select.select([self._fd], [], [], 0.5)[0]:
-                event = struct.unpack(_EVENT, os.read(self._fd, struct.calcsize(_EVENT)))
+            if select.select([fd], [], [], 0.5)[0]:
+                event = struct.unpack(_EVENT, os.read(fd, struct.calcsize(_EVENT)))
                 function(chip, pin, int(event[1] == RISING_EDGE), time.time_ns())
 
     def cancel(self) -> None:
         self._over.set()
         if threading.current_thread() is not self._thread:
             self._thread.join()
-        os.close(self._fd)
