@@ -226,7 +226,9 @@ def serve() -> None:
         until(seen, 120)
         told = ", ".join(map(str, wanted)) or "none"
         why = f"{levels()}\nread: {reading()}\n{run.said}"
-        check(len(wanted) >= 3, f"the LEDs' pins on /dev/gpiochip0 have the digits read: {told}", why)
+        check(
+            len(wanted) >= 3, f"the LEDs' pins on /dev/gpiochip0 have the digits read: {told}", why
+        )
         held = levels()
         good = held.get(STATUS, ("",))[0] == "out" and held.get(BUTTON, ("",))[0] == "in"
         check(good, "the status LED's pin is an output, the button's an input", str(held))
@@ -261,8 +263,7 @@ EXPECTED = {
 def doctor() -> None:
     done = Ran(digits("doctor", "--config", SETTINGS, "--json"), 300)
     peak("digits doctor", done.peak)
-    told = json.loads(done.out) if done.out.startswith(("[", "{")) else []
-    found = told["findings"] if isinstance(told, dict) else told
+    found = json.loads(done.out)["findings"] if done.out.startswith("{") else []
     wrong = {each["what"]: each["sentence"] for each in found if each["good"] is False}
     well = sum(each["good"] is True for each in found)
     good = done.code in (0, 1) and well > 6 and set(wrong) <= set(EXPECTED)
@@ -332,7 +333,194 @@ def unit_tests(what: str, names: Sequence[str]) -> None:
     peak(f"the unit tests of {what}", done.peak)
     tally = (done.out.strip().splitlines() or [""])[-1].strip("= ")
     check(done.code == 0, f"the unit tests of {what}: {tally}", done.out + done.errors)
-    tell(durations=done.out[-6000:])
+    tell(durations=done.out[-6000:].splitlines())
+
+
+def photographs() -> None:
+    """Tell the answer to each photograph that was laid beside this checkout, a few at a time."""
+    folder = CHECKOUT.parent / "photos"
+    files = sorted(each for each in folder.rglob("*") if each.is_file())
+    most = 0
+    for start in range(0, len(files), 20):
+        done = Ran(digits("read", "--json", *files[start : start + 20]), 1200)
+        most = max(most, done.peak)
+        said = [json.loads(line) for line in done.out.splitlines() if line.startswith("{")]
+        for each in said:
+            name = str(Path(each["file"]).relative_to(folder))
+            tell(photo=name, **{key: each[key] for key in ("digit", "reason", "confidence")})
+        if done.code not in (0, 2):
+            check(False, "digits read on photographs", done.said)
+            return
+    peak("digits read, photographs", most)
+
+
+# ---- the whole MNIST
+
+
+def night() -> None:
+    """Let a night with the whole MNIST go through each of its phases beside the serving process.
+
+    What is told of each phase is its own peak: the kernel counts anew from its beginning.
+    """
+    state, data = STATE, CHECKOUT.parent / "mnist"
+    words = [sys.executable, "-m", "tests.pi_zero.short_night"]
+    made = Ran([*words, "captures", str(state), str(data)], 300)
+    if made.code != 0:
+        check(False, "captures are made", made.said)
+        return
+    with Serving() as run, open("/var/tmp/night.log", "w+b") as log:
+        until(run.answers, 300)
+        before = available()
+        process = subprocess.Popen([*words, "begin", str(state), str(data)], cwd=CHECKOUT,
+                                   env=environment(), stdout=log, stderr=log)  # fmt: skip
+        phases: dict[str, int] = {}
+        phase, least, end = "begins", before, time.monotonic() + 7200
+        while process.poll() is None and time.monotonic() < end:
+            now = _phase(state, phase)
+            if now != phase:
+                # From here on the most is counted anew.
+                with suppress(OSError):
+                    Path(f"/proc/{process.pid}/clear_refs").write_text("5")
+                tell(phase=now, seconds=round(time.monotonic()))
+                phase = now
+            phases[phase] = max(phases.get(phase, 0), status(process.pid, "VmHWM"))
+            least = min(least, available())
+            time.sleep(1)
+        ended = process.poll()
+        process.kill()
+        said = _text(log)
+        record = _last_night(state)
+        sentence = f"a night with the whole MNIST: {record.get('outcome')}, {record.get('why')}"
+        check(ended == 0 and bool(record.get("finished")), sentence, said[-2500:])
+        for name, size in phases.items():
+            peak(f"digits retrain, {name}", size)
+        peak("digits retrain, all of it", max(phases.values()))
+        peak("digits run beside it", run.peak)
+        answers = until(run.answers, 60) and run.process.poll() is None
+        check(bool(answers), "the appliance answers beside it", run.said)
+        tell(free_before=before, free_least=least, outcomes=record.get("outcomes"))
+
+
+def _phase(state: Path, before: str) -> str:
+    with suppress(OSError, ValueError, KeyError):
+        told = json.loads((state / "retrain.json").read_text())
+        if told["state"] == "preparing":
+            return "examples" if "photographs" in told["sentence"] else "base set"
+        return {"training": "training", "deciding": "gate"}.get(told["state"], before)
+    return before
+
+
+def available() -> int:
+    text = Path("/proc/meminfo").read_text()
+    return int(re.search(r"MemAvailable:\s+(\d+)", text)[1]) * 1024  # type: ignore[index]
+
+
+# ---- systemd
+
+UNITS = Path("/etc/systemd/system")
+SERVICE, LEARNS = "digits.service", "digits-retrain.service"
+_RULE = 'SUBSYSTEM=="gpio", KERNEL=="gpiochip*", GROUP="gpio", MODE="0660"\n'
+_CHECKS = f"""[Unit]
+After=multi-user.target
+[Service]
+ExecStart={sys.executable} {Path(__file__)} units
+StandardOutput=tty
+StandardError=tty
+TTYPath=/dev/console
+"""
+
+
+def installed() -> None:
+    """Have setup.sh make the card the appliance, before systemd starts on it."""
+    config = Path("/etc/digits/digits.toml")
+    config.parent.mkdir(parents=True, exist_ok=True)
+    # All day is the hour for a night.
+    config.write_text(
+        '[camera]\nsource = "folder:/opt/digits/current/data/samples"\npicture_seconds = 10\n'
+        'rate = 2\n[leds]\nlayout = "four"\n[retrain]\nhour = 0\nuntil = 0\n'
+        '[state]\nfolder = "/var/lib/digits"\n'
+    )
+    # Raspberry Pi OS brings this rule and lgpio.
+    Path("/etc/udev/rules.d/60-gpio.rules").write_text(_RULE)
+    shutil.copy(HERE / "pins/lgpio.py", "/usr/lib/python3/dist-packages/")
+    done = Ran(["./setup.sh", "install", "--image", "--yes"], 900)
+    lines = done.out.strip().splitlines()
+    check(done.code == 0, f"setup.sh install --image, {len(lines)} lines", done.said)
+    state = Path("/var/lib/digits")
+    Ran([sys.executable, "-m", "tests.pi_zero.short_night", "captures", str(state), "."], 300)
+    Ran(["chown", "-R", "digits:digits", str(state)], 60)
+    soon = UNITS / "digits-retrain.timer.d/soon.conf"
+    soon.parent.mkdir(exist_ok=True)
+    # The hour after the start is what an installed one waits for; it is begun by the check.
+    soon.write_text("[Timer]\nOnBootSec=\nOnActiveSec=20\nAccuracySec=1s\n")
+    (UNITS / "digits-checks.service").write_text(_CHECKS)
+    (UNITS / "multi-user.target.wants/digits-checks.service").symlink_to(
+        UNITS / "digits-checks.service"
+    )
+
+
+def show(unit: str, name: str) -> str:
+    done = subprocess.run(["systemctl", "show", "-P", name, unit], capture_output=True, text=True,
+                          check=False)  # fmt: skip
+    return done.stdout.strip()
+
+
+def journal(unit: str) -> str:
+    done = subprocess.run(["journalctl", "-u", unit, "-n", "15", "-o", "cat", "--no-pager"],
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    return done.stdout
+
+
+def units() -> None:
+    subprocess.run(["systemctl", "stop", "digits-retrain.timer"], check=False)
+    up = until(lambda: show(SERVICE, "ActiveState") == "active", 400)
+    kind, user = show(SERVICE, "Type"), show(SERVICE, "User")
+    sentence = f"{SERVICE} is active: Type={kind}, user {user}"
+    check(up and kind == "notify" and user == "digits", sentence, journal(SERVICE))
+    state = subprocess.run(["systemctl", "list-units", "--failed", "--plain", "--no-legend"],
+                           capture_output=True, text=True, check=False).stdout  # fmt: skip
+    check("digits" not in state, "no unit of the appliance has failed", state)
+    answers = until(lambda: get("/") and json.loads(get("/api/v1/health"))["status"] == "ok", 120)
+    check(bool(answers), "the page answers, and all is well", journal(SERVICE))
+    first = show(SERVICE, "WatchdogTimestampMonotonic")
+    moved = until(lambda: show(SERVICE, "WatchdogTimestampMonotonic") != first, 60)
+    fed = first not in ("", "0") and moved
+    check(fed, f"the watchdog is fed (of {show(SERVICE, 'WatchdogUSec')})", journal(SERVICE))
+    subprocess.run(["mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug"], check=False,
+                   capture_output=True)  # fmt: skip
+    same = until(lambda: reading() is not None and lit() == reading(), 60)
+    why = f"{levels()} {journal(SERVICE)}"
+    check(bool(same), "the LEDs' pins show the digit, from the service's own sandbox", why)
+    main = int(show(SERVICE, "MainPID"))
+    time.sleep(10)
+    peak("digits.service", status(main, "VmHWM"))
+    rest = available()
+    tell(free_at_rest=rest)
+    subprocess.run(["systemctl", "start", "digits-retrain.timer"], check=False)
+    fired = until(lambda: show(LEARNS, "ActiveState") == "activating", 120)
+    number = int(show(LEARNS, "MainPID") or 0)
+    check(bool(fired), f"the timer begins {LEARNS}", journal(LEARNS))
+    learns = until(lambda: json.loads(get("/api/v1/training"))["running"], 120)
+    check(bool(learns), "the API tells that it learns", get("/api/v1/training").decode())
+    least = rest
+    for _ in range(60):
+        least = min(least, available())
+        time.sleep(1)
+    peak(LEARNS, status(number, "VmHWM"))
+    good = show(LEARNS, "ActiveState") == "activating" and show(SERVICE, "ActiveState") == "active"
+    sentence = f"free: {rest / 1e6:.0f} MB at rest, {least / 1e6:.0f} MB while it learns"
+    check(good, sentence, journal(LEARNS))
+    tell(free_while_learning=least)
+    subprocess.run(["systemctl", "stop", LEARNS], check=False)
+    check(show(LEARNS, "Result") == "success", "told to end, it ends well", journal(LEARNS))
+    os.kill(main, signal.SIGKILL)
+
+    def back() -> bool:
+        return show(SERVICE, "MainPID") not in ("0", str(main)) and bool(get("/api/v1/health"))
+
+    again = until(back, 300)
+    sentence = f"SIGKILL: it is back, begun again {show(SERVICE, 'NRestarts')} time(s)"
+    check(bool(again) and show(SERVICE, "ActiveState") == "active", sentence, journal(SERVICE))
 
 
 STEPS: dict[str, Callable[[], None]] = {
@@ -342,12 +530,17 @@ STEPS: dict[str, Callable[[], None]] = {
     "retrain": retrain,
     "model": lambda: unit_tests("model/", MODEL),
     "vision": lambda: unit_tests("appliance/vision/", VISION),
+    "photographs": photographs,
+    "night": night,
+    "installed": installed,
+    "units": units,
 }
 
 
 def main(steps: list[str]) -> None:
     tell(up=True)
-    prepared()
+    if not set(steps) & {"installed", "units"}:
+        prepared()
     for step in steps:
         try:
             STEPS[step]()
@@ -357,4 +550,5 @@ def main(steps: list[str]) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
-    tell(end=True)
+    if "installed" not in sys.argv:
+        tell(end=True)

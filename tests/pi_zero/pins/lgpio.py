@@ -1,8 +1,8 @@
 """Stands in for the lgpio library, which Debian's armel has not: gpiozero's own lgpio pins drive
 `/dev/gpiochip0` through it, by the kernel's GPIO character device.
 
-What gpiozero's `pins/lgpio.py` asks for, and no more. Source: the kernel's include/uapi/linux/gpio.h,
-version 2 of its interface.
+What gpiozero's `pins/lgpio.py` asks for, and no more. Source: the kernel's
+include/uapi/linux/gpio.h, version 2 of its interface.
 """
 
 import fcntl
@@ -25,7 +25,7 @@ _REQUEST = "<64I32sQI20x" + "I4xQQ" + "216x" + "II20xi"
 _EVENT = "<QIIII24x"
 
 
-class error(Exception):  # noqa: N801
+class error(Exception):
     """The kernel refused."""
 
 
@@ -141,7 +141,7 @@ def gpio_claim_alert(chip: int, pin: int, edges: int, bias: int = 0) -> None:
     _claim(chip, pin, _INPUT | wanted | _BIAS.get(bias, 0))
 
 
-class callback:  # noqa: N801
+class callback:
     """Calls `function(chip, pin, level, nanoseconds)` at each edge, until it is cancelled."""
 
     def __init__(
