@@ -84,6 +84,7 @@ class Checks:
     wrong: int = 0
     lines: list[dict[str, Any]] = field(default_factory=list)
     peaks: dict[str, int] = field(default_factory=dict)
+    tests: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
     _lock: Any = field(default_factory=threading.Lock)
@@ -490,9 +491,13 @@ def hear(
     try:
         for told in board.told(seconds):
             if "check" in told:
-                checks.tell(told["check"], told["what"], told.get("why", ""))
+                why = told.get("why") or "\n".join(board.console[-12:])
+                checks.tell(told["check"], told["what"], why)
             elif "peak" in told:
                 checks.peaks[told["peak"]] = told["bytes"]
+            elif "test" in told:
+                checks.tests[told["test"]] = told["seconds"]
+                print("   T", told, flush=True)
             else:
                 other(told)
     except BoardError as error:

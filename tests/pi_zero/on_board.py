@@ -115,6 +115,7 @@ def until(condition: Callable[[], Any], seconds: float) -> Any:
 
 
 def prepared() -> None:
+    SETTINGS.parent.mkdir(parents=True, exist_ok=True)
     SETTINGS.write_text(
         f'[camera]\nsource = "folder:{SAMPLES}"\npicture_seconds = 10\nrate = 2\n'
         f'[leds]\nlayout = "four"\n[state]\nfolder = "{STATE}"\n'
@@ -328,12 +329,11 @@ VISION = (
 
 def unit_tests(what: str, names: Sequence[str]) -> None:
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rfE", "--tb=short"]
-    words += ["-p", "tests.pi_zero.slowly", "--durations=40"]
+    words += ["-p", "tests.pi_zero.slowly"]
     done = Ran([*words, *(f"tests/test_{name}.py" for name in names)], 3000)
     peak(f"the unit tests of {what}", done.peak)
     tally = (done.out.strip().splitlines() or [""])[-1].strip("= ")
     check(done.code == 0, f"the unit tests of {what}: {tally}", done.out + done.errors)
-    tell(durations=done.out[-6000:].splitlines())
 
 
 def photographs() -> None:
