@@ -19,8 +19,10 @@ STATE=/var/lib/digits
 UNITS=/etc/systemd/system
 AVAHI=/etc/avahi/services/digits.service
 PACKAGES="python3 python3-numpy python3-scipy python3-pil python3-flask python3-waitress
-	avahi-daemon avahi-utils python3-gpiozero python3-segno python3-paho-mqtt libopenblas0"
-HARDWARE_PACKAGES="python3-lgpio python3-picamera2"
+	avahi-daemon avahi-utils python3-gpiozero python3-segno python3-paho-mqtt"
+# Not every archive has these, and it reads without them: Raspberry Pi OS has all of them, Debian no
+# camera, and for ARMv6 (armel) neither pins nor OpenBLAS.
+OTHER_PACKAGES="libopenblas0 python3-lgpio python3-picamera2"
 DRY="" YES="" IMAGE="" REST="" CHANGES=0 LISTS_NEW=""
 OPTIONS="--dry-run and --yes"
 
@@ -337,8 +339,7 @@ installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = i
 install_packages() {
 	missing=$(missing_packages)
 	if [ -n "$missing" ]; then change "packages from apt: $missing" get_packages "$missing"; fi
-	# Only Raspberry Pi OS has all of these; elsewhere the folder camera and the page still work.
-	for package in $HARDWARE_PACKAGES; do
+	for package in $OTHER_PACKAGES; do
 		if installed "$package"; then continue; fi
 		if [ -n "$DRY" ]; then
 			[ -z "$missing" ] || change "package from apt, if its archive has it: $package"

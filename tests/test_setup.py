@@ -91,6 +91,16 @@ def test_what_it_needs_is_told_before_the_first_change(
     assert said.returncode == 1
 
 
+def test_what_an_archive_may_lack_is_no_condition(checkout: Path, machine: Path) -> None:
+    # Debian's for ARMv6 has no OpenBLAS: it reads without.
+    stand_in(machine, "dpkg-query", "exit 1")
+    said = setup(checkout, machine, "--dry-run", "install").stdout
+    (needed,) = [line for line in said.splitlines() if "packages from apt: " in line]
+    assert "python3-numpy" in needed
+    assert "libopenblas0" not in needed
+    assert "would do: package from apt, if its archive has it: libopenblas0" in said
+
+
 def test_wrong_words_are_refused(checkout: Path, machine: Path) -> None:
     for words, sentence in {
         ("install", "now"): "install knows --image, --dry-run and --yes only, and 'now' was given",
