@@ -7,7 +7,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from appliance.outputs.latest import Latest, Recent
 from appliance.reading import Array
@@ -101,6 +100,8 @@ class Digits:
 
 @lru_cache
 def _own(digit: int) -> Digit:
+    from PIL import Image
+
     # Drawn by data/make_samples.py: the pen of appliance/vision/strokes.py needs scipy, which the
     # appliance does without.
     with Image.open(Path(__file__).parent / "static" / "own-digits.png") as picture:
