@@ -395,14 +395,17 @@ def test_train_interrupted_twice_still_writes_the_network(
 
 
 def test_doctor_tells_good_from_bad(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, port: int
 ) -> None:
     # This machine's own state is another test's.
     for name in ("memory", "temperature", "power", "clock", "disk", "service", "timer"):
         monkeypatch.setattr(board, name, lambda *_: "well")
     monkeypatch.setattr(machine, "addresses", lambda: ["192.0.2.7"])
     config = tmp_path / "digits.toml"
-    config.write_text(f'[camera]\nsource = "folder:{SAMPLES}"\n[leds]\nlayout = "none"\n')
+    # A demo may run beside, on the usual port.
+    config.write_text(
+        f'[camera]\nsource = "folder:{SAMPLES}"\n[leds]\nlayout = "none"\n[web]\nport = {port}\n'
+    )
     arguments = ["doctor", "--config", str(config), "--state", str(tmp_path)]
     assert main(["pin", "--state", str(tmp_path)]) == 0
     capsys.readouterr()
