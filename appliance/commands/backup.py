@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     print(
         "Not in it: MNIST, a training that is not at its end, and the owner's PIN, which could be"
     )
-    print("guessed from what is kept of it. On another card 'digits pin --new' makes one.")
+    print("guessed from what is kept of it. On another card 'sudo digits pin --new' makes one.")
     return 0
 
 
