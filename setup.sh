@@ -747,7 +747,7 @@ tell_end() {
 	say "Its page: http://digits.local$behind or http://$(address)$behind"
 	say "$PIN"
 	rm -f "$UNTOLD"
-	say "Settings: $CONFIG, then 'systemctl restart digits'. Checks: 'sudo digits doctor'."
+	say "Settings: $CONFIG, then 'sudo systemctl restart digits'. Checks: 'sudo digits doctor'."
 }
 
 address() {

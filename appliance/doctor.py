@@ -52,6 +52,10 @@ _WALKED = (
 )
 
 
+_FIRST_PERSON = 1000
+"""Debian's first user number that is a person's: those below are the system's and services'."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One line of the report: what was looked at, whether it is well, and a sentence.
@@ -353,6 +357,8 @@ def _state(state: Path) -> str:
             pass
     except OSError as error:
         if isinstance(error, PermissionError):
+            # Not the name of what was tried.
+            error.filename = str(state)
             raise
         raise OSError(f"{state} cannot be written ({error.strerror}): check the disk") from None
     free = os.statvfs(state)
@@ -389,7 +395,15 @@ def _pin(state: Path) -> str:
     if not owner.known:
         raise OSError("there is none yet: 'digits run' or 'digits pin' makes it and tells it once")
     made = time.strftime("%Y-%m-%d %H:%M", time.localtime(owner.made))
-    return f"made at {made}; who has forgotten it makes another with 'digits pin --new'"
+    return f"made at {made}; who has forgotten it makes another with '{_digits(state)} pin --new'"
+
+
+def _digits(state: Path) -> str:
+    """Return how `digits` is called to write there: with sudo where it is a service's."""
+    with suppress(OSError):
+        if 0 < state.stat().st_uid < _FIRST_PERSON:
+            return "sudo digits"
+    return "digits"
 
 
 def _mnist(folder: Path) -> str:
@@ -397,6 +411,6 @@ def _mnist(folder: Path) -> str:
     if absent:
         raise OSError(
             f"{folder} lacks {len(absent)} of the 4 files: training needs them; "
-            f"run 'digits data fetch --to {folder}'"
+            f"run '{_digits(folder.parent)} data fetch --to {folder}'"
         )
     return f"complete in {folder}"

@@ -287,11 +287,12 @@ def load(path: Path | None) -> Settings:
             raise SettingsError(f"{path}: larger than a settings file can be")
         tables = tomllib.loads(text.decode())
     except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
+        advice = ": run the command with sudo" * isinstance(error, PermissionError)
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}){advice}") from None
     except SettingsError:
         raise
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path}: not a TOML file: {str(error)[:200]}") from None
+        raise SettingsError(f"{path}: {not_toml(error)}") from None
     try:
         return with_values(Settings(), tables)
     except SettingsError as error:
@@ -362,6 +363,14 @@ def parse_leds(spec: str, settings: LedSettings) -> LedSettings:
             "as in four:5,6,13,19"
         ) from None
     return dataclasses.replace(settings, layout=layout, pins=numbers)
+
+
+def not_toml(error: Exception) -> str:
+    """Return what is wrong with a text that is not TOML, and what to do."""
+    text = str(error)[:200]
+    if "twice" in text:
+        return f"not a TOML file: {text}: put the lines of both into the one that was there before"
+    return f"not a TOML file: {text}: correct the text there"
 
 
 def state_folder(given: str | None, settings: Settings) -> Path:
@@ -438,7 +447,7 @@ def _typed(what: str, value: Any, each: "dataclasses.Field[Any]") -> Any:
 def template() -> str:
     """Return a settings file with every setting at its default and commented out, with its help."""
     lines = ["# Settings of the digit appliance. Take the # from a line to change what it sets;"]
-    lines += ["# then: systemctl restart digits"]
+    lines += ["# then: sudo systemctl restart digits"]
     defaults = Settings()
     for table in dataclasses.fields(defaults):
         lines += ["", f"[{table.name}]"]

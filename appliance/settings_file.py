@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from appliance.errors import SettingsError
-from appliance.settings import CONFIG, Settings, load, template, with_values
+from appliance.settings import CONFIG, Settings, load, not_toml, template, with_values
 from model.files import replaced
 
 STATE = "/var/lib/digits"
@@ -57,7 +57,7 @@ def _checked(text: str) -> Settings:
     except (ValueError, RecursionError) as error:
         if isinstance(error, SettingsError):
             raise
-        raise SettingsError(f"not a TOML file: {str(error)[:200]}") from None
+        raise SettingsError(not_toml(error)) from None
 
 
 def _name(line: str) -> str | None:

@@ -1,5 +1,6 @@
 """The `digits` command, as its user calls it."""
 
+import io
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from PIL import Image
 
 from appliance import __version__, board, machine
 from appliance.__main__ import COMMANDS, main
+from appliance.commands.train import one_interruption
 from model import weights
 from model.datasets import Split, load_split
 from model.errors import DatasetError
@@ -337,6 +339,34 @@ def test_what_the_system_refuses_is_a_sentence(
     assert capsys.readouterr().err.strip() == said
 
 
+def test_a_training_interrupted_while_it_prints_ends_as_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Interrupted(io.RawIOBase):
+        told = False
+
+        def writable(self) -> bool:
+            return True
+
+        def fileno(self) -> int:
+            return write
+
+        def write(self, line: Any) -> int:
+            if not self.told:
+                self.told = True
+                signal.raise_signal(signal.SIGINT)
+            return len(line)
+
+    read, write = os.pipe()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(Interrupted())))
+    with one_interruption(), pytest.raises(KeyboardInterrupt):
+        print("epoch 1", flush=True)
+    monkeypatch.undo()
+    assert os.read(read, 99) == b"\nending with the best network so far\n"
+    os.close(read)
+    os.close(write)
+
+
 def test_train_interrupted_twice_still_writes_the_network(
     tiny_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -365,14 +395,17 @@ def test_train_interrupted_twice_still_writes_the_network(
 
 
 def test_doctor_tells_good_from_bad(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, port: int
 ) -> None:
     # This machine's own state is another test's.
     for name in ("memory", "temperature", "power", "clock", "disk", "service", "timer"):
         monkeypatch.setattr(board, name, lambda *_: "well")
     monkeypatch.setattr(machine, "addresses", lambda: ["192.0.2.7"])
     config = tmp_path / "digits.toml"
-    config.write_text(f'[camera]\nsource = "folder:{SAMPLES}"\n[leds]\nlayout = "none"\n')
+    # A demo may run beside, on the usual port.
+    config.write_text(
+        f'[camera]\nsource = "folder:{SAMPLES}"\n[leds]\nlayout = "none"\n[web]\nport = {port}\n'
+    )
     arguments = ["doctor", "--config", str(config), "--state", str(tmp_path)]
     assert main(["pin", "--state", str(tmp_path)]) == 0
     capsys.readouterr()
@@ -386,6 +419,46 @@ def test_doctor_tells_good_from_bad(
     assert main([*arguments, "--json"]) == 1
     findings = json.loads(capsys.readouterr().out)["findings"]
     assert [finding["what"] for finding in findings if finding["good"] is False] == ["MNIST"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "captures list", "captures report", "networks promote x", "networks roll-back", "retrain",
+        "backup x.zip", "restore x.zip", "pin --new", "run --camera folder:x --leds none",
+    ],
+)  # fmt: skip
+def test_another_users_state_directory_wants_sudo(
+    words: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["digits"])
+    state = tmp_path / "state"
+    state.mkdir()
+    assert main([*words.split(), "--state", str(state)]) == 1
+    said = capsys.readouterr().err
+    assert f"{state}: the state directory belongs to the user " in said
+    assert "run the command with sudo" in said
+    assert not list(state.iterdir())
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0
+    or any(not folder.stat().st_mode & 1 for folder in Path(sys.executable).resolve().parents),
+    reason="only root can give files away, and Python is to be everyone's",
+)
+def test_retraining_with_sudo_shuts_the_service_out_of_nothing(services: Path) -> None:
+    # Of its own, since it lowers its rank for good.
+    words = "-m", "appliance", "retrain", "--config", "/dev/null", "--state", str(services)
+    said = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
+    assert "there are no captures to learn from" in said.stderr
+    assert (services / "retrain.lock").exists()
+    assert {path.lstat().st_uid for path in services.rglob("*")} == {12345}
 
 
 def test_training_on_one_csv_measures_nothing_on_it_and_never_writes_over_it(

@@ -37,3 +37,6 @@ def test_the_journal_has_a_line_a_change(caplog: pytest.LogCaptureFixture) -> No
             Reading(at=0, settled=settled, confidence=0.98, reason=None if settled else "blank")
         )
     assert caplog.messages == ["reads 4 (98 %)", "no digit: blank"]
+    journal.show(Reading(at=0, settled=4, confidence=0.98))
+    journal.show(Reading(at=0, digit=7, confidence=0.9))
+    assert caplog.messages[-1] == "no digit: not yet sure that it is 7"

@@ -158,11 +158,13 @@ def test_a_damaged_file_is_a_sentence_and_another_pin_mends_it(
     assert Owner(owner_file(tmp_path)).known
 
 
-def test_a_folder_that_cannot_be_written_is_a_sentence(
+def test_a_folder_that_is_missing_is_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["pin", "--state", str(tmp_path / "missing")]) == 1
-    assert "the PIN cannot be kept (No such file or directory)" in capsys.readouterr().err
+    assert "missing: there is no such state directory: name the" in capsys.readouterr().err
+    with pytest.raises(StateError, match=r"cannot be kept \(No such file or directory\)"):
+        Owner(owner_file(tmp_path / "missing")).new_pin()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

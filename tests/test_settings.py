@@ -67,6 +67,8 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
         ("[data]\nmirrors = ['ftp://x/']", "'ftp://x/' must start with http:// or https://"),
         ("[data]\nmirrors = []", "must name at least one address"),
         ("[camera", "not a TOML file"),
+        ("[mqtt]\n[mqtt]\n", "put the lines of both into the one that was there before"),
+        ("[camera]\nrate = ", "correct the text there"),
         ("a = " + "[" * 3000, "not a TOML file"),
         ("[camera]\nwidth = " + "9" * 5000, "not a TOML file"),
         ("[camera]\nrate = " + "9" * 400, "must be a number"),

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, check_writable
+from appliance.commands.parts import add_command, check_owner, check_writable
 
 if TYPE_CHECKING:
     from appliance.backup import Manifest
@@ -39,15 +39,11 @@ def add_place(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from appliance import settings as known
     from appliance.backup import backup
-    from appliance.errors import StateError
     from appliance.restore import in_use
 
     settings = known.load(args.config)
     state = known.state_folder(args.state, settings)
-    if not state.is_dir():
-        raise StateError(
-            f"{state}: there is no such state directory: name the appliance's with --state DIR"
-        )
+    check_owner(state)
     check_writable("backup", args.file)
     file = args.config or known.CONFIG
     with in_use(state):
@@ -63,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     print(
         "Not in it: MNIST, a training that is not at its end, and the owner's PIN, which could be"
     )
-    print("guessed from what is kept of it. On another card 'digits pin --new' makes one.")
+    print("guessed from what is kept of it. On another card 'sudo digits pin --new' makes one.")
     return 0
 
 

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, check_writable, positive
+from appliance.commands.parts import add_command, check_owner, check_writable, positive
 
 if TYPE_CHECKING:
     from appliance.captures import Captures
@@ -108,15 +108,11 @@ def run_import(args: argparse.Namespace) -> int:
 
 
 def _place(args: argparse.Namespace) -> "tuple[Path, Settings]":
-    from appliance.errors import StateError
     from appliance.settings import load, state_folder
 
     settings = load(args.config)
     state = state_folder(args.state, settings)
-    if not state.is_dir():
-        raise StateError(
-            f"{state}: there is no such state directory: name the appliance's with --state DIR"
-        )
+    check_owner(state)
     return state, settings
 
 

@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     settings, changes, wrong = _settings(args.config, args.state)
     state = known.state_folder(args.state, settings)
     if args.leds:
-        print("watch the LEDs: if they can be driven, 0 to 9 are shown in turn", file=sys.stderr)
+        sentence = "watch the LEDs: where there are some and no appliance runs, 0 to 9 are shown"
+        print(sentence, file=sys.stderr)
     findings = [
         *wrong,
         *doctor.examine(settings, state, open_camera=open_camera, walk=args.leds),

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command
+from appliance.commands.parts import add_command, check_owner
 
 if TYPE_CHECKING:
     from appliance.vault import Vault
@@ -89,13 +89,13 @@ def run_compare(args: argparse.Namespace) -> int:
 
 
 def run_promote(args: argparse.Namespace) -> int:
-    vault, chosen = _vault(args)
+    vault, chosen = _vault(args, change=True)
     vault.promote(args.id)
     return _done(args, args.id, chosen)
 
 
 def run_roll_back(args: argparse.Namespace) -> int:
-    vault, chosen = _vault(args)
+    vault, chosen = _vault(args, change=True)
     return _done(args, vault.roll_back(), chosen)
 
 
@@ -108,13 +108,16 @@ def _done(args: argparse.Namespace, id: str, chosen: str) -> int:
     return 0
 
 
-def _vault(args: argparse.Namespace) -> "tuple[Vault, str]":
+def _vault(args: argparse.Namespace, *, change: bool = False) -> "tuple[Vault, str]":
     """Return the vault, and the file that the settings name to be used instead of it, or ''."""
     from appliance.settings import load, state_folder
     from appliance.vault import Vault
 
     settings = load(args.config)
-    return Vault(state_folder(args.state, settings) / "networks"), settings.reader.network
+    state = state_folder(args.state, settings)
+    if change:
+        check_owner(state, there=False)
+    return Vault(state / "networks"), settings.reader.network
 
 
 def _tell_problem(vault: "Vault") -> None:
@@ -127,7 +130,7 @@ def _tell_chosen(file: str) -> None:
     if file:
         print(
             f"digits: the settings name {file}, which reads instead: take 'network' under [reader] "
-            "out of them, then 'systemctl restart digits', to read with the current one",
+            "out of them, then 'sudo systemctl restart digits', to read with the current one",
             file=sys.stderr,
         )
 

@@ -54,6 +54,30 @@ def check_writable(option: str, file: Path) -> None:
         raise StateError(f"{option} {file}: cannot be written ({reason}): name another") from None
 
 
+def check_owner(state: Path, *, there: bool = True) -> None:
+    """Raise StateError where this user cannot work in a state directory, before anything is done.
+
+    An installed appliance's is its service's own. Without `there` it may be made later.
+    """
+    from appliance.errors import StateError
+
+    if not state.is_dir():
+        if not there:
+            return
+        raise StateError(
+            f"{state}: there is no such state directory: name the appliance's with --state DIR"
+        )
+    found = state.stat()
+    if os.geteuid() not in (0, found.st_uid) and not os.access(state, os.W_OK):
+        owner = f"number {found.st_uid}"
+        with suppress(KeyError):
+            owner = state.owner()
+        raise StateError(
+            f"{state}: the state directory belongs to the user {owner}: run the command with sudo, "
+            "or choose another with --state DIR"
+        )
+
+
 def load_reader(args: argparse.Namespace) -> "Reader":
     """Return the reader of the given file, else of the settings' file, else of the shipped one.
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from appliance.commands.parts import add_command
+from appliance.commands.parts import add_command, check_owner
 
 
 def add(parsers: Any) -> None:
@@ -24,7 +24,9 @@ def run(args: argparse.Namespace) -> int:
     from appliance.owner import Owner, owner_file
     from appliance.settings import load, state_folder
 
-    owner = Owner(owner_file(state_folder(args.state, load(args.config))), mend=args.new)
+    state = state_folder(args.state, load(args.config))
+    check_owner(state)
+    owner = Owner(owner_file(state), mend=args.new)
     if not args.new and owner.known:
         print("There is a PIN, which nobody can read back: 'digits pin --new' makes another.")
         return 0

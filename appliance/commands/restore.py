@@ -5,7 +5,7 @@ import shlex
 from typing import Any
 
 from appliance.commands.backup import add_place, tell, when
-from appliance.commands.parts import add_command
+from appliance.commands.parts import add_command, check_owner
 
 
 def add(parsers: Any) -> None:
@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from appliance.restore import KEPT, restore, writable
 
     state = known.state_folder(args.state, known.load(args.config))
+    check_owner(state, there=False)
     place = args.config or known.CONFIG
     leave = (SETTINGS, CHANGED) if args.no_settings else ()
     may = not args.no_settings and writable(place)

@@ -1,6 +1,7 @@
 """digits retrain: a night of training on what the owner corrected, and a gate at its end."""
 
 import argparse
+import importlib
 import os
 import signal
 import sys
@@ -10,11 +11,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, log_to_stderr, one_thread, say
+from appliance.commands.parts import add_command, check_owner, log_to_stderr, one_thread, say
 
 if TYPE_CHECKING:
     from appliance.settings import RetrainSettings
     from model.datasets import Split
+
+
+_IMPORTED = (
+    "appliance.captures", "appliance.due", "appliance.retrain", "appliance.vault",
+    "appliance.commands.examples", "appliance.vision.photograph", "model.datasets",
+)  # fmt: skip
+"""Before root becomes the service's user, who may not read where they are."""
 
 
 class _Ended(Exception):
@@ -59,12 +67,17 @@ def run(args: argparse.Namespace) -> int:
     from appliance.nights import Refused, alone
     from appliance.restore import in_use
     from appliance.settings import load, state_folder
+    from model.files import as_owner_of
 
     settings = load(args.config)
     state = state_folder(args.state, settings)
+    check_owner(state)
+    for name in _IMPORTED:
+        importlib.import_module(name)
     settings = Changes(state).applied(settings)
     try:
-        with alone(state), in_use(state), _told_to_end() as ended:
+        # With sudo too what it lays down is the service's, whose next night goes on from there.
+        with as_owner_of(state), alone(state), in_use(state), _told_to_end() as ended:
             return _retrain(args, settings.retrain, state, ended)
     except Refused as refused:
         if args.due:
@@ -99,6 +112,7 @@ def _retrain(
     from appliance.retrain import Limits, Retraining
     from appliance.vault import Vault
     from model.datasets import Split
+    from model.files import as_oneself
     from model.presets import Preset
 
     captures = Captures(state / "captures.db")
@@ -120,11 +134,13 @@ def _retrain(
 
             return examples(recipe, data, seed, camera=camera, processes=1)
 
+        with as_oneself():
+            base = _base(args.data or state / "mnist", given=args.data is not None)
         retraining = Retraining(
             state,
             vault=vault,
             captures=captures,
-            base=_base(args.data or state / "mnist", given=args.data is not None),
+            base=base,
             limits=Limits(
                 seconds=3600 * (args.hours or settings.hours),
                 until=end(settings, time.time()) if args.due else None,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, log_to_stderr
+from appliance.commands.parts import add_command, check_owner, log_to_stderr
 
 if TYPE_CHECKING:
     from appliance.camera import Camera
@@ -227,6 +227,7 @@ def _settings(args: argparse.Namespace, changes: "Changes") -> "Settings":
 def _prepared(state: Path) -> Path:
     from appliance.errors import StateError
 
+    check_owner(state, there=False)
     try:
         state.mkdir(parents=True, exist_ok=True)
     except OSError as error:

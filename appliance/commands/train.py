@@ -1,13 +1,14 @@
 """digits train: a new network from MNIST."""
 
 import argparse
+import os
 import shlex
 import signal
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -222,7 +223,9 @@ def one_interruption() -> Iterator[Callable[[], None]]:
 
     def interrupt(signum: int, frame: Any) -> None:
         ignore()
-        say("\nending with the best network so far")
+        # Not by print, in the midst of which the signal may have come.
+        with suppress(OSError, ValueError, AttributeError):
+            os.write(sys.stdout.fileno(), b"\nending with the best network so far\n")
         raise KeyboardInterrupt
 
     numbers = signal.SIGINT, signal.SIGTERM, signal.SIGHUP

@@ -20,7 +20,9 @@ class Journal:
         if reading.settled is not None:
             log.info("reads %d (%.0f %%)", reading.settled, 100 * reading.confidence)
         else:
-            log.info("no digit: %s", reading.fault or reading.reason)
+            # A digit is seen, but not often enough in a row to be the answer.
+            unsure = f"not yet sure that it is {reading.digit}"
+            log.info("no digit: %s", reading.fault or reading.reason or unsure)
 
     def close(self) -> None:
         """Nothing is held open."""
