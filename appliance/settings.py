@@ -89,6 +89,8 @@ def _addresses(value: tuple[str, ...]) -> str | None:
 
 
 def _broker(value: str) -> str | None:
+    if not value:
+        return None
     with suppress(UnicodeError):
         value.encode("idna")
         if re.fullmatch(r"[\w.:%-]{0,253}", value):

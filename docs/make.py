@@ -13,6 +13,7 @@ sys.path.insert(0, str(DOCS.parent))
 
 from appliance.settings import LAYOUTS, LedSettings, Settings  # noqa: E402
 from appliance.web.openapi import document  # noqa: E402
+from docs import cost  # noqa: E402
 
 HEADER = (
     "3V3", "5V", 2, "5V", 3, "GND", 4, 14, "GND", 15, 17, 18, 27, "GND", 22, 23, "3V3", 24, 10,
@@ -32,7 +33,7 @@ def main() -> None:
 def pages() -> dict[str, str]:
     """Return each generated file's name below docs/ with its text."""
     drawings = {f"wiring-{layout}.svg": wiring(layout) for layout in LAYOUTS}
-    return {"settings.md": settings(), "api.md": api(), **drawings}
+    return {"settings.md": settings(), "api.md": api(), **drawings, **cost.pages()}
 
 
 # ---- settings.md ----

@@ -196,8 +196,8 @@ def build(
     """Return a network for a spec such as `[["dense", 784, 30], ["sigmoid"], ["dense", 30, 10]]`.
 
     The weights are drawn from `seed`: "scaled" to each layer's inputs, or "unit", all of them and
-    the biases normal with variance 1. Raises ValueError for a layer that does not exist or shapes
-    that do not fit each other.
+    the biases normal with variance 1; "none" leaves them to whoever has them. Raises ValueError for
+    a layer that does not exist or shapes that do not fit each other.
     """
     layers: list[Layer] = []
     for kind, *sizes in spec:
@@ -205,6 +205,8 @@ def build(
             raise ValueError(f"there is no layer {kind!r}: the layers are {', '.join(KINDS)}")
         layers.append(KINDS[kind](*sizes))
     network = Network(layers, inputs, dtype)
+    if initial == "none":
+        return network
     rng = np.random.default_rng(seed)
     if initial == "unit":
         network.weights[...] = rng.standard_normal(network.weights.shape, dtype=np.float32)

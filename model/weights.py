@@ -150,7 +150,7 @@ def _believable_network(card: dict[str, Any]) -> Network:
             parameters += sizes[0] * sizes[1] * kernel**2
     if parameters > _MOST_PARAMETERS:
         raise ValueError(f"{parameters} parameters")
-    network = build(layers)
+    network = build(layers, initial="none")
     if network.shapes[-1] not in ((DIGITS,), (NOT_A_DIGIT + 1,)):
         raise ValueError(
             "its layers do not lead from 784 pixels to 10 digits, with or without 'not a digit'"

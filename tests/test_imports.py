@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import free_port
+
 ROOT = Path(__file__).parent.parent
+
+# What a view, a command or a picture needs is imported there: a Pi Zero takes half a second more of
+# each start for Pillow, the doctor's web client and the rest (tests/pi_zero/instructions).
+LATER = {
+    "PIL", "multiprocessing", "appliance.doctor", "appliance.backup", "appliance.captures_zip",
+    "appliance.captures_report", "appliance.commands.train", "appliance.web.openapi",
+    "appliance.web.reliability", "model.report", "model.calibration", "segno",
+}  # fmt: skip
 
 # module or package: what of this project and of others it may import. The first match counts.
 TABLE: dict[str, set[str]] = {
@@ -204,3 +214,23 @@ def test_the_appliance_serves_and_reads_without_scipy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.split() == ["7", "set()"], done.stderr
+
+
+def test_a_start_leaves_out_what_is_asked_for_later(tmp_path: Path) -> None:
+    script = (
+        "import os, sys\n"
+        "from appliance.loop import Loop\n"
+        "from appliance.watchdog import Watchdog\n"
+        "from appliance.__main__ import main\n"
+        "Loop.run = lambda loop: None\n"
+        "def ready(watchdog):\n"
+        "    print(*{name.split('.')[0] for name in sys.modules} | set(sys.modules), flush=True)\n"
+        "    os._exit(0)\n"
+        "Watchdog.ready = ready\n"
+        f"main(['run', '--camera', 'folder:data/samples', '--leds', 'none', '--host', '127.0.0.1',"
+        f" '--port', '{free_port()}', '--state', {str(tmp_path / 'state')!r}])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    loaded = set(done.stdout.split())
+    assert "appliance.web" in loaded, done.stderr
+    assert not loaded & LATER

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import gc
 import logging
 import os
 import signal
@@ -50,8 +51,13 @@ def run(args: argparse.Namespace) -> int:
 
     log_to_stderr()
     state = _prepared(state_folder(args.state, load(args.config)))
-    with in_use(state):
-        return _run(args, state)
+    # All that a start makes stays: to look for what does not, again and again, takes a while.
+    gc.disable()
+    try:
+        with in_use(state):
+            return _run(args, state)
+    finally:
+        gc.enable()
 
 
 def _run(args: argparse.Namespace, state: Path) -> int:
@@ -165,6 +171,8 @@ def _run(args: argparse.Namespace, state: Path) -> int:
         signal.signal(number, stop)
     thread = threading.Thread(target=loop.run, name="loop")
     log.info("the page is at %s", page)
+    gc.freeze()
+    gc.enable()
     thread.start()
     watchdog.ready()
     try:

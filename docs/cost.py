@@ -1,0 +1,168 @@
+"""The page of what the appliance costs a Pi's processor, from the counts in cost.json."""
+
+import json
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).parent
+WIDTH, ROW = 960, 19
+LEAST = 3
+"""What would be narrower than so many pixels is not drawn."""
+LETTER = 5.9
+"""About so wide is one."""
+LIBRARIES = {
+    "the appliance": ("appliance", "model"),
+    "numpy": ("numpy",),
+    "scipy": ("scipy",),
+    "Flask and what it stands on": (
+        "flask", "werkzeug", "jinja2", "click", "itsdangerous", "markupsafe", "blinker",
+    ),
+    "waitress": ("waitress",),
+    "gpiozero": ("gpiozero", "colorzero"),
+    "Pillow": ("PIL",),
+}  # fmt: skip
+REST = "Python's own library"
+# Told apart at equal lightness by most eyes; a word stands in each that is wide enough.
+COLOURS = dict(
+    zip(
+        [*LIBRARIES, REST],
+        ("#f2c94c", "#7fb3e6", "#b79ae0", "#8fd19e", "#c9d98a", "#f0a58f", "#e6a3c8", "#c8ccd2"),
+        strict=True,
+    )
+)
+
+
+def pages() -> dict[str, str]:
+    """Return the page and its drawings, by their names below docs/."""
+    told = json.loads((DOCS / "cost.json").read_text())
+    budgets = tomllib.loads((DOCS.parent / "tests/pi_zero/budgets.toml").read_text())
+    drawings = {
+        "cost-start.svg": drawn(told["start"], "a start", deepest=9),
+        "cost-read.svg": drawn(told["reads"]["one digit"], "a reading of one digit"),
+    }
+    return {"cost.md": _page(told, budgets), **drawings}
+
+
+def _page(told: dict[str, Any], budgets: dict[str, Any]) -> str:
+    counts = told["counts"]
+    lines = [
+        "# What it costs",
+        "",
+        "Written by `python docs/make.py` from `docs/cost.json`, which",
+        "`tests/pi_zero/instructions --by-module docs/cost.json` writes, and from the budgets in",
+        "`tests/pi_zero/budgets.toml`. What is counted are instructions of a 32-bit ARM processor",
+        "without NEON, under QEMU, on Debian trixie with OpenBLAS for ARMv6. They are no seconds:",
+        "an ARM1176 takes more than one cycle for most of them.",
+        "",
+        "| what | million instructions | budget |",
+        "|---|---|---|",
+    ]
+    for name, count in counts.items():
+        budget = budgets.get(name, {})
+        says = budget.get("says") or f"64 digits learned by `{name.removeprefix('training ')}`"
+        lines.append(f"| {says} | {_number(count)} | {_number(budget.get('most'))} |")
+    lines += [
+        "",
+        "## A start",
+        "",
+        "Up to READY=1, each part without what it has others do; what a library has imported first",
+        "counts for that one.",
+        "",
+        "| what | million instructions |",
+        "|---|---|",
+        f"| Python itself | {_number(counts['python'])} |",
+    ]
+    own = Counter[str]()
+    for part, alone in _each(told["start"]):
+        own[_library(part)] += alone
+    lines += [f"| {name} | {_number(count)} |" for name, count in own.most_common()]
+    lines += [
+        "",
+        "![What a start consists of: imports and the appliance's own functions, the callers above "
+        "those whom they call](cost-start.svg)",
+        "",
+        "## A reading",
+        "",
+        "![What a reading of one digit consists of, by function](cost-read.svg)",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}".removesuffix(".0")
+
+
+def _each(part: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield each part's name with what it takes without its own parts."""
+    parts = part.get("parts", [])
+    yield part["name"], max(0.0, part["millions"] - sum(each["millions"] for each in parts))
+    for each in parts:
+        yield from _each(each)
+
+
+def _library(name: str) -> str:
+    if not name.startswith("import "):
+        # A function of the appliance, or of scipy.ndimage which a reading calls.
+        return "scipy" if name.startswith("ndimage") else "the appliance"
+    top = name.removeprefix("import ").split(".")[0]
+    return next((library for library, tops in LIBRARIES.items() if top in tops), REST)
+
+
+def drawn(part: dict[str, Any], what: str, deepest: int = 8) -> str:
+    """Return an icicle: each part as wide as what it takes, its own parts below it."""
+    scale = WIDTH / part["millions"]
+    boxes: list[str] = []
+    rows = 0
+
+    def lay(each: dict[str, Any], x: float, row: int) -> None:
+        nonlocal rows
+        rows = max(rows, row)
+        wide = each["millions"] * scale
+        name = "all" if row == 0 else each["name"].removeprefix("import ")
+        count = _number(each["millions"])
+        said = f"{name} {count}"
+        room = int((wide - 6) / LETTER)
+        last = name.rsplit(".", 1)[-1]
+        fitting = (each for each in (said, f"{last} {count}", last) if len(each) <= room)
+        shown = next(fitting, last[: room - 1] + "…" if room > 3 else "")
+        fill = COLOURS[_library(each["name"])]
+        y = row * ROW
+        boxes.append(
+            f'<g><title>{escape(said)} million instructions</title><rect x="{x:.1f}" y="{y}" '
+            f'width="{max(wide - 0.6, 0.4):.1f}" height="{ROW - 1}" fill="{fill}"/>'
+            + (f'<text x="{x + 3:.1f}" y="{y + 13}">{escape(shown)}</text>' if shown else "")
+            + "</g>"
+        )
+        if row < deepest:
+            for below in each.get("parts", []):
+                if below["millions"] * scale >= LEAST:
+                    lay(below, x, row + 1)
+                x += below["millions"] * scale
+
+    lay(part, 0, 0)
+    legend, x = [], 0.0
+    y = (rows + 1) * ROW + 8
+    used = {_library(name) for name, _ in _each(part)}
+    for name in (each for each in COLOURS if each in used):
+        legend.append(
+            f'<rect x="{x:.0f}" y="{y}" width="12" height="12" fill="{COLOURS[name]}"/>'
+            f'<text class="l" x="{x + 17:.0f}" y="{y + 10}">{escape(name)}</text>'
+        )
+        x += 17 + (len(name) + 3) * (LETTER + 0.4)
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y + 18}" role="img" '
+            f'aria-label="{what} in {_number(part["millions"])} million instructions">',
+            "<style>text { font: 10px sans-serif; fill: #111 } .l { fill: #777 }</style>",
+            *boxes,
+            *legend,
+            "</svg>",
+            "",
+        ]
+    )
