@@ -32,8 +32,8 @@ from model.train import Course, Epoch, Training, taken
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_SECONDS = 1800.0
-"""A checkpoint is half a megabyte, and the card wears."""
+CHECKPOINT_SECONDS = 3600.0
+"""A checkpoint is half a megabyte, and the card wears: a night is to cost it as little as a day."""
 _SHOW_SECONDS = 5.0
 _HEAT_SECONDS = 10.0
 _COOLER = 5.0

@@ -21,8 +21,8 @@ FORM = Form(
 )
 
 
-TOGETHER = 30
-LATEST = 1200.0
+TOGETHER = 40
+LATEST = 1800.0
 """So many rows, or what came in so many seconds, go to the card in one step: each step costs it
 tens of thousands of bytes, whatever a row has."""
 
@@ -143,7 +143,8 @@ class History:
     def close(self) -> None:
         with self._lock:
             try:
-                self._keep()
+                if self._waiting:
+                    self._keep()
             finally:
                 self._database.close()
 

@@ -3,7 +3,7 @@
 The file holds one double: the seconds by which `time.time` and what goes with it is ahead of the
 machine's clock. Who writes another number into it sets the clock of the program that runs, as NTP
 or a person would; the clocks that nobody can set (`time.monotonic`) go on as they are. With
-`--small` before the command a night learns little and is kept on the card after each batch.
+`--small` before the command a night learns little, and is kept on the card as often as a long one.
 """
 
 import logging  # noqa: F401  (its formatter takes the real time.localtime for its own)
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 SECONDS = struct.Struct("d")
-BATCH, EPOCHS = 16, 2
-"""Of a small night."""
+DIGITS, EPOCHS = 160, 2
+"""A small night's base set, without what is held out of it, and how often it is gone through."""
 
 
 def set_clock(file: Path, ahead: float) -> None:
@@ -69,12 +69,16 @@ def learn_little() -> None:
     from appliance import retrain
     from appliance.commands import retrain as command
     from appliance.night import Sizes
+    from appliance.settings import RetrainSettings
 
+    # One that takes all its hours is kept so often, this one after each batch.
+    kept = RetrainSettings().hours * 3600 / retrain.CHECKPOINT_SECONDS
+    retrain.CHECKPOINT_SECONDS = 0.0
+    batch = round(DIGITS * EPOCHS / kept)
+    little = partial(Sizes, examples=300, scans=200, batch=batch, epochs=EPOCHS)
+    retrain.Sizes = little  # type: ignore[assignment,misc]
     # A loop at full speed leaves nothing to one who takes only what nobody else wants.
     command._step_aside = lambda: None
-    retrain.CHECKPOINT_SECONDS = 0.0
-    little = partial(Sizes, examples=300, scans=200, batch=BATCH, epochs=EPOCHS)
-    retrain.Sizes = little  # type: ignore[assignment,misc]
 
 
 def main(words: list[str]) -> int:
