@@ -494,6 +494,16 @@ def journal(unit: str) -> str:
     return done.stdout
 
 
+def pins_of_the_service() -> str:
+    """Return who may open the pins, and what becomes of it in a sandbox like the service's."""
+    words = ["systemd-run", "--pipe", "--wait", "--quiet", "-p", "User=digits", "-p",
+             "SupplementaryGroups=video gpio", "-p", "DevicePolicy=closed", "-p",
+             "DeviceAllow=char-gpiochip rw", sys.executable, "-c",
+             "import os, lgpio; print(os.getgroups(), lgpio.gpiochip_open(0)); "
+             "from gpiozero.pins.lgpio import LGPIOFactory; print(LGPIOFactory())"]  # fmt: skip
+    return Ran(["ls", "-l", "/dev/gpiochip0"], 20).said + Ran(words, 120).said
+
+
 def units() -> None:
     subprocess.run(["systemctl", "stop", "digits-retrain.timer"], check=False)
     up = until(lambda: show(SERVICE, "ActiveState") == "active", 400)
@@ -512,7 +522,7 @@ def units() -> None:
     subprocess.run(["mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug"], check=False,
                    capture_output=True)  # fmt: skip
     same = until(lambda: reading() is not None and lit() == reading(), 60)
-    why = f"{levels()} {journal(SERVICE)}"
+    why = "" if same else f"{levels()} {journal(SERVICE)} {pins_of_the_service()}"
     check(bool(same), "the LEDs' pins show the digit, from the service's own sandbox", why)
     main = int(show(SERVICE, "MainPID"))
     time.sleep(10)
