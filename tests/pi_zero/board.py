@@ -117,7 +117,7 @@ class Checks:
                 size = self.peaks[step] / 1e6
                 self.tell(size <= allowed, f"{step} needs {size:.1f} of {allowed:.0f} MB")
         self.table(budgets)
-        print(f"{self.right} passed, {self.wrong} failed")
+        print(f"Debian {self.release}, armel: {self.right} passed, {self.wrong} failed")
         if file:
             told = {
                 "release": self.release,
@@ -508,7 +508,8 @@ def hear(
                 why = told.get("why") or "\n".join(board.console[-12:])
                 checks.tell(told["check"], told["what"], why)
             elif "peak" in told:
-                checks.peaks[told["peak"]] = told["bytes"]
+                step = told["peak"]
+                checks.peaks[step] = max(checks.peaks.get(step, 0), told["bytes"])
             elif "test" in told:
                 checks.tests[told["test"]] = told["seconds"]
             else:

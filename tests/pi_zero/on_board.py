@@ -304,7 +304,7 @@ def retrain() -> None:
     good = resumed.code == 0 and done is not None and "begins anew" not in resumed.errors
     record = _last_night(killed)
     sentence = f"it goes on from {done[1] if done else 'the beginning'}: {record.get('why')}"
-    check(good and record.get("finished"), sentence, resumed.said)
+    check(good and bool(record.get("finished")), sentence, resumed.said)
     undisturbed = Ran([*words, "retrain", str(whole), str(data)], 400)
     same = _last_night(whole).get("candidate") == record.get("candidate") is not None
     check(same, "its candidate is the undisturbed night's, bit for bit",
