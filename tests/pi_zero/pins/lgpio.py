@@ -113,7 +113,7 @@ def gpio_get_mode(chip: int, pin: int) -> int:
 def gpio_read(chip: int, pin: int) -> int:
     values = bytearray(struct.pack("<QQ", 0, 1))
     fcntl.ioctl(_lines[chip, pin].fd, _GET_VALUES, values)
-    return struct.unpack("<QQ", values)[0] & 1
+    return int(struct.unpack("<QQ", values)[0]) & 1
 
 
 def gpio_write(chip: int, pin: int, level: int) -> None:
