@@ -127,7 +127,7 @@ def of_itself(source: str, number: int, newest: "Reading | None") -> Said:
         "camera": {"source": source, "fault": newest.fault if newest else STARTING},
         "readings": number,
         "reading": newest.as_json() if newest else {},
-        "device": {"exposure": exposure and dataclasses.asdict(exposure)},
+        "device": {"exposure": exposure and exposure._asdict()},
     }
 
 

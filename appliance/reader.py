@@ -1,7 +1,8 @@
 """The whole sentence: frame → ink → marks → glyph → network → decision."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -228,8 +229,7 @@ def _centre_in(box: Box, other: Box) -> bool:
     return other[0] <= x <= other[2] and other[1] <= y <= other[3]
 
 
-@dataclass(frozen=True)
-class _Used:
+class _Used(NamedTuple):
     """A network in the two forms that are asked, and its sha256."""
 
     network: Network
@@ -237,8 +237,7 @@ class _Used:
     id: str
 
 
-@dataclass(frozen=True)
-class _Look:
+class _Look(NamedTuple):
     """A frame, its ink, how many rows and columns went into a pixel of it, and what reads it."""
 
     frame: Frame

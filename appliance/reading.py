@@ -1,7 +1,7 @@
 """The values that flow through the appliance: a frame goes in, a reading comes out."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,7 @@ Box = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels; x1 and y1 are just outside."""
 
 
-@dataclass(frozen=True)
-class Exposure:
+class Exposure(NamedTuple):
     """How a camera took a frame: its model, seconds of exposure, and the sensor's gain (1 or more).
 
     Long and at a high gain, there is little light.
@@ -26,7 +25,7 @@ class Exposure:
     gain: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One picture from a camera or a file: grey uint8 (h, w), 0 = black; `at` in Unix seconds.
 
@@ -59,7 +58,7 @@ def frame(grey: Grey, at: float, exposure: Exposure | None = None) -> Frame:
     return Frame(grey, at, (width, height), exposure)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answer:
     """What the appliance made of one mark: a `digit` 0…9, or None with the `reason`.
 
@@ -81,7 +80,7 @@ class Answer:
         return _as_json(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reading:
     """What the appliance made of one frame; every output is shown this value.
 

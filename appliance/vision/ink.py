@@ -1,6 +1,6 @@
 """Frame to ink: the lighting taken out, strokes bright on black whatever they were drawn with."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +33,7 @@ _FADED = 0.5
 """…but no weaker than this share of the way from the floor to the whole region's strength."""
 
 
-@dataclass(frozen=True)
-class Ink:
+class Ink(NamedTuple):
     """What is drawn on a picture: `ink` float32 (h, w), 0 = paper, 1 = stroke.
 
     `depth` is how far each pixel stands out from the `ground` float32 (h, w), as a share of it (of

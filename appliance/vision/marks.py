@@ -1,6 +1,7 @@
 """Ink to marks: connected strokes, joined where they belong to one digit, in reading order."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +45,7 @@ _IN_ROW = 0.25
 _MOST_PARTS = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mark:
     """Strokes taken for one sign: their `ink` float32 (h, w) cut out to `box`, all else dark.
 
@@ -61,8 +62,7 @@ class Mark:
     parts: "tuple[Mark, ...]" = ()
 
 
-@dataclass(frozen=True)
-class _Piece:
+class _Piece(NamedTuple):
     number: int
     place: tuple[slice, slice]
     weight: float

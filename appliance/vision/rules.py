@@ -1,6 +1,6 @@
 """The lines of ruled and squared paper, found and taken out without cutting what crosses them."""
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +30,7 @@ _FAN = 0.2
 _MOST_TRIED = 80
 
 
-@dataclass(frozen=True)
-class _Rule:
+class _Rule(NamedTuple):
     """The parabola y = a + b x + c x², x counted from the picture's middle, `width` pixels wide.
 
     Paper that does not lie flat bends its rules.
@@ -122,8 +121,7 @@ def _sharpness(counts: npt.NDArray[np.intp]) -> float:
     return float((counts.astype(np.float64) ** 2).sum())
 
 
-@dataclass(frozen=True)
-class _Runs:
+class _Runs(NamedTuple):
     """The short vertical runs of a mask: x from the picture's middle, y of the middle, length."""
 
     x: Array
@@ -169,7 +167,7 @@ class _Runs:
         if abs(rule.c) * half**2 > _MOST_BENT * 2 * half:
             return None
         close = self.near(rule, 2.0)
-        return replace(rule, width=float(np.median(self.length[close]))) if close.any() else None
+        return rule._replace(width=float(np.median(self.length[close]))) if close.any() else None
 
     def covered(self, rule: _Rule, shape: tuple[int, ...], *, sides: int) -> float:
         """Return along which share of its way across the picture a rule is drawn.

@@ -6,7 +6,6 @@ import platform
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -65,7 +64,7 @@ def blueprint(
             "network": str(networks.card()["id"]),
             "fault": newest.fault if newest else STARTING,
             "reading_milliseconds": newest.milliseconds if newest and not newest.fault else None,
-            "exposure": exposure and asdict(exposure),
+            "exposure": exposure and exposure._asdict(),
             "celsius": machine.temperature(),
             "power": machine.throttled(),
             "power_before": machine.was_throttled(),
