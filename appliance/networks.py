@@ -79,7 +79,7 @@ class Networks:
             log.warning("%s", held.problem)
         another = held.id != self._held.id
         if another:
-            self._reader.use(held.network)
+            self._reader.use(held.network, held.card["sha256"])
         self._held = held
         if another:
             at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(held.promoted))

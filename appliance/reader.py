@@ -52,11 +52,13 @@ class Reader:
 
     `use` gives it another network at any time, from any thread: a reading ends with the one it
     began with. An answer with a confidence below `least_confidence` (0…1) is refused with its
-    reason.
+    reason. Who has just loaded the network knows its `sha256`; else it is worked out.
     """
 
-    def __init__(self, network: Network, *, least_confidence: float = 0.7) -> None:
-        self.use(network)
+    def __init__(
+        self, network: Network, *, least_confidence: float = 0.7, sha256: str = ""
+    ) -> None:
+        self.use(network, sha256)
         self.least_confidence = least_confidence
 
     @property
@@ -69,10 +71,10 @@ class Reader:
         """The sha256 of that network, as on its card."""
         return self._used.id
 
-    def use(self, network: Network) -> None:
+    def use(self, network: Network, sha256: str = "") -> None:
         """Read with another network from the next frame on."""
         # Whole before it is assigned, and all in one assignment: no lock is needed.
-        self._used = _Used(network, OneDigit(network), checksum(network))
+        self._used = _Used(network, OneDigit(network), sha256 or checksum(network))
 
     def read(self, frame: Frame) -> Reading:
         """Return the reading of a frame; refuses in `reason`, never raises for a poor picture."""

@@ -85,7 +85,8 @@ def _run(args: argparse.Namespace, state: Path) -> int:
     settings = _settings(args, changes)
     vault = Vault(state / "networks")
     held = _held(vault, settings.reader.network)
-    reader = Reader(held.network, least_confidence=settings.reader.least_confidence)
+    least, sha256 = settings.reader.least_confidence, held.card["sha256"]
+    reader = Reader(held.network, least_confidence=least, sha256=sha256)
     networks = Networks(vault, reader, held, chosen=settings.reader.network)
     latest = Latest()
     history = History(state / "history.db", limit=settings.history.limit)
