@@ -6,9 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +29,7 @@ SIDE = 28
 _COLUMNS = "id, at, label, said, reason, confidence, network, glyph, picture"
 
 
-@dataclass(frozen=True)
-class Capture:
+class Capture(NamedTuple):
     """A glyph uint8 (28, 28), 255 = ink, that a person labelled 0…9, or 10: not a digit.
 
     `said` is the network's digit, or None where it refused for `reason`; `network` is its sha256.
@@ -45,8 +43,8 @@ class Capture:
     reason: str | None
     confidence: float
     network: str
-    glyph: Grey = field(repr=False)
-    picture: bytes = field(repr=False)
+    glyph: Grey
+    picture: bytes
 
     @property
     def corrected(self) -> bool:
@@ -59,8 +57,7 @@ class Capture:
         return held_out(self.glyph.tobytes())
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """Rows of captures: numbers int64 (n,), glyphs uint8 (n, 784), labels and what was said (n,).
 
     Labels and what was said are uint8, 10 for no digit.
@@ -367,11 +364,11 @@ def _count(database: sqlite3.Connection) -> int:
 
 def _inserted(database: sqlite3.Connection, capture: Capture) -> Capture:
     glyph = capture.glyph.tobytes()
-    values = {**vars(capture), "id": None, "glyph": glyph, "crc": crc(glyph, capture.picture)}
+    values = {**capture._asdict(), "id": None, "glyph": glyph, "crc": crc(glyph, capture.picture)}
     row = database.execute(
         f"INSERT INTO captures ({_COLUMNS}, crc) VALUES ({'?, ' * 9}?)", tuple(values.values())
     )
-    return replace(capture, id=row.lastrowid or 0)
+    return capture._replace(id=row.lastrowid or 0)
 
 
 def _row(database: sqlite3.Connection, number: int) -> tuple[Any, ...] | None:

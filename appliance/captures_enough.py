@@ -1,6 +1,6 @@
 """Whether there are captures enough to be worth a night."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 ENOUGH_TO_LEARN = 20
 ENOUGH_CORRECTED = 5
@@ -8,8 +8,7 @@ ENOUGH_HELD_OUT = 3
 """A night needs something to learn from, something that it can put right, and a measure of it."""
 
 
-@dataclass(frozen=True)
-class Enough:
+class Enough(NamedTuple):
     """How many captures are to learn from, how many of these corrected, and how many held out."""
 
     to_learn: int

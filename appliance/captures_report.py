@@ -73,7 +73,7 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         return {
             "counts": list(self.counts.values()),
-            **asdict(self.worth),
+            **self.worth._asdict(),
             "enough": self.enough,
             "mislabelled": [asdict(each) for each in self.mislabelled],
             "alike": self.alike,

@@ -12,7 +12,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
@@ -179,7 +179,7 @@ def _checked(archive: zipfile.ZipFile, members: dict[str, Any], line: dict[str, 
     if not math.isfinite(capture.at):
         raise ValueError("a time is no number")
     check(capture)
-    return replace(capture, picture=b"")
+    return capture._replace(picture=b"")
 
 
 def _decoded(data: bytes, name: str) -> Grey:
@@ -201,4 +201,4 @@ def _with_pictures(
 ) -> Iterator[Capture]:
     for capture in found:
         name = f"pictures/{capture.id}.png"
-        yield replace(capture, picture=_read(archive, members, name, MOST_PICTURE_BYTES))
+        yield capture._replace(picture=_read(archive, members, name, MOST_PICTURE_BYTES))

@@ -7,16 +7,15 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from appliance.errors import StateError
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Form:
+class Form(NamedTuple):
     """What a database file must be: `row` is a SELECT that names each column it must have.
 
     With synchronous "NORMAL" a power cut can lose the last rows, with "FULL" none that was

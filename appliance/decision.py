@@ -1,7 +1,5 @@
 """What the reader decides once the network has answered: what is meant, what is refused, why."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from appliance.reading import Answer, Array
@@ -99,7 +97,7 @@ def on_a_sheet(read: list[Read], drawn: list[bool], seen: Ink, picture: Array) -
     return [
         (mark, answer)
         if answer.digit is None or (is_drawn and not scene and is_meant(mark, answer.digit))
-        else (mark, replace(answer, digit=None, reason="not a digit"))
+        else (mark, answer._replace(digit=None, reason="not a digit"))
         for (mark, answer), is_drawn in zip(read, drawn, strict=True)
     ]
 
@@ -129,8 +127,7 @@ def among_digits(read: list[Read], drawn: list[bool], least_confidence: float) -
         shares = shares / (shares.sum() + none)
         if shares.max() < max(1 - shares.sum(), least_confidence):
             return answer
-        return replace(
-            answer,
+        return answer._replace(
             digit=int(shares.argmax()),
             reason=None,
             confidence=float(shares.max()),

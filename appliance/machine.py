@@ -4,8 +4,8 @@ import socket
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 LIBRARIES = "numpy", "scipy", "pillow", "flask", "gpiozero", "waitress", "segno"
 
@@ -68,8 +68,7 @@ def clock_is_set(now: float | None = None) -> bool:
     return _SYNCHRONISED.exists() or not _SYNCHRONISED.parent.exists()
 
 
-@dataclass(frozen=True)
-class Memory:
+class Memory(NamedTuple):
     """Bytes: `resident` of this process in RAM, `available` to whoever asks; None if not told."""
 
     resident: int | None

@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from appliance.reader import Reader
@@ -73,7 +72,7 @@ class Networks:
         except WeightsError as error:
             # What is in memory is whole.
             log.warning("%s; network %s goes on reading", error, self._held.id)
-            self._held = replace(self._held, problem=str(error), stamp=stamp)
+            self._held = self._held._replace(problem=str(error), stamp=stamp)
             return
         if held.problem:
             log.warning("%s", held.problem)

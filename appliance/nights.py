@@ -21,7 +21,7 @@ class Refused(Exception):
     """A night that is not begun, with the sentence why."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Progress:
     """What the page shows of a night: `state` is preparing, training, waiting, deciding, ended."""
 

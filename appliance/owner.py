@@ -7,9 +7,8 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -37,8 +36,7 @@ def owner_file(state: Path) -> Path:
     return state / "owner.json"
 
 
-@dataclass(frozen=True)
-class Refused:
+class Refused(NamedTuple):
     """Why a PIN was not taken, and after how many seconds another may be tried.
 
     `waiting` tells that it was not even looked at, as there were too many before it.

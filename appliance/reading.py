@@ -58,8 +58,7 @@ def frame(grey: Grey, at: float, exposure: Exposure | None = None) -> Frame:
     return Frame(grey, at, (width, height), exposure)
 
 
-@dataclass(frozen=True, eq=False)
-class Answer:
+class Answer(NamedTuple):
     """What the appliance made of one mark: a `digit` 0…9, or None with the `reason`.
 
     `confidence` and the ten `probabilities` are 0…1; what the ten lack of 1 is the probability of
@@ -72,8 +71,8 @@ class Answer:
     confidence: float
     probabilities: tuple[float, ...]
     box: Box
-    ink: Array = field(repr=False)
-    glyph: Array = field(repr=False)
+    ink: Array
+    glyph: Array
 
     def as_json(self) -> dict[str, Any]:
         """Return the answer as the command line and the API tell it."""

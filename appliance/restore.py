@@ -11,9 +11,8 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from appliance import nights
 from appliance.errors import ApplianceError, BackupError, SettingsError, StateError
@@ -47,8 +46,7 @@ _PLACES = (
 _SPARE_BYTES = 4_000_000
 
 
-@dataclass(frozen=True)
-class Restored:
+class Restored(NamedTuple):
     """What was restored; `settings` is the settings file that was replaced, or None.
 
     `kept` tells that something was replaced, which is in `before-restore`.
@@ -59,8 +57,7 @@ class Restored:
     kept: bool
 
 
-@dataclass(frozen=True)
-class _Settings:
+class _Settings(NamedTuple):
     """A settings file that root replaces: where it is, what is in it, and what is to be."""
 
     place: Path

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from appliance.errors import SettingsError
 
@@ -40,7 +40,7 @@ def setting(
     The value of a `secret` one is never shown.
     """
     metadata = {"help": help, "check": check, "page": page, "secret": secret}
-    return field(default=default, repr=not secret, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 def _shown(each: "dataclasses.Field[Any]", value: Any) -> Any:
@@ -105,7 +105,23 @@ def _topic(value: str) -> str | None:
 
 
 class Section:
-    """A table of the settings file; refuses, in a sentence, a value that its check refuses."""
+    """A table of the settings file; refuses, in a sentence, a value that its check refuses.
+
+    What dataclasses compile for each class, at every start, is here once for all.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    def __hash__(self) -> int:
+        return hash(tuple(vars(self).values()))
+
+    def __repr__(self) -> str:
+        shown = {
+            each.name: _shown(each, getattr(self, each.name))
+            for each in dataclasses.fields(self)  # type: ignore[arg-type]
+        }
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):  # type: ignore[arg-type]
@@ -116,8 +132,10 @@ class Section:
                 raise SettingsError(f"invalid setting '{each.name}' = {shown!r}: {wrong}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CameraSettings(Section):
+    """The table [camera]."""
+
     source: str = setting("picamera", "picamera, or folder:PATH to replay pictures", _camera_source)
     width: int = setting(640, "width of a frame in pixels", between(160, 1920))
     height: int = setting(480, "height of a frame in pixels", between(120, 1080))
@@ -127,8 +145,10 @@ class CameraSettings(Section):
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ReaderSettings(Section):
+    """The table [reader]."""
+
     network: str = setting("", "weights file; empty = the network that ships")
     least_confidence: float = setting(
         0.7, "an answer with a confidence below this is refused", between(0, 1), page=True
@@ -146,8 +166,10 @@ LAYOUTS: dict[str, tuple[int, ...]] = {
 """LED layouts and their usual BCM pins: one LED a digit; the bits 1 2 4 8; segments a to g."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class LedSettings(Section):
+    """The table [leds]."""
+
     layout: str = setting("ten", "ten, four, seven-segment or none", one_of(*LAYOUTS, "none"))
     pins: tuple[int, ...] = setting((), "BCM pins in the layout's order; empty = its usual", _pins)
     status: int = setting(17, "BCM pin of the status LED; -1 = none", between(-1, 27))
@@ -176,8 +198,10 @@ class LedSettings(Section):
         return self.pins or LAYOUTS[self.layout]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class WebSettings(Section):
+    """The table [web]."""
+
     host: str = setting("0.0.0.0", "address the page listens on; 127.0.0.1 = this machine only")
     port: int = setting(8080, "port of the page; with 80 its address needs none", between(1, 65535))
     upload_megabytes: int = setting(16, "largest picture that may be sent", between(1, 64))
@@ -198,8 +222,10 @@ class WebSettings(Section):
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class MqttSettings(Section):
+    """The table [mqtt]."""
+
     host: str = setting("", "the MQTT broker that is told the readings; empty = none", _broker)
     port: int = setting(1883, "port of the broker; with tls it is mostly 8883", between(1, 65535))
     tls: bool = setting(False, "encrypted, by a broker whose certificate this system trusts")
@@ -218,27 +244,35 @@ class MqttSettings(Section):
             raise SettingsError("invalid setting 'password': it needs 'user' beside it")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class HistorySettings(Section):
+    """The table [history]."""
+
     limit: int = setting(
         2000, "readings kept; the oldest go first", between(10, 100_000), page=True
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CaptureSettings(Section):
+    """The table [captures]."""
+
     limit: int = setting(
         5000, "captures kept; the oldest confirmed ones go first", between(50, 20_000)
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class DataSettings(Section):
+    """The table [data]."""
+
     mirrors: tuple[str, ...] = setting(MIRRORS, "where MNIST is downloaded from", _addresses)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class RetrainSettings(Section):
+    """The table [retrain]."""
+
     hour: int = setting(1, "the hour from which it may train at night", between(0, 23), page=True)
     until: int = setting(
         6, "the hour by which it ends, to go on the next night", between(0, 23), page=True
@@ -251,8 +285,10 @@ class RetrainSettings(Section):
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class StateSettings(Section):
+    """The table [state]."""
+
     folder: str = setting("", "where it writes; empty = ~/.local/state/digits")
 
 
@@ -301,8 +337,7 @@ def load(path: Path | None) -> Settings:
         raise SettingsError(f"{path}: {error}") from None
 
 
-@dataclass(frozen=True)
-class InForce:
+class InForce(NamedTuple):
     """One setting with its `value` as the settings file would have it, its help and its origin.
 
     `origin` is "default", "page", "command line", or the file that names it; `page` tells that the
@@ -317,7 +352,7 @@ class InForce:
     page: bool
 
     def as_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return self._asdict()
 
 
 def in_force(

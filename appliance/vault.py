@@ -7,9 +7,8 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from appliance.errors import ApplianceError, StateError, VaultError
 from appliance.promotions import ID, SHIPPED, Promotions
@@ -30,15 +29,14 @@ _FACTS = (
 """What two networks are compared in: what a person may ask of how one was made and how it reads."""
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(NamedTuple):
     """A network loaded to read with, its card and its id.
 
     `problem` is the sentence to tell when it only stands in for one that is damaged. `stamp` is
     what `Vault.stamp` was just before, `promoted` when (Unix seconds; None: never any).
     """
 
-    network: Network = field(repr=False)
+    network: Network
     card: dict[str, Any]
     id: str
     problem: str | None = None
@@ -46,8 +44,7 @@ class Held:
     promoted: float | None = None
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One network of the vault; `state` is current, previous, candidate, shipped or damaged.
 
     `made` is in Unix seconds. The card of a damaged one holds nothing but the `problem`.
@@ -61,7 +58,7 @@ class Entry:
     shipped: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return self._asdict()
 
 
 class Vault:
@@ -121,7 +118,7 @@ class Vault:
         return [
             entry
             if entry.state == "damaged"
-            else replace(entry, state=states.get(entry.id, entry.state))
+            else entry._replace(state=states.get(entry.id, entry.state))
             for entry in (*entries, shipped)
         ]
 

@@ -1,7 +1,6 @@
 """One digit on its way through a network: what comes out of every layer."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,8 +12,7 @@ SOFTMAX, SHARES = "softmax", "shares"
 """The last step: what turns the scores into probabilities (`Network.shares`)."""
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """What one layer made of what the one before it gave.
 
     `values` are maps (channels, rows, columns) or units (units,). `kind` and `spec` are the
@@ -22,7 +20,7 @@ class Step:
     """
 
     kind: str
-    values: Array = field(repr=False)
+    values: Array
     spec: tuple[Any, ...] = ()
     parameters: int = 0
     multiply_adds: int = 0

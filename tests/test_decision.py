@@ -1,7 +1,5 @@
 """What is meant on a sheet, and what is in a scene."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -139,7 +137,7 @@ def doubtful(digit: int, share: float, none: float, height: int = 60) -> Read:
 
 def certain(digit: int) -> Read:
     mark, answer = doubtful(digit, 0.99, 0.0)
-    return mark, replace(answer, digit=digit, reason=None)
+    return mark, answer._replace(digit=digit, reason=None)
 
 
 ROW = [certain(digit) for digit in (3, 5, 8)]
@@ -175,7 +173,7 @@ def test_among_digits_what_is_none_stays_none(last: Read) -> None:
 @pytest.mark.parametrize("reason", ["blurred", "touches the edge"])
 def test_among_digits_what_is_refused_for_another_reason_stays_so(reason: str) -> None:
     mark, answer = doubtful(4, 0.3, 0.68)
-    assert answered([*ROW, (mark, replace(answer, reason=reason))])[-1] is None
+    assert answered([*ROW, (mark, answer._replace(reason=reason))])[-1] is None
 
 
 def test_what_is_likelier_none_is_none_for_the_least_confident_too() -> None:

@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -249,7 +248,7 @@ def test_a_file_that_the_settings_name_is_told_when_promoting(
     owner: Owner,
     control: Control,
 ) -> None:
-    held = replace(vault.current(), id="f" * 12)
+    held = vault.current()._replace(id="f" * 12)
     app = create_app(
         latest=latest,
         history=history,

@@ -3,8 +3,8 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,7 @@ NO_DIGIT = 10
 """In place of a digit: that none was shown."""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One row: `glyph` is uint8 (28, 28), 255 = ink, or None where no mark was found."""
 
     id: int

@@ -1,6 +1,5 @@
 """Ink to marks: connected strokes, joined where they belong to one digit, in reading order."""
 
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -45,8 +44,7 @@ _IN_ROW = 0.25
 _MOST_PARTS = 3
 
 
-@dataclass(frozen=True, eq=False)
-class Mark:
+class Mark(NamedTuple):
     """Strokes taken for one sign: their `ink` float32 (h, w) cut out to `box`, all else dark.
 
     `prominence` is how much it is the one that is meant: its ink, less off the middle. `strength`
@@ -137,7 +135,7 @@ def strongest(mark: Mark) -> Mark | None:
     Returns None where that is all of it, or hardly any.
     """
     over: Array = np.clip((mark.ink - np.float32(_SHADE)) / np.float32(1 - _SHADE), 0, 1)
-    part = _part(replace(mark, ink=over), np.ones(over.shape, bool), 0.3)
+    part = _part(mark._replace(ink=over), np.ones(over.shape, bool), 0.3)
     return None if part is None or part.ink.sum() > 0.9 * mark.ink.sum() else part
 
 

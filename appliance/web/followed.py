@@ -2,9 +2,9 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,11 +23,10 @@ _OWN = 3
 """The digit that is shown before anything was read."""
 
 
-@dataclass(frozen=True)
-class Digit:
+class Digit(NamedTuple):
     """A digit to step through: a reading's by its number, or one of the project's own."""
 
-    glyph: Array = field(repr=False)
+    glyph: Array
     number: int | None = None
     own: int | None = None
 

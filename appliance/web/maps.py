@@ -1,7 +1,7 @@
 """What is in a network as pictures: above zero orange, zero black, below zero blue."""
 
-from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,10 @@ _ZERO, _ABOVE, _BELOW = (18, 22, 27), ((244, 140, 30), (255, 238, 205)), (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Sheet:
+class Sheet(NamedTuple):
     """A picture as a data URL, its sides in pixels, and by how much it is to be enlarged."""
 
-    url: str = field(repr=False)
+    url: str
     width: int
     height: int
     times: int

@@ -2,7 +2,7 @@
 
 import hmac
 import secrets
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from flask import Blueprint, Response, jsonify, request
 from itsdangerous import BadData, URLSafeTimedSerializer
@@ -18,8 +18,7 @@ TOKEN = "X-CSRF-Token"
 _LONGEST_COOKIE = 500
 
 
-@dataclass(frozen=True)
-class Session:
+class Session(NamedTuple):
     """That the PIN was shown; `token` is sent with every change, as no other site knows it."""
 
     token: str

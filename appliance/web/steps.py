@@ -1,7 +1,6 @@
 """One digit's steps through a network as the page shows them: a picture or bars, and a sentence."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,16 +22,15 @@ _SIZES = {
 """What a layer's spec begins with, for its sentence."""
 
 
-@dataclass(frozen=True)
-class Shown:
+class Shown(NamedTuple):
     """One step as the page shows it; `answers` tells that its values stand for the answers."""
 
     kind: str
     sheet: Sheet
     shape: str
     says: str
-    of: dict[str, Any] = field(repr=False)
-    values: Array = field(repr=False)
+    of: dict[str, Any]
+    values: Array
     answers: bool
     signed: bool
     maps: int
