@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 
 from appliance.camera import Camera
@@ -105,7 +104,7 @@ class Loop:
         if last is not None and last.network != self._reader.id:
             last = None
         if self._still.same(frame) and last is not None and not self._at_once:
-            again = self._steady.update(replace(last, at=frame.at))
+            again = self._steady.update(last._replace(at=frame.at))
             if again.settled == last.settled:
                 return
             self._newest = again

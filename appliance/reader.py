@@ -1,7 +1,6 @@
 """The whole sentence: frame → ink → marks → glyph → network → decision."""
 
 import time
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -82,7 +81,7 @@ class Reader:
         used = self._used
         reading = self._read(frame, used.one)
         took = (time.perf_counter() - started) * 1000
-        return replace(reading, milliseconds=took, network=used.id)
+        return reading._replace(milliseconds=took, network=used.id)
 
     def _read(self, frame: Frame, one: OneDigit) -> Reading:
         steps = reduction(frame.grey.shape)
@@ -108,16 +107,15 @@ class Reader:
         reading = Reading(at=look.frame.at, frame=look.frame, ink=seen.ink)
         marks = find_marks(seen)
         if not marks:
-            return replace(reading, reason=why_nothing(picture, seen)), True
+            return reading._replace(reason=why_nothing(picture, seen)), True
         if len(marks) > _MOST_MARKS:
-            return replace(reading, reason="not a digit"), True
+            return reading._replace(reason="not a digit"), True
         read = self._resolved([(mark, self._answer(mark, look)) for mark in marks], look)
         drawn = strokes(read, seen, picture)
         read = among_digits(read, drawn, self.least_confidence)
         read = on_a_sheet(read, drawn, seen, picture)
         main = primary(read)
-        reading = replace(
-            reading,
+        reading = reading._replace(
             digit=main.digit,
             reason=main.reason,
             confidence=main.confidence,

@@ -1,6 +1,6 @@
 """The values that flow through the appliance: a frame goes in, a reading comes out."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,8 +79,7 @@ class Answer(NamedTuple):
         return _as_json(self)
 
 
-@dataclass(frozen=True, eq=False)
-class Reading:
+class Reading(NamedTuple):
     """What the appliance made of one frame; every output is shown this value.
 
     `marks` are the answers to all that is written there, in reading order. `digit` is the answer to
@@ -100,11 +99,11 @@ class Reading:
     settled: int | None = None
     fault: str | None = None
     network: str = ""
-    marks: tuple[Answer, ...] = field(default=(), repr=False)
-    frame: Frame | None = field(default=None, repr=False)
-    ink: Array | None = field(default=None, repr=False)
-    mark: Array | None = field(default=None, repr=False)
-    glyph: Array | None = field(default=None, repr=False)
+    marks: tuple[Answer, ...] = ()
+    frame: Frame | None = None
+    ink: Array | None = None
+    mark: Array | None = None
+    glyph: Array | None = None
 
     @property
     def state(self) -> str:

@@ -1,7 +1,5 @@
 """Several readings to one answer that does not flicker."""
 
-from dataclasses import replace
-
 from appliance.reading import Reading
 
 GONE = 0.9
@@ -32,7 +30,7 @@ class Steady:
             self._settled = None
         if reading.digit == self._settled:
             self._supported = reading.at
-        return replace(reading, settled=self._settled)
+        return reading._replace(settled=self._settled)
 
     def forget(self) -> None:
         """Start anew, as after a fault: what was in view then is no evidence now."""

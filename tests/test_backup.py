@@ -17,7 +17,6 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -60,7 +59,7 @@ def filled(state: Path, seed: int, reading: Reading) -> Path:
         captures.delete(2)
     with closing(History(state / "history.db", limit=50)) as history:
         for each in range(3 + seed):
-            history.show(replace(reading, settled=each, at=1000.0 + each))
+            history.show(reading._replace(settled=each, at=1000.0 + each))
     vault = Vault(state / "networks")
     ids = [vault.add(build([["dense", 784, 10]], 10 * seed + n), {"seed": n}) for n in range(3)]
     vault.promote(ids[0])

@@ -29,8 +29,7 @@ def old(tmp_path: Path) -> Form:
 @pytest.fixture
 def new(tmp_path: Path, old: Form) -> Form:
     (tmp_path / "new.sql").write_text(NEW)
-    return dataclasses.replace(
-        old,
+    return old._replace(
         schema=tmp_path / "new.sql",
         row="SELECT id, name FROM things",
         migrations=(MIGRATION,),

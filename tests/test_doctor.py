@@ -6,7 +6,6 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +181,7 @@ def test_an_appliance_that_asks_for_itself_leaves_camera_and_pins_alone(
     def never(_: CameraSettings) -> Any:
         raise AssertionError
 
-    shown = replace(a_seven, frame=frame(a_seven.frame.grey, 0.0, Exposure("imx708", 0.1, 4.0)))
+    shown = a_seven._replace(frame=frame(a_seven.frame.grey, 0.0, Exposure("imx708", 0.1, 4.0)))
     for newest, told in (
         (None, "the camera is starting"),
         (Reading(at=0.0, fault="no camera found"), "no camera found"),

@@ -1,6 +1,5 @@
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,7 @@ def test_only_changes_are_written(history: History) -> None:
 
 
 def test_an_entry_keeps_the_glyph(history: History, a_seven: Reading) -> None:
-    history.show(replace(a_seven, settled=7))
+    history.show(a_seven._replace(settled=7))
     (entry,) = history.newest(1)
     assert a_seven.glyph is not None
     assert entry.glyph is not None

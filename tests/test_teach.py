@@ -5,7 +5,6 @@ import io
 import threading
 import time
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +81,12 @@ def test_a_tap_that_comes_late_still_hits_the_reading_it_was_for(
 ) -> None:
     latest.show(a_seven)
     for at in range(7):
-        latest.show(replace(a_seven, at=2000.0 + at, digit=3))
+        latest.show(a_seven._replace(at=2000.0 + at, digit=3))
     for at in range(20):
         latest.show(Reading(at=3000.0 + at, reason="blank"))
     assert client.post(PATH, json={"label": 7, "reading": 1}).status_code == 201
     assert captures.listing()[0].at == 1000.0
-    latest.show(replace(a_seven, at=4000.0))
+    latest.show(a_seven._replace(at=4000.0))
     late = client.post(PATH, json={"label": 7, "reading": 1})
     assert late.status_code == 409
     assert "no longer the one shown" in detail(late)

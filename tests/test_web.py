@@ -4,7 +4,6 @@ import base64
 import io
 import re
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ def test_before_the_first_frame_it_says_that_the_camera_is_starting(client: Flas
 def test_the_newest_reading_with_its_strip(
     client: FlaskClient, latest: Latest, a_seven: Reading
 ) -> None:
-    latest.show(replace(a_seven, settled=7))
+    latest.show(a_seven._replace(settled=7))
     answer = client.get("/api/v1/reading").get_json()
     assert answer["digit"] == answer["settled"] == 7
     assert answer["state"] == "ready"
@@ -207,7 +206,7 @@ def test_history_is_the_newest_first(
     client: FlaskClient, history: History, a_seven: Reading
 ) -> None:
     for at, digit in enumerate((1, 2, 3)):
-        history.show(replace(a_seven, at=float(at), settled=digit))
+        history.show(a_seven._replace(at=float(at), settled=digit))
     answer = client.get("/api/v1/history?limit=2").get_json()["readings"]
     assert [(entry["at"], entry["digit"]) for entry in answer] == [(2, 3), (1, 2)]
     assert picture(answer[0]["glyph"]).shape == (28, 28)

@@ -4,7 +4,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 
 from appliance.reading import Reading
 
@@ -25,7 +24,7 @@ class Recent:
     def keep(self, number: int, reading: Reading) -> None:
         if reading.glyph is not None:
             with self._lock:
-                self._kept.append((number, replace(reading, ink=None, marks=())))
+                self._kept.append((number, reading._replace(ink=None, marks=())))
 
     def newest(self, count: int) -> list[tuple[int, Reading]]:
         """Return the last few with their numbers, the newest first."""
