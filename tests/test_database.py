@@ -1,6 +1,5 @@
 """SQLite files of other versions: an older one is kept beside and brought up to date."""
 
-import dataclasses
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -67,7 +66,7 @@ def test_an_older_file_is_brought_up_to_date_and_kept_once(file: Path, new: Form
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(file: Path, new: Form) -> None:
-    wrong = dataclasses.replace(new, migrations=((MIGRATION[0], "UPDATE nothing SET x = 1"),))
+    wrong = new._replace(migrations=((MIGRATION[0], "UPDATE nothing SET x = 1"),))
     with pytest.raises(DamagedError, match="nothing"):
         opened(file, wrong)
     assert rows(file) == [(7,)]
