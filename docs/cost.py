@@ -8,7 +8,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from appliance.night import Sizes
+from model.network import build
+from model.plan import PI_ZERO
+from model.presets import PRESETS
+
 DOCS = Path(__file__).parent
+MNIST = 60_000
+"""Digits to learn from."""
 WIDTH, ROW = 960, 19
 LEAST = 3
 """What would be narrower than so many pixels is not drawn."""
@@ -39,15 +46,16 @@ COLOURS = dict(
 def pages() -> dict[str, str]:
     """Return the page and its drawings, by their names below docs/."""
     told = json.loads((DOCS / "cost.json").read_text())
+    before = json.loads((DOCS / "cost-before.json").read_text())
     budgets = tomllib.loads((DOCS.parent / "tests/pi_zero/budgets.toml").read_text())
     drawings = {
         "cost-start.svg": drawn(told["start"], "a start", deepest=9),
         "cost-read.svg": drawn(told["reads"]["one digit"], "a reading of one digit"),
     }
-    return {"cost.md": _page(told, budgets), **drawings}
+    return {"cost.md": _page(told, before, budgets), **drawings}
 
 
-def _page(told: dict[str, Any], budgets: dict[str, Any]) -> str:
+def _page(told: dict[str, Any], before: dict[str, Any], budgets: dict[str, Any]) -> str:
     counts = told["counts"]
     lines = [
         "# What it costs",
@@ -56,16 +64,20 @@ def _page(told: dict[str, Any], budgets: dict[str, Any]) -> str:
         "`tests/pi_zero/instructions --by-module docs/cost.json` writes, and from the budgets in",
         "`tests/pi_zero/budgets.toml`. What is counted are instructions of a 32-bit ARM processor",
         "without NEON, under QEMU, on Debian trixie with OpenBLAS for ARMv6. They are no seconds:",
-        "an ARM1176 takes more than one cycle for most of them.",
+        "an ARM1176 takes more than one cycle for most of them. Before is commit",
+        f"{before['commit']}, counted in the same way.",
         "",
-        "| what | million instructions | budget |",
-        "|---|---|---|",
+        "| what | before | million instructions | budget |",
+        "|---|---|---|---|",
     ]
-    for name, count in counts.items():
+    for name, count in sorted(counts.items(), key=lambda each: _place(each[0], budgets)):
         budget = budgets.get(name, {})
         says = budget.get("says") or f"64 digits learned by `{name.removeprefix('training ')}`"
-        lines.append(f"| {says} | {_number(count)} | {_number(budget.get('most'))} |")
+        was = _number(before["counts"].get(name))
+        lines.append(f"| {says} | {was} | {_number(count)} | {_number(budget.get('most'))} |")
     lines += [
+        "",
+        *_trainings(counts),
         "",
         "## A start",
         "",
@@ -90,6 +102,40 @@ def _page(told: dict[str, Any], budgets: dict[str, Any]) -> str:
         "![What a reading of one digit consists of, by function](cost-read.svg)",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _place(name: str, budgets: dict[str, Any]) -> int:
+    """Return where a count stands: as in the budgets, and what is not there behind them."""
+    return [*budgets, name].index(name)
+
+
+def _trainings(counts: dict[str, float]) -> list[str]:
+    """Return a section on what the whole of a training and of a night takes."""
+    recipe, night = PRESETS["appliance"], Sizes()
+    network = build(recipe.layers)
+    taught = network.training_multiply_adds() + network.folded().multiply_adds()
+    lines = [
+        "## A training, and a night",
+        "",
+        f"At the {PI_ZERO / 1e9} GFLOP/s that OpenBLAS reaches on a Pi Zero, two operations a",
+        "multiply-add, the products alone:",
+        "",
+        "| what | steps | digits a step | multiply-adds | hours | million instructions |",
+        "|---|---|---|---|---|---|",
+    ]
+    for what, batch, epochs, adds, count in (
+        ("the network that ships, from scratch", recipe.batch, recipe.epochs,
+         network.training_multiply_adds(), counts["training"]),
+        ("a night, with the network in use as teacher", night.batch, night.epochs,
+         taught, counts["night"]),
+    ):  # fmt: skip
+        digits = recipe.steps(MNIST, epochs)
+        hours = 2 * adds * digits / PI_ZERO / 3600
+        lines.append(
+            f"| {what} | {digits / batch:,.0f} | {batch} | {adds * digits:.2e} | {hours:.1f} "
+            f"| {count * digits / 64:,.0f} |"
+        )
+    return lines
 
 
 def _number(value: float | None) -> str:
