@@ -13,6 +13,7 @@ import queue
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -21,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HERE = Path(__file__).resolve().parent
@@ -377,7 +378,10 @@ def options(doc: str) -> argparse.ArgumentParser:
 
 
 def ended(*_: Any) -> None:
-    """End with what is being run; the blocks that hold it remove it."""
+    """End the boards that run, so that nothing waits for them, and then this program."""
+    print("ended by a signal: the boards that ran are ended too", file=sys.stderr, flush=True)
+    for process in list(Board.running):
+        process.kill()
     raise KeyboardInterrupt
 
 
@@ -401,6 +405,8 @@ class NotUp(BoardError):
 
 class Board:
     """One emulated Pi Zero with a fresh copy of a card; `start` is the first program on it."""
+
+    running: ClassVar[list["subprocess.Popen[str]"]] = []
 
     def __init__(self, cards: Path, start: str, payload: Callable[[Path], None]) -> None:
         self._cards, self._start, self._payload = cards, start, payload
@@ -446,6 +452,7 @@ class Board:
             text=True, errors="replace", env={**os.environ, "TMPDIR": str(initrd.parent)},
         )  # fmt: skip
         assert process.stdout is not None
+        Board.running.append(process)
         lines: queue.Queue[str | None] = queue.Queue()
 
         def listen() -> None:
@@ -460,6 +467,7 @@ class Board:
         finally:
             process.kill()
             process.wait()
+            Board.running.remove(process)
             listener.join(5)
             process.stdout.close()
 
