@@ -9,6 +9,7 @@ from functools import partial
 
 from appliance.camera import Camera
 from appliance.errors import CameraError
+from appliance.machine import give_back
 from appliance.outputs import Output
 from appliance.reader import Reader
 from appliance.reading import Frame, Reading
@@ -16,6 +17,9 @@ from appliance.steady import Steady
 from appliance.still import Still
 
 log = logging.getLogger(__name__)
+
+_TIDIED = 1000
+"""After so many readings memory that is free is given back."""
 
 
 class Loop:
@@ -54,6 +58,7 @@ class Loop:
         self._still = Still()
         self._newest: Reading | None = None
         self._said: set[str] = set()
+        self._readings = 0
 
     def run(self) -> None:
         """Go on until `stop`, then close the outputs."""
@@ -116,6 +121,9 @@ class Loop:
 
     def _read(self, frame: Frame) -> Reading:
         at_once, self._at_once = self._at_once, False
+        self._readings += 1
+        if self._readings % _TIDIED == 0:
+            give_back()
         try:
             return self._steady.update(self._reader.read(frame), at_once=at_once)
         except Exception as error:

@@ -101,7 +101,8 @@ TABLE: dict[str, set[str]] = {
     },
     "appliance.outputs": {"appliance.database", "appliance.errors", "appliance.reading", "numpy"},
     "appliance.loop": {
-        "appliance.camera", "appliance.errors", "appliance.outputs", "appliance.reader",
+        "appliance.camera", "appliance.errors", "appliance.machine", "appliance.outputs",
+        "appliance.reader",
         "appliance.reading", "appliance.steady", "appliance.still",
     },
     "appliance.web": {

@@ -351,3 +351,11 @@ def test_stop_ends_a_loop_that_waits_for_its_next_frame(caplog: pytest.LogCaptur
     assert not thread.is_alive()
     assert len(recorder.readings) == 1
     assert camera.closed == recorder.closed == 1
+
+
+def test_memory_is_given_back_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    times: list[int] = []
+    monkeypatch.setattr("appliance.loop.give_back", lambda: times.append(1))
+    monkeypatch.setattr("appliance.loop._TIDIED", 3)
+    run([10, 20, 30, 40, 50, 60, 70])
+    assert len(times) == 2

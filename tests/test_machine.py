@@ -1,6 +1,8 @@
 """What the machine says of itself, told from files and words that stand in for a Pi's."""
 
+import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +130,20 @@ def test_a_library_that_lacks_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     versions = machine.versions()
     assert versions["numpy"]
     assert versions["no-such-library"] is None
+
+
+def test_what_lies_free_between_what_is_in_use_is_given_back() -> None:
+    script = (
+        "from appliance import machine\n"
+        "import numpy as np\n"
+        "every = [np.ones(10_000, np.uint8) for _ in range(4000)]\n"
+        "every = every[::40]\n"
+        "before = machine.memory().resident\n"
+        "machine.give_back()\n"
+        "print(before - machine.memory().resident)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    if platform.libc_ver()[0] == "glibc":
+        assert int(done.stdout) > 20_000_000, done.stderr
+    else:
+        assert done.returncode == 0
