@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -128,6 +129,11 @@ class Checks:
             }
             file.write_text(json.dumps({**told, **self.facts}, indent=1) + "\n")
         return 1 if self.wrong else 0
+
+
+def budget(name: str) -> float:
+    """Return what a budget of budgets.toml allows, in its own unit."""
+    return float(tomllib.loads((HERE / "budgets.toml").read_text())[name]["most"])
 
 
 # ---- making the card
