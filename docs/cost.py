@@ -48,11 +48,15 @@ def pages() -> dict[str, str]:
     told = json.loads((DOCS / "cost.json").read_text())
     before = json.loads((DOCS / "cost-before.json").read_text())
     budgets = tomllib.loads((DOCS.parent / "tests/pi_zero/budgets.toml").read_text())
+    soak = json.loads((DOCS / "cost-soak.json").read_text())
+    board = json.loads((DOCS / "cost-board.json").read_text())
     drawings = {
         "cost-start.svg": drawn(told["start"], "a start", deepest=9),
         "cost-read.svg": drawn(told["reads"]["one digit"], "a reading of one digit"),
+        "cost-memory.svg": month(soak["days"]),
     }
-    return {"cost.md": _page(told, before, budgets), **drawings}
+    page = _page(told, before, budgets) + _board(board, budgets) + _soak(soak)
+    return {"cost.md": page, **drawings}
 
 
 def _page(told: dict[str, Any], before: dict[str, Any], budgets: dict[str, Any]) -> str:
@@ -102,6 +106,99 @@ def _page(told: dict[str, Any], before: dict[str, Any], budgets: dict[str, Any])
         "![What a reading of one digit consists of, by function](cost-read.svg)",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _board(board: dict[str, Any], budgets: dict[str, Any]) -> str:
+    """Return the section on the memory that an emulated Pi Zero's processes have."""
+    most = {
+        "digits run": budgets["serving_memory"]["most"],
+        "digits run beside it": budgets["serving_memory"]["most"],
+        "digits retrain, all of it": budgets["retraining_memory"]["most"],
+    }
+    lines = [
+        "",
+        "## Memory on an emulated Pi Zero",
+        "",
+        "The most that a process had in RAM (VmHWM), on QEMU's `raspi0` with 512 MB and Debian",
+        f"{board['release']} for ARMv6, as `tests/pi_zero/boot`, and with `--night` and all of",
+        "MNIST, tell it (`docs/cost-board.json`).",
+        "",
+        "| what | MB | budget |",
+        "|---|---|---|",
+    ]
+    for step, size in board["peak_bytes"].items():
+        lines.append(f"| {step} | {size / 1e6:.1f} | {most.get(step, '')} |")
+    return "\n".join(lines) + "\n"
+
+
+def _soak(soak: dict[str, Any]) -> str:
+    """Return the section on a month in which nothing grows."""
+    days = soak["days"]
+    shown = [day for day in days if day["day"] in (1, 2, 5, 10, 20, days[-1]["day"])]
+    lines = [
+        "",
+        f"## {len(days)} days",
+        "",
+        f"`sudo tests/soak --days {len(days)} --json docs/cost-soak.json` on x86-64, in MB where",
+        "it is no number of things. At least 2,000 readings a day change what is shown; each night",
+        "learns.",
+        "",
+        "| day | memory | peak | files | threads | history | captures | state directory "
+        "| networks | written | of it at night |",
+        "|--:" * 11 + "|",
+    ]
+    for day in shown:
+        sizes = [day[key] / 1e6 for key in ("history", "captures", "state")]
+        written = [day[key] / 1e6 for key in ("written", "written_by_night")]
+        lines.append(
+            f"| {day['day']} | {day['resident_kb'] / 1000:.1f} | {day['peak_kb'] / 1000:.1f} "
+            f"| {day['files']} | {day['threads']} | "
+            + " | ".join(f"{size:.2f}" for size in sizes)
+            + f" | {day['networks']} | "
+            + " | ".join(f"{size:.2f}" for size in written)
+            + " |"
+        )
+    lines += ["", "![The appliance's memory at the end of each day, and its peak](cost-memory.svg)"]
+    return "\n".join(lines) + "\n"
+
+
+def month(days: list[dict[str, Any]]) -> str:
+    """Return a drawing of the memory at each day's end, and of its peak by then, from 0 up."""
+    left, top, width, height = 46, 10, WIDTH - 60, 220
+    highest = max(day["peak_kb"] for day in days) / 1000 * 1.1
+    across = width / max(1, len(days) - 1)
+
+    def line(key: str, colour: str) -> str:
+        points = " ".join(
+            f"{left + n * across:.1f},{top + height - day[key] / 1000 / highest * height:.1f}"
+            for n, day in enumerate(days)
+        )
+        return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>'
+
+    marks = []
+    for megabytes in range(0, int(highest) + 1, 20):
+        y = top + height - megabytes / highest * height
+        marks.append(f'<path d="M{left} {y:.1f}h{width}" stroke="#8884"/>')
+        marks.append(
+            f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{megabytes} MB</text>'
+        )
+    for n in range(0, len(days), max(1, len(days) // 10)):
+        x = left + n * across
+        marks.append(f'<text x="{x:.1f}" y="{top + height + 16}">{days[n]["day"]}</text>')
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top + height + 40}" '
+            f'role="img" aria-label="memory over {len(days)} days">',
+            "<style>text { font: 11px sans-serif; fill: #777 }</style>",
+            *marks,
+            line("peak_kb", "#b5b9bd"),
+            line("resident_kb", "#e08a1e"),
+            f'<text x="{left}" y="{top + height + 34}">orange: at the end of each day; '
+            "grey: the most by then</text>",
+            "</svg>",
+            "",
+        ]
+    )
 
 
 def _place(name: str, budgets: dict[str, Any]) -> int:
