@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import ndimage
 
 from model.layers import Array
 
@@ -131,6 +130,9 @@ def rotated(glyphs: Array, degrees: float, ground: float = 0.0) -> Array:
 
     Source: T. Rashid, "Make Your Own Neural Network", part 3, through `scipy.ndimage.rotate`.
     """
+    # A night does without: scipy takes 27 MB of a Pi Zero's memory.
+    from scipy import ndimage
+
     turned: Array = ndimage.rotate(
         glyphs.reshape(-1, SIDE, SIDE),
         degrees,

@@ -22,7 +22,10 @@ _IMPORTED = (
     "appliance.captures", "appliance.due", "appliance.retrain", "appliance.vault",
     "appliance.commands.examples", "appliance.vision.photograph", "model.datasets",
 )  # fmt: skip
-"""Before root becomes the service's user, who may not read where they are."""
+"""Before root becomes the service's user, who may not read where they are.
+
+The service itself takes them where it needs them: most nights do without scipy, and its memory.
+"""
 
 
 class _Ended(Exception):
@@ -72,8 +75,9 @@ def run(args: argparse.Namespace) -> int:
     settings = load(args.config)
     state = state_folder(args.state, settings)
     check_owner(state)
-    for name in _IMPORTED:
-        importlib.import_module(name)
+    if os.geteuid() == 0:
+        for name in _IMPORTED:
+            importlib.import_module(name)
     settings = Changes(state).applied(settings)
     try:
         # With sudo too what it lays down is the service's, whose next night goes on from there.
