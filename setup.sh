@@ -448,13 +448,19 @@ lay_files() {
 # The new code has to read a picture, with the settings as they are, before it may take over.
 try_release() {
 	try=$RELEASES/$NEW
-	said=$(runuser -u digits -- env PYTHONPATH="$try" timeout 300 python3 -P -m appliance read "$try/data/samples/7-shadow.jpg" 2>&1) && return
+	said=$(
+		# A start takes what it needs, and no more: what is wrong elsewhere shows only so.
+		python3 -P -m compileall -q "$try" 2>&1 &&
+			as_digits="runuser -u digits -- env PYTHONPATH=$try timeout 300 python3 -P" &&
+			$as_digits -c 'import appliance.commands.run, appliance.loop, appliance.web.server' 2>&1 &&
+			$as_digits -m appliance read "$try/data/samples/7-shadow.jpg" 2>&1
+	) && return
 	rest="nothing runs yet"
 	if [ -n "$(current)" ] && [ "$(current)" != "$NEW" ]; then
 		rm -rf "$try"
 		rest="$(current) goes on as it was"
 	fi
-	err "the release $NEW cannot read a sample picture ($(printf '%s\n' "$said" | tail -n 1)); $rest"
+	err "the release $NEW does not load and read a sample picture ($(printf '%s\n' "$said" | tail -n 1)); $rest"
 }
 
 point_to() {
