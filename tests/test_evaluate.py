@@ -7,7 +7,7 @@ import pytest
 from appliance.__main__ import main
 from model import report, weights
 from model.datasets import Split, load_split
-from model.evaluate import Tally, evaluate
+from model.evaluate import Tally, answers, evaluate
 from model.network import NOT_A_DIGIT, build
 
 
@@ -41,6 +41,21 @@ def test_the_shipped_network_reads_mnist_as_its_card_says(shared_mnist: Path) ->
     tally = evaluate(network, load_split(shared_mnist, "test"))
     # Another BLAS may round a borderline digit the other way.
     assert abs(tally.right - card["test"]["right"]) <= 3
+
+
+def test_a_report_is_read_on_a_board_of_32_bits(
+    tiny_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = build([["dense", 784, 10]], 1)
+    data = load_split(tiny_mnist, "test")
+    file = tmp_path / "a.report.json"
+    file.write_bytes(report.written(report.report(network, data, answers(network, data))))
+    array = np.array
+    monkeypatch.setattr(np, "array", lambda values: array(values).astype(np.int32))
+    told = report.load(file, weights.checksum(network))
+    monkeypatch.undo()
+    assert told is not None
+    assert told.confusion.sum() == len(data)
 
 
 def test_the_command_writes_a_report_with_the_wrong_digits_or_without(
