@@ -22,18 +22,18 @@ from typing import IO, Any
 from appliance import __version__
 from appliance.backup_files import (
     CAPTURES,
-    CHANGED,
     HISTORY,
     MOST_FILES,
-    NIGHTS,
     SETTINGS,
     check_file,
     is_night,
     leads_to_a_network,
     most_bytes,
 )
+from appliance.changes import CHANGED
 from appliance.database import copied
 from appliance.errors import ApplianceError, BackupError, StateError
+from appliance.nights import NIGHTS
 from appliance.vault import Vault
 from appliance.zips import ENTRY_BYTES, directory_bytes
 from model.errors import ModelError

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from appliance.captures_rescue import FORM as CAPTURES_FORM
+from appliance.changes import CHANGED
 from appliance.database import DamagedError, check
 from appliance.errors import SettingsError
+from appliance.nights import NIGHTS
 from appliance.outputs.history import FORM as HISTORY_FORM
 from appliance.settings import Settings, changeable, load, with_values
 from model import report, weights
 
-SETTINGS, CHANGED, NIGHTS = "digits.toml", "settings.json", "nights.jsonl"
+SETTINGS = "digits.toml"
 CAPTURES, HISTORY = "captures.db", "history.db"
 ORDER = "networks/promotions.txt"
 MOST_FILES = 200

@@ -11,6 +11,8 @@ from model.files import replaced
 
 log = logging.getLogger(__name__)
 
+CHANGED = "settings.json"
+"""Their file in the state directory."""
 Tables = dict[str, dict[str, Any]]
 
 
@@ -24,7 +26,7 @@ class Changes:
     """
 
     def __init__(self, state: Path) -> None:
-        self._file = state / "settings.json"
+        self._file = state / CHANGED
         self.tables: Tables = {}
         try:
             self.tables = self._read()

@@ -13,6 +13,8 @@ from typing import Any
 from appliance.errors import StateError
 from model.files import replaced
 
+NIGHTS = "nights.jsonl"
+"""What the nights came to, a line each, in the state directory."""
 KEPT_NIGHTS = 100
 """Records that are kept at least; when there are twice as many the older half goes."""
 
@@ -98,7 +100,7 @@ def nights(state: Path, most: int = 20) -> list[dict[str, Any]]:
     """Return the records of the last nights, the newest first; damaged lines are left out."""
     found = []
     with suppress(OSError):
-        for line in (state / "nights.jsonl").read_text("utf-8", errors="replace").splitlines():
+        for line in (state / NIGHTS).read_text("utf-8", errors="replace").splitlines():
             with suppress(ValueError, RecursionError):
                 record = json.loads(line)
                 if isinstance(record, dict) and isinstance(record.get("at"), int | float):
@@ -108,7 +110,7 @@ def nights(state: Path, most: int = 20) -> list[dict[str, Any]]:
 
 def add_night(state: Path, record: dict[str, Any]) -> None:
     """Append a record and let go of those of long ago; raises StateError."""
-    file = state / "nights.jsonl"
+    file = state / NIGHTS
     try:
         with open(file, "ab+") as lines:
             size = lines.tell()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from appliance import nights
+from appliance.changes import CHANGED
 from appliance.errors import ApplianceError, BackupError, SettingsError, StateError
 from model.files import as_oneself, as_owner_of, make_folder, probe, replaced
 
@@ -37,8 +38,8 @@ _PLACES = (
     *_LOGS,
     "captures.db",
     "history.db",
-    "settings.json",
-    "nights.jsonl",
+    CHANGED,
+    nights.NIGHTS,
     "networks",
     "night",
     "retrain.json",

@@ -4,6 +4,8 @@ import json
 import re
 import tomllib
 
+import pytest
+
 from tests.conftest import ROOT
 
 
@@ -35,3 +37,10 @@ def test_the_costs_that_were_counted_last_are_within_their_budgets() -> None:
     assert max(day["written"] for day in days[1:]) <= 1e6 * held["written"]
     board = json.loads((ROOT / "docs/cost-board.json").read_text())["peak_bytes"]
     assert board["digits run"] <= 1e6 * held["serving_memory"]
+
+
+@pytest.mark.xfail(reason="106.5 MB: the first night simulates photographs", strict=True)
+def test_a_night_is_within_its_memory_too() -> None:
+    budgets = tomllib.loads((ROOT / "tests/pi_zero/budgets.toml").read_text())
+    board = json.loads((ROOT / "docs/cost-board.json").read_text())["peak_bytes"]
+    assert board["digits retrain, all of it"] <= 1e6 * budgets["retraining_memory"]["most"]

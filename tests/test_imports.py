@@ -52,16 +52,16 @@ TABLE: dict[str, set[str]] = {
         "PIL",
     },
     "appliance.backup_files": {
-        "appliance.captures_rescue", "appliance.database", "appliance.errors",
-        "appliance.outputs.history", "appliance.settings", "model",
+        "appliance.captures_rescue", "appliance.changes", "appliance.database", "appliance.errors",
+        "appliance.nights", "appliance.outputs.history", "appliance.settings", "model",
     },
     "appliance.backup": {
-        "appliance", "appliance.backup_files", "appliance.database", "appliance.errors",
-        "appliance.vault", "appliance.zips", "model",
+        "appliance", "appliance.backup_files", "appliance.changes", "appliance.database",
+        "appliance.errors", "appliance.nights", "appliance.vault", "appliance.zips", "model",
     },
     "appliance.restore": {
-        "appliance.backup", "appliance.backup_files", "appliance.errors", "appliance.nights",
-        "model",
+        "appliance.backup", "appliance.backup_files", "appliance.changes", "appliance.errors",
+        "appliance.nights", "model",
     },
     "appliance.captures_report": {
         "appliance.captures", "appliance.captures_enough", "appliance.reading", "model", "numpy",
@@ -215,6 +215,13 @@ def test_the_appliance_serves_and_reads_without_scipy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.split() == ["7", "set()"], done.stderr
+
+
+def test_a_night_that_simulates_nothing_does_without_scipy() -> None:
+    modules = "appliance.commands.retrain, appliance.retrain, appliance.due, model.augment"
+    script = f"import sys, {modules}\nprint('scipy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "False", done.stderr
 
 
 def test_a_start_leaves_out_what_is_asked_for_later(tmp_path: Path) -> None:

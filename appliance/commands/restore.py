@@ -28,7 +28,8 @@ def add(parsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from appliance import settings as known
-    from appliance.backup_files import CHANGED, SETTINGS
+    from appliance.backup_files import SETTINGS
+    from appliance.changes import CHANGED
     from appliance.restore import KEPT, restore, writable
 
     state = known.state_folder(args.state, known.load(args.config))

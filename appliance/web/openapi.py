@@ -1,5 +1,6 @@
 """GET /api/v1/openapi.json: the API described for programs, as OpenAPI 3.1."""
 
+from functools import cache
 from typing import Any
 
 from appliance import __version__
@@ -12,8 +13,9 @@ from model.network import NOT_A_DIGIT
 Schema = dict[str, Any]
 
 
+@cache
 def document() -> Schema:
-    """Return the whole document."""
+    """Return the whole document, which never changes while the appliance runs."""
     return {
         "openapi": "3.1.0",
         "info": {

@@ -34,7 +34,7 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
     kept_nights, kept_enough = Kept[list[dict[str, Any]]](), Kept[Enough]()
 
     def past() -> list[dict[str, Any]]:
-        stamp = _stamp(state / "nights.jsonl")
+        stamp = _stamp(state / nights.NIGHTS)
         return kept_nights.of(stamp, lambda: nights.nights(state, MOST_NIGHTS))
 
     @routes.errorhandler(TrainingError)

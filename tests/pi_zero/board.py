@@ -150,16 +150,22 @@ def command(*words: str, **options: Any) -> "subprocess.CompletedProcess[str]":
         raise BoardError(f"{words[0]} did not end within {error.timeout:.0f} s") from None
 
 
-def need_programs() -> None:
-    """Raise BoardError unless this is root with all programs, or can get them from apt."""
+def need_root(what: str) -> None:
+    """Raise BoardError where this is not root."""
     if os.geteuid() != 0:
-        raise BoardError("making a card's file system needs root: run it with sudo")
-    if lacking := sorted(NEEDED[each] for each in NEEDED if not shutil.which(each)):
-        print(f"installing from apt: {' '.join(lacking)}", flush=True)
+        raise BoardError(f"{what} needs root: run it with sudo")
+
+
+def need_programs(needed: dict[str, str]) -> None:
+    """Get the programs that are not there from apt, each by its package."""
+    if lacking := sorted(needed[each] for each in needed if not shutil.which(each)):
+        packages = " ".join(lacking)
+        need_root(f"installing {packages}")
+        print(f"installing from apt: {packages}", flush=True)
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         command("apt-get", "update", "-qq")
-        command("apt-get", "install", "-y", "-qq", "--no-install-recommends", *lacking,
-                env=environment)  # fmt: skip
+        command("apt-get", "install", "-o", "DPkg::Lock::Timeout=300", "-y", "-qq",
+                "--no-install-recommends", *packages.split(), env=environment)  # fmt: skip
 
 
 def mirror() -> str:
