@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
@@ -17,9 +17,18 @@ from tests.captured import added
 
 
 def until(browser: webdriver.Chrome, condition: Callable[[], Any], seconds: float = 45) -> Any:
-    # What the page has just replaced is looked at again.
+    # What the page has just replaced is looked at again, and so is a page that is just replaced.
     wait = WebDriverWait(browser, seconds, 0.1, [StaleElementReferenceException])
-    return wait.until(lambda _: condition())
+
+    def met(_: webdriver.Chrome) -> Any:
+        try:
+            return condition()
+        except WebDriverException as error:
+            if "inspector error" not in str(error.msg):
+                raise
+            return False
+
+    return wait.until(met)
 
 
 def text(browser: webdriver.Chrome, selector: str) -> str:
