@@ -2,10 +2,46 @@
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+
+def regular(path: Any, flags: int) -> int:
+    """Open a regular file: what `open` takes as its `opener` where others may write.
+
+    A link would lead elsewhere, a pipe would be waited for without end, and a device may do
+    anything: each is an OSError that says which it is.
+    """
+    try:
+        opened = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "is a link, and none is followed there", path) from None
+        if error.errno == errno.ENXIO:
+            raise OSError(errno.ENXIO, _NOT_REGULAR, path) from None
+        raise
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise OSError(errno.EINVAL, _NOT_REGULAR, path)
+    return opened
+
+
+def read_regular(path: Path, most: int | None = None) -> bytes:
+    """Return what is in a regular file; raises OSError for another, or for more than `most` bytes.
+
+    It is what every small file of a state directory is read with.
+    """
+    with open(path, "rb", opener=regular) as file:
+        data = file.read() if most is None else file.read(most + 1)
+    if most is not None and len(data) > most:
+        raise OSError(errno.EFBIG, f"has more than {most:,} bytes", path)
+    return data
+
+
+_NOT_REGULAR = "is no regular file"
 
 
 def probe(path: Path) -> None:
