@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import sqlite3
 import time
 import zipfile
@@ -26,6 +27,7 @@ from appliance.backup_files import (
     MOST_FILES,
     SETTINGS,
     check_file,
+    clean_rows,
     is_night,
     leads_to_a_network,
     most_bytes,
@@ -34,6 +36,7 @@ from appliance.changes import CHANGED
 from appliance.database import copied
 from appliance.errors import ApplianceError, BackupError, StateError
 from appliance.nights import NIGHTS
+from appliance.rows import is_damage
 from appliance.vault import Vault
 from appliance.zips import ENTRY_BYTES, directory_bytes
 from model.errors import ModelError
@@ -65,7 +68,8 @@ class Manifest:
     """What is in a backup, which version of the appliance made it, and when (Unix seconds).
 
     `reads` is where the link to the network that reads leads; None where nothing was promoted yet.
-    `left_out` names each file that was damaged, with what is wrong; the zip does not tell it.
+    `left_out` names each file that was damaged, with what is wrong, and how many rows of a
+    database; the zip does not tell it.
     """
 
     version: str
@@ -129,7 +133,9 @@ def _written(out: IO[bytes], scratch: Path, state: Path, settings: Path | None) 
             add(NIGHTS, lines, os.fstat(source.fileno()).st_mtime)
         for name in (CAPTURES, HISTORY):
             if (state / name).exists():
-                _copy(name, state / name, scratch)
+                damage = _copy(name, state / name, scratch)
+                if damage:
+                    left_out.append(damage)
                 with open(scratch, "rb") as source:
                     add(name, source, (state / name).stat().st_mtime)
         reads = _add_networks(state / "networks", add, left_out)
@@ -192,13 +198,24 @@ def _info(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def _copy(name: str, database: Path, to: Path) -> None:
-    """Copy a database that may be written to meanwhile, and see that the copy can be restored."""
+def _copy(name: str, database: Path, to: Path) -> str | None:
+    """Copy a database that may be written to meanwhile, without what is damaged in it.
+
+    Returns what that is, in a sentence, or None.
+    """
     try:
         uri = f"{database.absolute().as_uri()}?mode=rw"
-        with closing(sqlite3.connect(uri, uri=True, timeout=10)) as opened:
-            copied(opened, to)
-        check_file(name, to)
+        try:
+            with closing(sqlite3.connect(uri, uri=True, timeout=10)) as opened:
+                copied(opened, to)
+            return check_file(name, to)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            # Page by page as it is on the card, of which what can be read is taken.
+            if not to.stat().st_size:
+                shutil.copyfile(database, to)
+            return clean_rows(name, to)
     except StateError as error:
         raise StateError(str(error).replace(str(to), str(database))) from None
     except sqlite3.Error as error:
@@ -215,7 +232,7 @@ def _scratch(file: Path) -> Iterator[Path]:
     try:
         yield scratch
     finally:
-        for rest in ("", "-journal", "-wal", "-shm"):
+        for rest in ("", "-journal", "-wal", "-shm", ".new"):
             scratch.with_name(f"{scratch.name}{rest}").unlink(missing_ok=True)
 
 

@@ -1,24 +1,22 @@
 """What a backup may hold: the name of each file, how large it can be, and what it has to be."""
 
 import json
-import math
 import re
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from appliance.captures_rescue import FORM as CAPTURES_FORM
 from appliance.changes import CHANGED
-from appliance.database import DamagedError, check
+from appliance.database import check, clean
 from appliance.errors import SettingsError
-from appliance.nights import NIGHTS
+from appliance.nights import NIGHTS, night_of
 from appliance.outputs.history import FORM as HISTORY_FORM
 from appliance.settings import Settings, changeable, load, with_values
 from model import report, weights
 
 SETTINGS = "digits.toml"
 CAPTURES, HISTORY = "captures.db", "history.db"
+DATABASES = {CAPTURES: CAPTURES_FORM, HISTORY: HISTORY_FORM}
 ORDER = "networks/promotions.txt"
 MOST_FILES = 200
 
@@ -35,14 +33,6 @@ _MOST_NETWORK_BYTES = 20_000_000
 _MOST_REPORT_BYTES = 500_000
 _NETWORK = re.compile(r"networks/([0-9a-f]{12})(\.npz|\.report\.json)", re.ASCII)
 _READS = re.compile(r"shipped|[0-9a-f]{12}\.npz", re.ASCII)
-# What the code that reads the rows takes for granted, beyond the schema.
-_WRONG_CAPTURE = """SELECT id FROM captures WHERE NOT (
-    id > 0 AND at >= 0 AND at < 1e11 AND length(picture) BETWEEN 1 AND 32768
-    AND length(network) <= 64 AND ifnull(length(reason), 0) <= 1000
-    AND ifnull(deleted, 0) >= 0 AND ifnull(deleted, 0) < 1e11)"""
-_WRONG_READING = """SELECT id FROM readings WHERE NOT (
-    id > 0 AND at >= 0 AND at < 1e11 AND confidence BETWEEN 0 AND 1
-    AND ifnull(length(glyph), 784) = 784 AND ifnull(length(reason), 0) <= 10000)"""
 
 
 def most_bytes(name: str) -> int | None:
@@ -58,10 +48,11 @@ def leads_to_a_network(link: Any) -> bool:
     return isinstance(link, str) and _READS.fullmatch(link) is not None
 
 
-def check_file(name: str, file: Path) -> None:
+def check_file(name: str, file: Path) -> str | None:
     """Raise ApplianceError, ModelError or ValueError for a file that is not what its name says.
 
-    A database of an older version is brought up to date.
+    A database of an older version is brought up to date, and one that has rows which none can have
+    is left without them: returns how many in a sentence, None where all of it is sound.
     """
     match = _NETWORK.fullmatch(name)
     if match and match[2] == ".npz":
@@ -77,27 +68,25 @@ def check_file(name: str, file: Path) -> None:
         with open(file, "rb") as lines:
             if not all(map(is_night, lines)):
                 raise ValueError(f"{name} has a line that is no night's")
-    elif name == CAPTURES:
-        check(file, CAPTURES_FORM)
-        _check_rows(name, file, _WRONG_CAPTURE)
-    elif name == HISTORY:
-        check(file, HISTORY_FORM)
-        _check_rows(name, file, _WRONG_READING)
+    elif name in DATABASES:
+        check(file, DATABASES[name])
+        return clean_rows(name, file)
+    return None
+
+
+def clean_rows(name: str, file: Path) -> str | None:
+    """Leave a copy of a database with its sound rows alone; return what was damaged, or None.
+
+    It may be damaged in any way but that it is of another version. Raises StateError.
+    """
+    damage = clean(file, DATABASES[name])
+    return damage and f"{name} was damaged: {damage}"
 
 
 def is_night(line: bytes) -> bool:
     """Tell whether a line of `nights.jsonl` is whole and has what the page shows."""
-    try:
-        record = json.loads(line)
-        return (
-            line.endswith(b"\n")
-            and math.isfinite(record["at"])
-            and isinstance(record["outcome"], str)
-            and isinstance(record["why"], str)
-            and isinstance(record["outcomes"], dict)
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-        return False
+    record = night_of(line) if line.endswith(b"\n") else None
+    return record is not None and all(key in record for key in ("outcome", "why", "outcomes"))
 
 
 def _check_changed(tables: Any) -> None:
@@ -108,10 +97,3 @@ def _check_changed(tables: Any) -> None:
         for key in values:
             if (table, key) not in changeable():
                 raise SettingsError(f"'{key}' in [{table}] is not changed on the page")
-
-
-def _check_rows(name: str, file: Path, wrong: str) -> None:
-    with closing(sqlite3.connect(file)) as database:
-        row = database.execute(f"{wrong} LIMIT 1").fetchone()
-    if row is not None:
-        raise DamagedError(f"row {row[0]} of {name} has values that none can have")

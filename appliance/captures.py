@@ -1,32 +1,41 @@
 """The owner's hand: glyphs with the label that a person gave them, in SQLite."""
 
 import hashlib
+import json
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from appliance.captures_enough import Enough
-from appliance.captures_rescue import FORM, crc, open_captures
+from appliance.captures_rescue import (
+    COLUMNS,
+    FORM,
+    MOST_PICTURE_BYTES,
+    checksum,
+    open_captures,
+)
 from appliance.database import unusable
-from appliance.errors import CaptureError, NoCaptureError, StateError
+from appliance.errors import CaptureError, ClosedError, NoCaptureError, StateError
 from appliance.reading import Grey
+from appliance.rows import LOWEST, MOST_NUMBER, Row, Rows, is_damage, next_number
 from model.network import NOT_A_DIGIT
 
 BLOCK = 256
 """Rows that are in memory at once when all captures are gone through."""
 KEPT_DELETED = 86_400.0
 """Seconds after which a deleted capture is gone for good."""
-MOST_PICTURE_BYTES = 32_768
 SIDE = 28
-
-_COLUMNS = "id, at, label, said, reason, confidence, network, glyph, picture"
+_TOGETHER = 32
+"""Rows with their pictures that are in memory at once."""
 
 
 class Capture(NamedTuple):
@@ -79,18 +88,27 @@ class Captures:
 
     What was added is on the card when `add` returns (WAL, synchronous=FULL). When there is no room
     the deleted go first, then the oldest confirmed ones; a corrected one never goes by itself.
-    From a damaged file what can be read is taken over, and `notice` says so. Threads and processes
-    may share the file. Every method raises StateError when the file cannot be used.
+    From a damaged file what can be read is taken over. A row that is damaged is left out of all
+    that is told, and stays where it is; `notice` says all that is to be said of the file. With
+    `stand_in` there are none in place of a file that cannot be read. Threads and processes may
+    share the file. Every method raises StateError when the file cannot be used, ClosedError after
+    `close`.
     """
 
     def __init__(
-        self, file: Path, *, limit: int = 5000, clock: Callable[[], float] = time.time
+        self,
+        file: Path,
+        *,
+        limit: int = 5000,
+        clock: Callable[[], float] = time.time,
+        stand_in: bool = False,
     ) -> None:
         self.file = file
         self.limit = limit
         self._clock = clock
         self._lock = threading.Lock()
-        self._database, self.notice, self._in_use = open_captures(file)
+        self._rows = Rows(FORM, file.name)
+        self._database, self._said, self._in_use = open_captures(file, stand_in=stand_in)
         # Each change says where it begins.
         self._database.isolation_level = None
 
@@ -125,8 +143,11 @@ class Captures:
         added = known = 0
         with self._change() as database:
             self._purge(database)
-            rows = database.execute("SELECT at, label, glyph FROM captures WHERE deleted IS NULL")
-            keys = {_key(at, label, glyph) for at, label, glyph in rows}
+            keys = {
+                _key(at, label, glyph)
+                for _, at, label, *_, glyph, _, _, deleted in self._rows.read(database)
+                if deleted is None
+            }
             room = self.limit - _count(database)
             for capture in captures:
                 check(capture)
@@ -144,25 +165,24 @@ class Captures:
                 _inserted(database, capture)
         return added, known
 
+    @property
+    def notice(self) -> str | None:
+        """What is to be said of the file: what was saved from it, or is damaged in it."""
+        return " – ".join(filter(None, (self._said, self._rows.sentence))) or None
+
     def get(self, number: int) -> Capture:
         """Return one capture, also a deleted one; raises NoCaptureError."""
         with self._reading() as database:
-            row = _row(database, number)
-        if row is None:
-            raise _none(number)
-        return _capture(row)
+            return _capture(self._row(database, number))
 
     def relabel(self, number: int, label: int) -> Capture:
         """Give a capture another label and return it; raises NoCaptureError, CaptureError."""
         _check_label(label)
         with self._change() as database:
-            changed = database.execute(
-                "UPDATE captures SET label = ? WHERE id = ? AND deleted IS NULL", (label, number)
-            )
-            row = _row(database, number)
-            if changed.rowcount == 0 or row is None:
+            row = self._row(database, number)
+            if row[-1] is not None:
                 raise _none(number)
-        return _capture(row)
+            return _capture(_replaced(database, (*row[:2], label, *row[3:])))
 
     def delete(self, number: int) -> None:
         """Take a capture out; it can be restored for a day. Raises NoCaptureError."""
@@ -180,50 +200,43 @@ class Captures:
         deleted: bool = False,
     ) -> list[Capture]:
         """Return up to `limit` captures with a number below `before`, the newest first."""
-        where = f"deleted IS {'NOT ' * deleted}NULL AND (?1 IS NULL OR label = ?1)"
-        with self._reading() as database:
-            rows = database.execute(
-                f"SELECT {_COLUMNS} FROM captures WHERE {where} AND (?2 IS NULL OR id < ?2) "
-                "ORDER BY id DESC LIMIT ?3",
-                (label, before, limit),
-            ).fetchall()
-        return [_capture(row) for row in rows]
+        where, values = ("1", ()) if label is None else ("label = ?", (label,))
+        last = MOST_NUMBER if before is None else before - 1
+        with self._reading() as database, closing(
+            self._rows.read(database, where, values, last=last, newest_first=True)
+        ) as rows:
+            # What tells that one is deleted may be damaged itself: it is looked at afterwards.
+            found = (row for row in rows if (row[-1] is not None) == deleted)
+            return [_capture(row) for row in islice(found, limit)]
 
     def every(self) -> Iterator[Capture]:
         """Yield all captures in the order of their numbers, deleted ones left out."""
-        last, block = 0, 32
+        last = LOWEST
         while True:
-            with self._reading() as database:
-                rows = database.execute(
-                    f"SELECT {_COLUMNS} FROM captures WHERE id > ? AND deleted IS NULL "
-                    "ORDER BY id LIMIT ?",
-                    (last, block),
-                ).fetchall()
-            yield from map(_capture, rows)
-            if len(rows) < block:
+            with self._reading() as database, closing(
+                self._rows.read(database, first=last)
+            ) as rows:
+                found = list(islice(rows, _TOGETHER))
+            yield from (_capture(row) for row in found if row[-1] is None)
+            if len(found) < _TOGETHER:
                 return
-            last = rows[-1][0]
+            last = found[-1][0] + 1
 
     def blocks(self) -> Iterator[Block]:
         """Yield all captures as arrays of at most 256 rows, in the order of their numbers."""
-        last = 0
-        while True:
-            with self._reading() as database:
-                rows = database.execute(
-                    "SELECT id, glyph, label, said FROM captures WHERE id > ? AND deleted IS NULL "
-                    "ORDER BY id LIMIT ?",
-                    (last, BLOCK),
-                ).fetchall()
-            if not rows:
-                return
-            numbers, glyphs, labels, said = zip(*rows, strict=True)
+        # Without their pictures, which are read to see whether a row is whole.
+        rows = (
+            (each.id, each.glyph, each.label, NOT_A_DIGIT if each.said is None else each.said)
+            for each in self.every()
+        )
+        while found := list(islice(rows, BLOCK)):
+            numbers, glyphs, labels, said = zip(*found, strict=True)
             yield Block(
                 np.array(numbers, np.int64),
-                np.frombuffer(b"".join(glyphs), np.uint8).reshape(len(rows), -1),
+                np.array(glyphs).reshape(len(found), -1),
                 np.array(labels, np.uint8),
-                np.array([NOT_A_DIGIT if each is None else each for each in said], np.uint8),
+                np.array(said, np.uint8),
             )
-            last = numbers[-1]
 
     def labelled(self, held_out: bool) -> Iterator[tuple[Grey, Grey]]:
         """Yield glyphs uint8 (n, 784) and labels uint8 (n,) of one side, n from 1 to 256."""
@@ -233,12 +246,23 @@ class Captures:
                 yield block.glyphs[side], block.labels[side]
 
     def counts(self) -> dict[int, int]:
-        """Return how many captures each label 0…10 has, deleted ones left out."""
-        with self._reading() as database:
-            rows = database.execute(
-                "SELECT label, count(*) FROM captures WHERE deleted IS NULL GROUP BY label"
-            ).fetchall()
-        return {**dict.fromkeys(range(NOT_A_DIGIT + 1), 0), **dict(rows)}
+        """Return how many captures each label 0…10 has, deleted ones left out.
+
+        Those that are damaged count until something has read them.
+        """
+        damaged = json.dumps(sorted(self._rows.left_out))
+        try:
+            with self._reading() as database:
+                rows = database.execute(
+                    "SELECT label, count(*) FROM captures WHERE deleted IS NULL "
+                    "AND id NOT IN (SELECT value FROM json_each(?)) GROUP BY label",
+                    (damaged,),
+                ).fetchall()
+        except DamageError:
+            # The index, from which this is read, or a page of it.
+            rows = list(Counter(each.label for each in self.every()).items())
+        of = dict(rows)
+        return {label: of.get(label, 0) for label in range(NOT_A_DIGIT + 1)}
 
     def enough(self) -> Enough:
         """Return whether they are worth a night, without asking a network."""
@@ -253,24 +277,29 @@ class Captures:
     def change(self) -> int:
         """Return a number that grows with every change, whichever process makes it."""
         with self._reading() as database:
-            return int(database.execute("SELECT number FROM changes").fetchone()[0])
+            found = database.execute("SELECT number FROM changes WHERE only = 1").fetchone()
+            return found[0] if found and isinstance(found[0], int) else 0
 
     def close(self) -> None:
         """Let go of the file; safe to call twice."""
         with self._lock:
             self._database.close()
-            self._in_use.close()
+            if self._in_use is not None:
+                self._in_use.close()
 
     def _set_deleted(self, number: int, when: float | None) -> None:
         with self._change() as database:
-            changed = database.execute(
-                # What was deleted before stays so since then.
-                "UPDATE captures SET deleted = iif(?1 IS NULL, NULL, ifnull(deleted, ?1)) "
-                "WHERE id = ?2",
-                (when, number),
-            )
-            if changed.rowcount == 0:
-                raise _none(number)
+            row = self._row(database, number)
+            # What was deleted before stays so since then.
+            since = when if when is None or row[-1] is None else row[-1]
+            _replaced(database, (*row[:-1], since))
+
+    def _row(self, database: sqlite3.Connection, number: int) -> Row:
+        """Return the row of a number; raises NoCaptureError."""
+        with closing(self._rows.read(database, first=number, last=number)) as rows:
+            for row in rows:
+                return row
+        raise _none(number)
 
     def _make_room(self, database: sqlite3.Connection) -> None:
         """Let go of what goes first until there is a place for one more."""
@@ -283,8 +312,9 @@ class Captures:
             (f"deleted IS NULL AND label = ifnull(said, {NOT_A_DIGIT})", "id"),
         ]
         for which, first in order:
+            # The index tells which: that they are so is looked at in the rows themselves.
             gone = database.execute(
-                "DELETE FROM captures WHERE id IN "
+                f"DELETE FROM captures NOT INDEXED WHERE {which} AND id IN "
                 f"(SELECT id FROM captures WHERE {which} ORDER BY {first} LIMIT ?)",
                 (surplus,),
             )
@@ -296,25 +326,47 @@ class Captures:
             )
 
     def _purge(self, database: sqlite3.Connection) -> None:
-        database.execute("DELETE FROM captures WHERE deleted < ?", (self._clock() - KEPT_DELETED,))
+        database.execute(
+            "DELETE FROM captures NOT INDEXED WHERE deleted < ?1 AND id IN "
+            "(SELECT id FROM captures WHERE deleted < ?1)",
+            (self._clock() - KEPT_DELETED,),
+        )
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
                 yield self._database
-            except sqlite3.ProgrammingError:
-                raise
+            except sqlite3.ProgrammingError as error:
+                if "closed" not in str(error):
+                    raise
+                raise ClosedError("the appliance ends: ask again when it is back") from None
             except sqlite3.Error as error:
-                raise unusable(self.file, FORM, error) from None
+                kind = DamageError if is_damage(error) else StateError
+                raise kind(str(unusable(self.file, FORM, error))) from None
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
         """Lend the database for one transaction, which is on the card when the block is left."""
-        with self._reading() as database, database:
-            database.execute("BEGIN IMMEDIATE")
-            yield database
-            database.execute("UPDATE changes SET number = number + 1")
+        with self._reading() as database:
+            try:
+                with database:
+                    database.execute("BEGIN IMMEDIATE")
+                    yield database
+                    database.execute(
+                        "INSERT INTO changes VALUES (1, 1) "
+                        f"ON CONFLICT (only) DO UPDATE SET number = number % {MOST_NUMBER} + 1"
+                    )
+            except sqlite3.DatabaseError as error:
+                if is_damage(error):
+                    # Where it is the index alone, the next change goes through.
+                    with suppress(sqlite3.Error):
+                        database.execute("REINDEX")
+                raise
+
+
+class DamageError(StateError):
+    """A page of the file cannot be read."""
 
 
 def check(capture: Capture) -> None:
@@ -363,23 +415,25 @@ def _count(database: sqlite3.Connection) -> int:
 
 
 def _inserted(database: sqlite3.Connection, capture: Capture) -> Capture:
-    glyph = capture.glyph.tobytes()
-    values = {**capture._asdict(), "id": None, "glyph": glyph, "crc": crc(glyph, capture.picture)}
-    row = database.execute(
-        f"INSERT INTO captures ({_COLUMNS}, crc) VALUES ({'?, ' * 9}?)", tuple(values.values())
+    # A number that is given here is sound, whatever the largest one became by damage.
+    number = next_number(database, "captures")
+    capture = capture._replace(id=number)
+    facts = tuple({**capture._asdict(), "glyph": capture.glyph.tobytes()}.values())
+    row = (*facts, checksum((*facts, None, None)), None)
+    database.execute(f"INSERT INTO captures ({COLUMNS}) VALUES ({'?, ' * 10}?)", row)
+    return capture
+
+
+def _replaced(database: sqlite3.Connection, row: Row) -> Row:
+    """Write another label, or whether one is deleted, with the checksum of it; return the row."""
+    database.execute(
+        "UPDATE captures SET label = ?, deleted = ?, reason = ?, crc = ? WHERE id = ?",
+        (row[2], row[-1], row[4], checksum(row), row[0]),
     )
-    return capture._replace(id=row.lastrowid or 0)
-
-
-def _row(database: sqlite3.Connection, number: int) -> tuple[Any, ...] | None:
-    row: tuple[Any, ...] | None = database.execute(
-        f"SELECT {_COLUMNS} FROM captures WHERE id = ?", (number,)
-    ).fetchone()
     return row
 
 
-def _capture(row: tuple[Any, ...]) -> Capture:
-    *_, glyph, picture = row
-    number, at, label, said, reason, confidence, network = row[:7]
+def _capture(row: Row) -> Capture:
+    number, at, label, said, reason, confidence, network, glyph, picture, _, _ = row
     pixels = np.frombuffer(glyph, np.uint8).reshape(SIDE, SIDE)
     return Capture(number, at, label, said, reason, confidence, network, pixels, picture)

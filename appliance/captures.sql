@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS captures (
     network TEXT NOT NULL,          -- sha256 of the network that said so
     glyph BLOB NOT NULL CHECK (length(glyph) = 784),            -- row by row, 255 = ink
     picture BLOB NOT NULL,          -- PNG
-    crc INTEGER NOT NULL,           -- CRC-32 of glyph and picture, to know a damaged row by
+    crc INTEGER NOT NULL,           -- CRC-32 of all the others, to know a damaged row by
     deleted REAL                    -- when, Unix seconds; NULL = it is there
 ) STRICT;
 

@@ -1,47 +1,112 @@
-"""The file of captures opened, and what a damaged one still holds: none can be made again."""
+"""The file of captures: opened, saved from damage, and what a whole row of it is."""
 
 import fcntl
+import json
 import sqlite3
 import zlib
-from collections.abc import Iterator
-from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO
 
-from appliance.database import DamagedError, Form, begun_anew, opened, unusable
+from appliance.database import (
+    DamagedError,
+    Form,
+    NotWritableError,
+    only_to_look_at,
+    opened,
+    rescued,
+    unusable,
+)
 from appliance.errors import StateError
-
-Row = tuple[object, ...]
+from appliance.rows import MOST_NUMBER, MOST_TIME, Row, number_in, whole_in
 
 COLUMNS = "id, at, label, said, reason, confidence, network, glyph, picture, crc, deleted"
+MOST_PICTURE_BYTES = 32_768
+
+
+def checksum(row: Row) -> int:
+    """Return the CRC-32 of all that a row of COLUMNS has but the checksum itself."""
+    number, at, label, said, reason, confidence, network, glyph, picture, _, deleted = row
+    deleted = None if deleted is None else float(deleted)
+    facts = [number, float(at), label, said, reason, float(confidence), network, deleted]
+    return zlib.crc32(json.dumps(facts).encode(), _of_pictures(glyph, picture))
+
+
+def mended(row: Row) -> Row | None:
+    """Return a row of COLUMNS as it is sound, None for one that is damaged.
+
+    Rows of before the checksum was of all columns have one of glyph and picture alone; a reason
+    that is no text is mended in those.
+    """
+    number, at, label, said, reason, confidence, network, glyph, picture, crc, deleted = row
+    if not (
+        1 <= number <= MOST_NUMBER
+        and number_in(at, 0, MOST_TIME)
+        and whole_in(label, 0, 10)
+        and (said is None or whole_in(said, 0, 9))
+        and isinstance(reason, str | bytes | None)
+        and len(reason or "") <= 1000
+        and number_in(confidence, 0, 1)
+        and isinstance(network, str)
+        and len(network) <= 64
+        and isinstance(glyph, bytes)
+        and len(glyph) == 784
+        and isinstance(picture, bytes)
+        and 0 < len(picture) <= MOST_PICTURE_BYTES
+        and (deleted is None or number_in(deleted, 0, MOST_TIME))
+    ):
+        return None
+    if not isinstance(reason, bytes) and crc == checksum(row):
+        return row
+    if crc != _of_pictures(glyph, picture):
+        return None
+    if isinstance(reason, bytes):
+        return *row[:4], reason.decode(errors="replace"), *row[5:]
+    return row
+
+
+def _of_pictures(glyph: bytes, picture: bytes) -> int:
+    return zlib.crc32(picture, zlib.crc32(glyph))
+
+
 FORM = Form(
     what="the captures",
     schema=Path(__file__).with_name("captures.sql"),
-    row=f"SELECT {COLUMNS} FROM captures",
+    table="captures",
+    columns=COLUMNS,
     synchronous="FULL",
     # The page and the nightly training share the file; an import of thousands takes a while.
     patience=5.0,
+    mend=mended,
 )
-_WIDEST_GAP = 100_000
-"""The numbers in a damaged stretch that are asked for one by one."""
 
 
-def open_captures(file: Path) -> tuple[sqlite3.Connection, str | None, IO[bytes]]:
+def open_captures(
+    file: Path, *, stand_in: bool = False
+) -> tuple[sqlite3.Connection, str | None, IO[bytes] | None]:
     """Return the database, what is to be said of it, and what is to stay open as long as it is.
 
-    Raises StateError when it cannot be used, or is damaged while another program has it open.
+    Raises StateError when it cannot be used, or is damaged while another program has it open; with
+    `stand_in` what can be read of it is there all the same, and nothing is added.
     """
     try:
         in_use = open(file.with_name(f"{file.name}.lock"), "ab")  # noqa: SIM115
     except OSError as error:
-        raise unusable(file, FORM, error) from None
+        return *only_to_look_at(file, FORM, unusable(file, FORM, error), stand_in=stand_in), None
     try:
         # Whoever has the file open holds this, so that nobody puts it aside meanwhile.
         fcntl.flock(in_use, fcntl.LOCK_SH)
         try:
             return opened(file, FORM), None, in_use
-        except DamagedError:
-            return *_repaired(file, in_use), in_use
+        except DamagedError as damage:
+            try:
+                return *_repaired(file, in_use), in_use
+            except StateError as error:
+                if not stand_in:
+                    raise
+                why = StateError(f"{error} ({damage})")
+                return *only_to_look_at(file, FORM, why, stand_in=True), in_use
+        except NotWritableError as error:
+            return *only_to_look_at(file, FORM, error, stand_in=stand_in), in_use
     except BaseException:
         in_use.close()
         raise
@@ -59,54 +124,6 @@ def _repaired(file: Path, in_use: IO[bytes]) -> tuple[sqlite3.Connection, str | 
         # While this waited for its turn another may have done it.
         return opened(file, FORM), None
     except DamagedError as damage:
-        return begun_anew(file, FORM, damage, _rescued)
+        return rescued(file, FORM, damage)
     finally:
         fcntl.flock(in_use, fcntl.LOCK_SH)
-
-
-def _rescued(damaged: Path, new: sqlite3.Connection) -> str:
-    """Copy every row that can be read and is whole into `new`; tell how many in a few words."""
-    saved = 0
-    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(damaged)) as old, new:
-        for row in _rows(old):
-            # The new file's own checks tell what is whole; a row that is there twice is one.
-            with suppress(sqlite3.IntegrityError):
-                if _whole(row):
-                    new.execute(f"INSERT INTO captures ({COLUMNS}) VALUES ({'?, ' * 10}?)", row)
-                    saved += 1
-    return f"{saved} captures were saved from it"
-
-
-def _rows(old: sqlite3.Connection) -> Iterator[Row]:
-    """Yield rows from both ends up to the damage, then what there is between, number by number."""
-    # A file without any such rows is given up at once.
-    old.execute(f"SELECT {COLUMNS} FROM captures LIMIT 1")
-    first, last = 0, 2**63 - 1
-    select = f"SELECT {COLUMNS} FROM captures NOT INDEXED WHERE id > ? AND id < ? ORDER BY id"
-    for row in _while_readable(old, select, first, last):
-        first = max(first, _number(row))
-        yield row
-    for row in _while_readable(old, f"{select} DESC", first, last):
-        last = min(last, _number(row))
-        yield row
-    for number in range(first + 1, min(last, first + _WIDEST_GAP)):
-        yield from _while_readable(old, select, number - 1, number + 1)
-
-
-def _while_readable(old: sqlite3.Connection, select: str, first: int, last: int) -> Iterator[Row]:
-    """Yield rows one page after the other until one cannot be read."""
-    with suppress(sqlite3.DatabaseError, UnicodeDecodeError):
-        yield from old.execute(select, (first, last))
-
-
-def crc(glyph: bytes, picture: bytes) -> int:
-    return zlib.crc32(picture, zlib.crc32(glyph))
-
-
-def _whole(row: Row) -> bool:
-    glyph, picture, kept, _ = row[-4:]
-    return isinstance(glyph, bytes) and isinstance(picture, bytes) and crc(glyph, picture) == kept
-
-
-def _number(row: Row) -> int:
-    return row[0] if isinstance(row[0], int) else 0

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -11,24 +12,29 @@ from pathlib import Path
 from typing import NamedTuple
 
 from appliance.errors import StateError
+from appliance.rows import Row, Rows, is_damage, text_of
 
 log = logging.getLogger(__name__)
 
 
 class Form(NamedTuple):
-    """What a database file must be: `row` is a SELECT that names each column it must have.
+    """What a database file must be: `table`, with a number `id` in front, must have `columns`.
 
-    With synchronous "NORMAL" a power cut can lose the last rows, with "FULL" none that was
-    committed; neither damages the file. `patience` is how many seconds a lock of another program
-    is waited for. The n-th of `migrations`, counted from 0, has the statements that make a file of
-    version n one of version n + 1; what comes of the last has the schema's own text.
+    `mend` takes a row of these columns, as `rows.text_of` has its texts, and returns it as it is
+    sound: the same, one without what was damaged, or None. With synchronous "NORMAL" a power cut
+    can lose the last rows, with "FULL" none that was committed; neither damages the file.
+    `patience` is how many seconds a lock of another program is waited for. The n-th of
+    `migrations`, counted from 0, has the statements that make a file of version n one of version
+    n + 1; what comes of the last has the schema's own text.
     """
 
     what: str
     schema: Path
-    row: str
+    table: str
+    columns: str
     synchronous: str
     patience: float
+    mend: Callable[[Row], Row | None] = lambda row: row
     migrations: tuple[tuple[str, ...], ...] = ()
 
 
@@ -36,74 +42,69 @@ class DamagedError(sqlite3.DatabaseError):
     """A file is not a database of its form, or no whole one."""
 
 
-def _full(folder: Path) -> bool:
-    with suppress(OSError):
-        room = os.statvfs(folder)
-        return room.f_bavail * room.f_frsize < _LEAST_ROOM
-    return False
+class NotWritableError(StateError):
+    """A file cannot be opened to write: the card is full or read-only, or it is another's."""
 
 
-def _only_to_look_at(file: Path, form: Form) -> sqlite3.Connection:
-    """Return what needs no room on the card; every change is refused by SQLite.
+def only_to_look_at(
+    file: Path, form: Form, error: StateError, *, stand_in: bool
+) -> tuple[sqlite3.Connection, str]:
+    """Return a file that cannot be written, and a sentence; every change is refused by SQLite.
 
-    A box without a screen that did not start would tell its owner less than one that reads.
+    The card is full or read-only, or the file is another user's. With `stand_in` there is nothing
+    in place of a file that cannot be read either: a box without a screen that did not start would
+    tell its owner less than one that reads. Raises `error` where there is nothing to look at.
     """
-    log.warning(
-        "the disk is full: %s keeps nothing more: make room, then start the appliance again",
-        form.what,
-    )
-    with suppress(sqlite3.DatabaseError):
-        # Without its lock and its log, which want room: what is only in the log is not seen.
-        address = f"{file.absolute().as_uri()}?mode=ro&immutable=1"
-        database = sqlite3.connect(address, uri=True, check_same_thread=False)
-        try:
-            database.execute(f"{form.row} LIMIT 1")
-            return database
-        except BaseException:
-            database.close()
-            raise
-    database = sqlite3.connect(":memory:", check_same_thread=False)
-    database.executescript(form.schema.read_text(encoding="utf-8"))
-    database.execute("PRAGMA query_only = ON")
-    return database
-
-
-Rescue = Callable[[Path, sqlite3.Connection], str]
-"""Takes what it can from a damaged file into a new database and tells how much in a few words."""
+    for how in ("mode=ro", "mode=ro&immutable=1"):
+        # The second without its lock and its log, which want room: what is only in it is not seen.
+        with suppress(sqlite3.DatabaseError):
+            address = f"{file.absolute().as_uri()}?{how}"
+            database = sqlite3.connect(address, uri=True, check_same_thread=False)
+            try:
+                database.execute(f"SELECT {form.columns} FROM {form.table} LIMIT 1").fetchall()
+            except BaseException:
+                database.close()
+                raise
+            break
+    else:
+        if not stand_in or not file.parent.is_dir():
+            raise error
+        database = sqlite3.connect(":memory:", check_same_thread=False)
+        database.executescript(form.schema.read_text(encoding="utf-8"))
+        database.execute("PRAGMA query_only = ON")
+    database.text_factory = text_of
+    sentence = f"{error}; until then nothing is added to {form.what}"
+    log.warning("%s", sentence)
+    return database, sentence
 
 
 def opened(file: Path, form: Form, *, keep: bool = True) -> sqlite3.Connection:
     """Return a connection that threads may share, under their own lock.
 
     An older file is brought up to date; with `keep` it stays beside, once, as `NAME.before-N`, N
-    its version. Raises DamagedError for a damaged file, StateError for a newer one and for what is
-    not the file's fault.
+    its version. Raises DamagedError for a damaged file, NotWritableError for what is not the file's
+    fault, StateError for a newer one and one that is locked.
     """
     try:
         return _opened(file, form, keep)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        if str(error).startswith(_NOT_THE_FILES_FAULT):
-            if _full(file.parent):
-                return _only_to_look_at(file, form)
+        if str(error).startswith("database is locked"):
             raise unusable(file, form, error) from None
+        if str(error).startswith(_NOT_THE_FILES_FAULT):
+            raise NotWritableError(str(unusable(file, form, error))) from None
         raise DamagedError(" ".join(str(error).split())) from None
 
 
-def begun_anew(
-    file: Path, form: Form, damage: Exception, rescue: Rescue = lambda damaged, new: "begun anew"
-) -> tuple[sqlite3.Connection, str]:
-    """Put a damaged file aside; return a new one in its place, and a sentence that says so.
+def rescued(file: Path, form: Form, damage: Exception) -> tuple[sqlite3.Connection, str]:
+    """Put a damaged file aside; return a new one with what could be read of it, and a sentence.
 
-    What `rescue` takes over is on the card before the damaged file leaves its place: one who is
-    stopped in between begins again. Raises StateError.
+    What is taken over is on the card before the damaged file leaves its place: one who is stopped
+    in between begins again. Raises StateError.
     """
     aside = file.with_name(f"{file.name}.damaged-{int(time.time())}")
     beside = file.with_name(f"{file.name}.new")
     try:
-        for each in _with_its_log(beside):
-            each.unlink(missing_ok=True)
-        with closing(_opened(beside, form)) as new:
-            done = rescue(file, new)
+        saved = _rebuild(file, form, beside)
         # A log that stays would be taken for the new file's own.
         for rest, its_place in zip(_with_its_log(file), _with_its_log(aside), strict=True):
             if rest != file and rest.exists():
@@ -114,11 +115,57 @@ def begun_anew(
             # A stick's file system has no second names: then there is an instant without a file.
             file.rename(aside)
         os.replace(beside, file)
+        done = f"{saved} rows were saved from it"
         sentence = f"{file} was damaged ({damage}): put aside as {aside.name}, {done}"
         log.warning("%s", sentence)
         return _opened(file, form), sentence
     except (OSError, sqlite3.DatabaseError) as error:
         raise unusable(file, form, error) from None
+
+
+def examine(file: Path, form: Form) -> tuple[int, str | None]:
+    """Return how many rows of a file are sound, and what is damaged in a few words, None for none.
+
+    All of it is read, and nothing changed. Raises StateError for what is not the file's fault.
+    """
+    found, damage = Rows(form, None, tries=_TRIES), None
+    sound = 0
+    try:
+        with closing(_read_only(file)) as database:
+            sound = sum(1 for _ in found.read(database))
+            try:
+                damage = str(database.execute("PRAGMA integrity_check(1)").fetchone()[0])
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                damage = str(error)
+    except sqlite3.DatabaseError as error:
+        raise unusable(file, form, error) from None
+    if found.damaged:
+        return sound, found.words
+    return sound, None if damage == "ok" else " ".join(damage.split())
+
+
+def clean(file: Path, form: Form) -> str | None:
+    """Make a file, which is nobody else's, one of sound rows alone; tell what was left out of it.
+
+    Returns a few words, None where all of it was sound. Raises DamagedError where no page of it can
+    be read, StateError, OSError.
+    """
+    _, damage = examine(file, form)
+    if damage is not None:
+        beside = file.with_name(f"{file.name}.new")
+        try:
+            saved = _rebuild(file, form, beside)
+            if not saved and _unreadable(file, form):
+                raise DamagedError(damage)
+            for rest in _with_its_log(file):
+                rest.unlink(missing_ok=True)
+            os.replace(beside, file)
+        finally:
+            for each in _with_its_log(beside):
+                each.unlink(missing_ok=True)
+    return damage
 
 
 def check(file: Path, form: Form) -> None:
@@ -160,14 +207,13 @@ def unusable(file: Path, form: Form, error: Exception) -> StateError:
 _NOT_THE_FILES_FAULT = (
     "unable to open",
     "attempt to write a readonly",
-    "database is locked",
     "database or disk is full",
     "disk I/O",
 )
 
 
-_LEAST_ROOM = 256 * 1024
-"""Bytes free on a disk below which a database that cannot be written is not the folder's fault."""
+_TRIES = 20_000
+"""Stretches of a damaged file that are asked for before it is given up (`rows.Rows`)."""
 
 
 def _with_its_log(file: Path) -> list[Path]:
@@ -182,14 +228,82 @@ def _opened(file: Path, form: Form, keep: bool = True) -> sqlite3.Connection:
         database.execute(f"PRAGMA synchronous = {form.synchronous}")
         _migrate(database, file, form, keep)
         database.executescript(form.schema.read_text(encoding="utf-8"))
-        database.execute(f"{form.row} LIMIT 1")
-        damage = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        database.execute(f"SELECT {form.columns} FROM {form.table} LIMIT 1")
+        damage = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if damage != "ok":
             raise sqlite3.DatabaseError(damage)
+        database.text_factory = text_of
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _read_only(file: Path) -> sqlite3.Connection:
+    """Open a file to look at all of it: with its log, and else without."""
+    for how in ("mode=ro", "mode=ro&immutable=1"):
+        database = sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True, timeout=10)
+        database.text_factory = text_of
+        try:
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.DatabaseError as error:
+            if how == "mode=ro" and not is_damage(error):
+                database.close()
+                continue
+        return database
+    raise sqlite3.OperationalError("unable to open database file")
+
+
+def _unreadable(file: Path, form: Form) -> bool:
+    with closing(_read_only(file)) as database:
+        rows = Rows(form, None)
+        return not list(rows.read(database)) and rows.unreadable
+
+
+def _rebuild(damaged: Path, form: Form, beside: Path) -> int:
+    """Write a new file with every sound row of a damaged one; return how many they are."""
+    for each in _with_its_log(beside):
+        each.unlink(missing_ok=True)
+    with closing(_opened(beside, form)) as new:
+        saved = _take_over(damaged, form, new)
+        if not saved:
+            # What its first page tells, such as the tables, is the same in every file of the form.
+            copy = damaged.with_name(f"{damaged.name}.first")
+            try:
+                shutil.copyfile(damaged, copy)
+                if _replace_first_page(copy, form):
+                    saved = _take_over(copy, form, new)
+            finally:
+                for each in _with_its_log(copy):
+                    each.unlink(missing_ok=True)
+    return saved
+
+
+def _take_over(damaged: Path, form: Form, new: sqlite3.Connection) -> int:
+    saved, marks = 0, ", ".join("?" * len(form.columns.split(",")))
+    with closing(sqlite3.connect(damaged)) as old, new:
+        old.text_factory = text_of
+        for row in Rows(form, None, tries=_TRIES).read(old):
+            # The new file's own checks are the last word; a row that is there twice is one.
+            with suppress(sqlite3.IntegrityError):
+                new.execute(f"INSERT INTO {form.table} ({form.columns}) VALUES ({marks})", row)
+                saved += 1
+    return saved
+
+
+def _replace_first_page(file: Path, form: Form) -> bool:
+    """Give a file the first page of a fresh one; tell whether its size is one of whole pages."""
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        fresh.executescript(form.schema.read_text(encoding="utf-8"))
+        size = int(fresh.execute("PRAGMA page_size").fetchone()[0])
+        page = bytearray(fresh.serialize()[:size])
+    pages = file.stat().st_size // size
+    # Where its size and its list of free pages stand: sqlite.org/fileformat.html, 1.3.
+    page[28:32], page[32:40], page[92:96] = pages.to_bytes(4, "big"), bytes(8), page[24:28]
+    with open(file, "r+b") as raw:
+        raw.truncate(pages * size)
+        raw.write(page)
+    return pages > 1
 
 
 def _migrate(database: sqlite3.Connection, file: Path, form: Form, keep: bool) -> None:

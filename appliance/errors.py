@@ -40,6 +40,10 @@ class StateError(ApplianceError, OSError):
     """The state directory or a file in it cannot be used."""
 
 
+class ClosedError(StateError):
+    """A file was let go of, as the appliance ends, while something of it was being told."""
+
+
 class PowerError(ApplianceError, RuntimeError):
     """The machine cannot be restarted or switched off from here."""
 

@@ -4,9 +4,10 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ NIGHTS = "nights.jsonl"
 """What the nights came to, a line each, in the state directory."""
 KEPT_NIGHTS = 100
 """Records that are kept at least; when there are twice as many the older half goes."""
+
+
+_Kind = Callable[[Any], bool]
 
 
 class Refused(Exception):
@@ -48,11 +52,14 @@ class Progress:
         """Replace the file; a disk that refuses it does not end the training."""
         self.updated = time.time()
         self.written = written()
-        told = {key: value for key, value in asdict(self).items() if key != "file"}
+        told = self.as_json()
         beside = self.file.with_name(f".{self.file.name}.new")
         with suppress(OSError):
             beside.write_text(json.dumps(told), encoding="utf-8")
             os.replace(beside, self.file)
+
+    def as_json(self) -> dict[str, Any]:
+        return {key: value for key, value in asdict(self).items() if key != "file"}
 
 
 class Rate:
@@ -87,10 +94,10 @@ def progress(state: Path) -> dict[str, Any] | None:
     """
     found = []
     for file in {progress_file(state), state / progress_file(state).name}:
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, RecursionError):
             told = json.loads(file.read_text("utf-8"))
-            if isinstance(told, dict) and "updated" in told:
-                found.append(told)
+            if _fits(told, _PROGRESS, ("updated",)):
+                found.append(Progress(file).as_json() | told)
     if not found:
         return None
     return {**max(found, key=lambda told: told["updated"]), "running": running(state)}
@@ -100,12 +107,21 @@ def nights(state: Path, most: int = 20) -> list[dict[str, Any]]:
     """Return the records of the last nights, the newest first; damaged lines are left out."""
     found = []
     with suppress(OSError):
-        for line in (state / NIGHTS).read_text("utf-8", errors="replace").splitlines():
-            with suppress(ValueError, RecursionError):
-                record = json.loads(line)
-                if isinstance(record, dict) and isinstance(record.get("at"), int | float):
-                    found.append(record)
+        lines = (state / NIGHTS).read_text("utf-8", errors="replace").splitlines()
+        found = [record for line in lines if (record := night_of(line)) is not None]
     return found[::-1][:most]
+
+
+def night_of(line: str | bytes) -> dict[str, Any] | None:
+    """Return the record of a line of `nights.jsonl`, None for one that is damaged.
+
+    It has when the night ended; of the rest, what is there is what it must be.
+    """
+    with suppress(ValueError, RecursionError):
+        record = json.loads(line)
+        if _fits(record, _NIGHT, ("at",)):
+            return dict(record)
+    return None
 
 
 def add_night(state: Path, record: dict[str, Any]) -> None:
@@ -179,6 +195,97 @@ def running(state: Path) -> bool:
         return False
     finally:
         os.close(file)
+
+
+def _fits(record: Any, kinds: dict[str, _Kind], needed: Iterable[str]) -> bool:
+    """Tell whether what a file holds has what is needed, and all of it of its kind."""
+    return (
+        isinstance(record, dict)
+        and all(key in record for key in needed)
+        and all(kinds[key](value) for key, value in record.items() if key in kinds)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    # A loss that diverged is none, and is told as it is.
+    return type(value) in (int, float) and (abs(value) == inf or not abs(value) > 1e9)
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < 1e11
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1e12
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _or_none(kind: _Kind) -> _Kind:
+    return lambda value: value is None or kind(value)
+
+
+def _is_curve(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(each, list) and len(each) == 2 and all(map(_is_number, each)) for each in value
+    )
+
+
+def _are_epochs(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        _fits(each, _EPOCH, ("number", "of")) and 1 <= each["of"] < 1e6 for each in value
+    )
+
+
+def _are_outcomes(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(each, dict) and all(map(_is_count, each.values())) for each in value.values()
+    )
+
+
+_EPOCH: dict[str, _Kind] = {
+    "number": _is_count,
+    "of": _is_count,
+    "loss": _or_none(_is_number),
+    "validation": _or_none(_is_number),
+    "camera": _or_none(_is_number),
+}
+_COURSE: dict[str, _Kind] = {"curve": _is_curve, "epochs": _are_epochs, "written": _is_count}
+_NIGHT: dict[str, _Kind] = {
+    **_COURSE,
+    "at": _is_time,
+    "outcome": _is_text,
+    "why": _is_text,
+    "outcomes": _are_outcomes,
+    "candidate": _or_none(_is_text),
+    "parent": _or_none(_is_text),
+    "boot": _or_none(_is_text),
+    "uptime": _is_number,
+    "change": _is_count,
+    "told": _is_flag,
+    "finished": _is_flag,
+}
+_PROGRESS: dict[str, _Kind] = {
+    **_COURSE,
+    "state": _is_text,
+    "sentence": _is_text,
+    "progress": _is_number,
+    "epoch": _is_count,
+    "of": lambda value: _is_count(value) and value < 1e6,
+    "pictures_per_second": _or_none(_is_number),
+    "seconds_left": _or_none(_is_number),
+    "temperature": _or_none(_is_number),
+    "loss": _or_none(_is_number),
+    "pid": _is_count,
+    "started": _is_time,
+    "updated": _is_time,
+}
 
 
 def written() -> int:

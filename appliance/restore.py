@@ -50,12 +50,14 @@ _SPARE_BYTES = 4_000_000
 class Restored(NamedTuple):
     """What was restored; `settings` is the settings file that was replaced, or None.
 
-    `kept` tells that something was replaced, which is in `before-restore`.
+    `kept` tells that something was replaced, which is in `before-restore`, `left_out` how many rows
+    of a database were damaged and stay in the backup.
     """
 
     manifest: "Manifest"
     settings: Path | None
     kept: bool
+    left_out: Sequence[str] = ()
 
 
 class _Settings(NamedTuple):
@@ -108,9 +110,9 @@ def restore(
                 held.enter_context(as_owner_of(state))
                 held.enter_context(_alone(state))
                 _finish_late(state)
-                _lay_down(archive, manifest, state, new, leave)
+                left_out = _lay_down(archive, manifest, state, new, leave)
             kept = finish(state, new)
-            return Restored(manifest, settings if new else None, kept)
+            return Restored(manifest, settings if new else None, kept, left_out)
     except OSError as error:
         if isinstance(error, ApplianceError) or error.filename == str(file):
             raise
@@ -201,8 +203,11 @@ def _lay_down(
     state: Path,
     settings: _Settings | None,
     leave: Sequence[str],
-) -> None:
-    """Unpack and check all files beside the old ones, and mark them complete at the end."""
+) -> list[str]:
+    """Unpack and check all files beside the old ones, and mark them complete at the end.
+
+    Returns what is damaged in the databases of the backup, and was left out.
+    """
     from appliance.backup import unpack
     from appliance.backup_files import SETTINGS, check_file
 
@@ -212,7 +217,7 @@ def _lay_down(
             f"{state}: the backup needs {manifest.bytes / 1e6:.1f} MB, and {free / 1e6:.1f} MB are "
             "free: make room on the disk; nothing was changed"
         )
-    stage = state / _STAGE
+    stage, left_out = state / _STAGE, []
     try:
         (stage / KEPT).mkdir(parents=True)
         if manifest.reads or any(name.startswith("networks/") for name in manifest.files):
@@ -222,7 +227,8 @@ def _lay_down(
                 continue
             unpack(archive, name, told, stage / name)
             try:
-                check_file(name, stage / name)
+                damage = check_file(name, stage / name)
+                left_out += [damage] if damage else []
             except StateError as error:
                 said = str(error).replace(f"{stage}/", "")
                 raise StateError(f"{said}; nothing was changed") from None
@@ -249,6 +255,7 @@ def _lay_down(
         }
         with replaced(stage / _PLAN) as file:
             file.write(json.dumps(plan).encode())
+        return left_out
     except BaseException:
         with suppress(OSError):
             _drop(stage)

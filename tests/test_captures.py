@@ -313,7 +313,7 @@ def test_from_a_damaged_file_the_rest_is_saved_and_it_is_said(
     (aside,) = tmp_path.glob("c.db.damaged-*")
     assert aside.read_bytes() == damage
     assert captures.notice is not None
-    assert f"{len(saved)} captures were saved from it" in captures.notice
+    assert f"{len(saved)} rows were saved from it" in captures.notice
     assert captures.notice in caplog.text
     assert added(captures).id > 0
     captures.close()
@@ -322,7 +322,7 @@ def test_from_a_damaged_file_the_rest_is_saved_and_it_is_said(
 def test_what_is_no_database_is_put_aside(tmp_path: Path) -> None:
     (tmp_path / "c.db").write_bytes(b"no database " * 1000)
     captures = Captures(tmp_path / "c.db")
-    assert "0 captures were saved" in (captures.notice or "")
+    assert "0 rows were saved" in (captures.notice or "")
     assert added(captures).id == 1
     captures.close()
 

@@ -22,7 +22,7 @@ MIGRATION = ("ALTER TABLE things ADD COLUMN name TEXT", "UPDATE things SET name 
 @pytest.fixture
 def old(tmp_path: Path) -> Form:
     (tmp_path / "old.sql").write_text(OLD)
-    return Form("the things", tmp_path / "old.sql", "SELECT id FROM things", "FULL", 1.0)
+    return Form("the things", tmp_path / "old.sql", "things", "id", "FULL", 1.0)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def new(tmp_path: Path, old: Form) -> Form:
     (tmp_path / "new.sql").write_text(NEW)
     return old._replace(
         schema=tmp_path / "new.sql",
-        row="SELECT id, name FROM things",
+        columns="id, name",
         migrations=(MIGRATION,),
     )
 

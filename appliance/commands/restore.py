@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     made = done.manifest
     print(f"{state} is as it was at {when(made.made)}, by version {made.version}:")
     tell(made)
+    for sentence in done.left_out:
+        print(f"left out: {sentence}")
     if done.kept:
         print(f"What was there before is in {state / KEPT}, until the next restore.")
     if done.settings:

@@ -1,23 +1,73 @@
 """The readings that changed what was shown, in SQLite."""
 
+import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from appliance.database import DamagedError, Form, begun_anew, opened
+from appliance.database import (
+    DamagedError,
+    Form,
+    NotWritableError,
+    only_to_look_at,
+    opened,
+    rescued,
+)
+from appliance.errors import ClosedError, StateError
 from appliance.reading import Grey, Reading
+from appliance.rows import (
+    MOST_NUMBER,
+    MOST_TIME,
+    Row,
+    Rows,
+    is_damage,
+    next_number,
+    number_in,
+    whole_in,
+)
+
+_MOST_REASON = 10_000
+
+
+def mended(row: Row) -> Row | None:
+    """Return a row of the history as it is sound, None for one that is damaged.
+
+    A reason that is no text is told as far as it is one, and a glyph of another size is left out.
+    """
+    number, at, digit, reason, confidence, glyph = row
+    if not (
+        1 <= number <= MOST_NUMBER
+        and number_in(at, 0, MOST_TIME)
+        and (digit is None or whole_in(digit, 0, 9))
+        and number_in(confidence, 0, 1)
+    ):
+        return None
+    if isinstance(reason, bytes):
+        reason = reason.decode(errors="replace")
+    if reason is not None:
+        reason = reason[:_MOST_REASON] if isinstance(reason, str) else None
+    if not isinstance(glyph, bytes) or len(glyph) != 28 * 28:
+        glyph = None
+    sound = (number, at, digit, reason, confidence, glyph)
+    return row if sound == row else sound
+
 
 FORM = Form(
     what="the history",
     schema=Path(__file__).with_name("schema.sql"),
-    row="SELECT id, at, digit, reason, confidence, glyph FROM readings",
+    table="readings",
+    columns="id, at, digit, reason, confidence, glyph",
     synchronous="NORMAL",
     # The loop waits no longer than this for another program's lock on the file.
     patience=0.2,
+    mend=mended,
 )
 
 
@@ -48,8 +98,9 @@ class History:
     Rows are told of at once and go to the card together, `TOGETHER` of them or after `LATEST`
     seconds, which `clock` gives: it spares the card, and a power cut can lose that many. The
     database is in WAL mode with synchronous=NORMAL, so that it never damages the file. A file that
-    is damaged all the same is put aside, with a line in the log, and a new one begun. Raises
-    StateError when the file cannot be written.
+    is damaged all the same is put aside, and a new one has what can be read of it; a row that is
+    damaged is mended or left out. `notice` says so, as it does of a file that cannot be written,
+    which is looked at all the same. Raises StateError where there is no folder for it.
     """
 
     def __init__(
@@ -61,10 +112,20 @@ class History:
         self._shown: int | None = None
         # Rows of the transaction that is open, and when its first one came.
         self._waiting, self._since = 0, 0.0
+        self._rows = Rows(FORM, file.name)
+        self._said: str | None = None
         try:
-            self._database = opened(file, FORM)
-        except DamagedError as error:
-            self._database, _ = begun_anew(file, FORM, error)
+            try:
+                self._database = opened(file, FORM)
+            except DamagedError as error:
+                self._database, self._said = rescued(file, FORM, error)
+        except StateError as error:
+            if not isinstance(error, NotWritableError) and not isinstance(
+                error.__context__, DamagedError
+            ):
+                raise
+            self._database, self._said = only_to_look_at(file, FORM, error, stand_in=True)
+        self._count = self._counted()
 
     def show(self, reading: Reading) -> None:
         with self._lock:
@@ -79,6 +140,7 @@ class History:
                 # What a full disk refuses is lost, as in a power cut; the next row begins anew.
                 self._waiting = 0
                 self._database.rollback()
+                self._count = self._counted()
                 raise
             self._shown = reading.settled
 
@@ -87,13 +149,19 @@ class History:
         if reading.glyph is not None:
             glyph = np.rint(reading.glyph * 255).astype(np.uint8).tobytes()
         reason = (reading.fault or reading.reason) if reading.settled is None else None
-        row = self._database.execute(
-            "INSERT INTO readings (at, digit, reason, confidence, glyph) VALUES (?, ?, ?, ?, ?)",
-            (reading.at, reading.settled, reason, reading.confidence, glyph),
-        )
+        row = next_number(self._database, "readings"), reading.at, reading.settled, reason
         self._database.execute(
-            "DELETE FROM readings WHERE id <= ?", ((row.lastrowid or 0) - self._limit,)
+            f"INSERT INTO readings ({FORM.columns}) VALUES (?, ?, ?, ?, ?, ?)",
+            (*row, reading.confidence, glyph),
         )
+        self._count += 1
+        if self._count > self._limit:
+            # By how many there are: a number that is damaged tells nothing of that.
+            gone = self._database.execute(
+                "DELETE FROM readings WHERE id IN (SELECT id FROM readings ORDER BY id LIMIT ?)",
+                (self._count - self._limit,),
+            )
+            self._count -= gone.rowcount
         if not self._waiting:
             self._since = self._clock()
         self._waiting += 1
@@ -111,33 +179,41 @@ class History:
         Only those with an id below `before`, and only those that show the digit `answer`, or none
         where it is `NO_DIGIT`.
         """
-        wanted, values = ["id < ?"], [2**62 if before is None else before]
+        where, values = "1", ()
         if answer == NO_DIGIT:
-            wanted.append("digit IS NULL")
+            where = "digit IS NULL"
         elif answer is not None:
-            wanted.append("digit = ?")
-            values.append(answer)
-        with self._lock:
-            rows = self._database.execute(
-                "SELECT id, at, digit, reason, confidence, glyph FROM readings "
-                f"WHERE {' AND '.join(wanted)} ORDER BY id DESC LIMIT ?",
-                (*values, limit),
-            ).fetchall()
-        return [
-            Entry(number, at, digit, reason, confidence, _glyph(blob))
-            for number, at, digit, reason, confidence, blob in rows
-        ]
+            where, values = "digit = ?", (answer,)
+        last = MOST_NUMBER if before is None else before - 1
+        with self._reading() as database, closing(
+            self._rows.read(database, where, values, last=last, newest_first=True)
+        ) as rows:
+            return [_entry(row) for row in islice(rows, limit)]
 
     def hours(self, since: float, count: int) -> list[int]:
         """Return how many digits were shown in each of `count` hours from `since` (Unix) on."""
-        with self._lock:
-            rows = self._database.execute(
-                "SELECT CAST((at - ?) / 3600 AS INTEGER) AS hour, COUNT(*) FROM readings "
-                "WHERE digit IS NOT NULL AND at >= ? AND at < ? GROUP BY hour",
-                (since, since, since + 3600 * count),
-            ).fetchall()
-        found = dict(rows)
+        until = since + 3600 * count
+        with self._reading() as database:
+            try:
+                found = dict(
+                    database.execute(
+                        "SELECT CAST((at - ?) / 3600 AS INTEGER) AS hour, COUNT(*) FROM readings "
+                        "WHERE digit BETWEEN 0 AND 9 AND confidence BETWEEN 0 AND 1 "
+                        "AND id BETWEEN 1 AND ? AND at >= ? AND at < ? GROUP BY hour",
+                        (since, MOST_NUMBER, since, until),
+                    ).fetchall()
+                )
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                shown = (row[1] for row in self._rows.read(database, "digit IS NOT NULL"))
+                found = Counter(int((at - since) // 3600) for at in shown if since <= at < until)
         return [found.get(hour, 0) for hour in range(count)]
+
+    @property
+    def notice(self) -> str | None:
+        """What is to be said of the file: what was saved from it, or is damaged in it."""
+        return " – ".join(filter(None, (self._said, self._rows.sentence))) or None
 
     def close(self) -> None:
         with self._lock:
@@ -148,7 +224,24 @@ class History:
                 self._database.close()
 
 
-def _glyph(blob: bytes | None) -> Grey | None:
-    if not isinstance(blob, bytes) or len(blob) != 28 * 28:
-        return None
-    return np.frombuffer(blob, np.uint8).reshape(28, 28)
+    def _counted(self) -> int:
+        """Return how many rows there are; where a page cannot be read, how many can."""
+        with suppress(sqlite3.DatabaseError):
+            return int(self._database.execute("SELECT count(*) FROM readings").fetchone()[0])
+        return sum(1 for _ in self._rows.read(self._database))
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                yield self._database
+            except sqlite3.ProgrammingError as error:
+                if "closed" not in str(error):
+                    raise
+                raise ClosedError("the appliance ends: ask again when it is back") from None
+
+
+def _entry(row: Row) -> Entry:
+    number, at, digit, reason, confidence, blob = row
+    glyph = None if blob is None else np.frombuffer(blob, np.uint8).reshape(28, 28)
+    return Entry(number, at, digit, reason, confidence, glyph)

@@ -19,6 +19,7 @@ from appliance.web.problem import problem
 
 MOST_NIGHTS = 7
 _OF_THE_CURVE = ("curve", "epochs")
+_UNTOLD = {"outcome": "", "why": "it does not say why", "outcomes": {}, "candidate": None}
 _OUTCOMES = {
     "promoted": "The last candidate reads now",
     "kept": "The last candidate was not promoted",
@@ -35,7 +36,9 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
 
     def past() -> list[dict[str, Any]]:
         stamp = _stamp(state / nights.NIGHTS)
-        return kept_nights.of(stamp, lambda: nights.nights(state, MOST_NIGHTS))
+        return kept_nights.of(
+            stamp, lambda: [_UNTOLD | each for each in nights.nights(state, MOST_NIGHTS)]
+        )
 
     @routes.errorhandler(TrainingError)
     def refused(error: TrainingError) -> Response:
@@ -71,7 +74,8 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
         shown = _shown(trainer.running(), nights.progress(state), past())
         if shown is None:
             return problem(404, "there is no curve yet: a training draws it")
-        drawing = drawn(shown["curve"], shown["epochs"], shown.get("of", 0), texts(spoken()))
+        points, epochs = shown.get("curve", ()), shown.get("epochs", ())
+        drawing = drawn(points, epochs, shown.get("of", 0), texts(spoken()))
         return Response(drawing, mimetype="image/svg+xml")
 
     @routes.post("")
@@ -135,7 +139,8 @@ def _name(shown: dict[str, Any] | None) -> str | None:
     """Return a text that is another one when the curve is."""
     if shown is None:
         return None
-    return f"{shown.get('started', shown.get('at'))}-{len(shown['curve'])}-{len(shown['epochs'])}"
+    points, epochs = len(shown.get("curve", ())), len(shown.get("epochs", ()))
+    return f"{shown.get('started', shown.get('at'))}-{points}-{epochs}"
 
 
 def _stamp(file: Path) -> object:
