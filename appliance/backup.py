@@ -215,7 +215,7 @@ def _copy(name: str, database: Path, to: Path) -> str | None:
             # Page by page as it is on the card, of which what can be read is taken.
             if not to.stat().st_size:
                 shutil.copyfile(database, to)
-            return clean_rows(name, to)
+            return clean_rows(name, to, str(error))
     except StateError as error:
         raise StateError(str(error).replace(str(to), str(database))) from None
     except sqlite3.Error as error:

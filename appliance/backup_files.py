@@ -74,12 +74,12 @@ def check_file(name: str, file: Path) -> str | None:
     return None
 
 
-def clean_rows(name: str, file: Path) -> str | None:
+def clean_rows(name: str, file: Path, damage: str | None = None) -> str | None:
     """Leave a copy of a database with its sound rows alone; return what was damaged, or None.
 
-    It may be damaged in any way but that it is of another version. Raises StateError.
+    `damage` is what is known of it already. Raises StateError, DamagedError where nothing is left.
     """
-    damage = clean(file, DATABASES[name])
+    damage = clean(file, DATABASES[name], damage)
     return damage and f"{name} was damaged: {damage}"
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from appliance.errors import StateError
 from appliance.rows import Row, Rows, is_damage, text_of
+from model.files import regular
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class DamagedError(sqlite3.DatabaseError):
 
 
 class NotWritableError(StateError):
-    """A file cannot be opened to write: the card is full or read-only, or it is another's."""
+    """A file cannot be opened to write: for a full card, one that is read-only, its owner or age."""
 
 
 def only_to_look_at(
@@ -128,8 +129,7 @@ def examine(file: Path, form: Form) -> tuple[int, str | None]:
 
     All of it is read, and nothing changed. Raises StateError for what is not the file's fault.
     """
-    found, damage = Rows(form, None, tries=_TRIES), None
-    sound = 0
+    found, sound = Rows(form, None, tries=_TRIES), 0
     try:
         with closing(_read_only(file)) as database:
             sound = sum(1 for _ in found.read(database))
@@ -143,16 +143,18 @@ def examine(file: Path, form: Form) -> tuple[int, str | None]:
         raise unusable(file, form, error) from None
     if found.damaged:
         return sound, found.words
+    if damage == "ok" and not _is_header_sound(file):
+        damage = _HEADER
     return sound, None if damage == "ok" else " ".join(damage.split())
 
 
-def clean(file: Path, form: Form) -> str | None:
+def clean(file: Path, form: Form, damage: str | None = None) -> str | None:
     """Make a file, which is nobody else's, one of sound rows alone; tell what was left out of it.
 
-    Returns a few words, None where all of it was sound. Raises DamagedError where no page of it can
-    be read, StateError, OSError.
+    Returns a few words, None where all of it was sound; `damage` is what is known of it already.
+    Raises DamagedError where no page of it can be read, StateError, OSError.
     """
-    _, damage = examine(file, form)
+    damage = examine(file, form)[1] or damage
     if damage is not None:
         beside = file.with_name(f"{file.name}.new")
         try:
@@ -216,6 +218,17 @@ _TRIES = 20_000
 """Stretches of a damaged file that are asked for before it is given up (`rows.Rows`)."""
 
 
+_HEADER = "its header is of another format"
+
+
+def _is_header_sound(file: Path) -> bool:
+    """Tell whether a file may be written, as its header says: others SQLite only reads."""
+    with suppress(OSError), open(file, "rb", opener=regular) as raw:
+        header = raw.read(20)
+        return len(header) < 20 or all(each in (1, 2) for each in header[18:])
+    return True
+
+
 def _with_its_log(file: Path) -> list[Path]:
     return [file, *(file.with_name(file.name + rest) for rest in ("-wal", "-shm"))]
 
@@ -223,6 +236,8 @@ def _with_its_log(file: Path) -> list[Path]:
 def _opened(file: Path, form: Form, keep: bool = True) -> sqlite3.Connection:
     database = sqlite3.connect(file, check_same_thread=False, timeout=form.patience)
     try:
+        if not _is_header_sound(file):
+            raise sqlite3.DatabaseError(_HEADER)
         with closing(database.execute("PRAGMA journal_mode = WAL")) as mode:
             mode.fetchone()
         database.execute(f"PRAGMA synchronous = {form.synchronous}")
@@ -309,7 +324,7 @@ def _replace_first_page(file: Path, form: Form) -> bool:
 def _migrate(database: sqlite3.Connection, file: Path, form: Form, keep: bool) -> None:
     newest, found = len(form.migrations), _version(database)
     if found > newest:
-        raise StateError(
+        raise NotWritableError(
             f"{file}: {form.what} are of version {found}, and this appliance knows {newest}: "
             "update it, or restore a backup of its own version"
         )

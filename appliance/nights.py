@@ -97,7 +97,7 @@ def progress(state: Path) -> dict[str, Any] | None:
         with suppress(OSError, ValueError, RecursionError):
             told = json.loads(file.read_text("utf-8"))
             if _fits(told, _PROGRESS, ("updated",)):
-                found.append(Progress(file).as_json() | told)
+                found.append(Progress(file, pid=0).as_json() | told)
     if not found:
         return None
     return {**max(found, key=lambda told: told["updated"]), "running": running(state)}

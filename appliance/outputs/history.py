@@ -1,8 +1,10 @@
 """The readings that changed what was shown, in SQLite."""
 
+import json
 import sqlite3
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -34,6 +36,7 @@ from appliance.rows import (
 )
 
 _MOST_REASON = 10_000
+_NO_GLYPH = bytes(28 * 28)
 
 
 def mended(row: Row) -> Row | None:
@@ -41,33 +44,43 @@ def mended(row: Row) -> Row | None:
 
     A reason that is no text is told as far as it is one, and a glyph of another size is left out.
     """
-    number, at, digit, reason, confidence, glyph = row
+    number, at, digit, reason, confidence, glyph, crc = row
     if not (
         1 <= number <= MOST_NUMBER
         and number_in(at, 0, MOST_TIME)
         and (digit is None or whole_in(digit, 0, 9))
         and number_in(confidence, 0, 1)
+        and isinstance(reason, str | bytes | None)
+        and len(reason or "") <= _MOST_REASON
+        and isinstance(glyph, bytes | None)
     ):
         return None
     if isinstance(reason, bytes):
-        reason = reason.decode(errors="replace")
-    if reason is not None:
-        reason = reason[:_MOST_REASON] if isinstance(reason, str) else None
-    if not isinstance(glyph, bytes) or len(glyph) != 28 * 28:
-        glyph = None
-    sound = (number, at, digit, reason, confidence, glyph)
-    return row if sound == row else sound
+        sound = (*row[:3], reason.decode(errors="replace"), confidence, glyph, None)
+    elif crc is None or crc == checksum(row):
+        sound = row
+    else:
+        return None
+    return sound if len(glyph or _NO_GLYPH) == len(_NO_GLYPH) else (*sound[:5], None, None)
+
+
+def checksum(row: Row) -> int:
+    """Return the CRC-32 of all that a row has but the checksum itself."""
+    number, at, digit, reason, confidence, glyph, _ = row
+    facts = [number, float(at), digit, reason, float(confidence), glyph is None]
+    return zlib.crc32(json.dumps(facts).encode(), zlib.crc32(glyph or b""))
 
 
 FORM = Form(
     what="the history",
     schema=Path(__file__).with_name("schema.sql"),
     table="readings",
-    columns="id, at, digit, reason, confidence, glyph",
+    columns="id, at, digit, reason, confidence, glyph, crc",
     synchronous="NORMAL",
     # The loop waits no longer than this for another program's lock on the file.
     patience=0.2,
     mend=mended,
+    migrations=(("ALTER TABLE readings ADD COLUMN crc INTEGER",),),
 )
 
 
@@ -149,10 +162,11 @@ class History:
         if reading.glyph is not None:
             glyph = np.rint(reading.glyph * 255).astype(np.uint8).tobytes()
         reason = (reading.fault or reading.reason) if reading.settled is None else None
-        row = next_number(self._database, "readings"), reading.at, reading.settled, reason
+        number = next_number(self._database, "readings")
+        row = (number, reading.at, reading.settled, reason, reading.confidence, glyph)
         self._database.execute(
-            f"INSERT INTO readings ({FORM.columns}) VALUES (?, ?, ?, ?, ?, ?)",
-            (*row, reading.confidence, glyph),
+            f"INSERT INTO readings ({FORM.columns}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*row, checksum((*row, None))),
         )
         self._count += 1
         if self._count > self._limit:
@@ -191,16 +205,20 @@ class History:
             return [_entry(row) for row in islice(rows, limit)]
 
     def hours(self, since: float, count: int) -> list[int]:
-        """Return how many digits were shown in each of `count` hours from `since` (Unix) on."""
-        until = since + 3600 * count
+        """Return how many digits were shown in each of `count` hours from `since` (Unix) on.
+
+        Those of damaged rows count until something has read them.
+        """
+        until, damaged = since + 3600 * count, json.dumps(sorted(self._rows.left_out))
         with self._reading() as database:
             try:
                 found = dict(
                     database.execute(
                         "SELECT CAST((at - ?) / 3600 AS INTEGER) AS hour, COUNT(*) FROM readings "
                         "WHERE digit BETWEEN 0 AND 9 AND confidence BETWEEN 0 AND 1 "
-                        "AND id BETWEEN 1 AND ? AND at >= ? AND at < ? GROUP BY hour",
-                        (since, MOST_NUMBER, since, until),
+                        "AND id BETWEEN 1 AND ? AND at >= ? AND at < ? "
+                        "AND id NOT IN (SELECT value FROM json_each(?)) GROUP BY hour",
+                        (since, MOST_NUMBER, since, until, damaged),
                     ).fetchall()
                 )
             except sqlite3.DatabaseError as error:
@@ -242,6 +260,6 @@ class History:
 
 
 def _entry(row: Row) -> Entry:
-    number, at, digit, reason, confidence, blob = row
+    number, at, digit, reason, confidence, blob, _ = row
     glyph = None if blob is None else np.frombuffer(blob, np.uint8).reshape(28, 28)
     return Entry(number, at, digit, reason, confidence, glyph)

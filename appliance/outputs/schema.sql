@@ -4,5 +4,6 @@ CREATE TABLE IF NOT EXISTS readings (
     digit INTEGER CHECK (digit BETWEEN 0 AND 9),
     reason TEXT,                    -- why there is no digit
     confidence REAL NOT NULL,
-    glyph BLOB                      -- 784 bytes, row by row, 255 = ink
+    glyph BLOB,                     -- 784 bytes, row by row, 255 = ink
+    crc INTEGER                     -- CRC-32 of the others; NULL = of before there was one
 ) STRICT;

@@ -42,9 +42,9 @@ def blueprint(history: History, clock: Callable[[], float] = time.time) -> Bluep
 
     @routes.get("/api/v1/history.csv")
     def table() -> Response:
-        lines = _lines(history)
+        made = lines(history)
         headers = {"Content-Disposition": 'attachment; filename="history.csv"'}
-        return Response(lines, content_type="text/csv; charset=utf-8", headers=headers)
+        return Response(made, content_type="text/csv; charset=utf-8", headers=headers)
 
     @routes.get("/history")
     def page() -> str:
@@ -91,7 +91,7 @@ def _told(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _lines(history: History) -> Iterator[str]:
+def lines(history: History) -> Iterator[str]:
     """Yield the whole history as CSV, the newest first, never all of it in memory."""
     before = None
     yield _row("id", "time", "digit", "confidence", "reason")
