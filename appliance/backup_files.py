@@ -3,19 +3,19 @@
 import json
 import math
 import re
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from appliance.captures_rescue import FORM as CAPTURES_FORM
 from appliance.changes import CHANGED
-from appliance.database import DamagedError, check
+from appliance.database import DamagedError, check, connect
 from appliance.errors import SettingsError
 from appliance.nights import NIGHTS
 from appliance.outputs.history import FORM as HISTORY_FORM
 from appliance.settings import Settings, changeable, load, with_values
 from model import report, weights
+from model.files import read_regular, regular
 
 SETTINGS = "digits.toml"
 CAPTURES, HISTORY = "captures.db", "history.db"
@@ -72,9 +72,9 @@ def check_file(name: str, file: Path) -> None:
     elif name == SETTINGS:
         load(file)
     elif name == CHANGED:
-        _check_changed(json.loads(file.read_bytes()))
+        _check_changed(json.loads(read_regular(file)))
     elif name == NIGHTS:
-        with open(file, "rb") as lines:
+        with open(file, "rb", opener=regular) as lines:
             if not all(map(is_night, lines)):
                 raise ValueError(f"{name} has a line that is no night's")
     elif name == CAPTURES:
@@ -111,7 +111,7 @@ def _check_changed(tables: Any) -> None:
 
 
 def _check_rows(name: str, file: Path, wrong: str) -> None:
-    with closing(sqlite3.connect(file)) as database:
+    with closing(connect(file)) as database:
         row = database.execute(f"{wrong} LIMIT 1").fetchone()
     if row is not None:
         raise DamagedError(f"row {row[0]} of {name} has values that none can have")

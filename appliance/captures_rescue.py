@@ -8,8 +8,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO
 
-from appliance.database import DamagedError, Form, begun_anew, opened, unusable
+from appliance.database import DamagedError, Form, begun_anew, connect, opened, unusable
 from appliance.errors import StateError
+from model.files import regular
 
 Row = tuple[object, ...]
 
@@ -32,7 +33,7 @@ def open_captures(file: Path) -> tuple[sqlite3.Connection, str | None, IO[bytes]
     Raises StateError when it cannot be used, or is damaged while another program has it open.
     """
     try:
-        in_use = open(file.with_name(f"{file.name}.lock"), "ab")  # noqa: SIM115
+        in_use = open(file.with_name(f"{file.name}.lock"), "ab", opener=regular)  # noqa: SIM115
     except OSError as error:
         raise unusable(file, FORM, error) from None
     try:
@@ -67,7 +68,7 @@ def _repaired(file: Path, in_use: IO[bytes]) -> tuple[sqlite3.Connection, str | 
 def _rescued(damaged: Path, new: sqlite3.Connection) -> str:
     """Copy every row that can be read and is whole into `new`; tell how many in a few words."""
     saved = 0
-    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(damaged)) as old, new:
+    with suppress(sqlite3.DatabaseError), closing(connect(damaged)) as old, new:
         for row in _rows(old):
             # The new file's own checks tell what is whole; a row that is there twice is one.
             with suppress(sqlite3.IntegrityError):

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from appliance.changes import Changes
 from appliance.errors import PinError, PowerError
+from model.files import regular
 
 POWER = "DIGITS_POWER"
 """The environment variable that names the file through which systemd is asked (digits-power)."""
@@ -93,7 +94,8 @@ class Control:
                 "installed does it from the page"
             )
         try:
-            self._power.write_text(what)
+            with open(self._power, "w", opener=regular) as file:
+                file.write(what)
         except OSError as error:
             raise PowerError(
                 f"{self._power}: cannot be written ({error.strerror}): switch it off with 'sudo "

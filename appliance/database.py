@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from appliance.errors import StateError
+from model.files import NotRegularError, check_regular
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,19 @@ class DamagedError(sqlite3.DatabaseError):
     """A file is not a database of its form, or no whole one."""
 
 
+def connect(file: Path, query: str = "", **options: Any) -> sqlite3.Connection:
+    """Return a connection to a file, as SQLite's URI has its `query`.
+
+    SQLite opens the file and its logs by their names, and would follow a link or wait for a pipe:
+    raises NotRegularError for one. `options` are those of `sqlite3.connect`.
+    """
+    for each in (*_with_its_log(file), file.with_name(f"{file.name}-journal")):
+        check_regular(each)
+    address = f"{file.absolute().as_uri()}{f'?{query}' * bool(query)}"
+    database: sqlite3.Connection = sqlite3.connect(address, uri=True, **options)
+    return database
+
+
 def _full(folder: Path) -> bool:
     with suppress(OSError):
         room = os.statvfs(folder)
@@ -54,8 +68,7 @@ def _only_to_look_at(file: Path, form: Form) -> sqlite3.Connection:
     )
     with suppress(sqlite3.DatabaseError):
         # Without its lock and its log, which want room: what is only in the log is not seen.
-        address = f"{file.absolute().as_uri()}?mode=ro&immutable=1"
-        database = sqlite3.connect(address, uri=True, check_same_thread=False)
+        database = connect(file, "mode=ro&immutable=1", check_same_thread=False)
         try:
             database.execute(f"{form.row} LIMIT 1")
             return database
@@ -87,6 +100,8 @@ def opened(file: Path, form: Form, *, keep: bool = True) -> sqlite3.Connection:
                 return _only_to_look_at(file, form)
             raise unusable(file, form, error) from None
         raise DamagedError(" ".join(str(error).split())) from None
+    except NotRegularError as error:
+        raise unusable(file, form, error) from None
 
 
 def begun_anew(
@@ -129,7 +144,7 @@ def check(file: Path, form: Form) -> None:
     """
     try:
         # A view with a table's name could go on for ever: it is looked for before anything is read.
-        with closing(sqlite3.connect(file)) as database:
+        with closing(connect(file)) as database:
             kinds = {kind for kind, _, _ in _shape(database)}
             if not kinds or kinds - {"table", "index"}:
                 raise DamagedError("it has other tables")
@@ -145,7 +160,7 @@ def copied(database: sqlite3.Connection, to: Path) -> None:
     """Copy a database, as it is at one instant, into a new file; it may be written to meanwhile."""
     to.unlink(missing_ok=True)
     to.touch(mode=0o600)
-    with closing(sqlite3.connect(to)) as target:
+    with closing(connect(to)) as target:
         database.backup(target)
 
 
@@ -175,7 +190,7 @@ def _with_its_log(file: Path) -> list[Path]:
 
 
 def _opened(file: Path, form: Form, keep: bool = True) -> sqlite3.Connection:
-    database = sqlite3.connect(file, check_same_thread=False, timeout=form.patience)
+    database = connect(file, check_same_thread=False, timeout=form.patience)
     try:
         with closing(database.execute("PRAGMA journal_mode = WAL")) as mode:
             mode.fetchone()

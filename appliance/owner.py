@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from appliance.errors import StateError
-from model.files import as_owner_of, replaced
+from model.files import read_regular, replaced
 
 log = logging.getLogger("appliance")
 
@@ -25,6 +25,7 @@ FIRST_WAIT, LONGEST_WAIT = 30.0, 3600.0
 MOST_TRIES = 100
 """So many wrong PINs an hour from all addresses together: a million PINs then last for a year."""
 _ADDRESSES = 256
+_MOST_BYTES = 10_000
 _HOUR = 3600.0
 # A Pi Zero takes about a second for werkzeug's usual count. A PIN has a million values: what keeps
 # them from being tried is the limit, and who can read the file owns the appliance already.
@@ -99,7 +100,7 @@ class Owner:
             "made": time.time(),
         }
         try:
-            with as_owner_of(self._file.parent), replaced(self._file) as file:
+            with replaced(self._file) as file:
                 os.fchmod(file.fileno(), 0o600)
                 file.write(json.dumps(told).encode())
         except OSError as error:
@@ -154,10 +155,10 @@ class Owner:
     def _look(self) -> dict[str, Any]:
         """Return what the file holds; it is read again when `digits pin` has changed it."""
         try:
-            found = self._file.stat()
+            found = self._file.lstat()
             stamp = found.st_mtime_ns, found.st_ino
             if stamp != self._stamp:
-                held = json.loads(self._file.read_bytes())
+                held = json.loads(read_regular(self._file, _MOST_BYTES))
                 if not isinstance(held, dict):
                     raise ValueError
                 self._held, self._stamp = held, stamp

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from appliance.errors import SettingsError
+from appliance.ownership import open_named
 
 _LARGEST_FILE = 1_000_000
 
@@ -319,7 +320,7 @@ def load(path: Path | None) -> Settings:
             return Settings()
         path = CONFIG
     try:
-        with open(path, "rb") as file:
+        with open_named(path) as file:
             text = file.read(_LARGEST_FILE + 1)
         if len(text) > _LARGEST_FILE:
             raise SettingsError(f"{path}: larger than a settings file can be")
@@ -384,7 +385,8 @@ def in_force(
 def _named(file: Path) -> set[tuple[str, str]]:
     """Return the (table, key) of every setting in a file that was loaded without complaint."""
     with suppress(OSError, ValueError):
-        tables = tomllib.loads(file.read_text("utf-8"))
+        with open_named(file) as opened:
+            tables = tomllib.loads(opened.read().decode())
         return {(table, key) for table, keys in tables.items() for key in keys}
     return set()
 

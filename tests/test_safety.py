@@ -3,8 +3,6 @@
 import hmac
 import io
 import json
-import os
-import stat
 import zipfile
 from html import escape
 from pathlib import Path
@@ -17,12 +15,11 @@ from PIL import Image
 
 from appliance.captures import Captures
 from appliance.control import Control
-from appliance.errors import StateError
 from appliance.networks import Networks
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
 from appliance.outputs.metrics import Metrics
-from appliance.owner import Owner, owner_file
+from appliance.owner import Owner
 from appliance.reader import Reader
 from appliance.settings import InForce
 from appliance.web import create_app, device
@@ -238,22 +235,3 @@ def test_what_is_secret_is_compared_in_the_same_time_for_every_guess(
     client.post("/api/v1/training", json={}, headers={"X-CSRF-Token": "0"})
     # The cookie's signature, and the token.
     assert len(compared) >= 2
-
-
-# ---- links in the state directory ----
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be led to what others may not write")
-@pytest.mark.parametrize("name", ["owner.json", ".owner.json.new"])
-def test_no_link_of_the_services_leads_root_elsewhere(
-    services: Path, tmp_path: Path, name: str
-) -> None:
-    roots = tmp_path / "roots"
-    roots.write_text("precious")
-    (services / name).symlink_to(roots)
-    with pytest.raises(StateError, match="the PIN cannot be kept"):
-        Owner(owner_file(services), mend=True).new_pin()
-    assert roots.read_text() == "precious"
-    assert roots.stat().st_uid == 0
-    assert stat.S_IMODE(roots.stat().st_mode) == 0o644
-    assert os.geteuid() == 0

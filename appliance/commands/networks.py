@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, check_owner
+from appliance.commands.parts import add_command, enter
 
 if TYPE_CHECKING:
     from appliance.vault import Vault
@@ -110,13 +110,16 @@ def _done(args: argparse.Namespace, id: str, chosen: str) -> int:
 
 def _vault(args: argparse.Namespace, *, change: bool = False) -> "tuple[Vault, str]":
     """Return the vault, and the file that the settings name to be used instead of it, or ''."""
+    from appliance.ownership import become_owner
     from appliance.settings import load, state_folder
     from appliance.vault import Vault
 
     settings = load(args.config)
     state = state_folder(args.state, settings)
     if change:
-        check_owner(state, there=False)
+        enter(state, there=False)
+    else:
+        become_owner(state)
     return Vault(state / "networks"), settings.reader.network
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, check_owner, log_to_stderr
+from appliance.commands.parts import add_command, enter, log_to_stderr
 
 if TYPE_CHECKING:
     from appliance.camera import Camera
@@ -236,7 +236,7 @@ def _settings(args: argparse.Namespace, changes: "Changes") -> "Settings":
 def _prepared(state: Path) -> Path:
     from appliance.errors import StateError
 
-    check_owner(state, there=False)
+    enter(state, there=False)
     try:
         state.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -264,7 +264,7 @@ def _held(vault: "Vault", file: str) -> "Held":
         return held
     problem = None
     try:
-        network, card = weights.load(Path(file))
+        network, card = weights.load(Path(file).resolve())
     except WeightsError as error:
         problem = str(error)
         log.warning("%s; the network that ships reads instead", problem)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from appliance.commands.examples import examples
 from appliance.commands.parts import (
     add_command,
-    check_writable,
+    claim,
     clock,
     one_thread,
     positive,
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
         args.wrong_usage(f"{missing} is needed, but for a --plan")
     data = recipe.of(load_split(args.data, "train"))
     # A night's work must not be lost for want of a place to write it: find out now.
-    check_writable("--out", args.out)
+    claim("--out", args.out)
     if any(args.out.exists() and args.out.samefile(f) for f in (args.data, *args.data.glob("*"))):
         raise StateError(f"--out {args.out}: is a file of the data set: name another")
     say(f"{recipe.name}: {recipe.summary}\n{plan(recipe, len(data), epochs)}")

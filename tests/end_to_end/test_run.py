@@ -19,11 +19,10 @@ from typing import Any
 import pytest
 
 from appliance.__main__ import main
-from appliance.backup import backup
 from appliance.captures import Captures
 from appliance.owner import Owner, owner_file
-from appliance.restore import restore
 from appliance.vault import Vault
+from tests.backups import backup, restore
 from tests.captured import added
 from tests.conftest import ROOT, SAMPLES
 from tests.end_to_end.endurance import endure
