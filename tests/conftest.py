@@ -30,7 +30,7 @@ from appliance.owner import Owner, owner_file
 from appliance.picture import open_picture
 from appliance.reader import Reader
 from appliance.reading import Reading
-from appliance.settings import Settings, in_force
+from appliance.settings import Settings, in_force, read
 from appliance.trainer import Trainer
 from appliance.vault import Vault
 from appliance.vision.glyph import glyph
@@ -210,7 +210,7 @@ def app(
         control=control,
         camera="folder:samples",
         state=tmp_path,
-        in_force=in_force(Settings(), Path(os.devnull)),
+        in_force=in_force(Settings(), read(Path(os.devnull))),
         upload_megabytes=1,
     )
 

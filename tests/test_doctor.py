@@ -30,6 +30,7 @@ from appliance.settings import (
     Settings,
     WebSettings,
     in_force,
+    read,
 )
 from tests.conftest import SAMPLES
 
@@ -335,7 +336,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any
         Finding("power", None, "there is no vcgencmd that tells it"),
         Finding("version", True, "0.1.0, libraries 1.24.2"),
     ]
-    in_words = in_force(settings, config)
+    in_words = in_force(settings, read(config))
     return report.report(findings, settings, in_words, tmp_path, board.log()), pin
 
 

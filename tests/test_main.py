@@ -440,6 +440,7 @@ def test_another_users_state_directory_wants_sudo(
     monkeypatch.setattr(sys, "argv", ["digits"])
     state = tmp_path / "state"
     state.mkdir()
+    (tmp_path / "x.zip").touch()
     assert main([*words.split(), "--state", str(state)]) == 1
     said = capsys.readouterr().err
     assert f"{state}: the state directory belongs to the user " in said

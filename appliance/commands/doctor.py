@@ -12,7 +12,7 @@ from appliance.commands.parts import add_command
 
 if TYPE_CHECKING:
     from appliance.doctor import Finding
-    from appliance.settings import Settings
+    from appliance.settings import Loaded, Settings
 
 
 def add(parsers: Any) -> None:
@@ -48,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
     from appliance.commands.run import open_camera
     from appliance.ownership import become_owner, placed
 
-    file_settings, wrong = _settings_of_file(args.config)
-    state = known.state_folder(args.state, file_settings)
+    loaded, wrong = _settings_of_file(args.config)
+    state = known.state_folder(args.state, loaded.settings)
     with ExitStack() as held:
         out, log = None, []
         if args.report:
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
             # The journal is root's to read, and what is in the state directory its owner's.
             log = board.log()
         become_owner(state)
-        settings, changes = _with_changes(file_settings, state)
+        settings, changes = _with_changes(loaded.settings, state)
         if args.leds:
             sentence = (
                 "watch the LEDs: where there are some and no appliance runs, 0 to 9 are shown"
@@ -75,24 +75,24 @@ def run(args: argparse.Namespace) -> int:
         if not args.json and (args.qr or sys.stdout.isatty()):
             _show_code(doctor.page_address(settings.web))
         if out:
-            file = Path(os.devnull) if wrong else args.config
-            told = known.in_force(settings, file, changes)
+            told = known.in_force(settings, loaded, changes)
             report.write(out, report.report(findings, settings, told, state, log))
             print(f"the report is in {args.report}", file=sys.stderr)
     return 1 if any(finding.good is False for finding in findings) else 0
 
 
-def _settings_of_file(file: Path | None) -> "tuple[Settings, list[Finding]]":
-    """Return a file's settings; where it is refused the defaults, and a finding that says so."""
+def _settings_of_file(file: Path | None) -> "tuple[Loaded, list[Finding]]":
+    """Return a settings file; where it is refused the defaults, and a finding that says so."""
     from appliance import settings as known
     from appliance.doctor import Finding
     from appliance.errors import SettingsError
 
     try:
-        return known.load(file), []
+        return known.read(file), []
     except SettingsError as error:
         sentence = f"{error}; the rest is looked at with the defaults"
-        return known.Settings(), [Finding("settings", False, sentence)]
+        nothing = known.Loaded(Path(os.devnull), known.Settings())
+        return nothing, [Finding("settings", False, sentence)]
 
 
 def _with_changes(
