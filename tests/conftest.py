@@ -2,10 +2,8 @@
 
 import gzip
 import os
-import shutil
 import socket
 import struct
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -233,15 +231,6 @@ def signed_in(client: FlaskClient, pin: str) -> FlaskClient:
     assert answer.status_code == 200, answer.get_json()
     client.environ_base["HTTP_X_CSRF_TOKEN"] = answer.get_json()["token"]
     return client
-
-
-@pytest.fixture
-def services() -> Iterator[Path]:
-    """A state directory that belongs to the service, below folders that it may pass."""
-    folder = Path(tempfile.mkdtemp(prefix="digits-", dir="/tmp"))
-    os.chown(folder, 12345, 12346)
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Anyone may look; changing anything needs the owner's PIN, shown in this browser."""
 
 import json
-import os
 import re
 import stat
 from pathlib import Path
@@ -165,14 +164,6 @@ def test_a_folder_that_is_missing_is_a_sentence(
     assert "missing: there is no such state directory: name the" in capsys.readouterr().err
     with pytest.raises(StateError, match=r"cannot be kept \(No such file or directory\)"):
         Owner(owner_file(tmp_path / "missing")).new_pin()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_made_by_root_it_is_the_services(services: Path) -> None:
-    Owner(owner_file(services)).new_pin()
-    assert os.geteuid() == 0
-    found = owner_file(services).stat()
-    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (12345, 12346, 0o600)
 
 
 def test_a_file_that_is_damaged_while_it_runs_is_a_sentence(
