@@ -260,7 +260,7 @@ def opened(source: IO[bytes], file: Path) -> Iterator[tuple[zipfile.ZipFile, Man
 def unpack(archive: zipfile.ZipFile, name: str, told: Member, to: Path) -> None:
     """Write a file of a backup to a new one, and to the card; raises ValueError, OSError."""
     digest = hashlib.sha256()
-    with archive.open(name) as member, open(to, "xb") as out:
+    with archive.open(name) as member, open(to, "xb", opener=regular) as out:
         for block in blocks(member):
             digest.update(block)
             out.write(block)

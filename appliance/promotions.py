@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 
-from model.files import regular, replaced
+from model.files import regular, replaced, sync
 
 SHIPPED = "shipped"
 """The name of the network that ships, which has no file here: an update may bring another."""
@@ -110,8 +110,4 @@ class Promotions:
         beside.unlink(missing_ok=True)
         beside.symlink_to(SHIPPED if name == SHIPPED else f"{name}.npz")
         os.replace(beside, self.link)
-        folder = os.open(self.link.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync(self.link.parent)

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from appliance import nights
 from appliance.changes import CHANGED
 from appliance.errors import ApplianceError, BackupError, SettingsError, StateError
-from model.files import read_regular, regular, replaced
+from model.files import read_regular, regular, replaced, sync
 
 # Whatever writes into the state directory imports this one to lock it; what a backup is is imported
 # where one is restored.
@@ -178,7 +178,8 @@ def finish(state: Path, settings: SettingsFile | None = None) -> bool:
         if aside:
             _remove(state / KEPT)
             os.rename(kept, state / KEPT)
-            _sync(state, stage)
+            sync(state)
+            sync(stage)
     _drop(stage)
     log.info("a backup is restored in %s; what was there before is in %s", state, KEPT)
     return aside
@@ -232,7 +233,8 @@ def _lay_down(
         if settings is None:
             (stage / SETTINGS).unlink(missing_ok=True)
         elif settings.old is not None:
-            (stage / KEPT / SETTINGS).write_bytes(settings.old)
+            with open(stage / KEPT / SETTINGS, "xb", opener=regular) as file:
+                file.write(settings.old)
         _settle(stage)
         plan = {
             "new": [name for name in _PLACES if (stage / name).exists()],
@@ -255,8 +257,8 @@ def _settle(stage: Path) -> None:
         # Captures are nobody else's, networks are no secret.
         open_to_all = 0o005 if "networks" in (path.name, path.parent.name) else 0
         path.chmod(0o750 | open_to_all if path.is_dir() else 0o640 | open_to_all & 0o004)
-        _sync(path)
-    _sync(stage.parent)
+        sync(path)
+    sync(stage.parent)
 
 
 def _put_settings(stage: Path, plan: dict[str, Any], settings: SettingsFile | None) -> None:
@@ -281,7 +283,7 @@ def _put_settings(stage: Path, plan: dict[str, Any], settings: SettingsFile | No
         _drop(stage)
         raise
     staged.unlink()
-    _sync(stage)
+    sync(stage)
 
 
 def _replace(place: Path, text: bytes, stage: Path) -> None:
@@ -316,16 +318,18 @@ def _move(name: str, state: Path, stage: Path, planned: bool) -> None:
         elif planned or name in _LOGS:
             # Made by a command between a power cut and now, on a state of two halves.
             _remove(old)
-        _sync(kept.parent, state)
+        sync(kept.parent)
+        sync(state)
     if planned:
         os.rename(new, old)
-        _sync(state, stage)
+        sync(state)
+        sync(stage)
 
 
 def _drop(stage: Path) -> None:
     """Remove what was laid down; without its plan first, so that it is not taken for complete."""
     (stage / _PLAN).unlink(missing_ok=True)
-    _sync(stage)
+    sync(stage)
     shutil.rmtree(stage)
 
 
@@ -334,15 +338,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _sync(*paths: Path) -> None:
-    for path in paths:
-        opened = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
 
 
 # ---- the locks ----

@@ -56,6 +56,18 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
     return data
 
 
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the card: a power cut could undo a rename.
+
+    Raises OSError.
+    """
+    opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
 class NewFile:
     """A file beside a place, which is put there in one step when it is whole.
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -233,3 +234,51 @@ def test_what_takes_the_place_of_a_folder_is_refused_and_root_tells_why(house: H
     )  # fmt: skip
     assert "IsADirectoryError" in said.stderr
     assert [each.name for each in house.state.glob(".out*")] == []
+
+
+# ---- the unit that acts for root on a file of the service's ----
+
+
+def asked(tmp_path: Path) -> str:
+    """Run what digits-power.service does with the file in its place; return what it did."""
+    unit = (ROOT / "systemd" / "digits-power.service").read_text().replace("\\\n", "")
+    (line,) = [each for each in unit.splitlines() if each.startswith("ExecStart=")]
+    words = shlex.split(line.removeprefix("ExecStart="))
+    words[-1] = words[-1].replace("/run/digits/power", str(tmp_path / "power"))
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text("#!/bin/sh\necho $1\n")
+    systemctl.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(
+        words, env={"PATH": path}, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.stderr == ""
+    assert not os.path.lexists(tmp_path / "power")
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("written", "done"),
+    [("reboot", "reboot"), ("power-off", "poweroff"), ("halt", ""), ("reboot; halt", ""), ("", "")],
+)
+def test_the_power_unit_does_what_a_file_of_one_word_asks(
+    tmp_path: Path, written: str, done: str
+) -> None:
+    (tmp_path / "power").write_text(written)
+    assert asked(tmp_path) == done
+
+
+def test_the_power_unit_follows_no_link_and_waits_for_no_pipe(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("reboot")
+    (tmp_path / "power").symlink_to(tmp_path / "elsewhere")
+    assert asked(tmp_path) == ""
+    assert (tmp_path / "elsewhere").read_text() == "reboot"
+    os.mkfifo(tmp_path / "power")
+    assert asked(tmp_path) == ""
+    # Held open by another program that never writes.
+    os.mkfifo(tmp_path / "power")
+    held = os.open(tmp_path / "power", os.O_RDWR)
+    assert asked(tmp_path) == ""
+    os.close(held)
+    (tmp_path / "power" / "deeper").mkdir(parents=True)
+    assert asked(tmp_path) == ""
