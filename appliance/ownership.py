@@ -135,12 +135,16 @@ def placed(what: str, path: Path, folder: Path) -> Iterator[Placed]:
     """
     new = new_file(what, path)
     try:
-        keeper = _keep(new) if _owner_to_become(folder) is not None else None
+        if _owner_to_become(folder) is None:
+            yield Placed(path, new, None)
+            return
+        keeper, process = _keep(new)
         try:
             yield Placed(path, new, keeper)
         finally:
-            if keeper is not None:
-                keeper.close()
+            keeper.close()
+            # What was not put in its place is gone before this goes on.
+            os.waitpid(process, 0)
     finally:
         new.drop()
 
@@ -160,13 +164,13 @@ def new_file(what: str, path: Path) -> NewFile:
 _PUT = b"+"
 
 
-def _keep(new: NewFile) -> socket.socket:
-    """Start the process that gives a file its name as root; return the line that tells it to."""
+def _keep(new: NewFile) -> tuple[socket.socket, int]:
+    """Start the process that names a file as root; return the line to it, and its number."""
     here, there = socket.socketpair()
-    if os.fork():
+    if process := os.fork():
         there.close()
         new.forget()
-        return here
+        return here, process
     try:
         here.close()
         # Ctrl-C is for the one that writes: when that ends, so does the line, and then this.

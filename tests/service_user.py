@@ -26,6 +26,7 @@ from appliance.outputs.history import History
 from appliance.owner import Owner, owner_file
 from appliance.reading import Reading
 from appliance.vault import Vault
+from model.files import regular
 from model.network import build
 from tests.captured import added, glyph
 
@@ -361,13 +362,23 @@ def harm(house: House, before: dict[str, tuple[object, ...]], said: str) -> list
     after = roots_own(house)
     wrong = [f"{name} was changed" for name in before if after.get(name) != before[name]]
     wrong += [f"{name} was made" for name in after if name not in before]
-    for path in house.state.rglob("*"):
-        with suppress(OSError):
-            if path.lstat().st_uid != USER:
-                wrong.append(f"{path} is not the user's")
-            if path.is_file() and not path.is_symlink() and MARK.encode() in path.read_bytes():
-                wrong.append(f"{path} tells what is in a file of root's")
+    # The user may go on changing names meanwhile.
+    for folder, folders, files in os.walk(house.state):
+        for path in (Path(folder) / name for name in (*folders, *files)):
+            wrong += _told_to_user(path)
     for path in house.out.iterdir():
         if MARK.encode() in path.read_bytes():
             wrong.append(f"{path} has what is in a file of root's")
     return wrong + ["it says what is in a file of root's"] * (MARK in said)
+
+
+def _told_to_user(path: Path) -> list[str]:
+    """Return what is wrong with a file of the state directory after root was there."""
+    wrong = []
+    with suppress(OSError):
+        if path.lstat().st_uid != USER:
+            wrong.append(f"{path} is not the user's")
+        with open(path, "rb", opener=regular) as file:
+            if MARK.encode() in file.read():
+                wrong.append(f"{path} tells what is in a file of root's")
+    return wrong
