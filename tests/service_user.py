@@ -1,6 +1,7 @@
 """The service's user, who lays traps in the state directory for whoever comes there as root."""
 
 import importlib
+import logging
 import os
 import pkgutil
 import random
@@ -10,10 +11,10 @@ import sqlite3
 import struct
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from select import select
 from typing import NamedTuple
 
 import appliance
@@ -309,42 +310,48 @@ def warm_up() -> None:
 def attempt(words: list[str], patience: float = PATIENCE) -> Found:
     """Run a command as root in a process of its own, as `sudo digits` does."""
     with tempfile.TemporaryFile("w+", dir="/tmp") as told:
-        number = os.fork()
-        if not number:
-            code = 1
-            try:
-                os.setsid()
-                for stream in (1, 2):
-                    os.dup2(told.fileno(), stream)
-                sys.stdout = os.fdopen(1, "w", closefd=False)
-                sys.stderr = os.fdopen(2, "w", closefd=False)
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-                code = main(words)
-            except BaseException as error:
-                print(f"{type(error).__name__}: {error}", file=sys.stderr)
-                code = 70
-            finally:
-                with suppress(Exception):
-                    sys.stdout.flush()
-                    sys.stderr.flush()
-                os._exit(code)
-        code = _waited(number, patience)
+        code = waited(begun(words, told.fileno()), patience)
         told.seek(0)
         return Found(code, told.read())
 
 
-def _waited(number: int, patience: float) -> int | None:
+def begun(words: list[str], out: int) -> int:
+    """Begin a command in a process of its own that says what it says to `out`; return its number.
+
+    What is imported here is imported there: the user may not read this Python.
+    """
+    number = os.fork()
+    if number:
+        return number
+    code = 70
+    try:
+        os.setsid()
+        for stream in (1, 2):
+            os.dup2(out, stream)
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Those of the test runner are not the command's.
+        logging.getLogger().handlers.clear()
+        code = main(words)
+    except BaseException as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    finally:
+        with suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def waited(number: int, patience: float) -> int | None:
     """Return the code of a process; one that takes too long is killed, and has none."""
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        ended, status = os.waitpid(number, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        # A child tells nobody of its end but the one who asks.
-        time.sleep(0.005)
-    os.killpg(number, signal.SIGKILL)
-    os.waitpid(number, 0)
-    return None
+    process = os.pidfd_open(number)
+    ended, _, _ = select([process], [], [], patience)
+    os.close(process)
+    if not ended:
+        os.killpg(number, signal.SIGKILL)
+    _, status = os.waitpid(number, 0)
+    return os.waitstatus_to_exitcode(status) if ended else None
 
 
 def roots_own(house: House) -> dict[str, tuple[object, ...]]:

@@ -14,7 +14,7 @@ import pytest
 from appliance.errors import StateError
 from appliance.ownership import become_owner, open_folder, open_named, placed
 from tests import service_user
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SAMPLES
 from tests.service_user import KINDS, NAMES, PLOTS, USER, House
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give root up")
@@ -96,6 +96,30 @@ def test_a_journal_that_names_a_file_removes_it_where_it_may(house: House) -> No
 
 
 # ---- who root becomes ----
+
+
+def test_an_appliance_that_root_starts_runs_as_the_owner_of_its_state(
+    house: House, port: int
+) -> None:
+    words = ["run", "--camera", f"folder:{SAMPLES}", "--leds", "none", "--port", str(port)]
+    words += ["--host", "127.0.0.1", "--state", str(house.state), "--config", os.devnull]
+    told, tell = os.pipe()
+    number = service_user.begun(words, tell)
+    os.close(tell)
+    with open(told) as lines:
+        said = []
+        for line in lines:
+            said.append(line)
+            if "the page is at" in line:
+                break
+        status = Path(f"/proc/{number}/status").read_text()
+        os.kill(number, signal.SIGTERM)
+        assert service_user.waited(number, 30) == 0, said + list(lines)
+    numbers = {line.split(":")[0]: line.split()[1:] for line in status.splitlines()}
+    assert numbers["Uid"] == [str(USER)] * 4
+    assert numbers["Gid"] == ["65534"] * 4
+    assert numbers["Groups"] == []
+    assert {path.lstat().st_uid for path in house.state.rglob("*")} == {USER}
 
 
 def in_another_process(work: str, *words: str) -> subprocess.CompletedProcess[str]:
