@@ -75,7 +75,7 @@ def _account(number: int) -> tuple[str, int, list[int]]:
 def _others_may_change(path: Path) -> Path | None:
     """Return what others than root may write of a way from the root folder on, None for nothing.
 
-    In a sticky folder, such as /tmp, nobody takes away what is root's.
+    In a sticky folder, such as /tmp, nobody takes away what is root's. Raises OSError.
     """
     here = Path("/")
     for part in path.absolute().parts[1:]:
@@ -192,7 +192,7 @@ def open_named(path: Path) -> IO[bytes]:
 
     As root no link that is another user's is followed, and what is no file is not waited for.
     """
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 or (path.is_file() and _others_may_change(path) is None):
         return open(path, "rb")
     there = _find(path)
     try:
