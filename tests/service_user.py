@@ -300,7 +300,7 @@ class Found(NamedTuple):
 
 def warm_up() -> None:
     """Import all that commands import where they need it: the user may not read this Python."""
-    for name in ("idna", "utf-16-be", "utf-16-le"):
+    for name in ("idna", "utf-16-be", "utf-16-le", "utf-32-be", "utf-32-le"):
         "name".encode(name)
     for package in (appliance, model):
         for each in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
