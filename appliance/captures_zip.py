@@ -45,10 +45,15 @@ class Imported:
 
 def export_zip(captures: Captures, file: IO[bytes]) -> int:
     """Write all captures, deleted ones left out, to a binary file; return how many."""
+    return sum(file.write(part) > 0 for part in export_parts(captures)) - 1
+
+
+def export_parts(captures: Captures) -> Iterator[bytes]:
+    """Yield the zip of all captures, deleted ones left out: a part for each, and the end."""
     from PIL import Image
 
-    lines = []
-    with zipfile.ZipFile(file, "w") as archive:
+    lines, made = [], _Untaken()
+    with zipfile.ZipFile(made, "w") as archive:
         for capture in captures.every():
             glyph = io.BytesIO()
             Image.fromarray(capture.glyph).save(glyph, "PNG")
@@ -56,8 +61,9 @@ def export_zip(captures: Captures, file: IO[bytes]) -> int:
             _write(archive, f"pictures/{capture.id}.png", capture.picture)
             line = {key: getattr(capture, key) for key in _KEYS}
             lines.append(json.dumps(line, ensure_ascii=False, sort_keys=True))
+            yield made.take()
         _write(archive, LINES, "".join(f"{line}\n" for line in lines).encode())
-    return len(lines)
+    yield made.take()
 
 
 def import_zip(captures: Captures, file: IO[bytes], name: str) -> Imported:
@@ -87,6 +93,25 @@ def import_zip(captures: Captures, file: IO[bytes], name: str) -> Imported:
             f"{name}: not a whole export of captures ({said}): nothing was imported; "
             "export them again where they are"
         ) from None
+
+
+class _Untaken(io.BytesIO):
+    """A zip from where it was taken on; to write a member's head zipfile goes no further back."""
+
+    _taken = 0
+
+    def tell(self) -> int:
+        return self._taken + super().tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._taken + super().seek(offset - self._taken, whence)
+
+    def take(self) -> bytes:
+        data = self.getvalue()
+        super().seek(0)
+        self.truncate()
+        self._taken += len(data)
+        return data
 
 
 def _write(archive: zipfile.ZipFile, member: str, data: bytes) -> None:
