@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from appliance.changes import Changes
 from appliance.errors import PinError, PowerError
+from appliance.printable import printable
 
 POWER = "DIGITS_POWER"
 """The environment variable that names the file through which systemd is asked (digits-power)."""
@@ -32,7 +33,9 @@ class Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         # Without its traceback: that is for the journal.
-        self._lines.append((record.created, record.levelname.lower(), record.getMessage()))
+        self._lines.append(
+            (record.created, record.levelname.lower(), printable(record.getMessage()))
+        )
 
     def last(self) -> list[tuple[float, str, str]]:
         """Return (Unix seconds, level, text) of each line, the oldest first."""

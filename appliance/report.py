@@ -15,6 +15,7 @@ from appliance.doctor import Finding
 from appliance.errors import StateError
 from appliance.nights import nights
 from appliance.owner import DIGITS
+from appliance.printable import printable
 from appliance.settings import InForce, Settings
 from model.files import replaced
 
@@ -92,7 +93,7 @@ def as_text(told: dict[str, Any]) -> str:
     lines += [json.dumps(each, ensure_ascii=False) for each in told["nights"]] or ["none"]
     lines += ["", "The log's end", ""]
     lines += told["log"] or ["there is no journal"]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _hidden(each: InForce) -> str:

@@ -30,8 +30,11 @@ TABLE: dict[str, set[str]] = {
     },
     "appliance.reading": {"appliance.errors", "numpy"},
     "appliance.errors": set(),
+    "appliance.printable": set(),
     "appliance.settings": {"appliance.errors"},
-    "appliance.settings_file": {"appliance.errors", "appliance.settings", "model"},
+    "appliance.settings_file": {
+        "appliance.errors", "appliance.printable", "appliance.settings", "model",
+    },
     "appliance.gpio": {"appliance.errors", "gpiozero"},
     "appliance.button": {"appliance.gpio"},
     "appliance.picture": {"appliance.reading", "appliance.errors", "numpy", "PIL"},
@@ -73,7 +76,7 @@ TABLE: dict[str, set[str]] = {
     "appliance.machine": set(),
     "appliance.watchdog": set(),
     "appliance.changes": {"appliance.errors", "appliance.settings", "model"},
-    "appliance.control": {"appliance.changes", "appliance.errors"},
+    "appliance.control": {"appliance.changes", "appliance.errors", "appliance.printable"},
     "appliance.nights": {"appliance.errors", "model"},
     "appliance.night": {
         "appliance", "appliance.captures", "appliance.errors", "appliance.vision", "model", "numpy",
@@ -129,7 +132,8 @@ TABLE: dict[str, set[str]] = {
     },
     "appliance.report": {
         "appliance.board", "appliance.doctor", "appliance.errors", "appliance.machine",
-        "appliance.nights", "appliance.owner", "appliance.settings", "model",
+        "appliance.nights", "appliance.owner", "appliance.printable", "appliance.settings",
+        "model",
     },
     "appliance.commands": {"*"},
     "appliance.__main__": {"*"},

@@ -6,6 +6,7 @@ from typing import Any
 
 from appliance.commands.backup import add_place, tell, when
 from appliance.commands.parts import add_command, check_owner
+from appliance.printable import printable
 
 
 def add(parsers: Any) -> None:
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     may = not args.no_settings and writable(place)
     done = restore(args.file, state, place if may else None, leave=leave)
     made = done.manifest
-    print(f"{state} is as it was at {when(made.made)}, by version {made.version}:")
+    print(f"{state} is as it was at {when(made.made)}, by version {printable(made.version)}:")
     tell(made)
     if done.kept:
         print(f"What was there before is in {state / KEPT}, until the next restore.")
