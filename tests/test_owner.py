@@ -15,7 +15,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from appliance.__main__ import main
 from appliance.captures import Captures
@@ -262,8 +267,9 @@ class Guessing(RuleBasedStateMachine):
         self.owner._wrong, self.owner._all = kept
 
 
-TestGuessing = Guessing.TestCase
-TestGuessing.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+def test_what_is_said_of_the_next_try_is_what_happens() -> None:
+    often = settings(max_examples=60, stateful_step_count=25, deadline=None)
+    run_state_machine_as_test(Guessing, settings=often)
 
 
 def test_after_an_hour_in_which_it_might_have_tried_an_address_begins_anew(tmp_path: Path) -> None:

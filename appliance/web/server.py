@@ -112,6 +112,9 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         queued = getattr(self.requests[0], "path", "") == QUEUED
         began = time.thread_time()
         super().service()
+        if self.rest is not None and not self.connected:
+            # Whoever asked went away before there was anything to end.
+            self.rest.close()
         seconds = time.thread_time() - began
         self.server.shares.spend(self.addr[0], min(seconds, MOST) if queued else seconds)
 
