@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from appliance.changes import Changes
 from appliance.errors import PinError, PowerError
+from appliance.printable import printable
 from model.files import regular
 
 POWER = "DIGITS_POWER"
@@ -33,7 +34,9 @@ class Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         # Without its traceback: that is for the journal.
-        self._lines.append((record.created, record.levelname.lower(), record.getMessage()))
+        self._lines.append(
+            (record.created, record.levelname.lower(), printable(record.getMessage()))
+        )
 
     def last(self) -> list[tuple[float, str, str]]:
         """Return (Unix seconds, level, text) of each line, the oldest first."""

@@ -16,6 +16,7 @@ from appliance.errors import StateError
 from appliance.nights import nights
 from appliance.owner import DIGITS
 from appliance.ownership import Placed
+from appliance.printable import printable
 from appliance.settings import InForce, Settings
 
 _PRIVATE = {("mqtt", "host"), ("mqtt", "user")}
@@ -96,7 +97,7 @@ def as_text(told: dict[str, Any]) -> str:
     lines += [json.dumps(each, ensure_ascii=False) for each in told["nights"]] or ["none"]
     lines += ["", "The log's end", ""]
     lines += told["log"] or ["there is no journal"]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _hidden(each: InForce) -> str:

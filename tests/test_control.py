@@ -95,7 +95,7 @@ def test_the_page_changes_settings_and_tells_what_waits(
     sent = {"table": "reader", "key": "agree", "value": 7}
     assert client.patch("/api/v1/settings", json=sent).status_code == 200
     assert json.loads((tmp_path / "settings.json").read_text()) == {"reader": {"agree": 7}}
-    assert client.get("/api/v1/device").get_json()["settings_waiting"]
+    assert client.get("/api/v1/settings").get_json()["waiting"]
     page = client.get("/device").text
     assert 'data-key="agree"' in page
     assert 'data-key="port"' not in page

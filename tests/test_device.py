@@ -11,6 +11,7 @@ from appliance import machine
 from appliance.control import Control
 from appliance.networks import Networks
 from appliance.outputs.latest import Latest
+from appliance.owner import Owner
 from appliance.reading import Reading
 from appliance.settings import CONFIG, Settings, in_force, load, read
 from appliance.web.device import blueprint
@@ -70,6 +71,7 @@ def test_holding_down_f5_starts_no_program_each_time(
     latest: Latest,
     networks: Networks,
     control: Control,
+    owner: Owner,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -82,6 +84,7 @@ def test_holding_down_f5_starts_no_program_each_time(
             latest=latest,
             networks=networks,
             control=control,
+            owner=owner,
             state=tmp_path,
             in_force=[],
             clock=lambda: now,

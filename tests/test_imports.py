@@ -31,8 +31,11 @@ TABLE: dict[str, set[str]] = {
     "appliance.reading": {"appliance.errors", "numpy"},
     "appliance.errors": set(),
     "appliance.ownership": {"appliance.errors", "model"},
+    "appliance.printable": set(),
     "appliance.settings": {"appliance.errors", "appliance.ownership"},
-    "appliance.settings_file": {"appliance.errors", "appliance.settings", "model"},
+    "appliance.settings_file": {
+        "appliance.errors", "appliance.printable", "appliance.settings", "model",
+    },
     "appliance.gpio": {"appliance.errors", "gpiozero"},
     "appliance.button": {"appliance.gpio"},
     "appliance.picture": {"appliance.reading", "appliance.errors", "numpy", "PIL"},
@@ -75,7 +78,9 @@ TABLE: dict[str, set[str]] = {
     "appliance.machine": set(),
     "appliance.watchdog": {"model"},
     "appliance.changes": {"appliance.errors", "appliance.settings", "model"},
-    "appliance.control": {"appliance.changes", "appliance.errors", "model"},
+    "appliance.control": {
+        "appliance.changes", "appliance.errors", "appliance.printable", "model",
+    },
     "appliance.nights": {"appliance.errors", "model"},
     "appliance.night": {
         "appliance", "appliance.captures", "appliance.errors", "appliance.vision", "model", "numpy",
@@ -131,7 +136,8 @@ TABLE: dict[str, set[str]] = {
     },
     "appliance.report": {
         "appliance.board", "appliance.doctor", "appliance.errors", "appliance.machine",
-        "appliance.nights", "appliance.owner", "appliance.ownership", "appliance.settings",
+        "appliance.nights", "appliance.owner", "appliance.ownership", "appliance.printable",
+        "appliance.settings",
     },
     "appliance.commands": {"*"},
     "appliance.__main__": {"*"},

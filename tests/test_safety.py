@@ -23,7 +23,7 @@ from appliance.owner import Owner
 from appliance.reader import Reader
 from appliance.settings import InForce
 from appliance.web import create_app, device
-from tests.conftest import SAMPLES, PretendedTrainer
+from tests.conftest import SAMPLES, PretendedTrainer, signed_in
 from tests.test_networks import saying
 
 SCRIPT = "<script>alert(1)</script>"
@@ -125,6 +125,7 @@ def test_names_settings_and_cards_are_text_on_the_page(
     ).test_client()  # fmt: skip
     # So that the new one reads.
     assert client.get("/api/v1/networks").mimetype == "application/json"
+    signed_in(client, owner.new_pin())
     page = client.get("/device").text
     assert f'value="value{escape(SCRIPT)}"' in page
     for each in ("host", "preset", "value", "help", "from"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.commands.parts import add_command, enter
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from appliance.backup import Manifest
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{args.file}: {made.bytes / 1e6:.1f} MB")
     tell(made)
     for sentence in made.left_out:
-        print(f"left out: {sentence}")
+        print(f"left out: {printable(sentence)}")
     if settings.reader.network:
         print(f"The network that the settings name is not in it: {settings.reader.network}")
     if settings.mqtt.password:

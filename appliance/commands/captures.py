@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.commands.parts import add_command, enter, positive
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from appliance.captures import Captures
@@ -62,7 +63,11 @@ def run_list(args: argparse.Namespace) -> int:
     with _opened(*_place(args)) as captures:
         for each in captures.listing(args.label, limit=args.limit):
             when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.at))
-            said = each.reason if each.said is None else f"{each.said} with {each.confidence:.0%}"
+            said = (
+                printable(each.reason)
+                if each.said is None
+                else f"{each.said} with {each.confidence:.0%}"
+            )
             kind = "corrected" if each.corrected else "confirmed"
             print(f"{each.id:6}  {when}  {name(each.label):11}  {kind}, was read as: {said}")
         print(f"{sum(captures.counts().values())} captures; the limit is {captures.limit}")

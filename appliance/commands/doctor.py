@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.commands.parts import add_command
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from appliance.doctor import Finding
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
             print(json.dumps({"findings": [finding.as_json() for finding in findings]}))
         else:
             for finding in findings:
-                print(f"{finding.mark} {finding.what}: {finding.sentence}")
+                print(printable(f"{finding.mark} {finding.what}: {finding.sentence}"))
         if not args.json and (args.qr or sys.stdout.isatty()):
             _show_code(doctor.page_address(settings.web))
         if out:

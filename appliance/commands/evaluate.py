@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.commands.parts import add_command, add_reader, claim, load_reader
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from appliance.commands.failures import Failure
@@ -116,7 +117,7 @@ def _photographs(
             try:
                 reading = reader.read(open_picture(file, str(file)))
             except (PictureError, OSError) as error:
-                print(f"digits: left out: {error}", file=sys.stderr)
+                print(f"digits: left out: {printable(error)}", file=sys.stderr)
                 continue
             said = NONE if reading.digit is None else str(reading.digit)
             if failures is not None and said != label:

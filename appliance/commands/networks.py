@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.commands.parts import add_command, enter
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from appliance.vault import Vault
@@ -60,7 +61,7 @@ def run_list(args: argparse.Namespace) -> int:
         print(
             f"{each.id:12}  {each.state:9}  {_at(each.made):16}  "
             f"{_mnist(each.card):16}  {_share(each.card.get('own')):10}  "
-            f"{each.card.get('parent') or '–'}"
+            f"{printable(each.card.get('parent') or '–')}"
         )
     _tell_problem(vault)
     _tell_chosen(chosen)
@@ -74,7 +75,7 @@ def run_show(args: argparse.Namespace) -> int:
         return 0
     print(f"{entry.id}, {entry.state}, made {_at(entry.made)}, {entry.bytes} bytes")
     for key, value in entry.card.items():
-        print(f"{key}: {_text(value)}")
+        print(f"{printable(key)}: {_text(value)}")
     return 0
 
 
@@ -84,7 +85,7 @@ def run_compare(args: argparse.Namespace) -> int:
         print(json.dumps(facts))
         return 0
     for key, (one, two) in facts.items():
-        print(f"{key}:\n  {_text(one)}\n  {_text(two)}")
+        print(f"{printable(key)}:\n  {_text(one)}\n  {_text(two)}")
     return 0
 
 
@@ -126,7 +127,7 @@ def _vault(args: argparse.Namespace, *, change: bool = False) -> "tuple[Vault, s
 def _tell_problem(vault: "Vault") -> None:
     problem = vault.current().problem
     if problem:
-        print(f"digits: {problem}", file=sys.stderr)
+        print(f"digits: {printable(problem)}", file=sys.stderr)
 
 
 def _tell_chosen(file: str) -> None:
@@ -159,4 +160,6 @@ def _share(score: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    return "–" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return (
+        "–" if value is None else printable(value) if isinstance(value, str) else json.dumps(value)
+    )

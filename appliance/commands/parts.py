@@ -3,9 +3,12 @@
 import argparse
 import logging
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from appliance.printable import PrintableFormatter
 
 if TYPE_CHECKING:
     from appliance.reader import Reader
@@ -97,12 +100,19 @@ def load_reader(args: argparse.Namespace) -> "Reader":
 def log_to_stderr() -> None:
     """Have the log's lines on stderr, with their time unless the journal adds it."""
     form = "%(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s %(message)s"
-    logging.basicConfig(level=logging.INFO, format=form)
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter(form))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
-def say(text: str, end: str = "\n") -> None:
-    """Print a line of progress; a terminal or a pipe that went away does not end a training."""
+def say(text: str, end: str = "\n", *, redraw: bool = False) -> None:
+    """Print a line of progress; a terminal or a pipe that went away does not end a training.
+
+    With `redraw` it takes the place of the one that stands on the terminal.
+    """
     with suppress(OSError, ValueError):
+        if redraw:
+            getattr(sys.stdout, "stream", sys.stdout).write("\r\x1b[K")
         print(text, end=end, flush=True)
 
 

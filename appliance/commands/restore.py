@@ -11,6 +11,7 @@ from appliance.commands.parts import add_command, enter
 
 if TYPE_CHECKING:
     from appliance.restore import SettingsFile
+from appliance.printable import printable
 
 
 def add(parsers: Any) -> None:
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         enter(state, there=False)
         done = restore(source, args.file, state, settings, leave=leave)
     made = done.manifest
-    print(f"{state} is as it was at {when(made.made)}, by version {made.version}:")
+    print(f"{state} is as it was at {when(made.made)}, by version {printable(made.version)}:")
     tell(made)
     if done.kept:
         print(f"What was there before is in {state / KEPT}, until the next restore.")

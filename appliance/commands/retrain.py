@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.commands.parts import add_command, enter, log_to_stderr, one_thread, say
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from appliance.settings import RetrainSettings
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
             # For the timer it is no failure that there is nothing to do.
             say(str(refused))
             return 0
-        print(f"digits: {refused}", file=sys.stderr)
+        print(f"digits: {printable(refused)}", file=sys.stderr)
         return 1
 
 

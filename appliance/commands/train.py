@@ -253,7 +253,7 @@ class Progress:
         full = round(share * 30)
         left = (now - self._started) * (self._epochs / (epoch - 1 + share) - 1)
         bar = "█" * full + "·" * (30 - full)
-        say(f"\repoch {epoch}/{self._epochs} {bar} {clock(left)} left ", end="")
+        say(f"epoch {epoch}/{self._epochs} {bar} {clock(left)} left ", end="", redraw=True)
 
     def epoch(self, epoch: "Epoch") -> None:
         held_out = ""
@@ -267,7 +267,7 @@ class Progress:
             f"epoch {epoch.number}/{epoch.of}: loss {epoch.loss:.4f}, {held_out}"
             f"{clock(time.monotonic() - self._started)}"
         )
-        say(f"\r\x1b[K{line}" if self._terminal else line)
+        say(line, redraw=self._terminal)
 
 
 def _rounded(value: float | None) -> float | None:
