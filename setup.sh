@@ -612,7 +612,7 @@ page_state() {
 		        with urllib.request.urlopen(f"{page}/api/v1/health", timeout=10) as answer:
 		            health = json.load(answer)
 		        if wish in ("", health["status"]):
-		            print(health["status"])
+		            print("ok" if health["status"] == "ok" else "fault")
 		            sys.exit()
 		        why = health["camera"]["fault"] or health["network"]["problem"]
 		        why = f"the page answers, but reading worked before and does not now: {why}"
@@ -622,6 +622,8 @@ page_state() {
 		        why = f"the page does not answer ({error})"
 		    time.sleep(min(1, seconds / 2))
 		if seconds > 1:
+		    # What the page says is its own word, and this may be root's terminal.
+		    why = "".join(each if each.isprintable() else "?" for each in why)
 		    print(f"setup.sh: after {seconds:.0f} seconds {why}", file=sys.stderr)
 		sys.exit(1)
 	END

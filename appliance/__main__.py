@@ -6,10 +6,11 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
 
 from appliance import __version__
 from appliance.errors import ApplianceError
+from appliance.printable import PrintableStream, printable
 from model.errors import ModelError
 
 # The commands' modules import numpy, Flask and the rest only when they run.
@@ -25,6 +26,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A file's name or a ✔ that the terminal cannot show is no reason to stop.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    with ExitStack() as printing:
+        # Without a terminal a stream can be None.
+        if sys.stdout is not None:
+            printing.enter_context(redirect_stdout(PrintableStream(sys.stdout)))
+        if sys.stderr is not None:
+            printing.enter_context(redirect_stderr(PrintableStream(sys.stderr)))
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         words = sys.argv[1:] if arguments is None else list(arguments)
         args = _parser(words).parse_args(words)
@@ -33,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return code
     except (ApplianceError, ModelError) as error:
-        print(f"digits: {error}", file=sys.stderr)
+        print(f"digits: {printable(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("digits: interrupted", file=sys.stderr)
@@ -44,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             where = f"{error.filename}: " if error.filename else ""
-            print(f"digits: {where}{error.strerror}: check the path and its owner", file=sys.stderr)
+            sentence = f"{where}{error.strerror}: check the path and its owner"
+            print(f"digits: {printable(sentence)}", file=sys.stderr)
         return 1
 
 

@@ -33,14 +33,15 @@ from appliance.backup_files import (
     most_bytes,
 )
 from appliance.changes import CHANGED
-from appliance.database import copied
+from appliance.database import connect, copied
 from appliance.errors import ApplianceError, BackupError, StateError
 from appliance.nights import NIGHTS
+from appliance.ownership import Placed
 from appliance.rows import is_damage
 from appliance.vault import Vault
 from appliance.zips import ENTRY_BYTES, directory_bytes
 from model.errors import ModelError
-from model.files import replaced
+from model.files import NotRegularError, regular
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -86,35 +87,31 @@ class Manifest:
 # ---- out ----
 
 
-def backup(file: Path, state: Path, settings: Path | None) -> Manifest:
+def backup(out: Placed, state: Path, settings: IO[bytes] | None) -> Manifest:
     """Write a backup of a state directory and a settings file in one step; return what is in it.
 
     The appliance may run. Raises StateError, in a sentence, where it cannot be read or written.
     """
-    for name in (CHANGED, NIGHTS, CAPTURES, HISTORY, "networks"):
-        # Root reads more than the service whose folder this is.
-        if (state / name).is_symlink():
-            raise StateError(
-                f"{state / name}: is a link, which no backup follows: put the file there"
-            )
     try:
-        with replaced(file) as out, _scratch(file) as scratch:
-            # The settings may hold a password. A stick's file system knows no modes.
-            with suppress(OSError):
-                os.fchmod(out.fileno(), 0o600)
-            return _written(out, scratch, state, settings)
+        # The settings may hold a password. A stick's file system knows no modes.
+        with suppress(OSError):
+            os.fchmod(out.file.fileno(), 0o600)
+        with _scratch(state) as scratch:
+            manifest = _written(out.file, scratch, state, settings)
+        out.put()
+        return manifest
     except OSError as error:
         if isinstance(error, ApplianceError):
             raise
         step = "make room there" if error.errno in FULL else "check the disk and who owns it"
-        where = error.filename or file
+        where = error.filename or out.path
         raise StateError(
-            f"{file}: no backup is written ({where}: {error.strerror or error}): {step}, or name "
-            "another place"
+            f"{out.path}: no backup is written ({where}: {error.strerror or error}): {step}, or "
+            "name another place"
         ) from None
 
 
-def _written(out: IO[bytes], scratch: Path, state: Path, settings: Path | None) -> Manifest:
+def _written(out: IO[bytes], scratch: Path, state: Path, settings: IO[bytes] | None) -> Manifest:
     files: dict[str, Member] = {}
     left_out: list[str] = []
     with zipfile.ZipFile(out, "w") as archive:
@@ -123,20 +120,22 @@ def _written(out: IO[bytes], scratch: Path, state: Path, settings: Path | None) 
             files[name] = _add(archive, name, source, at)
 
         if settings is not None:
-            with open(settings, "rb") as source:
-                add(SETTINGS, source, os.fstat(source.fileno()).st_mtime)
+            add(SETTINGS, settings, os.fstat(settings.fileno()).st_mtime)
         with suppress(FileNotFoundError):
             _add_whole(CHANGED, state / CHANGED, add, left_out)
-        with suppress(FileNotFoundError), open(state / NIGHTS, "rb") as source:
+        with (
+            suppress(FileNotFoundError),
+            open(state / NIGHTS, "rb", opener=regular) as source,
+        ):
             # A line that a power cut broke off is no night.
             lines = io.BytesIO(b"".join(line for line in source if is_night(line)))
             add(NIGHTS, lines, os.fstat(source.fileno()).st_mtime)
         for name in (CAPTURES, HISTORY):
-            if (state / name).exists():
+            if os.path.lexists(state / name):
                 damage = _copy(name, state / name, scratch)
                 if damage:
                     left_out.append(damage)
-                with open(scratch, "rb") as source:
+                with open(scratch, "rb", opener=regular) as source:
                     add(name, source, (state / name).stat().st_mtime)
         reads = _add_networks(state / "networks", add, left_out)
         if len(files) > MOST_FILES:
@@ -156,7 +155,7 @@ def _add_networks(folder: Path, add: Add, left_out: list[str]) -> str | None:
     with Vault(folder).unchanged():
         for path in sorted(folder.glob("*")):
             name = f"networks/{path.name}"
-            if most_bytes(name) is not None and path.is_file() and not path.is_symlink():
+            if most_bytes(name) is not None:
                 _add_whole(name, path, add, left_out)
         with suppress(OSError):
             link = os.readlink(folder / "current")
@@ -166,13 +165,14 @@ def _add_networks(folder: Path, add: Add, left_out: list[str]) -> str | None:
 
 def _add_whole(name: str, path: Path, add: Add, left_out: list[str]) -> None:
     """Add a file, or tell what is wrong with it: one that is damaged could not be restored."""
-    with open(path, "rb") as source:
-        try:
+    try:
+        with open(path, "rb", opener=regular) as source:
             check_file(name, path)
-        except (ApplianceError, ModelError, ValueError) as error:
-            left_out.append(f"{name} ({error})")
-        else:
             add(name, source, os.fstat(source.fileno()).st_mtime)
+    except NotRegularError as error:
+        left_out.append(f"{name} ({error.strerror})")
+    except (ApplianceError, ModelError, ValueError) as error:
+        left_out.append(f"{name} ({error})")
 
 
 def _add(archive: zipfile.ZipFile, name: str, source: IO[bytes], at: float) -> Member:
@@ -204,9 +204,8 @@ def _copy(name: str, database: Path, to: Path) -> str | None:
     Returns what that is, in a sentence, or None.
     """
     try:
-        uri = f"{database.absolute().as_uri()}?mode=rw"
         try:
-            with closing(sqlite3.connect(uri, uri=True, timeout=10)) as opened:
+            with closing(connect(database, "mode=rw", timeout=10)) as opened:
                 copied(opened, to)
             return check_file(name, to)
         except sqlite3.DatabaseError as error:
@@ -214,7 +213,8 @@ def _copy(name: str, database: Path, to: Path) -> str | None:
                 raise
             # Page by page as it is on the card, of which what can be read is taken.
             if not to.stat().st_size:
-                shutil.copyfile(database, to)
+                with open(database, "rb", opener=regular) as source, open(to, "wb") as out:
+                    shutil.copyfileobj(source, out)
             return clean_rows(name, to, str(error))
     except StateError as error:
         raise StateError(str(error).replace(str(to), str(database))) from None
@@ -226,9 +226,9 @@ def _copy(name: str, database: Path, to: Path) -> str | None:
 
 
 @contextmanager
-def _scratch(file: Path) -> Iterator[Path]:
-    """Lend a place for copies beside a file: /tmp may be in RAM."""
-    scratch = file.absolute().with_name(f".{file.name}.copy")
+def _scratch(state: Path) -> Iterator[Path]:
+    """Lend a place for copies in a state directory: /tmp may be in RAM."""
+    scratch = state / ".backup.copy"
     try:
         yield scratch
     finally:
@@ -245,21 +245,21 @@ def blocks(source: IO[bytes]) -> Iterator[bytes]:
 
 
 @contextmanager
-def opened(file: Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
+def opened(source: IO[bytes], file: Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
     """Lend a backup and its manifest, when the names and sizes are those that a backup can have.
 
-    What a block raises because of the file is raised as a BackupError in a sentence.
+    `file` is what an error calls it. What a block raises because of it is raised as a BackupError
+    in a sentence.
     """
     try:
-        with open(file, "rb") as source:
-            if directory_bytes(source) > (MOST_FILES + 1) * ENTRY_BYTES:
-                raise ValueError("it has more files than a backup can have")
-            source.seek(0)
-            with zipfile.ZipFile(source) as archive:
-                manifest = _manifest(archive)
-                if manifest.bytes > os.fstat(source.fileno()).st_size:
-                    raise ValueError("its files lie over each other")
-                yield archive, manifest
+        if directory_bytes(source) > (MOST_FILES + 1) * ENTRY_BYTES:
+            raise ValueError("it has more files than a backup can have")
+        source.seek(0)
+        with zipfile.ZipFile(source) as archive:
+            manifest = _manifest(archive)
+            if manifest.bytes > os.fstat(source.fileno()).st_size:
+                raise ValueError("its files lie over each other")
+            yield archive, manifest
     except StateError:
         raise
     except BackupError as error:
@@ -278,7 +278,7 @@ def opened(file: Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
 def unpack(archive: zipfile.ZipFile, name: str, told: Member, to: Path) -> None:
     """Write a file of a backup to a new one, and to the card; raises ValueError, OSError."""
     digest = hashlib.sha256()
-    with archive.open(name) as member, open(to, "xb") as out:
+    with archive.open(name) as member, open(to, "xb", opener=regular) as out:
         for block in blocks(member):
             digest.update(block)
             out.write(block)

@@ -13,6 +13,7 @@ from appliance.nights import NIGHTS, night_of
 from appliance.outputs.history import FORM as HISTORY_FORM
 from appliance.settings import Settings, changeable, load, with_values
 from model import report, weights
+from model.files import read_regular, regular
 
 SETTINGS = "digits.toml"
 CAPTURES, HISTORY = "captures.db", "history.db"
@@ -63,9 +64,9 @@ def check_file(name: str, file: Path) -> str | None:
     elif name == SETTINGS:
         load(file)
     elif name == CHANGED:
-        _check_changed(json.loads(file.read_bytes()))
+        _check_changed(json.loads(read_regular(file)))
     elif name == NIGHTS:
-        with open(file, "rb") as lines:
+        with open(file, "rb", opener=regular) as lines:
             if not all(map(is_night, lines)):
                 raise ValueError(f"{name} has a line that is no night's")
     elif name in DATABASES:

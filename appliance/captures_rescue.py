@@ -18,6 +18,7 @@ from appliance.database import (
 )
 from appliance.errors import StateError
 from appliance.rows import MOST_NUMBER, MOST_TIME, Row, number_in, whole_in
+from model.files import regular
 
 COLUMNS = "id, at, label, said, reason, confidence, network, glyph, picture, crc, deleted"
 MOST_PICTURE_BYTES = 32_768
@@ -89,7 +90,7 @@ def open_captures(
     `stand_in` what can be read of it is there all the same, and nothing is added.
     """
     try:
-        in_use = open(file.with_name(f"{file.name}.lock"), "ab")  # noqa: SIM115
+        in_use = open(file.with_name(f"{file.name}.lock"), "ab", opener=regular)  # noqa: SIM115
     except OSError as error:
         return *only_to_look_at(file, FORM, unusable(file, FORM, error), stand_in=stand_in), None
     try:

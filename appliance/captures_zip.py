@@ -9,6 +9,7 @@ import io
 import json
 import math
 import re
+import struct
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ _NETWORK = re.compile(r"([0-9a-f]{64})?", re.ASCII)
 _MOST_LINE_BYTES = 600
 _MOST_REASON = 200
 _MOST_GLYPH_BYTES = 4096
+_MOST_CHUNKS = 10
+"""Pillow writes three for pictures of this size."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,15 @@ class Imported:
 
 def export_zip(captures: Captures, file: IO[bytes]) -> int:
     """Write all captures, deleted ones left out, to a binary file; return how many."""
+    return sum(file.write(part) > 0 for part in export_parts(captures)) - 1
+
+
+def export_parts(captures: Captures) -> Iterator[bytes]:
+    """Yield the zip of all captures, deleted ones left out: a part for each, and the end."""
     from PIL import Image
 
-    lines = []
-    with zipfile.ZipFile(file, "w") as archive:
+    lines, made = [], _Untaken()
+    with zipfile.ZipFile(made, "w") as archive:
         for capture in captures.every():
             glyph = io.BytesIO()
             Image.fromarray(capture.glyph).save(glyph, "PNG")
@@ -56,8 +64,9 @@ def export_zip(captures: Captures, file: IO[bytes]) -> int:
             _write(archive, f"pictures/{capture.id}.png", capture.picture)
             line = {key: getattr(capture, key) for key in _KEYS}
             lines.append(json.dumps(line, ensure_ascii=False, sort_keys=True))
+            yield made.take()
         _write(archive, LINES, "".join(f"{line}\n" for line in lines).encode())
-    return len(lines)
+    yield made.take()
 
 
 def import_zip(captures: Captures, file: IO[bytes], name: str) -> Imported:
@@ -87,6 +96,25 @@ def import_zip(captures: Captures, file: IO[bytes], name: str) -> Imported:
             f"{name}: not a whole export of captures ({said}): nothing was imported; "
             "export them again where they are"
         ) from None
+
+
+class _Untaken(io.BytesIO):
+    """A zip from where it was taken on; to write a member's head zipfile goes no further back."""
+
+    _taken = 0
+
+    def tell(self) -> int:
+        return self._taken + super().tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._taken + super().seek(offset - self._taken, whence)
+
+    def take(self) -> bytes:
+        data = self.getvalue()
+        super().seek(0)
+        self.truncate()
+        self._taken += len(data)
+        return data
 
 
 def _write(archive: zipfile.ZipFile, member: str, data: bytes) -> None:
@@ -160,10 +188,15 @@ def _typed(line: dict[str, Any]) -> bool:
         all(type(line[key]) is int for key in ("id", "label"))
         and all(type(line[key]) in (int, float) for key in ("at", "confidence"))
         and (line["said"] is None or type(line["said"]) is int)
-        and (reason is None or (isinstance(reason, str) and len(reason) <= _MOST_REASON))
+        and (reason is None or _is_reason(reason))
         and isinstance(network, str)
         and _NETWORK.fullmatch(network) is not None
     )
+
+
+def _is_reason(reason: Any) -> bool:
+    # It stands in lists on a terminal and on the page: it is one line of text.
+    return isinstance(reason, str) and len(reason) <= _MOST_REASON and reason.isprintable()
 
 
 def _checked(archive: zipfile.ZipFile, members: dict[str, Any], line: dict[str, Any]) -> Capture:
@@ -183,9 +216,10 @@ def _checked(archive: zipfile.ZipFile, members: dict[str, Any], line: dict[str, 
 
 
 def _decoded(data: bytes, name: str) -> Grey:
-    """Return a grey PNG as uint8 (h, w); its size is looked at before it is unpacked."""
+    """Return a grey PNG as uint8 (h, w); what it holds is looked at before it is unpacked."""
     from PIL import Image
 
+    _check_png(data, name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
@@ -194,6 +228,29 @@ def _decoded(data: bytes, name: str) -> Grey:
                     f"{name!r} is no grey picture of at most {LONGEST_SIDE} pixels a side"
                 )
             return np.asarray(picture)
+
+
+def _check_png(data: bytes, name: str) -> None:
+    """Raise ValueError for anything but a PNG as an export has them: grey, small, no texts in it.
+
+    What else a PNG may hold would be unpacked as well, a thousand times its size.
+    """
+    side = f"at most {LONGEST_SIDE} pixels a side"
+    if data[:8] != b"\x89PNG\r\n\x1a\n":
+        raise ValueError(f"{name!r} is no PNG")
+    kinds: list[bytes] = []
+    at = 8
+    while at < len(data) and len(kinds) <= _MOST_CHUNKS:
+        size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if kind == b"IHDR":
+            width, height, depth, colour, *_, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
+            if max(width, height) > LONGEST_SIDE or (depth, colour, interlaced) != (8, 0, 0):
+                raise ValueError(f"{name!r} is no grey picture of {side}")
+        kinds.append(kind)
+        at += 12 + size
+    pixels_alone = len(kinds) > 2 and set(kinds[1:-1]) == {b"IDAT"}
+    if not (pixels_alone and kinds[0] == b"IHDR" and kinds[-1] == b"IEND" and at == len(data)):
+        raise ValueError(f"{name!r} is no PNG of pixels alone, as an export has them")
 
 
 def _with_pictures(

@@ -7,12 +7,13 @@ from typing import Any
 
 from appliance.errors import SettingsError, StateError
 from appliance.settings import Settings, changeable, with_values
-from model.files import replaced
+from model.files import read_regular, replaced
 
 log = logging.getLogger(__name__)
 
 CHANGED = "settings.json"
 """Their file in the state directory."""
+_MOST_BYTES = 100_000
 Tables = dict[str, dict[str, Any]]
 
 
@@ -74,7 +75,7 @@ class Changes:
 
     def _read(self) -> Tables:
         try:
-            tables = json.loads(self._file.read_bytes())
+            tables = json.loads(read_regular(self._file, _MOST_BYTES))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:

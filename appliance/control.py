@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from appliance.changes import Changes
 from appliance.errors import PinError, PowerError
+from appliance.printable import printable
+from model.files import regular
 
 POWER = "DIGITS_POWER"
 """The environment variable that names the file through which systemd is asked (digits-power)."""
@@ -32,7 +34,9 @@ class Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         # Without its traceback: that is for the journal.
-        self._lines.append((record.created, record.levelname.lower(), record.getMessage()))
+        self._lines.append(
+            (record.created, record.levelname.lower(), printable(record.getMessage()))
+        )
 
     def last(self) -> list[tuple[float, str, str]]:
         """Return (Unix seconds, level, text) of each line, the oldest first."""
@@ -93,7 +97,8 @@ class Control:
                 "installed does it from the page"
             )
         try:
-            self._power.write_text(what)
+            with open(self._power, "w", opener=regular) as file:
+                file.write(what)
         except OSError as error:
             raise PowerError(
                 f"{self._power}: cannot be written ({error.strerror}): switch it off with 'sudo "

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from appliance.errors import StateError
 from appliance.rows import Row, Rows, is_damage, text_of
-from model.files import regular
+from model.files import NotRegularError, check_regular, regular
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,19 @@ class NotWritableError(StateError):
     """A file cannot be opened to write: for a full card, one that is read-only, its owner or age."""
 
 
+def connect(file: Path, query: str = "", **options: Any) -> sqlite3.Connection:
+    """Return a connection to a file, as SQLite's URI has its `query`.
+
+    SQLite opens the file and its logs by their names, and would follow a link or wait for a pipe:
+    raises NotRegularError for one. `options` are those of `sqlite3.connect`.
+    """
+    for each in (*_with_its_log(file), file.with_name(f"{file.name}-journal")):
+        check_regular(each)
+    address = f"{file.absolute().as_uri()}{f'?{query}' * bool(query)}"
+    database: sqlite3.Connection = sqlite3.connect(address, uri=True, **options)
+    return database
+
+
 def only_to_look_at(
     file: Path, form: Form, error: StateError, *, stand_in: bool
 ) -> tuple[sqlite3.Connection, str]:
@@ -58,9 +71,8 @@ def only_to_look_at(
     """
     for how in ("mode=ro", "mode=ro&immutable=1"):
         # The second without its lock and its log, which want room: what is only in it is not seen.
-        with suppress(sqlite3.DatabaseError):
-            address = f"{file.absolute().as_uri()}?{how}"
-            database = sqlite3.connect(address, uri=True, check_same_thread=False)
+        with suppress(sqlite3.DatabaseError, NotRegularError):
+            database = connect(file, how, check_same_thread=False)
             try:
                 database.execute(f"SELECT {form.columns} FROM {form.table} LIMIT 1").fetchall()
             except BaseException:
@@ -94,6 +106,8 @@ def opened(file: Path, form: Form, *, keep: bool = True) -> sqlite3.Connection:
         if str(error).startswith(_NOT_THE_FILES_FAULT):
             raise NotWritableError(str(unusable(file, form, error))) from None
         raise DamagedError(" ".join(str(error).split())) from None
+    except NotRegularError as error:
+        raise NotWritableError(str(unusable(file, form, error))) from None
 
 
 def rescued(file: Path, form: Form, damage: Exception) -> tuple[sqlite3.Connection, str]:
@@ -178,7 +192,7 @@ def check(file: Path, form: Form) -> None:
     """
     try:
         # A view with a table's name could go on for ever: it is looked for before anything is read.
-        with closing(sqlite3.connect(file)) as database:
+        with closing(connect(file)) as database:
             kinds = {kind for kind, _, _ in _shape(database)}
             if not kinds or kinds - {"table", "index"}:
                 raise DamagedError("it has other tables")
@@ -194,7 +208,7 @@ def copied(database: sqlite3.Connection, to: Path) -> None:
     """Copy a database, as it is at one instant, into a new file; it may be written to meanwhile."""
     to.unlink(missing_ok=True)
     to.touch(mode=0o600)
-    with closing(sqlite3.connect(to)) as target:
+    with closing(connect(to)) as target:
         database.backup(target)
 
 
@@ -234,7 +248,7 @@ def _with_its_log(file: Path) -> list[Path]:
 
 
 def _opened(file: Path, form: Form, keep: bool = True) -> sqlite3.Connection:
-    database = sqlite3.connect(file, check_same_thread=False, timeout=form.patience)
+    database = connect(file, check_same_thread=False, timeout=form.patience)
     try:
         if not _is_header_sound(file):
             raise sqlite3.DatabaseError(_HEADER)
@@ -257,7 +271,7 @@ def _opened(file: Path, form: Form, keep: bool = True) -> sqlite3.Connection:
 def _read_only(file: Path) -> sqlite3.Connection:
     """Open a file to look at all of it: with its log, and else without."""
     for how in ("mode=ro", "mode=ro&immutable=1"):
-        database = sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True, timeout=10)
+        database = connect(file, how, timeout=10)
         database.text_factory = text_of
         try:
             database.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -284,8 +298,10 @@ def _rebuild(damaged: Path, form: Form, beside: Path) -> int:
         if not saved:
             # What its first page tells, such as the tables, is the same in every file of the form.
             copy = damaged.with_name(f"{damaged.name}.first")
+            copy.unlink(missing_ok=True)
             try:
-                shutil.copyfile(damaged, copy)
+                with open(damaged, "rb", opener=regular) as source, open(copy, "xb") as out:
+                    shutil.copyfileobj(source, out)
                 if _replace_first_page(copy, form):
                     saved = _take_over(copy, form, new)
             finally:
@@ -296,7 +312,7 @@ def _rebuild(damaged: Path, form: Form, beside: Path) -> int:
 
 def _take_over(damaged: Path, form: Form, new: sqlite3.Connection) -> int:
     saved, marks = 0, ", ".join("?" * len(form.columns.split(",")))
-    with closing(sqlite3.connect(damaged)) as old, new:
+    with closing(connect(damaged)) as old, new:
         old.text_factory = text_of
         for row in Rows(form, None, tries=_TRIES).read(old):
             # The new file's own checks are the last word; a row that is there twice is one.
@@ -315,7 +331,7 @@ def _replace_first_page(file: Path, form: Form) -> bool:
     pages = file.stat().st_size // size
     # Where its size and its list of free pages stand: sqlite.org/fileformat.html, 1.3.
     page[28:32], page[32:40], page[92:96] = pages.to_bytes(4, "big"), bytes(8), page[24:28]
-    with open(file, "r+b") as raw:
+    with open(file, "r+b", opener=regular) as raw:
         raw.truncate(pages * size)
         raw.write(page)
     return pages > 1

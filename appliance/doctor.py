@@ -28,6 +28,7 @@ from appliance.vault import Vault
 from model import weights
 from model.datasets import missing
 from model.errors import WeightsError
+from model.files import read_regular
 
 if TYPE_CHECKING:
     from appliance.reading import Frame, Reading
@@ -214,7 +215,7 @@ def _network(settings: Settings, state: Path) -> str:
     """Tell which network reads; loading one compares its numbers with the checksum on its card."""
     if settings.reader.network:
         name = Path(settings.reader.network).name
-        network, card = weights.load(Path(settings.reader.network))
+        network, card = weights.load(Path(settings.reader.network).resolve())
     else:
         held = Vault(state / "networks").current()
         if held.problem:
@@ -390,7 +391,7 @@ def _last_night(state: Path) -> str:
 def _pin(state: Path) -> str:
     if owner_file(state).exists():
         # Its user's alone: another one is told to ask as root.
-        owner_file(state).read_bytes()
+        read_regular(owner_file(state))
     owner = Owner(owner_file(state))
     if not owner.known:
         raise OSError("there is none yet: 'digits run' or 'digits pin' makes it and tells it once")

@@ -10,6 +10,7 @@ from pathlib import Path
 from appliance.errors import FetchError
 from model.datasets import MNIST_SHA256, import_file, is_whole
 from model.errors import DatasetError
+from model.files import regular
 
 TIMEOUT = 30.0
 """Seconds without a byte after which a mirror is given up."""
@@ -56,7 +57,8 @@ def _fetch(name: str, folder: Path, mirrors: Sequence[str], say: Callable[[str],
             said.append(f"{address}: {_reason(error)}")
             continue
         try:
-            import_file(part, folder, name)
+            with open(part, "rb", opener=regular) as file:
+                import_file(file, part, folder, name)
         except DatasetError:
             said.append(f"{address}: what it sent is not MNIST's {name}")
         except OSError as error:
@@ -86,7 +88,7 @@ def _download(address: str, part: Path) -> None:
             if error.code == 416 and have:
                 return
             raise
-    with answer, open(part, "ab" if answer.status == 206 else "wb") as file:
+    with answer, open(part, "ab" if answer.status == 206 else "wb", opener=regular) as file:
         expected = answer.headers.get("Content-Length")
         got = 0
         while chunk := answer.read(_CHUNK):

@@ -24,7 +24,7 @@ from appliance.errors import ApplianceError, StateError
 from model import checkpoint, weights
 from model.datasets import Bytes, Split
 from model.errors import ModelError
-from model.files import replaced
+from model.files import read_regular, regular, replaced
 from model.network import Network
 from model.presets import PRESETS, Preset, preset
 from model.train import Course, Mixed, taken
@@ -291,7 +291,7 @@ def own_hand(count: int) -> Split:
 
 def _read_plan(path: Path) -> Plan:
     """Return a plan; raises OSError, KeyError, TypeError or ValueError for a damaged one."""
-    held = json.loads(path.read_text("utf-8"))
+    held = json.loads(read_regular(path))
     if held["sha256"] != _sum_of(held["plan"]):
         raise ValueError("its plan does not match its checksum")
     return Plan(**held["plan"])
@@ -323,7 +323,7 @@ def _examples(
     file = _file(folder, "examples")
     card = file.with_suffix(".json")
     with suppress(OSError, KeyError, TypeError, ValueError):
-        told = json.loads(card.read_text("utf-8"))
+        told = json.loads(read_regular(card))
         if told["about"] == about:
             _read_pictures(file, *told["pictures"])
             return list(told["pictures"])
@@ -356,7 +356,7 @@ def _write_pictures(path: Path, blocks: Iterable[tuple[Bytes, Bytes]]) -> list[A
 
 
 def _read_pictures(path: Path, count: int, checksum: str) -> Split:
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=regular) as file:
         if os.fstat(file.fileno()).st_size != 785 * count:
             raise ValueError(f"{path.name} has another size than it had")
         if hashlib.file_digest(file, "sha256").hexdigest() != checksum:

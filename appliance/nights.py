@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import StateError
-from model.files import replaced
+from model.files import read_regular, regular, replaced
 
 NIGHTS = "nights.jsonl"
 """What the nights came to, a line each, in the state directory."""
+_MOST_PROGRESS_BYTES = 1_000_000
 KEPT_NIGHTS = 100
 """Records that are kept at least; when there are twice as many the older half goes."""
 
@@ -55,7 +56,9 @@ class Progress:
         told = self.as_json()
         beside = self.file.with_name(f".{self.file.name}.new")
         with suppress(OSError):
-            beside.write_text(json.dumps(told), encoding="utf-8")
+            # In RAM or not, what is told every few seconds is not worth a card's flush.
+            with open(beside, "w", encoding="utf-8", opener=regular) as file:
+                file.write(json.dumps(told))
             os.replace(beside, self.file)
 
     def as_json(self) -> dict[str, Any]:
@@ -95,7 +98,7 @@ def progress(state: Path) -> dict[str, Any] | None:
     found = []
     for file in {progress_file(state), state / progress_file(state).name}:
         with suppress(OSError, ValueError, RecursionError):
-            told = json.loads(file.read_text("utf-8"))
+            told = json.loads(read_regular(file, _MOST_PROGRESS_BYTES))
             if _fits(told, _PROGRESS, ("updated",)):
                 found.append(Progress(file, pid=0).as_json() | told)
     if not found:
@@ -107,7 +110,7 @@ def nights(state: Path, most: int = 20) -> list[dict[str, Any]]:
     """Return the records of the last nights, the newest first; damaged lines are left out."""
     found = []
     with suppress(OSError):
-        lines = (state / NIGHTS).read_text("utf-8", errors="replace").splitlines()
+        lines = read_regular(state / NIGHTS).decode(errors="replace").splitlines()
         found = [record for line in lines if (record := night_of(line)) is not None]
     return found[::-1][:most]
 
@@ -128,7 +131,7 @@ def add_night(state: Path, record: dict[str, Any]) -> None:
     """Append a record and let go of those of long ago; raises StateError."""
     file = state / NIGHTS
     try:
-        with open(file, "ab+") as lines:
+        with open(file, "ab+", opener=regular) as lines:
             size = lines.tell()
             # A line that a power cut left without its end spoils no other.
             broken = size and os.pread(lines.fileno(), 1, size - 1) != b"\n"
@@ -141,7 +144,7 @@ def add_night(state: Path, record: dict[str, Any]) -> None:
         ) from None
     # The record is there already: what is too much can go after another night.
     with suppress(OSError):
-        records = file.read_bytes().splitlines(keepends=True)
+        records = read_regular(file).splitlines(keepends=True)
         if len(records) >= 2 * KEPT_NIGHTS:
             with replaced(file) as shorter:
                 shorter.writelines(records[-KEPT_NIGHTS:])
@@ -154,7 +157,7 @@ def alone(state: Path) -> Iterator[None]:
     The kernel lets go of it when its process dies. Raises StateError where it cannot be had.
     """
     try:
-        file = os.open(state / "retrain.lock", os.O_RDONLY | os.O_CREAT, 0o644)
+        file = regular(state / "retrain.lock", os.O_RDONLY | os.O_CREAT)
     except OSError as error:
         raise StateError(
             f"{state}: nothing can be written there ({error.strerror}): check the disk and who "
@@ -184,7 +187,7 @@ def _locked(file: int) -> bool:
 def running(state: Path) -> bool:
     """Tell whether a retraining holds the lock."""
     try:
-        file = os.open(state / "retrain.lock", os.O_RDONLY)
+        file = regular(state / "retrain.lock", os.O_RDONLY)
     except OSError:
         return False
     try:

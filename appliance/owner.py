@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import secrets
 import threading
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from appliance.errors import StateError
-from model.files import as_owner_of, replaced
+from model.files import read_regular, replaced
 
 log = logging.getLogger("appliance")
 
@@ -25,6 +26,7 @@ FIRST_WAIT, LONGEST_WAIT = 30.0, 3600.0
 MOST_TRIES = 100
 """So many wrong PINs an hour from all addresses together: a million PINs then last for a year."""
 _ADDRESSES = 256
+_MOST_BYTES = 10_000
 _HOUR = 3600.0
 # A Pi Zero takes about a second for werkzeug's usual count. A PIN has a million values: what keeps
 # them from being tried is the limit, and who can read the file owns the appliance already.
@@ -37,13 +39,13 @@ def owner_file(state: Path) -> Path:
 
 
 class Refused(NamedTuple):
-    """Why a PIN was not taken, and after how many seconds another may be tried.
+    """Why a PIN was not taken, and after how many whole seconds another may be tried.
 
     `waiting` tells that it was not even looked at, as there were too many before it.
     """
 
     sentence: str
-    wait: float = 0.0
+    seconds: int = 0
     waiting: bool = False
 
 
@@ -99,7 +101,7 @@ class Owner:
             "made": time.time(),
         }
         try:
-            with as_owner_of(self._file.parent), replaced(self._file) as file:
+            with replaced(self._file) as file:
                 os.fchmod(file.fileno(), 0o600)
                 file.write(json.dumps(told).encode())
         except OSError as error:
@@ -115,34 +117,56 @@ class Owner:
             # One at a time: thirty machines that guess at once take the loop no more time than one.
             kept = self._look().get("hash")
             now = self._clock()
-            tries, since = self._wrong.get(address, (0, now))
-            wait = since + self._wait(tries) - now
-            if wait > 0:
-                sentence = f"too many wrong PINs: wait {round(wait) or 1} s, then try again"
-                return Refused(sentence, wait, True)
-            self._all = [at for at in self._all if now - at < _HOUR]
-            if len(self._all) >= MOST_TRIES:
-                wait = self._all[0] + _HOUR - now
-                return Refused(
-                    "too many wrong PINs from everywhere: wait an hour, "
-                    "or make another PIN on the appliance with 'digits pin --new'",
-                    wait,
-                    True,
-                )
+            self._forget(now)
+            refused = self._too_many(address, now)
+            if refused is not None:
+                return refused
             if not kept:
                 return Refused("there is no PIN yet: make one on the appliance with 'digits pin'")
             if check_password_hash(kept, pin):
                 self._wrong.pop(address, None)
                 return None
+            tries = self._wrong.pop(address, (0, now))[0] + 1
+            self._wrong[address] = tries, now
             self._all.append(now)
-            self._wrong.pop(address, None)
-            self._wrong[address] = tries + 1, now
             while len(self._wrong) > _ADDRESSES:
                 del self._wrong[next(iter(self._wrong))]
-            left = FREE_TRIES - tries - 1
             log.warning("a wrong PIN from %s", address)
-            after = f"{left} more tries" if left > 1 else "one more try" if left else "then a wait"
-            return Refused(f"that is not the PIN: {after}", self._wait(tries + 1))
+            refused = self._too_many(address, now)
+            if refused is not None:
+                after, seconds = f"wait {refused.seconds} s, then try again", refused.seconds
+            else:
+                left, seconds = min(FREE_TRIES - tries, MOST_TRIES - len(self._all)), 0
+                after = f"{left} more tries" if left > 1 else "one more try"
+            return Refused(f"that is not the PIN: {after}", seconds)
+
+    def _forget(self, now: float) -> None:
+        """Let old tries lapse: an address's an hour after it might have tried again."""
+        self._all = [at for at in self._all if now - at < _HOUR]
+        self._wrong = {
+            address: (tries, at)
+            for address, (tries, at) in self._wrong.items()
+            if now - at < self._wait(tries) + LONGEST_WAIT
+        }
+
+    def _too_many(self, address: str, now: float) -> Refused | None:
+        """Return that an address has to wait before another PIN is looked at, None when it has not.
+
+        The seconds are whole ones, after which it has waited long enough.
+        """
+        tries, since = self._wrong.get(address, (0, now))
+        own = _whole(since + self._wait(tries) - now)
+        everybodys = _whole(self._all[0] + _HOUR - now) if len(self._all) >= MOST_TRIES else 0
+        if everybodys > max(own, 0):
+            return Refused(
+                f"too many wrong PINs from everywhere: wait {everybodys} s, "
+                "or make another PIN on the appliance with 'digits pin --new'",
+                everybodys,
+                True,
+            )
+        if own > 0:
+            return Refused(f"too many wrong PINs: wait {own} s, then try again", own, True)
+        return None
 
     @staticmethod
     def _wait(tries: int) -> float:
@@ -154,10 +178,10 @@ class Owner:
     def _look(self) -> dict[str, Any]:
         """Return what the file holds; it is read again when `digits pin` has changed it."""
         try:
-            found = self._file.stat()
+            found = self._file.lstat()
             stamp = found.st_mtime_ns, found.st_ino
             if stamp != self._stamp:
-                held = json.loads(self._file.read_bytes())
+                held = json.loads(read_regular(self._file, _MOST_BYTES))
                 if not isinstance(held, dict):
                     raise ValueError
                 self._held, self._stamp = held, stamp
@@ -176,3 +200,8 @@ class Owner:
                 f"{self._file}: damaged: make another PIN with 'digits pin --new'"
             ) from None
         return self._held
+
+
+def _whole(seconds: float) -> int:
+    # Less than a millionth of one is what sums of floats leave.
+    return math.ceil(seconds - 1e-6)

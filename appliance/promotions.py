@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 
-from model.files import replaced
+from model.files import regular, replaced, sync
 
 SHIPPED = "shipped"
 """The name of the network that ships, which has no file here: an update may bring another."""
@@ -93,7 +93,7 @@ class Promotions:
     def _order(self) -> list[str]:
         """Return the names in the file; what is damaged in it is left out."""
         try:
-            with open(self._order_file, encoding="ascii", errors="replace") as file:
+            with open(self._order_file, encoding="ascii", errors="replace", opener=regular) as file:
                 lines = file.read(100 * _MOST).splitlines()
         except OSError:
             return []
@@ -110,8 +110,4 @@ class Promotions:
         beside.unlink(missing_ok=True)
         beside.symlink_to(SHIPPED if name == SHIPPED else f"{name}.npz")
         os.replace(beside, self.link)
-        folder = os.open(self.link.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync(self.link.parent)

@@ -15,8 +15,9 @@ from appliance.doctor import Finding
 from appliance.errors import StateError
 from appliance.nights import nights
 from appliance.owner import DIGITS
+from appliance.ownership import Placed
+from appliance.printable import printable
 from appliance.settings import InForce, Settings
-from model.files import replaced
 
 _PRIVATE = {("mqtt", "host"), ("mqtt", "user")}
 _NIGHTS = 7
@@ -35,7 +36,11 @@ _NOTE = (
 
 
 def report(
-    findings: Sequence[Finding], settings: Settings, in_force: Sequence[InForce], state: Path
+    findings: Sequence[Finding],
+    settings: Settings,
+    in_force: Sequence[InForce],
+    state: Path,
+    log: Sequence[str],
 ) -> dict[str, Any]:
     """Return the findings with what explains them: versions, settings, nights, the log's end."""
     told = {
@@ -53,24 +58,24 @@ def report(
             for each in in_force
         ],
         "nights": [{key: each.get(key) for key in _TOLD} for each in nights(state, _NIGHTS)],
-        "log": board.log(),
+        "log": list(log),
     }
     cleaned: dict[str, Any] = _cleaned(told, settings.mqtt.host)
     return cleaned
 
 
-def write(file: Path, told: dict[str, Any]) -> None:
+def write(out: Placed, told: dict[str, Any]) -> None:
     """Write a report, as JSON where the file's name ends in .json, else as text.
 
     The file is the old one or the whole new one. Raises StateError.
     """
     text = json.dumps(told, indent=1, ensure_ascii=False) + "\n"
     try:
-        with replaced(file) as opened:
-            opened.write((text if file.suffix == ".json" else as_text(told)).encode())
+        out.file.write((text if out.path.suffix == ".json" else as_text(told)).encode())
+        out.put()
     except OSError as error:
         raise StateError(
-            f"{file}: the report cannot be written ({error.strerror}): name another file"
+            f"{out.path}: the report cannot be written ({error.strerror}): name another file"
         ) from None
 
 
@@ -92,7 +97,7 @@ def as_text(told: dict[str, Any]) -> str:
     lines += [json.dumps(each, ensure_ascii=False) for each in told["nights"]] or ["none"]
     lines += ["", "The log's end", ""]
     lines += told["log"] or ["there is no journal"]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _hidden(each: InForce) -> str:

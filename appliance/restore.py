@@ -12,12 +12,12 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from appliance import nights
 from appliance.changes import CHANGED
 from appliance.errors import ApplianceError, BackupError, SettingsError, StateError
-from model.files import as_oneself, as_owner_of, make_folder, probe, replaced
+from model.files import read_regular, regular, replaced, sync
 
 # Whatever writes into the state directory imports this one to lock it; what a backup is is imported
 # where one is restored.
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import zipfile
 
     from appliance.backup import Manifest
+    from appliance.ownership import Placed
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +61,11 @@ class Restored(NamedTuple):
     left_out: Sequence[str] = ()
 
 
-class _Settings(NamedTuple):
-    """A settings file that root replaces: where it is, what is in it, and what is to be."""
+class SettingsFile(NamedTuple):
+    """A settings file that is to be replaced: `out` takes its place, `old` was in it (or None)."""
 
-    place: Path
+    out: "Placed"
     old: bytes | None
-    new: bytes
 
 
 @contextmanager
@@ -74,12 +74,10 @@ def in_use(state: Path) -> Iterator[None]:
 
     Raises StateError while one is under way. The kernel lets go when the process dies.
     """
-    with as_owner_of(state):
-        lock = _lock_file(state)
+    lock = _lock_file(state)
     try:
-        with as_owner_of(state):
-            if (state / _STAGE).exists() and _taken(lock, fcntl.LOCK_EX):
-                _finish_late(state)
+        if (state / _STAGE).exists() and _taken(lock, fcntl.LOCK_EX):
+            _finish_late(state)
         if not _taken(lock, fcntl.LOCK_SH):
             raise StateError(f"{state}: a restore is under way: start again when it has ended")
         yield
@@ -88,31 +86,34 @@ def in_use(state: Path) -> Iterator[None]:
 
 
 def restore(
-    file: Path, state: Path, settings: Path | None, *, leave: Sequence[str] = ()
+    source: IO[bytes],
+    file: Path,
+    state: Path,
+    settings: SettingsFile | None,
+    *,
+    leave: Sequence[str] = (),
 ) -> Restored:
     """Put what is in a backup in the place of what is in a state directory, all of it or nothing.
 
-    With `settings` the backup's settings file takes that one's place. Files in `leave` stay as they
-    are and are not looked at in the backup. Raises BackupError for a file that is not a whole
-    backup, StateError where something runs there or nothing can be written.
+    `file` is what an error calls the backup. With `settings` the backup's settings file takes that
+    one's place. Files in `leave` stay as they are and are not looked at in the backup. Raises
+    BackupError for what is not a whole backup, StateError where something runs there or nothing
+    can be written.
     """
     from appliance.backup import FULL, opened
     from appliance.backup_files import SETTINGS
 
     try:
         with ExitStack() as held:
-            with opened(file) as (archive, manifest):
-                new = None
-                if settings and SETTINGS in manifest.files and SETTINGS not in leave:
-                    old = settings.read_bytes() if settings.exists() else None
-                    new = _Settings(settings.resolve(), old, archive.read(SETTINGS))
-                make_folder(state)
-                held.enter_context(as_owner_of(state))
+            with opened(source, file) as (archive, manifest):
+                if SETTINGS not in manifest.files or SETTINGS in leave:
+                    settings = None
+                state.mkdir(parents=True, exist_ok=True)
                 held.enter_context(_alone(state))
                 _finish_late(state)
-                left_out = _lay_down(archive, manifest, state, new, leave)
-            kept = finish(state, new)
-            return Restored(manifest, settings if new else None, kept, left_out)
+                left_out = _lay_down(archive, manifest, state, settings, leave)
+            kept = finish(state, settings)
+            return Restored(manifest, settings.out.path if settings else None, kept, left_out)
     except OSError as error:
         if isinstance(error, ApplianceError) or error.filename == str(file):
             raise
@@ -150,26 +151,17 @@ def _finish_late(state: Path) -> None:
         )
 
 
-def writable(settings: Path) -> bool:
-    """Tell whether a settings file could be replaced."""
-    try:
-        probe(settings.resolve())
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def finish(state: Path, settings: _Settings | None = None) -> bool:
+def finish(state: Path, settings: SettingsFile | None = None) -> bool:
     """End what was begun, or drop what was only laid down; tell whether old files were put aside.
 
-    With `settings` root puts them in their place; else it is done by whoever this is, where the
-    plan says. Whoever calls it holds the lock. Raises OSError; then the next call goes on.
+    Settings are put in their place by `settings`, else by whoever this is, where the plan says.
+    Whoever calls it holds the lock. Raises OSError; then the next call goes on.
     """
     stage = state / _STAGE
     if not stage.exists():
         return False
     try:
-        plan = json.loads((stage / _PLAN).read_bytes())
+        plan = json.loads(read_regular(stage / _PLAN))
     except FileNotFoundError:
         shutil.rmtree(stage)
         return False
@@ -188,7 +180,8 @@ def finish(state: Path, settings: _Settings | None = None) -> bool:
         if aside:
             _remove(state / KEPT)
             os.rename(kept, state / KEPT)
-            _sync(state, stage)
+            sync(state)
+            sync(stage)
     _drop(stage)
     log.info("a backup is restored in %s; what was there before is in %s", state, KEPT)
     return aside
@@ -201,7 +194,7 @@ def _lay_down(
     archive: "zipfile.ZipFile",
     manifest: "Manifest",
     state: Path,
-    settings: _Settings | None,
+    settings: SettingsFile | None,
     leave: Sequence[str],
 ) -> list[str]:
     """Unpack and check all files beside the old ones, and mark them complete at the end.
@@ -246,12 +239,13 @@ def _lay_down(
         if settings is None:
             (stage / SETTINGS).unlink(missing_ok=True)
         elif settings.old is not None:
-            (stage / KEPT / SETTINGS).write_bytes(settings.old)
+            with open(stage / KEPT / SETTINGS, "xb", opener=regular) as file:
+                file.write(settings.old)
         _settle(stage)
         plan = {
             "new": [name for name in _PLACES if (stage / name).exists()],
             "leave": list(leave),
-            "settings": str(settings.place) if settings else None,
+            "settings": str(settings.out.path.absolute()) if settings else None,
         }
         with replaced(stage / _PLAN) as file:
             file.write(json.dumps(plan).encode())
@@ -270,11 +264,11 @@ def _settle(stage: Path) -> None:
         # Captures are nobody else's, networks are no secret.
         open_to_all = 0o005 if "networks" in (path.name, path.parent.name) else 0
         path.chmod(0o750 | open_to_all if path.is_dir() else 0o640 | open_to_all & 0o004)
-        _sync(path)
-    _sync(stage.parent)
+        sync(path)
+    sync(stage.parent)
 
 
-def _put_settings(stage: Path, plan: dict[str, Any], settings: _Settings | None) -> None:
+def _put_settings(stage: Path, plan: dict[str, Any], settings: SettingsFile | None) -> None:
     """Put the settings file in its place, the first of all; without the right to it all is dropped.
 
     It belongs to root, and the appliance, which may be the one to end this, is not root. What lies
@@ -286,34 +280,38 @@ def _put_settings(stage: Path, plan: dict[str, Any], settings: _Settings | None)
     if not staged.exists():
         return
     try:
-        if settings:
-            with as_oneself():
-                _replace(settings.place, settings.new, stage)
-        else:
-            _replace(Path(plan["settings"]), staged.read_bytes(), stage)
+        new = read_regular(staged)
+        if settings and settings.old != new:
+            settings.out.file.write(new)
+            settings.out.put()
+        elif not settings:
+            _replace(Path(plan["settings"]), new, stage)
     except OSError:
         _drop(stage)
         raise
     staged.unlink()
-    _sync(stage)
+    sync(stage)
 
 
 def _replace(place: Path, text: bytes, stage: Path) -> None:
-    if not place.exists() or place.read_bytes() != text:
+    if not place.exists() or read_regular(place) != text:
         with replaced(place) as file:
-            _as_before(file.fileno(), place, stage)
+            keep_mode(file.fileno(), place, stage)
             file.write(text)
 
 
-def _as_before(new: int, place: Path, stage: Path) -> None:
-    """Give a new settings file the old one's mode and owner: it may hold a password."""
-    old = place.stat() if place.exists() else None
+def keep_mode(new: int, place: Path, state: Path) -> None:
+    """Give a new settings file the old one's mode and owner: it may hold a password.
+
+    Where there is none the group of the state directory may read it. Raises OSError.
+    """
+    old = place.lstat() if os.path.lexists(place) else None
     os.fchmod(new, old.st_mode & 0o777 if old else 0o640)
-    with suppress(PermissionError):
+    with suppress(PermissionError, FileNotFoundError):
         if old:
             os.fchown(new, old.st_uid, old.st_gid)
         else:
-            os.fchown(new, -1, stage.stat().st_gid)
+            os.fchown(new, -1, state.stat().st_gid)
 
 
 def _move(name: str, state: Path, stage: Path, planned: bool) -> None:
@@ -327,16 +325,18 @@ def _move(name: str, state: Path, stage: Path, planned: bool) -> None:
         elif planned or name in _LOGS:
             # Made by a command between a power cut and now, on a state of two halves.
             _remove(old)
-        _sync(kept.parent, state)
+        sync(kept.parent)
+        sync(state)
     if planned:
         os.rename(new, old)
-        _sync(state, stage)
+        sync(state)
+        sync(stage)
 
 
 def _drop(stage: Path) -> None:
     """Remove what was laid down; without its plan first, so that it is not taken for complete."""
     (stage / _PLAN).unlink(missing_ok=True)
-    _sync(stage)
+    sync(stage)
     shutil.rmtree(stage)
 
 
@@ -345,15 +345,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _sync(*paths: Path) -> None:
-    for path in paths:
-        opened = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
 
 
 # ---- the locks ----
@@ -373,7 +364,7 @@ def _alone(state: Path) -> Iterator[None]:
             )
         # Whoever has the captures open, such as a command, holds this.
         with suppress(FileNotFoundError):
-            captures = os.open(state / "captures.db.lock", os.O_RDONLY)
+            captures = regular(state / "captures.db.lock", os.O_RDONLY)
         if captures is not None and not _taken(captures, fcntl.LOCK_EX):
             raise StateError(
                 f"{state}: another program has the captures open: wait for its end, then restore; "
@@ -388,16 +379,12 @@ def _alone(state: Path) -> Iterator[None]:
 
 def _lock_file(state: Path) -> int:
     try:
-        # Opened to read only, so that the service may lock what root has made.
-        lock = os.open(state / "in-use.lock", os.O_RDONLY | os.O_CREAT, 0o644)
+        lock = regular(state / "in-use.lock", os.O_RDONLY | os.O_CREAT)
     except OSError as error:
         raise StateError(
             f"{state}: nothing can be written there ({error.strerror}): check the disk and who "
             "owns the state directory, or choose another with --state DIR"
         ) from None
-    with suppress(PermissionError):
-        # Whatever root's umask is.
-        os.fchmod(lock, 0o644)
     return lock
 
 

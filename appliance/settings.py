@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from appliance.errors import SettingsError
+from appliance.ownership import open_named
 
 _LARGEST_FILE = 1_000_000
 
@@ -308,18 +309,31 @@ class Settings:
     state: StateSettings = StateSettings()
 
 
+class Loaded(NamedTuple):
+    """A settings file that was read: its `settings`, and each (table, key) that is in it."""
+
+    file: Path
+    settings: Settings
+    keys: frozenset[tuple[str, str]] = frozenset()
+
+
 def load(path: Path | None) -> Settings:
-    """Return the settings of a TOML file, or the defaults where there is none.
+    """Return the settings of a TOML file as `read` does."""
+    return read(path).settings
+
+
+def read(path: Path | None) -> Loaded:
+    """Read a TOML file of settings; where there is none they are the defaults.
 
     With `path` None the system's file is read if it is there. Raises SettingsError that names the
     file and the key when a file is missing, is not TOML, or has an unknown or wrong setting.
     """
     if path is None:
         if not CONFIG.is_file():
-            return Settings()
+            return Loaded(CONFIG, Settings())
         path = CONFIG
     try:
-        with open(path, "rb") as file:
+        with open_named(path) as file:
             text = file.read(_LARGEST_FILE + 1)
         if len(text) > _LARGEST_FILE:
             raise SettingsError(f"{path}: larger than a settings file can be")
@@ -332,9 +346,11 @@ def load(path: Path | None) -> Settings:
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path}: {not_toml(error)}") from None
     try:
-        return with_values(Settings(), tables)
+        settings = with_values(Settings(), tables)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from None
+    keys = frozenset((table, key) for table, values in tables.items() for key in values)
+    return Loaded(path, settings, keys)
 
 
 class InForce(NamedTuple):
@@ -356,21 +372,21 @@ class InForce(NamedTuple):
 
 
 def in_force(
-    settings: Settings, path: Path | None, changes: dict[str, dict[str, Any]] | None = None
+    settings: Settings, loaded: Loaded, changes: dict[str, dict[str, Any]] | None = None
 ) -> list[InForce]:
     """Return every setting as it is in force, and where it comes from.
 
-    `path` is what `load` was given and `changes` what was changed on the page; what none of them
-    nor the defaults say was said on the command line.
+    `loaded` is the settings file and `changes` what was changed on the page; what none of them nor
+    the defaults say was said on the command line.
     """
-    file, changes = path or CONFIG, changes or {}
-    loaded, named = with_values(load(path), changes), _named(file)
+    changes = changes or {}
+    said = with_values(loaded.settings, changes)
     found = []
     for table in dataclasses.fields(settings):
-        section, of_file = getattr(settings, table.name), getattr(loaded, table.name)
+        section, of_file = getattr(settings, table.name), getattr(said, table.name)
         for each in dataclasses.fields(section):
             value = getattr(section, each.name)
-            origin = str(file) if (table.name, each.name) in named else "default"
+            origin = str(loaded.file) if (table.name, each.name) in loaded.keys else "default"
             if each.name in changes.get(table.name, {}):
                 origin = "page"
             if value != getattr(of_file, each.name):
@@ -379,14 +395,6 @@ def in_force(
             help, page = each.metadata["help"], each.metadata["page"]
             found.append(InForce(table.name, each.name, told, help, origin, page))
     return found
-
-
-def _named(file: Path) -> set[tuple[str, str]]:
-    """Return the (table, key) of every setting in a file that was loaded without complaint."""
-    with suppress(OSError, ValueError):
-        tables = tomllib.loads(file.read_text("utf-8"))
-        return {(table, key) for table, keys in tables.items() for key in keys}
-    return set()
 
 
 def parse_leds(spec: str, settings: LedSettings) -> LedSettings:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from appliance.errors import SettingsError
+from appliance.printable import printable
 from appliance.settings import CONFIG, Settings, load, not_toml, template, with_values
 from model.files import replaced
 
@@ -137,7 +138,7 @@ def main(arguments: Sequence[str]) -> int:
                     print(take(file))
                     break
     except (SettingsError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(printable(error), file=sys.stderr)
         return 1
     return 0
 

@@ -14,7 +14,7 @@ from appliance.errors import ApplianceError, StateError, VaultError
 from appliance.promotions import ID, SHIPPED, Promotions
 from model import weights
 from model.errors import WeightsError
-from model.files import make_folder
+from model.files import regular
 from model.inference import OneDigit
 from model.network import Network
 
@@ -237,8 +237,8 @@ class Vault:
         if name is None:
             raise WeightsError(f"{self._promotions.link} does not lead to a network of its folder")
         file = self._file(name)
-        if name != SHIPPED and (file.is_symlink() or not file.exists()):
-            raise WeightsError(f"{file} is {'a link' if file.is_symlink() else 'not there'}")
+        if name != SHIPPED and not os.path.lexists(file):
+            raise WeightsError(f"{file} is not there")
         network, card = weights.load(file)
         id = str(card["sha256"])[:12]
         if name not in (SHIPPED, id):
@@ -306,7 +306,7 @@ class Vault:
     def _changing(self, failure: str) -> Iterator[None]:
         """Hold the lock; what the disk refuses is raised as a StateError that tells the failure."""
         try:
-            make_folder(self.folder)
+            self.folder.mkdir(parents=True, exist_ok=True)
             with self._locked():
                 self._promotions.begin()
                 yield
@@ -322,7 +322,7 @@ class Vault:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         # Opened to read only, so that the service may lock what root has made.
-        file = os.open(self.folder / ".lock", os.O_RDONLY | os.O_CREAT, 0o644)
+        file = regular(self.folder / ".lock", os.O_RDONLY | os.O_CREAT)
         try:
             end = time.monotonic() + _LOCK_SECONDS
             while True:

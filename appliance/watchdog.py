@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from model.files import read_regular
+
 MOST_STALLS = 3
 WITHIN = 600.0
 """Seconds: as often as this it is begun anew; then it stays up without the camera, and says so."""
@@ -67,6 +69,6 @@ def stalls(environment: Mapping[str, str] = os.environ) -> int:
     folder = environment.get("RUNTIME_DIRECTORY", "").split(":")[0]
     with suppress(OSError, ValueError):
         now = float(Path("/proc/uptime").read_text().split()[0])
-        lines = (Path(folder) / "stalls").read_text().split() if folder else []
+        lines = read_regular(Path(folder) / "stalls").split() if folder else []
         return sum(0 <= now - float(line) < WITHIN for line in lines)
     return 0

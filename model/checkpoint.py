@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from model.errors import CheckpointError
-from model.files import replaced
+from model.files import read_regular, replaced
 from model.train import Course
 from model.weights import zipped
 
@@ -35,9 +35,7 @@ def load(path: Path, course: Course, about: dict[str, Any]) -> bool:
     course anew then.
     """
     try:
-        if path.stat().st_size > _LARGEST:
-            raise ValueError("it is too large to be one")
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as held:
+        with np.load(io.BytesIO(read_regular(path, _LARGEST)), allow_pickle=False) as held:
             arrays = {name: held[name] for name in held.files}
         text = json.loads(arrays.pop("facts").tobytes())
         if text["sha256"] != _checksum(arrays):

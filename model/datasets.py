@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import DatasetError
-from model.files import replaced
+from model.files import regular, replaced
 from model.layers import Array
 from model.order import Rows
 
@@ -228,32 +228,31 @@ def missing(folder: Path) -> list[str]:
 def is_whole(path: Path, name: str) -> bool:
     """Tell whether a file has the content of the MNIST file `name`."""
     try:
-        return _unpack(path, None) == MNIST_SHA256[name]
+        with open(path, "rb", opener=regular) as file:
+            return _unpack(file, path, None) == MNIST_SHA256[name]
     except DatasetError:
         return False
 
 
-def import_file(source: Path, folder: Path, name: str = "") -> Path:
+def import_file(source: IO[bytes], path: Path, folder: Path, name: str = "") -> Path:
     """Unpack or copy one MNIST file into `folder`, checked, and return where it stands.
 
-    `name` is which of the four it is; empty takes it from the file's own name. Raises DatasetError
-    when its content is not that file (what was in `folder` then stays), OSError when the disk
-    refuses.
+    `path` is what an error calls the source, and `name` which of the four it is; empty takes it
+    from the path. Raises DatasetError when its content is not that file (what was in `folder` then
+    stays), OSError when the disk refuses.
     """
-    name = name or source.name.removesuffix(".gz")
+    name = name or path.name.removesuffix(".gz")
     if name not in MNIST_SHA256:
         raise DatasetError(
-            f"{source}: not one of MNIST's files: the names are {', '.join(MNIST_SHA256)}, "
+            f"{path}: not one of MNIST's files: the names are {', '.join(MNIST_SHA256)}, "
             "plain or with .gz"
         )
-    if not source.is_file():
-        raise DatasetError(f"{source}: no such file")
     folder.mkdir(parents=True, exist_ok=True)
     with replaced(folder / name) as file:
-        checksum = _unpack(source, file)
+        checksum = _unpack(source, path, file)
         if checksum != MNIST_SHA256[name]:
             raise DatasetError(
-                f"{source}: its content is not MNIST's {name}: sha256 {checksum[:12]}… where "
+                f"{path}: its content is not MNIST's {name}: sha256 {checksum[:12]}… where "
                 f"{MNIST_SHA256[name][:12]}… belongs; delete it and fetch it again"
             )
     return folder / name
@@ -271,10 +270,11 @@ def _read_idx(folder: Path, name: str) -> tuple[Bytes, str, PictureFile]:
             f"run 'digits data fetch --to {folder}'"
         )
     if path.suffix != ".gz":
-        with open(path, "rb") as file:
-            return _map(file, path), _unpack(path, None), PictureFile(file, _IDX3_HEADER)
-    with vanishing() as unpacked:
-        checksum = _unpack(path, unpacked)
+        with open(path, "rb", opener=regular) as file:
+            checksum = _unpack(file, path, None)
+            return _map(file, path), checksum, PictureFile(file, _IDX3_HEADER)
+    with vanishing() as unpacked, open(path, "rb", opener=regular) as file:
+        checksum = _unpack(file, path, unpacked)
         return _map(unpacked, path), checksum, PictureFile(unpacked, _IDX3_HEADER)
 
 
@@ -319,26 +319,25 @@ def _mapped(file: IO[bytes], start: int, shape: tuple[int, ...]) -> Bytes:
     return np.frombuffer(memory, np.uint8, math.prod(shape), start).reshape(shape)
 
 
-def _unpack(source: Path, target: IO[bytes] | None) -> str:
+def _unpack(source: IO[bytes], path: Path, target: IO[bytes] | None) -> str:
     """Copy a plain or gzipped file into `target` (or nowhere) and return the content's sha256."""
     digest, size = hashlib.sha256(), 0
     try:
-        with open(source, "rb") as start:
-            packed = start.read(2) == b"\x1f\x8b"
-        with gzip.open(source) if packed else open(source, "rb") as file:
-            while chunk := file.read(_CHUNK):
-                size += len(chunk)
-                if size > _LARGEST:
-                    raise DatasetError(f"{source}: larger than any of MNIST's files")
-                digest.update(chunk)
-                if target is not None:
-                    target.write(chunk)
+        source.seek(0)
+        packed = source.read(2) == b"\x1f\x8b"
+        source.seek(0)
+        file = gzip.GzipFile(fileobj=source) if packed else source
+        while chunk := file.read(_CHUNK):
+            size += len(chunk)
+            if size > _LARGEST:
+                raise DatasetError(f"{path}: larger than any of MNIST's files")
+            digest.update(chunk)
+            if target is not None:
+                target.write(chunk)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DatasetError(
-            f"{source}: not a whole gzip file ({error}): delete it and fetch it again"
+            f"{path}: not a whole gzip file ({error}): delete it and fetch it again"
         ) from None
-    except (FileNotFoundError, PermissionError):
-        raise
     except OSError as error:
-        raise _unreadable(source, error) from None
+        raise _unreadable(path, error) from None
     return digest.hexdigest()

@@ -9,24 +9,39 @@ from pathlib import Path
 from typing import IO, Any
 
 
+class NotRegularError(OSError):
+    """There is a link, a pipe, a folder or a device in the place of a file."""
+
+    def __init__(self, path: Any, number: int = errno.EINVAL) -> None:
+        link = number == errno.ELOOP
+        what = "is a link, and none is followed there" if link else "is no regular file"
+        super().__init__(number, what, str(path))
+
+
 def regular(path: Any, flags: int) -> int:
     """Open a regular file: what `open` takes as its `opener` where others may write.
 
     A link would lead elsewhere, a pipe would be waited for without end, and a device may do
-    anything: each is an OSError that says which it is.
+    anything: each raises NotRegularError.
     """
     try:
-        opened = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+        opened = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise OSError(errno.ELOOP, "is a link, and none is followed there", path) from None
-        if error.errno == errno.ENXIO:
-            raise OSError(errno.ENXIO, _NOT_REGULAR, path) from None
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise NotRegularError(path, error.errno) from None
         raise
     if not stat.S_ISREG(os.fstat(opened).st_mode):
         os.close(opened)
-        raise OSError(errno.EINVAL, _NOT_REGULAR, path)
+        raise NotRegularError(path)
     return opened
+
+
+def check_regular(path: Path) -> None:
+    """Raise NotRegularError for what is there and is no file, where a library opens it by name."""
+    with suppress(FileNotFoundError):
+        kind = path.lstat().st_mode
+        if not stat.S_ISREG(kind):
+            raise NotRegularError(path, errno.ELOOP if stat.S_ISLNK(kind) else errno.EINVAL)
 
 
 def read_regular(path: Path, most: int | None = None) -> bytes:
@@ -41,67 +56,72 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
     return data
 
 
-_NOT_REGULAR = "is no regular file"
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the card: a power cut could undo a rename.
 
-
-def probe(path: Path) -> None:
-    """Raise OSError or ValueError now when `replaced(path)` would later."""
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if path.exists() and not path.is_file():
-        # A pipe or /dev/null is not to be replaced by a file.
-        raise OSError(errno.EEXIST, "it is there and no regular file", str(path))
-    beside = path.with_name(f".{path.name}.new")
-    beside.touch()
-    beside.unlink()
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder where there is none; raises OSError.
-
-    One that root makes belongs to whom the folder around it belongs to: a command with sudo is not
-    to shut the service's own user out.
+    Raises OSError.
     """
-    if folder.is_dir():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() == 0:
-        owner = folder.parent.stat()
+    opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+class NewFile:
+    """A file beside a place, which is put there in one step when it is whole.
+
+    `file` is open for reading and writing, its name is `.<name>.new`. `folder` is a descriptor of
+    the place's folder, for whoever does not trust the way there; it is this one's to close. `put`
+    or `drop` ends it. Raises OSError.
+    """
+
+    def __init__(self, path: Path, folder: int | None = None) -> None:
+        self._folder = os.open(path.parent, os.O_RDONLY) if folder is None else folder
+        self._name, self._beside = path.name, f".{path.name}.new"
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(self._beside, dir_fd=self._folder)
+            # Never one that is there already: it could be a link.
+            made = os.open(
+                self._beside,
+                os.O_RDWR | os.O_CREAT | os.O_EXCL,
+                0o666,
+                dir_fd=self._folder,
+            )
+        except BaseException:
+            os.close(self._folder)
+            raise
+        self.file: IO[bytes] = os.fdopen(made, "w+b")
+
+    def put(self) -> None:
+        """Have the bytes on the card, then the name; a link in the place gives way itself."""
+        try:
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            self.rename()
+        finally:
+            self.drop()
+
+    def rename(self) -> None:
+        """Give the file its name, and have that on the card."""
+        os.replace(self._beside, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        # The rename itself is in the folder's data: without this a power cut can undo it.
+        os.fsync(self._folder)
+
+    def drop(self) -> None:
+        """Remove what has no name yet, if there is something: what was in the place stays."""
         with suppress(OSError):
-            os.chown(folder, owner.st_uid, owner.st_gid)
+            self.file.close()
+        if self._folder >= 0:
+            with suppress(OSError):
+                os.unlink(self._beside, dir_fd=self._folder)
+            self.forget()
 
-
-@contextmanager
-def as_owner_of(folder: Path) -> Iterator[None]:
-    """Be the folder's user for a while, where this is root.
-
-    Made with sudo a file is the service's all the same, and no link in its folder leads root to a
-    file that the service may not write.
-    """
-    if os.geteuid() != 0:
-        yield
-        return
-    found = folder.stat()
-    os.setegid(found.st_gid)
-    os.seteuid(found.st_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-
-
-@contextmanager
-def as_oneself() -> Iterator[None]:
-    """Be root again for a while, where `as_owner_of` made root another user."""
-    user, group = os.geteuid(), os.getegid()
-    os.seteuid(os.getuid())
-    os.setegid(os.getgid())
-    try:
-        yield
-    finally:
-        os.setegid(group)
-        os.seteuid(user)
+    def forget(self) -> None:
+        """Leave the file to another process that knows it."""
+        os.close(self._folder)
+        self._folder = -1
 
 
 @contextmanager
@@ -111,21 +131,10 @@ def replaced(path: Path) -> Iterator[IO[bytes]]:
     The bytes go into `.<name>.new` in the same folder, are flushed to the card, and are renamed in
     one step; on an error the new file is removed and the old one stays. Raises OSError.
     """
-    # What a link points to is replaced, not the link.
-    path = path.resolve()
-    beside = path.with_name(f".{path.name}.new")
+    new = NewFile(path)
     try:
-        with open(beside, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        yield new.file
     except BaseException:
-        beside.unlink(missing_ok=True)
+        new.drop()
         raise
-    # The rename itself is in the folder's data: without this a power cut can undo it.
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    new.put()

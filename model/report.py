@@ -14,6 +14,7 @@ from model.calibration import Bin, calibration_error, reliability
 from model.datasets import Bytes, Split
 from model.errors import ReportError
 from model.evaluate import Found, Tally, tallied
+from model.files import regular
 from model.network import DIGITS, NOT_A_DIGIT, Network
 from model.weights import SHIPPED, checksum
 
@@ -117,7 +118,7 @@ def load(file: Path, network: str) -> Report | None:
     `network` is the sha256 of the one that is meant. Raises ReportError for a damaged file.
     """
     try:
-        with open(file, "rb") as opened:
+        with open(file, "rb", opener=regular) as opened:
             told = opened.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         return None

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import WeightsError
-from model.files import replaced
+from model.files import NotRegularError, regular, replaced
 from model.network import DIGITS, KINDS, NOT_A_DIGIT, Network, build
 
 FORMAT = 2
-SHIPPED = Path(__file__).parent / "weights" / "appliance.npz"
+SHIPPED = (Path(__file__).parent / "weights" / "appliance.npz").resolve()
 """The network that comes with the appliance."""
 
 # Bounds on what is believed before anything is allocated: far above any network that a Pi Zero can
@@ -67,12 +67,10 @@ def load(path: Path) -> tuple[Network, dict[str, Any]]:
     """Return the network in a weights file and its card, verified.
 
     Raises WeightsError, in a sentence, when the file is missing, damaged, hostile or foreign; no
-    half-loaded network is ever returned.
+    half-loaded network is ever returned. A link is not followed: resolve one that is trusted.
     """
-    if isinstance(path, Path) and path.exists() and not path.is_file():
-        raise WeightsError(f"{path}: not a file: name a weights file")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open(path, "rb", opener=regular) as file, zipfile.ZipFile(file) as archive:
             card = _read_card(archive)
             network = _believable_network(card)
             for name, values in network.arrays():
@@ -82,6 +80,8 @@ def load(path: Path) -> tuple[Network, dict[str, Any]]:
         raise WeightsError(
             f"{path}: no such weights file: make one with 'digits train --data DIR --out {path}'"
         ) from None
+    except NotRegularError as error:
+        raise WeightsError(f"{path}: {error.strerror}: name a weights file") from None
     except OSError as error:
         raise WeightsError(f"{path}: the weights file cannot be read ({error})") from None
     except Exception as error:

@@ -2,10 +2,8 @@
 
 import gzip
 import os
-import shutil
 import socket
 import struct
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,7 @@ from appliance.owner import Owner, owner_file
 from appliance.picture import open_picture
 from appliance.reader import Reader
 from appliance.reading import Reading
-from appliance.settings import Settings, in_force
+from appliance.settings import Settings, in_force, read
 from appliance.trainer import Trainer
 from appliance.vault import Vault
 from appliance.vision.glyph import glyph
@@ -210,7 +208,7 @@ def app(
         control=control,
         camera="folder:samples",
         state=tmp_path,
-        in_force=in_force(Settings(), Path(os.devnull)),
+        in_force=in_force(Settings(), read(Path(os.devnull))),
         upload_megabytes=1,
     )
 
@@ -233,15 +231,6 @@ def signed_in(client: FlaskClient, pin: str) -> FlaskClient:
     assert answer.status_code == 200, answer.get_json()
     client.environ_base["HTTP_X_CSRF_TOKEN"] = answer.get_json()["token"]
     return client
-
-
-@pytest.fixture
-def services() -> Iterator[Path]:
-    """A state directory that belongs to the service, below folders that it may pass."""
-    folder = Path(tempfile.mkdtemp(prefix="digits-", dir="/tmp"))
-    os.chown(folder, 12345, 12346)
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

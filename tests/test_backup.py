@@ -27,7 +27,7 @@ import pytest
 from appliance import restore as under_test
 from appliance import settings as known
 from appliance.__main__ import main
-from appliance.backup import MANIFEST, backup
+from appliance.backup import MANIFEST
 from appliance.captures import Capture, Captures
 from appliance.changes import Changes
 from appliance.errors import ApplianceError, BackupError, StateError
@@ -35,9 +35,10 @@ from appliance.nights import add_night, alone, nights
 from appliance.outputs.history import History
 from appliance.owner import Owner, owner_file
 from appliance.reading import Reading
-from appliance.restore import KEPT, in_use, restore
+from appliance.restore import KEPT, in_use
 from appliance.vault import Vault
 from model.network import build
+from tests.backups import backup, restore
 from tests.captured import PICTURE, added, glyph
 
 NIGHT = {"at": 5.0, "outcome": "kept", "why": "it is no better", "outcomes": {}}
@@ -744,34 +745,6 @@ def test_a_plan_that_is_damaged_says_what_to_do(other: Path) -> None:
     (other / "restore" / PLAN).write_bytes(b"{")
     with pytest.raises(StateError, match=r"plan\.json: damaged"), in_use(other):
         pass
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be led to what others may not write")
-def test_nothing_in_the_services_folder_leads_root_elsewhere(made: Path, other: Path) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        here, roots = Path(folder) / "state", Path(folder) / "roots"
-        roots.write_text("precious")
-        roots.chmod(0o600)
-        copy_of(other, here)
-        (here / "restore" / KEPT).mkdir(parents=True)
-        (here / "restore" / "digits.toml").write_text("evil")
-        plan = {"new": [], "leave": [], "settings": str(roots)}
-        (here / "restore" / PLAN).write_text(json.dumps(plan))
-        for path in (here, *here.rglob("*")):
-            os.chown(path, 65534, 65534, follow_symlinks=False)
-        restore(made, here, None)
-        (here / "captures.db").unlink()
-        (here / "captures.db").symlink_to(roots)
-        with pytest.raises(StateError, match=r"captures\.db: is a link, which no backup follows"):
-            backup(Path(folder) / "b.zip", here, None)
-        (here / "in-use.lock").unlink()
-        (here / "in-use.lock").symlink_to(roots)
-        with pytest.raises(StateError, match="nothing can be written there"), in_use(here):
-            pass
-        assert roots.read_text() == "precious"
-        assert stat.S_IMODE(roots.stat().st_mode) == 0o600
-        assert os.geteuid() == 0
 
 
 # ---- the disk ----

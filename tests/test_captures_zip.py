@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from PIL import Image
 
 from appliance.__main__ import main
 from appliance.captures import Captures
-from appliance.captures_zip import Imported, export_zip, import_zip
+from appliance.captures_zip import Imported, export_parts, export_zip, import_zip
 from appliance.errors import CaptureError, StateError
 from model.network import NOT_A_DIGIT
 from tests.captured import PICTURE, added, glyph, png
@@ -44,6 +45,18 @@ def test_an_export_comes_in_again_whole(captures: Captures, tmp_path: Path) -> N
             assert getattr(now, name) == getattr(was, name)
     assert exported(captures).getvalue() == file.getvalue()
     other.close()
+
+
+def test_an_export_is_made_in_parts_that_are_the_file(captures: Captures) -> None:
+    for each in range(5):
+        added(captures, glyph=glyph(each))
+    parts = list(export_parts(captures))
+    assert len(parts) == 6
+    assert b"".join(parts) == exported(captures).getvalue()
+    # Any program takes it apart from its beginning on: no head is without its sizes.
+    with zipfile.ZipFile(io.BytesIO(b"".join(parts))) as archive:
+        assert not any(each.flag_bits for each in archive.infolist())
+        assert archive.testzip() is None
 
 
 def test_an_export_is_plain(captures: Captures) -> None:
@@ -100,6 +113,19 @@ def bomb() -> bytes:
     return file.getvalue()
 
 
+def chunk(kind: bytes, data: bytes = b"") -> bytes:
+    return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+
+def with_chunks(*chunks: bytes, before: bytes = b"IDAT") -> bytes:
+    """Return a PNG of an export with more chunks in it."""
+    at = PICTURE.index(before) - 4
+    return PICTURE[:at] + b"".join(chunks) + PICTURE[at:]
+
+
+TEXT_BOMB = b"k\0\0" + zlib.compress(bytes(1_000_000), 9)
+
+
 BAD: dict[str, tuple[Callable[[], io.BytesIO], str]] = {
     "nothing": (lambda: io.BytesIO(b""), "not a whole export"),
     "text": (lambda: io.BytesIO(b"captures " * 100), "does not end as a zip"),
@@ -149,6 +175,43 @@ BAD: dict[str, tuple[Callable[[], io.BytesIO], str]] = {
     "a bomb of a member": (
         lambda: packed({**members(), "pictures/1.png": bytes(50_000_000)}), "more than",
     ),
+    **{
+        f"a {kind.decode()} in a picture": (
+            lambda kind=kind: packed({  # type: ignore[misc]
+                **members(), "pictures/1.png": with_chunks(chunk(kind, TEXT_BOMB))
+            }),
+            "no PNG of pixels alone",
+        )
+        for kind in (b"zTXt", b"iTXt", b"iCCP", b"tEXt", b"PLTE", b"acTL")
+    },
+    "a text after the pixels": (
+        lambda: packed({
+            **members(), "pictures/1.png": with_chunks(chunk(b"zTXt", TEXT_BOMB), before=b"IEND")
+        }),
+        "no PNG of pixels alone",
+    ),
+    "something after the end": (
+        lambda: packed({**members(), "pictures/1.png": PICTURE + chunk(b"zTXt", TEXT_BOMB)}),
+        "no PNG of pixels alone",
+    ),
+    "a thousand chunks of pixels": (
+        lambda: packed({**members(), "pictures/1.png": with_chunks(*[chunk(b"IDAT")] * 1000)}),
+        "no PNG of pixels alone",
+    ),
+    "pixels of 16 bits": (
+        lambda: packed({**members(), "pictures/1.png": png(np.zeros((9, 9), np.uint16))}),
+        "no grey picture",
+    ),
+    "an interlaced picture": (
+        lambda: packed({**members(), "pictures/1.png": PICTURE[:28] + b"\1" + PICTURE[29:]}),
+        "no grey picture",
+    ),
+    "a reason that is no text of one line": (
+        lambda: packed(members(reason="\x1b[2J")), "line 1 of captures.jsonl",
+    ),
+    "a reason of two lines": (lambda: packed(members(reason="a\nfake")), "line 1"),
+    "a reason that turns the writing": (lambda: packed(members(reason="a\u202eb")), "line 1"),
+    "half of a surrogate pair": (lambda: packed(members(reason="\ud800")), "line 1"),
     "no picture": (lambda: packed({**members(), "pictures/1.png": b"GIF89a" * 9}), "export"),
     "half a picture": (lambda: packed({**members(), "pictures/1.png": PICTURE[:-30]}), "export"),
     "another way of packing": (lambda: packed(members(), zipfile.ZIP_LZMA), "packed in another"),

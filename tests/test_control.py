@@ -13,7 +13,7 @@ from appliance.changes import Changes
 from appliance.control import Control, Lines
 from appliance.errors import PinError, PowerError, SettingsError, StateError
 from appliance.outputs.leds import Leds
-from appliance.settings import LAYOUTS, LedSettings, Settings, changeable, in_force
+from appliance.settings import LAYOUTS, LedSettings, Settings, changeable, in_force, read
 from tests.conftest import PretendedLeds
 from tests.test_leds import lit, showing
 
@@ -29,7 +29,9 @@ def test_a_change_counts_from_the_next_start_on(tmp_path: Path) -> None:
     settings = started.applied(Settings())
     assert (settings.reader.agree, settings.camera.rate) == (5, 2.0)
     assert started.next == started.tables
-    found = {(each.table, each.key): each for each in in_force(settings, None, started.tables)}
+    found = {
+        (each.table, each.key): each for each in in_force(settings, read(None), started.tables)
+    }
     assert (found["reader", "agree"].value, found["reader", "agree"].origin) == ("5", "page")
     assert found["reader", "network"].origin == "default"
 
@@ -93,7 +95,7 @@ def test_the_page_changes_settings_and_tells_what_waits(
     sent = {"table": "reader", "key": "agree", "value": 7}
     assert client.patch("/api/v1/settings", json=sent).status_code == 200
     assert json.loads((tmp_path / "settings.json").read_text()) == {"reader": {"agree": 7}}
-    assert client.get("/api/v1/device").get_json()["settings_waiting"]
+    assert client.get("/api/v1/settings").get_json()["waiting"]
     page = client.get("/device").text
     assert 'data-key="agree"' in page
     assert 'data-key="port"' not in page

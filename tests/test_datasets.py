@@ -77,6 +77,16 @@ def test_labels_that_do_not_fit_are_a_sentence(folder: Path) -> None:
         load_split(folder, "train")
 
 
+def imported(source: Path, to: Path) -> Path:
+    with open(source, "rb") as file:
+        return import_file(file, source, to)
+
+
+def made(file: Path) -> Path:
+    file.touch()
+    return file
+
+
 def test_an_import_is_checked_before_it_replaces_anything(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,17 +94,17 @@ def test_an_import_is_checked_before_it_replaces_anything(
     content = (folder / name).read_bytes()
     to = tmp_path / "to"
     with pytest.raises(DatasetError, match="its content is not MNIST's"):
-        import_file(folder / name, to)
+        imported(folder / name, to)
     assert list(to.iterdir()) == []
     monkeypatch.setitem(datasets.MNIST_SHA256, name, hashlib.sha256(content).hexdigest())
     packed = tmp_path / f"{name}.gz"
     packed.write_bytes(gzip.compress(content))
-    assert import_file(packed, to).read_bytes() == content
+    assert imported(packed, to).read_bytes() == content
 
 
 def test_a_file_by_another_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="not one of MNIST's files"):
-        import_file(tmp_path / "cats.gz", tmp_path)
+        imported(made(tmp_path / "cats.gz"), tmp_path)
 
 
 def test_the_real_mnist_is_what_its_checksums_say(shared_mnist: Path) -> None:

@@ -11,8 +11,9 @@ from appliance import machine
 from appliance.control import Control
 from appliance.networks import Networks
 from appliance.outputs.latest import Latest
+from appliance.owner import Owner
 from appliance.reading import Reading
-from appliance.settings import CONFIG, Settings, in_force, load
+from appliance.settings import CONFIG, Settings, in_force, load, read
 from appliance.web.device import blueprint
 
 
@@ -21,7 +22,7 @@ def test_every_setting_tells_where_it_comes_from(tmp_path: Path) -> None:
     file.write_text("[camera]\nrate = 2\n[web]\nport = 8080\n")
     settings = load(file)
     settings = dataclasses.replace(settings, web=dataclasses.replace(settings.web, host="::1"))
-    found = {(each.table, each.key): each for each in in_force(settings, file)}
+    found = {(each.table, each.key): each for each in in_force(settings, read(file))}
     assert (found["camera", "rate"].value, found["camera", "rate"].origin) == ("2.0", str(file))
     # Named in the file with the value that it would have anyway.
     assert found["web", "port"].origin == str(file)
@@ -35,7 +36,7 @@ def test_every_setting_tells_where_it_comes_from(tmp_path: Path) -> None:
 
 def test_without_a_file_all_are_the_defaults() -> None:
     assert not CONFIG.exists()
-    assert {each.origin for each in in_force(Settings(), None)} == {"default"}
+    assert {each.origin for each in in_force(Settings(), read(None))} == {"default"}
 
 
 def test_the_view_tells_of_the_machine(
@@ -70,6 +71,7 @@ def test_holding_down_f5_starts_no_program_each_time(
     latest: Latest,
     networks: Networks,
     control: Control,
+    owner: Owner,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -82,6 +84,7 @@ def test_holding_down_f5_starts_no_program_each_time(
             latest=latest,
             networks=networks,
             control=control,
+            owner=owner,
             state=tmp_path,
             in_force=[],
             clock=lambda: now,

@@ -20,6 +20,7 @@ from appliance.doctor import Finding, examine, page_address
 from appliance.errors import CameraError
 from appliance.outputs.leds import Leds
 from appliance.owner import Owner, owner_file
+from appliance.ownership import placed
 from appliance.picture import open_picture
 from appliance.reading import Exposure, Frame, Reading, frame
 from appliance.settings import (
@@ -29,6 +30,7 @@ from appliance.settings import (
     Settings,
     WebSettings,
     in_force,
+    read,
 )
 from tests.conftest import SAMPLES
 
@@ -334,7 +336,8 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any
         Finding("power", None, "there is no vcgencmd that tells it"),
         Finding("version", True, "0.1.0, libraries 1.24.2"),
     ]
-    return report.report(findings, settings, in_force(settings, config), tmp_path), pin
+    in_words = in_force(settings, read(config))
+    return report.report(findings, settings, in_words, tmp_path, board.log()), pin
 
 
 def test_a_report_holds_no_secret(told: tuple[dict[str, Any], str], tmp_path: Path) -> None:
@@ -364,12 +367,17 @@ def test_a_report_has_the_settings_the_versions_and_the_log(
     assert text.count("digits[7]: ") == len(LOG)
 
 
+def write(file: Path, told: dict[str, Any]) -> None:
+    with placed("--report", file, file.parent) as out:
+        report.write(out, told)
+
+
 @pytest.mark.parametrize("name", ["report.txt", "report.json"])
 def test_a_report_is_written_whole_or_not_at_all(
     told: tuple[dict[str, Any], str], tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / name
-    report.write(file, told[0])
+    write(file, told[0])
     before = file.read_bytes()
     if name.endswith("json"):
         assert json.loads(before) == told[0]
@@ -381,7 +389,7 @@ def test_a_report_is_written_whole_or_not_at_all(
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match=f"{name}: the report cannot be written .No space left"):
-        report.write(file, {**told[0], "name": "another"})
+        write(file, {**told[0], "name": "another"})
     assert file.read_bytes() == before
     assert not list(tmp_path.glob(".*.new"))
 

@@ -1,5 +1,6 @@
 """Files of a folder that others may write: what is opened, and what is not."""
 
+import ast
 import os
 import threading
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from model.files import read_regular, regular
+from tests.conftest import ROOT
 
 
 def test_a_regular_file_is_read_and_written(tmp_path: Path) -> None:
@@ -72,3 +74,51 @@ def test_no_descriptor_is_left_behind(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="is no regular file"):
             read_regular(tmp_path)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+# ---- by one function ----
+
+# What is opened in another way, each with what it opens there.
+ELSEWHERE = {
+    "appliance/board.py": "the kernel's files",
+    "appliance/database.py": "the schema beside the program; `connect` looks at what SQLite opens",
+    "appliance/doctor.py": "the kernel's files",
+    "appliance/machine.py": "the kernel's files",
+    "appliance/nights.py": "the kernel's files",
+    "appliance/ownership.py": "what a person names, outside of the state directory",
+    "appliance/__main__.py": "/dev/null",
+    "appliance/settings_file.py": "the card's settings file, which is root's",
+    "appliance/trainer.py": "the kernel's files",
+    "appliance/watchdog.py": "the kernel's files",
+    "appliance/web/language.py": "the texts beside the program",
+    "model/checkpoint.py": "arrays in memory",
+    "model/datasets.py": "a table that a person names",
+    "model/files.py": "the functions themselves",
+}
+
+
+def opened(path: Path) -> list[str]:
+    """Return each call in a module that opens a file by its name, but for `opener=regular`."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call) or any(each.arg == "opener" for each in node.keywords):
+            continue
+        called = ast.unparse(node.func)
+        owner, _, name = called.rpartition(".")
+        if called in ("open", "os.open", "sqlite3.connect", "np.load") or (
+            owner and name in ("read_bytes", "read_text", "write_bytes", "write_text", "touch")
+        ):
+            found.append(called)
+    return found
+
+
+def test_all_that_lies_in_a_state_directory_is_opened_by_one_function() -> None:
+    found = {
+        str(path.relative_to(ROOT)): calls
+        for package in ("appliance", "model")
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if not path.is_relative_to(ROOT / "appliance" / "commands") and (calls := opened(path))
+    }
+    unknown = {name: calls for name, calls in found.items() if name not in ELSEWHERE}
+    assert not unknown, "opened otherwise than with `opener=regular` or `read_regular`"
+    assert set(ELSEWHERE) == set(found), "no longer so"

@@ -30,8 +30,12 @@ TABLE: dict[str, set[str]] = {
     },
     "appliance.reading": {"appliance.errors", "numpy"},
     "appliance.errors": set(),
-    "appliance.settings": {"appliance.errors"},
-    "appliance.settings_file": {"appliance.errors", "appliance.settings", "model"},
+    "appliance.ownership": {"appliance.errors", "model"},
+    "appliance.printable": set(),
+    "appliance.settings": {"appliance.errors", "appliance.ownership"},
+    "appliance.settings_file": {
+        "appliance.errors", "appliance.printable", "appliance.settings", "model",
+    },
     "appliance.gpio": {"appliance.errors", "gpiozero"},
     "appliance.button": {"appliance.gpio"},
     "appliance.picture": {"appliance.reading", "appliance.errors", "numpy", "PIL"},
@@ -39,8 +43,8 @@ TABLE: dict[str, set[str]] = {
     "appliance.reader": {
         "appliance.decision", "appliance.vision", "appliance.reading", "model", "numpy",
     },
-    "appliance.database": {"appliance.errors"},
-    "appliance.captures_rescue": {"appliance.database", "appliance.errors"},
+    "appliance.database": {"appliance.errors", "model"},
+    "appliance.captures_rescue": {"appliance.database", "appliance.errors", "model"},
     "appliance.captures_enough": set(),
     "appliance.captures": {
         "appliance.captures_enough", "appliance.captures_rescue", "appliance.database",
@@ -57,11 +61,12 @@ TABLE: dict[str, set[str]] = {
     },
     "appliance.backup": {
         "appliance", "appliance.backup_files", "appliance.changes", "appliance.database",
-        "appliance.errors", "appliance.nights", "appliance.vault", "appliance.zips", "model",
+        "appliance.errors", "appliance.nights", "appliance.ownership", "appliance.vault",
+        "appliance.zips", "model",
     },
     "appliance.restore": {
         "appliance.backup", "appliance.backup_files", "appliance.changes", "appliance.errors",
-        "appliance.nights", "model",
+        "appliance.nights", "appliance.ownership", "model",
     },
     "appliance.captures_report": {
         "appliance.captures", "appliance.captures_enough", "appliance.reading", "model", "numpy",
@@ -71,9 +76,11 @@ TABLE: dict[str, set[str]] = {
     "appliance.vault": {"appliance.errors", "appliance.promotions", "model"},
     "appliance.networks": {"appliance.reader", "appliance.vault", "model"},
     "appliance.machine": set(),
-    "appliance.watchdog": set(),
+    "appliance.watchdog": {"model"},
     "appliance.changes": {"appliance.errors", "appliance.settings", "model"},
-    "appliance.control": {"appliance.changes", "appliance.errors"},
+    "appliance.control": {
+        "appliance.changes", "appliance.errors", "appliance.printable", "model",
+    },
     "appliance.nights": {"appliance.errors", "model"},
     "appliance.night": {
         "appliance", "appliance.captures", "appliance.errors", "appliance.vision", "model", "numpy",
@@ -129,7 +136,8 @@ TABLE: dict[str, set[str]] = {
     },
     "appliance.report": {
         "appliance.board", "appliance.doctor", "appliance.errors", "appliance.machine",
-        "appliance.nights", "appliance.owner", "appliance.settings", "model",
+        "appliance.nights", "appliance.owner", "appliance.ownership", "appliance.printable",
+        "appliance.settings",
     },
     "appliance.commands": {"*"},
     "appliance.__main__": {"*"},

@@ -322,7 +322,7 @@ def test_the_page_and_the_api_are_not_sent_twice(
 ) -> None:
     for path in ("/inside?digit=4&layer=3", "/api/v1/inside"):
         first = client.get(path)
-        assert first.headers["Cache-Control"] == "no-cache"
+        assert first.headers["Cache-Control"] == "private, no-cache"
         tag = {"If-None-Match": first.headers["ETag"]}
         again = client.get(path, headers=tag)
         assert (again.status_code, again.data) == (304, b"")
@@ -467,7 +467,7 @@ def test_another_network_has_its_own_report_or_none(
         assert rows.shape == (28, 8 * 28)
         assert (rows[:, 28:56].ravel() // 17).tolist() == (data.images[2] >> 4).tolist()
         old = client.get("/inside/wrong.png?of=before")
-        assert (old.status_code, old.headers["Cache-Control"]) == (200, "no-cache")
+        assert (old.status_code, old.headers["Cache-Control"]) == (200, "private, no-cache")
         assert 'class="e3"' in page
     finally:
         reader.use(before)

@@ -1,15 +1,25 @@
 """Anyone may look; changing anything needs the owner's PIN, shown in this browser."""
 
 import json
-import os
+import logging
 import re
 import stat
+import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from appliance.__main__ import main
 from appliance.captures import Captures
@@ -31,6 +41,10 @@ ANYONES = {"api.read", "session.begin", "session.end"}
 """What anybody may send: a picture to be read, a PIN to be looked at."""
 
 
+OWNERS = {"teach.export", "control.log", "device.settings"}
+"""What only the owner may look at."""
+
+
 def detail(answer: Any) -> str:
     assert answer.content_type == "application/problem+json"
     return str(json.loads(answer.data)["detail"])
@@ -39,12 +53,12 @@ def detail(answer: Any) -> str:
 def changes(app: Flask) -> list[tuple[str, str]]:
     """Return (method, path) of every route that is not there to look."""
     found: list[tuple[str, str]] = []
-    for rule in app.url_map.iter_rules():
-        path = re.sub(r"<int[^>]*>", "1", rule.rule)
+    for each in app.url_map.iter_rules():
+        path = re.sub(r"<int[^>]*>", "1", each.rule)
         path = re.sub(r"<id>", "0123456789ab", path)
-        methods = sorted((rule.methods or set()) - {"GET", "HEAD", "OPTIONS"})
+        methods = sorted((each.methods or set()) - {"GET", "HEAD", "OPTIONS"})
         assert "<" not in path or not methods
-        found += [(method, path) for method in methods if rule.endpoint not in ANYONES]
+        found += [(method, path) for method in methods if each.endpoint not in ANYONES]
     return found
 
 
@@ -88,21 +102,22 @@ def test_wrong_pins_make_an_address_wait_ever_longer(tmp_path: Path) -> None:
     now = 0.0
     owner = Owner(owner_file(tmp_path), clock=lambda: now)
     pin = owner.new_pin()
-    for left in ("4 more tries", "3 more tries", "2 more tries", "one more try", "then a wait"):
+    for left in ("4 more tries", "3 more tries", "2 more tries", "one more try",
+                 "wait 30 s, then try again"):  # fmt: skip
         refused = owner.check(another_pin(pin), "child")
         assert refused is not None
         assert refused.sentence.endswith(left)
     # Not even the PIN itself is looked at now; from elsewhere it is.
     refused = owner.check(pin, "child")
     assert refused is not None
-    assert (refused.waiting, refused.wait) == (True, 30.0)
+    assert (refused.waiting, refused.seconds) == (True, 30)
     assert owner.check(pin, "teacher") is None
     waits = []
     for _ in range(9):
         refused = owner.check(pin, "child")
         assert refused is not None
-        now += refused.wait
-        waits.append(refused.wait)
+        now += refused.seconds
+        waits.append(refused.seconds)
         owner.check(another_pin(pin), "child")
     assert waits == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]
 
@@ -167,14 +182,6 @@ def test_a_folder_that_is_missing_is_a_sentence(
         Owner(owner_file(tmp_path / "missing")).new_pin()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_made_by_root_it_is_the_services(services: Path) -> None:
-    Owner(owner_file(services)).new_pin()
-    assert os.geteuid() == 0
-    found = owner_file(services).stat()
-    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (12345, 12346, 0o600)
-
-
 def test_a_file_that_is_damaged_while_it_runs_is_a_sentence(
     client: FlaskClient, owner: Owner, tmp_path: Path
 ) -> None:
@@ -186,6 +193,92 @@ def test_a_file_that_is_damaged_while_it_runs_is_a_sentence(
     assert client.get("/api/v1/reading").status_code == 200
     owner.new_pin()
     assert client.post("/api/v1/training", json={}).status_code == 401
+
+
+class Guessing(RuleBasedStateMachine):
+    """Wrong PINs and right ones over days, from a few addresses."""
+
+    addresses = st.sampled_from(["child", "teacher", "somebody"])
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.now = 1000.0
+        self.owner = Owner(owner_file(Path(self.folder.name)), clock=lambda: self.now)
+        with mock.patch("appliance.owner._METHOD", "pbkdf2:sha256:1"):
+            self.pin = self.owner.new_pin()
+
+    def teardown(self) -> None:
+        self.folder.cleanup()
+
+    @rule(seconds=st.sampled_from([0.0, 0.4, 1.0, 29.0, 31.0, 599.9, 3600.0, 7200.0, 90_000.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(address=addresses)
+    def the_right_one(self, address: str) -> None:
+        refused = self.owner.check(self.pin, address)
+        if refused is not None:
+            self.looked_at_when_it_says(refused, address)
+
+    @rule(address=addresses, times=st.integers(1, 12))
+    def wrong_ones(self, address: str, times: int) -> None:
+        left = None
+        for _ in range(times):
+            refused = self.owner.check(another_pin(self.pin), address)
+            assert refused is not None
+            if left is not None:
+                # It was right: so many were looked at, and then there was a wait.
+                assert (refused.waiting, left) == (left == 0, left)
+            told = re.search(r"PIN: (\d+|one) more tr", refused.sentence)
+            left = 0 if told is None else int(told[1].replace("one", "1"))
+            assert (left == 0) == (refused.seconds > 0), refused
+        assert refused is not None
+        self.looked_at_when_it_says(refused, address)
+
+    def looked_at_when_it_says(self, refused: Any, address: str) -> None:
+        """Hold a sentence that has somebody wait against what happens then, and go back."""
+        told = re.search(r"wait (\d+) s", refused.sentence)
+        assert (told is None) == (refused.seconds == 0), refused
+        assert told is None or 0 < int(told[1]) == refused.seconds <= 3600
+        before = self.now
+        self.now += refused.seconds
+        assert self.owner._too_many(address, self.now) is None
+        if refused.seconds:
+            self.now -= 1.1
+            assert self.owner._too_many(address, self.now) is not None
+        self.now = before
+
+    @invariant()
+    def nothing_is_kept_for_long(self) -> None:
+        kept = self.owner._wrong, self.owner._all
+        self.owner._forget(self.now + 7200)
+        assert not self.owner._wrong
+        assert not self.owner._all
+        self.owner._wrong, self.owner._all = kept
+
+
+def test_what_is_said_of_the_next_try_is_what_happens() -> None:
+    often = settings(max_examples=60, stateful_step_count=25, deadline=None)
+    run_state_machine_as_test(Guessing, settings=often)
+
+
+def test_after_an_hour_in_which_it_might_have_tried_an_address_begins_anew(tmp_path: Path) -> None:
+    now = 0.0
+    owner = Owner(owner_file(tmp_path), clock=lambda: now)
+    pin = owner.new_pin()
+    for _ in range(FREE_TRIES + 3):
+        refused = owner.check(another_pin(pin), "child")
+        assert refused is not None
+        now += refused.seconds
+    # One more try, and it waits for longer still.
+    refused = owner.check(another_pin(pin), "child")
+    assert refused is not None
+    assert refused.sentence == "that is not the PIN: wait 480 s, then try again"
+    now += 480 + 3600
+    refused = owner.check(another_pin(pin), "child")
+    assert refused is not None
+    assert refused.sentence == "that is not the PIN: 4 more tries"
 
 
 # ---- who may change anything ----
@@ -241,6 +334,46 @@ def test_everything_that_may_be_looked_at_needs_no_pin(stranger: FlaskClient) ->
     for path in ("/", "/api/v1/reading", "/api/v1/history", "/api/v1/health", "/api/v1/captures",
                  "/api/v1/training", "/api/v1/networks", SESSION):  # fmt: skip
         assert stranger.get(path).status_code == 200
+
+
+def test_pictures_log_and_settings_are_shown_to_the_owner_alone(
+    app: Flask, client: FlaskClient
+) -> None:
+    stranger = app.test_client()
+    paths = {each.endpoint: each.rule for each in app.url_map.iter_rules()}
+    for endpoint in OWNERS:
+        for method in ("GET", "HEAD"):
+            answer = stranger.open(paths[endpoint], method=method)
+            assert (answer.status_code, endpoint) == (401, endpoint)
+        assert detail(stranger.get(paths[endpoint])) == (
+            "only the owner may see this: show the PIN first"
+        )
+        # A link is enough: the session's cookie comes with it, and no token.
+        del client.environ_base["HTTP_X_CSRF_TOKEN"]
+        with client.get(paths[endpoint]) as answer:
+            assert (answer.status_code, endpoint) == (200, endpoint)
+            assert answer.headers["Cache-Control"] == "no-store"
+        client.environ_base["HTTP_X_CSRF_TOKEN"] = ""
+
+
+def test_the_devices_view_shows_log_and_settings_to_the_owner_alone(
+    app: Flask, client: FlaskClient, control: Control
+) -> None:
+    log = logging.getLogger("appliance.shown")
+    log.setLevel(logging.INFO)
+    log.addHandler(control.lines)
+    try:
+        log.info("a line of the log")
+    finally:
+        log.removeHandler(control.lines)
+    shown = "a line of the log", "<caption>[camera]</caption>", "frames read a second"
+    page = app.test_client().get("/device").text
+    assert not any(each in page for each in shown)
+    assert "Only the owner sees the log" in page
+    assert "Memory of this program" in page
+    page = client.get("/device").text
+    assert all(each in page for each in shown)
+    assert "Only the owner sees the log" not in page
 
 
 # ---- the session ----

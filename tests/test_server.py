@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
-from flask import Flask
+from flask import Flask, Response
 
 from appliance.errors import ServeError
 from appliance.owner import FREE_TRIES, Owner
-from appliance.web.server import BODIES, Server
+from appliance.web.long_answers import Rest
+from appliance.web.server import ANSWERS, BODIES, Server, _Channel
 from appliance.web.shares import Shares
 from tests.conftest import SAMPLES
 
@@ -24,11 +25,13 @@ def serving(app: Flask, port: int, **options: float) -> Iterator[Server]:
     server = Server(app, "127.0.0.1", port, **options)
     thread = threading.Thread(target=server.run)
     thread.start()
-    yield server
-    server.stop()
-    thread.join(5)
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join(5)
+        server.close()
     assert not thread.is_alive()
-    server.close()
 
 
 @pytest.fixture
@@ -150,6 +153,174 @@ def test_an_answer_that_nobody_reads_ends(app: Flask, port: int) -> None:
         deaf.sendall(b"GET /much HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert deaf.recv(15) == b"HTTP/1.1 200 OK"
         assert soon(lambda: len(server._channels) == before)
+
+
+LONG = b"GET /long HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+class Long:
+    """An answer of so many parts of 30 kB; counts those that were made, and its ends."""
+
+    def __init__(self, app: Flask, parts: int = 1000, fails: bool = False) -> None:
+        self.begun, self.made, self.ended = 0, 0, 0
+        self._parts, self._fails = parts, fails
+        app.add_url_rule("/long", view_func=lambda: Response(self._each(), mimetype="text/plain"))
+
+    def _each(self) -> Iterator[bytes]:
+        self.begun += 1
+        try:
+            for _ in range(self._parts):
+                self.made += 1
+                yield b"x" * 30_000
+            if self._fails:
+                raise ValueError("the card is gone")
+        finally:
+            self.ended += 1
+
+
+@contextmanager
+def deaf(port: int, sends: bytes) -> Iterator[socket.socket]:
+    """A connection that asks and takes nothing of the answer but its first bytes."""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(30)
+        connection.connect(("127.0.0.1", port))
+        connection.sendall(sends)
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
+        yield connection
+
+
+def test_a_long_answer_comes_whole(app: Flask, port: int) -> None:
+    long = Long(app, parts=50)
+    with serving(app, port):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("GET", "/long")
+        assert connection.getresponse().read() == b"x" * 1_500_000
+        connection.close()
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as old:
+            old.sendall(LONG.replace(b"1.1", b"1.0"))
+            head, _, body = b"".join(iter(lambda: old.recv(65536), b"")).partition(b"\r\n\r\n")
+        assert b"chunked" not in head
+        assert body == b"x" * 1_500_000
+    assert (long.made, long.ended) == (100, 2)
+
+
+def test_however_many_take_no_long_answer_no_thread_waits_for_them(app: Flask, port: int) -> None:
+    long = Long(app)
+    with serving(app, port) as server, ExitStack() as stack:
+        for _ in range(12):
+            stack.enter_context(deaf(port, LONG))
+        other = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        for _ in range(10):
+            other.request("GET", "/api/v1/health")
+            assert json.load(other.getresponse())["version"]
+        other.close()
+        # No more is made than what is between the two programs, and nothing lies in a file.
+        assert long.made < 12 * 200
+        channels = [each for each in server._channels.values() if hasattr(each, "outbufs")]
+        assert all(channel.total_outbufs_len < 100_000 for channel in channels)
+    assert soon(lambda: long.ended == 12)
+
+
+def test_a_long_answer_that_nobody_takes_ends(app: Flask, port: int) -> None:
+    long = Long(app)
+    with serving(app, port, patience=0.3), deaf(port, LONG):
+        assert soon(lambda: long.ended == 1)
+
+
+def test_taking_a_byte_now_and_then_is_no_taking() -> None:
+    class Channel:
+        addr = "127.0.0.1", 1
+
+    class Pretended:
+        channel = Channel()
+
+    rest = Rest(Pretended(), [])  # type: ignore[arg-type]
+    assert not rest.is_slow(patience=30, bytes_a_second=10_000)
+    rest.put_at = time.monotonic() - 20
+    rest.note_taken()
+    assert not rest.is_slow(patience=30, bytes_a_second=10_000)
+    # It is the time of all parts together.
+    rest.put_at = time.monotonic() - 20
+    assert rest.is_slow(patience=30, bytes_a_second=10_000)
+
+
+def test_one_who_goes_away_ends_a_long_answer(app: Flask, port: int) -> None:
+    long = Long(app)
+    with serving(app, port):
+        for _ in range(30):
+            with deaf(port, LONG) as leaves:
+                # Before its first part is made there is nothing to end.
+                while b"xxx" not in leaves.recv(4096):
+                    pass
+            with socket.create_connection(("127.0.0.1", port)) as hasty:
+                hasty.sendall(LONG)
+        # Each that was begun is ended, at whatever instant its connection went.
+        assert soon(lambda: long.ended >= 30 and long.ended == long.begun)
+
+
+def test_a_long_answer_that_fails_ends_the_connection_early(
+    app: Flask, port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    long = Long(app, parts=3, fails=True)
+    with serving(app, port):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("GET", "/long")
+        with pytest.raises(http.client.IncompleteRead):
+            connection.getresponse().read()
+        connection.close()
+        assert soon(lambda: long.ended == 1)
+    assert "ended before its end: '/long'" in caplog.text
+
+
+def test_a_long_answer_pauses_while_its_address_has_had_its_share(app: Flask, port: int) -> None:
+    class Counted(Shares):
+        spent = 0
+
+        def over(self) -> frozenset[str]:
+            return frozenset(["127.0.0.1"] if self.spent == 5 else [])
+
+        def spend(self, address: str, seconds: float) -> None:
+            if threading.current_thread().name.startswith("waitress"):
+                self.spent += 1
+
+    long, shares = Long(app, parts=20), Counted()
+    with serving(app, port) as server:
+        server._shares = shares
+        for each in server._listening:
+            each.shares = shares
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("GET", "/long")
+        answer = connection.getresponse()
+        assert soon(lambda: shares.spent == 5)
+        made = long.made
+        # Two looks at the shares later it is where it was.
+        time.sleep(0.6)
+        assert long.made == made < 20
+        shares.spent = 6
+        assert answer.read() == b"x" * 600_000
+        connection.close()
+
+
+def test_requests_that_do_not_wait_for_their_answers_pile_nothing_up(app: Flask, port: int) -> None:
+    asked: list[int] = []
+    app.add_url_rule("/much", view_func=lambda: asked.append(1) or b"x" * 3_000_000)
+    with serving(app, port) as server:
+        request = b"GET /much HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        with ExitStack() as stack:
+            for _ in range(8):
+                stack.enter_context(deaf(port, request * 100))
+            source = "127.0.0.2", 0
+            with socket.create_connection(("127.0.0.1", port), 30, source_address=source) as child:
+                child.sendall(b"GET /api/v1/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+                assert child.recv(15) == b"HTTP/1.1 200 OK"
+            # What waits for those who do not take it is bounded, over all connections.
+            assert soon(lambda: sum(_Channel.answer(each) for each in _open(server)) <= ANSWERS)
+        assert len(asked) == 8
+
+
+def _open(server: Server) -> list[_Channel]:
+    return [each for each in server._channels.values() if type(each) is _Channel]
 
 
 def test_many_bodies_at_once_do_not_fill_the_card(app: Flask, port: int) -> None:

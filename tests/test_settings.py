@@ -14,6 +14,7 @@ from appliance.settings import (
     in_force,
     load,
     parse_leds,
+    read,
     state_folder,
     template,
 )
@@ -114,10 +115,12 @@ def test_a_password_is_shown_nowhere(tmp_path: Path) -> None:
     settings = load(path)
     assert settings.mqtt.password == "hunter2"
     assert "hunter2" not in repr(settings)
-    found = {each.key: each for each in in_force(settings, path) if each.table == "mqtt"}
+    found = {each.key: each for each in in_force(settings, read(path)) if each.table == "mqtt"}
     assert (found["password"].value, found["password"].origin) == ('"***"', str(path))
     assert "hunter2" not in repr(found)
-    none = {each.key: each.value for each in in_force(Settings(), path) if each.table == "mqtt"}
+    none = {
+        each.key: each.value for each in in_force(Settings(), read(path)) if each.table == "mqtt"
+    }
     assert none["password"] == '""'
 
 

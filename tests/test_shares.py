@@ -79,9 +79,14 @@ def test_nobody_waits_for_long_however_many_come_after_it(others: int) -> None:
     assert "a" not in shares.over()
 
 
-def test_a_long_answer_counts_as_a_short_one() -> None:
-    shares = Shares(Clock())
+def test_a_long_answer_counts_for_what_it_takes() -> None:
+    clock = Clock()
+    shares = Shares(clock)
+    shares.spend("a", AHEAD - 0.1)
+    assert not shares.over()
     shares.spend("a", 1000)
+    assert shares.over() == {"a"}
+    clock.now += LONGEST + 0.1
     assert not shares.over()
 
 

@@ -352,3 +352,54 @@ def test_a_capture_names_the_network_that_had_read_not_the_one_that_reads_now(
         assert captures.listing()[0].network == had_read != reader.id
     finally:
         reader.use(before)
+
+
+def test_one_export_is_made_at_a_time_and_its_end_makes_room_for_the_next(
+    client: FlaskClient, captures: Captures
+) -> None:
+    for each in range(3):
+        added(captures, glyph=glyph(each))
+    first = client.get(f"{PATH}/export", buffered=False)
+    assert first.status_code == 200
+    busy = client.get(f"{PATH}/export")
+    assert (busy.status_code, busy.headers["Retry-After"]) == (503, "10")
+    assert "exported already" in detail(busy)
+    # Asking what there would be takes no place, and a failure gives it back.
+    assert client.head(f"{PATH}/export").status_code == 503
+    first.close()
+    for _ in range(3):
+        assert client.head(f"{PATH}/export").status_code == 200
+    with client.get(f"{PATH}/export") as whole:
+        assert len(zipfile.ZipFile(io.BytesIO(whole.data)).namelist()) == 7
+    with client.get(f"{PATH}/export") as again:
+        assert again.data == whole.data
+
+
+def test_an_export_that_fails_makes_room_for_the_next(
+    client: FlaskClient, captures: Captures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added(captures)
+
+    def fails() -> Any:
+        raise OSError("the card is gone")
+        yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr(captures, "every", fails)
+        with pytest.raises(OSError, match="the card is gone"):
+            client.get(f"{PATH}/export")
+    with client.get(f"{PATH}/export") as whole:
+        assert whole.status_code == 200
+
+
+def test_an_export_writes_nothing_to_the_card(
+    client: FlaskClient, captures: Captures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added(captures)
+
+    def none(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a file is made")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", none)
+    with client.get(f"{PATH}/export") as whole:
+        assert zipfile.ZipFile(io.BytesIO(whole.data)).testzip() is None

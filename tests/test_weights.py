@@ -27,6 +27,11 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("damaged")
+
+
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     network = build(SPEC, seed=2)
     saved = weights.save(tmp_path / "n.npz", network, {"seed": 2, "preset": "toy"})
@@ -68,15 +73,19 @@ def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_a_changed_or_cut_file_is_never_half_loaded(good: bytes, data: st.DataObject) -> None:
+def test_a_changed_or_cut_file_is_never_half_loaded(
+    good: bytes, folder: Path, data: st.DataObject
+) -> None:
     damaged = bytearray(good)
     if data.draw(st.booleans()):
         damaged = damaged[: data.draw(st.integers(0, len(good) - 1))]
     else:
         position = data.draw(st.integers(0, len(good) - 1))
         damaged[position] ^= 1 << data.draw(st.integers(0, 7))
+    file = folder / "damaged.npz"
+    file.write_bytes(damaged)
     try:
-        network, _ = weights.load(io.BytesIO(bytes(damaged)))  # type: ignore[arg-type]
+        network, _ = weights.load(file)
     except WeightsError:
         return
     # Some bits of a zip file mean nothing, such as its dates: then nothing is lost.
@@ -226,5 +235,5 @@ def test_a_variance_below_nothing_is_refused(tmp_path: Path) -> None:
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.npz")
-    with pytest.raises(WeightsError, match="not a file"):
+    with pytest.raises(WeightsError, match="is no regular file: name a weights file"):
         weights.load(tmp_path / "pipe.npz")

@@ -2,10 +2,12 @@
 
 import argparse
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, check_owner, check_writable
+from appliance.commands.parts import add_command, enter
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from appliance.backup import Manifest
@@ -39,19 +41,22 @@ def add_place(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from appliance import settings as known
     from appliance.backup import backup
+    from appliance.ownership import open_named, placed
     from appliance.restore import in_use
 
     settings = known.load(args.config)
     state = known.state_folder(args.state, settings)
-    check_owner(state)
-    check_writable("backup", args.file)
     file = args.config or known.CONFIG
-    with in_use(state):
-        made = backup(args.file, state, file if file.is_file() else None)
+    with ExitStack() as held:
+        source = held.enter_context(open_named(file)) if file.is_file() else None
+        out = held.enter_context(placed("backup", args.file, state))
+        enter(state)
+        held.enter_context(in_use(state))
+        made = backup(out, state, source)
     print(f"{args.file}: {made.bytes / 1e6:.1f} MB")
     tell(made)
     for sentence in made.left_out:
-        print(f"left out: {sentence}")
+        print(f"left out: {printable(sentence)}")
     if settings.reader.network:
         print(f"The network that the settings name is not in it: {settings.reader.network}")
     if settings.mqtt.password:

@@ -7,7 +7,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, check_owner, check_writable, positive
+from appliance.commands.parts import add_command, enter, positive
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from appliance.captures import Captures
@@ -59,10 +60,14 @@ def add(parsers: Any) -> None:
 def run_list(args: argparse.Namespace) -> int:
     from appliance.captures import name
 
-    with _opened(args) as captures:
+    with _opened(*_place(args)) as captures:
         for each in captures.listing(args.label, limit=args.limit):
             when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.at))
-            said = each.reason if each.said is None else f"{each.said} with {each.confidence:.0%}"
+            said = (
+                printable(each.reason)
+                if each.said is None
+                else f"{each.said} with {each.confidence:.0%}"
+            )
             kind = "corrected" if each.corrected else "confirmed"
             print(f"{each.id:6}  {when}  {name(each.label):11}  {kind}, was read as: {said}")
         print(f"{sum(captures.counts().values())} captures; the limit is {captures.limit}")
@@ -73,8 +78,9 @@ def run_report(args: argparse.Namespace) -> int:
     from appliance.captures import name
     from appliance.captures_report import report
 
-    with _opened(args) as captures:
-        found = report(captures, _network(args).probabilities)
+    state, settings = _place(args)
+    with _opened(state, settings) as captures:
+        found = report(captures, _network(state, settings).probabilities)
     print("label      " + "".join(f"{digit:5}" for digit in range(10)) + "  not a digit")
     counts = list(found.counts.values())
     print("captures   " + "".join(f"{count:5}" for count in counts[:10]) + f"{counts[10]:13}")
@@ -89,19 +95,21 @@ def run_report(args: argparse.Namespace) -> int:
 
 def run_export(args: argparse.Namespace) -> int:
     from appliance.captures_zip import export_zip
-    from model.files import replaced
+    from appliance.ownership import placed
 
-    check_writable("export", args.file)
-    with _opened(args) as captures, replaced(args.file) as file:
-        count = export_zip(captures, file)
+    state, settings = _place(args)
+    with placed("export", args.file, state) as out, _opened(state, settings) as captures:
+        count = export_zip(captures, out.file)
+        out.put()
     print(f"{count} captures are in {args.file}")
     return 0
 
 
 def run_import(args: argparse.Namespace) -> int:
     from appliance.captures_zip import import_zip
+    from appliance.ownership import open_named
 
-    with _opened(args) as captures, open(args.file, "rb") as file:
+    with open_named(args.file) as file, _opened(*_place(args)) as captures:
         done = import_zip(captures, file, str(args.file))
     print(f"{done.added} captures were added, {done.known} were there already")
     return 0
@@ -111,26 +119,23 @@ def _place(args: argparse.Namespace) -> "tuple[Path, Settings]":
     from appliance.settings import load, state_folder
 
     settings = load(args.config)
-    state = state_folder(args.state, settings)
-    check_owner(state)
-    return state, settings
+    return state_folder(args.state, settings), settings
 
 
 @contextmanager
-def _opened(args: argparse.Namespace) -> "Iterator[Captures]":
+def _opened(state: Path, settings: "Settings") -> "Iterator[Captures]":
     from appliance.captures import Captures
 
-    state, settings = _place(args)
+    enter(state)
     with closing(Captures(state / "captures.db", limit=settings.captures.limit)) as captures:
         yield captures
 
 
-def _network(args: argparse.Namespace) -> "Network":
+def _network(state: Path, settings: "Settings") -> "Network":
     """Return the network that the appliance reads with."""
     from appliance.vault import Vault
     from model import weights
 
-    state, settings = _place(args)
     if settings.reader.network:
-        return weights.load(Path(settings.reader.network))[0]
+        return weights.load(Path(settings.reader.network).resolve())[0]
     return Vault(state / "networks").current().network

@@ -1,6 +1,7 @@
 """digits data: MNIST onto this machine, from the network or from files at hand."""
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,12 @@ def add(parsers: Any) -> None:
 def run_fetch(args: argparse.Namespace) -> int:
     from appliance import settings
     from appliance.download import fetch_mnist
+    from appliance.ownership import become_owner
 
     loaded = settings.load(args.config)
     data = settings.DataSettings(tuple(args.mirror)) if args.mirror else loaded.data
     folder = args.to or settings.state_folder(None, loaded) / "mnist"
+    become_owner(folder)
     fetch_mnist(folder, data.mirrors, say=lambda line: print(line, flush=True))
     print(f"MNIST is complete in {folder}")
     return 0
@@ -54,7 +57,8 @@ def run_fetch(args: argparse.Namespace) -> int:
 
 def run_import(args: argparse.Namespace) -> int:
     from appliance import settings
-    from appliance.errors import StateError
+    from appliance.errors import ApplianceError, StateError
+    from appliance.ownership import become_owner, open_named
     from model.datasets import MNIST_SHA256, found, import_file, missing
     from model.errors import DatasetError
 
@@ -67,12 +71,18 @@ def run_import(args: argparse.Namespace) -> int:
                 f"{args.path}: none of MNIST's files is in it: "
                 f"the names are {', '.join(MNIST_SHA256)}, plain or with .gz"
             )
-    for file in files:
-        try:
-            print(f"imported: {import_file(file, folder)}", flush=True)
-        except OSError as error:
-            where = error.filename or folder
-            raise StateError(f"{where}: cannot be used ({error.strerror})") from None
+    try:
+        with ExitStack() as held:
+            # A stick may be for the one alone who put it in.
+            sources = [(held.enter_context(open_named(file)), file) for file in files]
+            become_owner(folder)
+            for source, file in sources:
+                print(f"imported: {import_file(source, file, folder)}", flush=True)
+    except OSError as error:
+        if isinstance(error, ApplianceError):
+            raise
+        where = error.filename or folder
+        raise StateError(f"{where}: cannot be used ({error.strerror})") from None
     if still := missing(folder):
         print(f"still missing in {folder}: {', '.join(still)}")
     return 0

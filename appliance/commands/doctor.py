@@ -2,16 +2,18 @@
 
 import argparse
 import json
+import os
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, check_writable
+from appliance.commands.parts import add_command
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from appliance.doctor import Finding
-    from appliance.settings import Settings
+    from appliance.settings import Loaded, Settings
 
 
 def add(parsers: Any) -> None:
@@ -42,58 +44,69 @@ def add(parsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from appliance import doctor, report
+    from appliance import board, doctor, report
     from appliance import settings as known
     from appliance.commands.run import open_camera
+    from appliance.ownership import become_owner, placed
 
-    if args.report:
-        check_writable("--report", args.report)
-    settings, changes, wrong = _settings(args.config, args.state)
-    state = known.state_folder(args.state, settings)
-    if args.leds:
-        sentence = "watch the LEDs: where there are some and no appliance runs, 0 to 9 are shown"
-        print(sentence, file=sys.stderr)
-    findings = [
-        *wrong,
-        *doctor.examine(settings, state, open_camera=open_camera, walk=args.leds),
-    ]
-    if args.json:
-        print(json.dumps({"findings": [finding.as_json() for finding in findings]}))
-    else:
-        for finding in findings:
-            print(f"{finding.mark} {finding.what}: {finding.sentence}")
-    if not args.json and (args.qr or sys.stdout.isatty()):
-        _show_code(doctor.page_address(settings.web))
-    if args.report:
-        file = Path("/dev/null") if wrong else args.config
-        told = known.in_force(settings, file, changes)
-        report.write(args.report, report.report(findings, settings, told, state))
-        print(f"the report is in {args.report}", file=sys.stderr)
+    loaded, wrong = _settings_of_file(args.config)
+    state = known.state_folder(args.state, loaded.settings)
+    with ExitStack() as held:
+        out, log = None, []
+        if args.report:
+            out = held.enter_context(placed("--report", args.report, state))
+            # The journal is root's to read, and what is in the state directory its owner's.
+            log = board.log()
+        become_owner(state)
+        settings, changes = _with_changes(loaded.settings, state)
+        if args.leds:
+            sentence = (
+                "watch the LEDs: where there are some and no appliance runs, 0 to 9 are shown"
+            )
+            print(sentence, file=sys.stderr)
+        findings = [
+            *wrong,
+            *doctor.examine(settings, state, open_camera=open_camera, walk=args.leds),
+        ]
+        if args.json:
+            print(json.dumps({"findings": [finding.as_json() for finding in findings]}))
+        else:
+            for finding in findings:
+                print(printable(f"{finding.mark} {finding.what}: {finding.sentence}"))
+        if not args.json and (args.qr or sys.stdout.isatty()):
+            _show_code(doctor.page_address(settings.web))
+        if out:
+            told = known.in_force(settings, loaded, changes)
+            report.write(out, report.report(findings, settings, told, state, log))
+            print(f"the report is in {args.report}", file=sys.stderr)
     return 1 if any(finding.good is False for finding in findings) else 0
 
 
-def _settings(
-    file: Path | None, state: str | None
-) -> "tuple[Settings, dict[str, dict[str, Any]], list[Finding]]":
-    """Return the settings in force and what was changed on the page.
-
-    Where the file is refused the defaults stand in, and a finding says so.
-    """
+def _settings_of_file(file: Path | None) -> "tuple[Loaded, list[Finding]]":
+    """Return a settings file; where it is refused the defaults, and a finding that says so."""
     from appliance import settings as known
-    from appliance.changes import Changes
     from appliance.doctor import Finding
     from appliance.errors import SettingsError
 
-    loaded, wrong = known.Settings(), []
     try:
-        loaded = known.load(file)
+        return known.read(file), []
     except SettingsError as error:
         sentence = f"{error}; the rest is looked at with the defaults"
-        wrong = [Finding("settings", False, sentence)]
-    changes = Changes(known.state_folder(state, loaded))
+        nothing = known.Loaded(Path(os.devnull), known.Settings())
+        return nothing, [Finding("settings", False, sentence)]
+
+
+def _with_changes(
+    settings: "Settings", state: Path
+) -> "tuple[Settings, dict[str, dict[str, Any]]]":
+    """Return settings with what was changed on the page, and that."""
+    from appliance.changes import Changes
+    from appliance.errors import SettingsError
+
+    changes = Changes(state)
     with suppress(SettingsError):
-        return changes.applied(loaded), changes.tables, wrong
-    return loaded, {}, wrong
+        return changes.applied(settings), changes.tables
+    return settings, {}
 
 
 def _show_code(address: str | None) -> None:

@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, add_reader, check_writable, load_reader
+from appliance.commands.parts import add_command, add_reader, claim, load_reader
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from appliance.commands.failures import Failure
@@ -56,20 +57,21 @@ def add(parsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from appliance.errors import SettingsError
-    from model.files import make_folder
+    from appliance.ownership import become_owner
 
     if args.failures:
         if args.mnist:
             raise SettingsError("--failures draws photographs: give --photos, not --mnist")
-        check_writable("--failures", args.failures)
+        claim("--failures", args.failures)
     if args.no_pixels and not args.report:
         args.wrong_usage("--no-pixels: it is for a --report")
     if args.report:
         if args.photos:
             raise SettingsError("--report is on MNIST's digits: give --mnist, not --photos")
+        become_owner(args.report.parent)
         with suppress(OSError):
-            make_folder(args.report.parent)
-        check_writable("--report", args.report)
+            args.report.parent.mkdir(parents=True, exist_ok=True)
+        claim("--report", args.report)
     reader = load_reader(args)
     none = None
     if args.mnist:
@@ -115,7 +117,7 @@ def _photographs(
             try:
                 reading = reader.read(open_picture(file, str(file)))
             except (PictureError, OSError) as error:
-                print(f"digits: left out: {error}", file=sys.stderr)
+                print(f"digits: left out: {printable(error)}", file=sys.stderr)
                 continue
             said = NONE if reading.digit is None else str(reading.digit)
             if failures is not None and said != label:

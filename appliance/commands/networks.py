@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, check_owner
+from appliance.commands.parts import add_command, enter
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from appliance.vault import Vault
@@ -60,7 +61,7 @@ def run_list(args: argparse.Namespace) -> int:
         print(
             f"{each.id:12}  {each.state:9}  {_at(each.made):16}  "
             f"{_mnist(each.card):16}  {_share(each.card.get('own')):10}  "
-            f"{each.card.get('parent') or '–'}"
+            f"{printable(each.card.get('parent') or '–')}"
         )
     _tell_problem(vault)
     _tell_chosen(chosen)
@@ -74,7 +75,7 @@ def run_show(args: argparse.Namespace) -> int:
         return 0
     print(f"{entry.id}, {entry.state}, made {_at(entry.made)}, {entry.bytes} bytes")
     for key, value in entry.card.items():
-        print(f"{key}: {_text(value)}")
+        print(f"{printable(key)}: {_text(value)}")
     return 0
 
 
@@ -84,7 +85,7 @@ def run_compare(args: argparse.Namespace) -> int:
         print(json.dumps(facts))
         return 0
     for key, (one, two) in facts.items():
-        print(f"{key}:\n  {_text(one)}\n  {_text(two)}")
+        print(f"{printable(key)}:\n  {_text(one)}\n  {_text(two)}")
     return 0
 
 
@@ -110,20 +111,23 @@ def _done(args: argparse.Namespace, id: str, chosen: str) -> int:
 
 def _vault(args: argparse.Namespace, *, change: bool = False) -> "tuple[Vault, str]":
     """Return the vault, and the file that the settings name to be used instead of it, or ''."""
+    from appliance.ownership import become_owner
     from appliance.settings import load, state_folder
     from appliance.vault import Vault
 
     settings = load(args.config)
     state = state_folder(args.state, settings)
     if change:
-        check_owner(state, there=False)
+        enter(state, there=False)
+    else:
+        become_owner(state)
     return Vault(state / "networks"), settings.reader.network
 
 
 def _tell_problem(vault: "Vault") -> None:
     problem = vault.current().problem
     if problem:
-        print(f"digits: {problem}", file=sys.stderr)
+        print(f"digits: {printable(problem)}", file=sys.stderr)
 
 
 def _tell_chosen(file: str) -> None:
@@ -156,4 +160,6 @@ def _share(score: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    return "–" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return (
+        "–" if value is None else printable(value) if isinstance(value, str) else json.dumps(value)
+    )

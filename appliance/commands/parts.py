@@ -3,9 +3,12 @@
 import argparse
 import logging
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from appliance.printable import PrintableFormatter
 
 if TYPE_CHECKING:
     from appliance.reader import Reader
@@ -42,31 +45,33 @@ def one_thread() -> None:
         os.environ[name] = "1"
 
 
-def check_writable(option: str, file: Path) -> None:
-    """Raise StateError now for a file that could not be written when the work is done."""
-    from appliance.errors import StateError
-    from model.files import probe
+def claim(option: str, file: Path) -> None:
+    """Be the owner of the folder that a file goes to where this is root, for good.
 
-    try:
-        probe(file)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a file's name"
-        raise StateError(f"{option} {file}: cannot be written ({reason}): name another") from None
+    Raises StateError now for a file that could not be written when the work is done.
+    """
+    from appliance.ownership import become_owner, new_file
+
+    become_owner(file.parent)
+    new_file(option, file).drop()
 
 
-def check_owner(state: Path, *, there: bool = True) -> None:
-    """Raise StateError where this user cannot work in a state directory, before anything is done.
+def enter(state: Path, *, there: bool = True) -> None:
+    """Be the owner of a state directory where this is root, before anything in it is opened.
 
-    An installed appliance's is its service's own. Without `there` it may be made later.
+    An installed appliance's is its service's own. Raises StateError where this user cannot work
+    there, and where it is not there; without `there` it may be made later.
     """
     from appliance.errors import StateError
+    from appliance.ownership import become_owner
 
-    if not state.is_dir():
-        if not there:
-            return
+    if there and not state.is_dir():
         raise StateError(
             f"{state}: there is no such state directory: name the appliance's with --state DIR"
         )
+    become_owner(state)
+    if not state.is_dir():
+        return
     found = state.stat()
     if os.geteuid() not in (0, found.st_uid) and not os.access(state, os.W_OK):
         owner = f"number {found.st_uid}"
@@ -89,18 +94,25 @@ def load_reader(args: argparse.Namespace) -> "Reader":
 
     settings = load(args.config).reader
     file = args.network or (Path(settings.network) if settings.network else weights.SHIPPED)
-    return Reader(weights.load(file)[0], least_confidence=settings.least_confidence)
+    return Reader(weights.load(file.resolve())[0], least_confidence=settings.least_confidence)
 
 
 def log_to_stderr() -> None:
     """Have the log's lines on stderr, with their time unless the journal adds it."""
     form = "%(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s %(message)s"
-    logging.basicConfig(level=logging.INFO, format=form)
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter(form))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
-def say(text: str, end: str = "\n") -> None:
-    """Print a line of progress; a terminal or a pipe that went away does not end a training."""
+def say(text: str, end: str = "\n", *, redraw: bool = False) -> None:
+    """Print a line of progress; a terminal or a pipe that went away does not end a training.
+
+    With `redraw` it takes the place of the one that stands on the terminal.
+    """
     with suppress(OSError, ValueError):
+        if redraw:
+            getattr(sys.stdout, "stream", sys.stdout).write("\r\x1b[K")
         print(text, end=end, flush=True)
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from appliance.commands.parts import add_command, check_owner
+from appliance.commands.parts import add_command, enter
 
 
 def add(parsers: Any) -> None:
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from appliance.settings import load, state_folder
 
     state = state_folder(args.state, load(args.config))
-    check_owner(state)
+    enter(state)
     owner = Owner(owner_file(state), mend=args.new)
     if not args.new and owner.known:
         print("There is a PIN, which nobody can read back: 'digits pin --new' makes another.")

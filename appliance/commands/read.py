@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.commands.parts import add_command, add_reader, load_reader
+from appliance.printable import printable
 
 
 def add(parsers: Any) -> None:
@@ -35,14 +36,14 @@ def run(args: argparse.Namespace) -> int:
             sentence = str(error)
             if not isinstance(error, PictureError):
                 sentence = f"{file}: cannot be opened ({error.strerror})"
-            print(f"digits: {sentence}", file=sys.stderr)
+            print(f"digits: {printable(sentence)}", file=sys.stderr)
             unread += 1
             continue
         reading = reader.read(frame)
         if args.json:
             print(json.dumps({"file": str(file), **reading.as_json()}))
         elif reading.digit is None:
-            print(f"{file}: no digit: {reading.reason}")
+            print(f"{printable(file)}: no digit: {reading.reason}")
         else:
-            print(f"{file}: {reading.digit} ({reading.confidence:.0%})")
+            print(f"{printable(file)}: {reading.digit} ({reading.confidence:.0%})")
     return 2 if unread else 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from appliance.commands.examples import examples
 from appliance.commands.parts import (
     add_command,
-    check_writable,
+    claim,
     clock,
     one_thread,
     say,
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.quick:
         _check(args.docs)
         if args.pictures:
-            check_writable("--pictures", args.pictures)
+            claim("--pictures", args.pictures)
     if args.data and is_one_table(args.data):
         raise DatasetError(f"{args.data}: reproduce needs training and test digits: name a folder")
     ground = Ground(
@@ -123,7 +123,7 @@ def _check(folder: Path) -> None:
     """Raise StateError now for a folder that a row could not be written to in the end."""
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-    check_writable("--docs", folder / "reproduction.md")
+    claim("--docs", folder / "reproduction.md")
     _done_before(folder)
 
 

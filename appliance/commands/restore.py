@@ -2,10 +2,16 @@
 
 import argparse
 import shlex
-from typing import Any
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from appliance.commands.backup import add_place, tell, when
-from appliance.commands.parts import add_command, check_owner
+from appliance.commands.parts import add_command, enter
+
+if TYPE_CHECKING:
+    from appliance.restore import SettingsFile
+from appliance.printable import printable
 
 
 def add(parsers: Any) -> None:
@@ -30,16 +36,19 @@ def run(args: argparse.Namespace) -> int:
     from appliance import settings as known
     from appliance.backup_files import SETTINGS
     from appliance.changes import CHANGED
-    from appliance.restore import KEPT, restore, writable
+    from appliance.ownership import open_named
+    from appliance.restore import KEPT, restore
 
     state = known.state_folder(args.state, known.load(args.config))
-    check_owner(state, there=False)
     place = args.config or known.CONFIG
     leave = (SETTINGS, CHANGED) if args.no_settings else ()
-    may = not args.no_settings and writable(place)
-    done = restore(args.file, state, place if may else None, leave=leave)
+    with ExitStack() as held:
+        source = held.enter_context(open_named(args.file))
+        settings = None if args.no_settings else settings_file(place, state, held)
+        enter(state, there=False)
+        done = restore(source, args.file, state, settings, leave=leave)
     made = done.manifest
-    print(f"{state} is as it was at {when(made.made)}, by version {made.version}:")
+    print(f"{state} is as it was at {when(made.made)}, by version {printable(made.version)}:")
     tell(made)
     for sentence in done.left_out:
         print(f"left out: {sentence}")
@@ -54,3 +63,21 @@ def run(args: argparse.Namespace) -> int:
         print(f"  unzip -p {shlex.quote(str(args.file))} {SETTINGS}")
     print("The PIN stays as it was.")
     return 0
+
+
+def settings_file(place: Path, state: Path, held: ExitStack) -> "SettingsFile | None":
+    """Return the settings file that a backup's takes the place of, None where nobody here may."""
+    from appliance.errors import StateError
+    from appliance.ownership import open_named, placed
+    from appliance.restore import SettingsFile, keep_mode
+
+    try:
+        out = held.enter_context(placed("--config", place, state))
+        keep_mode(out.file.fileno(), place, state)
+        old = None
+        if place.exists():
+            with open_named(place) as file:
+                old = file.read()
+        return SettingsFile(out, old)
+    except (StateError, OSError):
+        return None

@@ -1,7 +1,6 @@
 """digits retrain: a night of training on what the owner corrected, and a gate at its end."""
 
 import argparse
-import importlib
 import os
 import signal
 import sys
@@ -11,21 +10,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, check_owner, log_to_stderr, one_thread, say
+from appliance.commands.parts import add_command, enter, log_to_stderr, one_thread, say
+from appliance.printable import printable
 
 if TYPE_CHECKING:
     from appliance.settings import RetrainSettings
     from model.datasets import Split
-
-
-_IMPORTED = (
-    "appliance.captures", "appliance.due", "appliance.retrain", "appliance.vault",
-    "appliance.commands.examples", "appliance.vision.photograph", "model.datasets",
-)  # fmt: skip
-"""Before root becomes the service's user, who may not read where they are.
-
-The service itself takes them where it needs them: most nights do without scipy, and its memory.
-"""
 
 
 class _Ended(Exception):
@@ -70,25 +60,22 @@ def run(args: argparse.Namespace) -> int:
     from appliance.nights import Refused, alone
     from appliance.restore import in_use
     from appliance.settings import load, state_folder
-    from model.files import as_owner_of
 
     settings = load(args.config)
     state = state_folder(args.state, settings)
-    check_owner(state)
-    if os.geteuid() == 0:
-        for name in _IMPORTED:
-            importlib.import_module(name)
+    # What root names may be for root alone to read; what is installed is the service's.
+    named = _base(args.data, given=True) if args.data else None
+    enter(state)
     settings = Changes(state).applied(settings)
     try:
-        # With sudo too what it lays down is the service's, whose next night goes on from there.
-        with as_owner_of(state), alone(state), in_use(state), _told_to_end() as ended:
-            return _retrain(args, settings.retrain, state, ended)
+        with alone(state), in_use(state), _told_to_end() as ended:
+            return _retrain(args, settings.retrain, state, named, ended)
     except Refused as refused:
         if args.due:
             # For the timer it is no failure that there is nothing to do.
             say(str(refused))
             return 0
-        print(f"digits: {refused}", file=sys.stderr)
+        print(f"digits: {printable(refused)}", file=sys.stderr)
         return 1
 
 
@@ -108,7 +95,11 @@ def _told_to_end() -> Iterator[list[int]]:
 
 
 def _retrain(
-    args: argparse.Namespace, settings: "RetrainSettings", state: Path, ended: list[int]
+    args: argparse.Namespace,
+    settings: "RetrainSettings",
+    state: Path,
+    named: "Split | None",
+    ended: list[int],
 ) -> int:
     from appliance.captures import Captures
     from appliance.due import end, reason_not_to
@@ -116,7 +107,6 @@ def _retrain(
     from appliance.retrain import Limits, Retraining
     from appliance.vault import Vault
     from model.datasets import Split
-    from model.files import as_oneself
     from model.presets import Preset
 
     captures = Captures(state / "captures.db")
@@ -138,13 +128,11 @@ def _retrain(
 
             return examples(recipe, data, seed, camera=camera, processes=1)
 
-        with as_oneself():
-            base = _base(args.data or state / "mnist", given=args.data is not None)
         retraining = Retraining(
             state,
             vault=vault,
             captures=captures,
-            base=base,
+            base=named or _base(state / "mnist", given=False),
             limits=Limits(
                 seconds=3600 * (args.hours or settings.hours),
                 until=end(settings, time.time()) if args.due else None,

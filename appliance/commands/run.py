@@ -12,14 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, check_owner, log_to_stderr
+from appliance.commands.parts import add_command, enter, log_to_stderr
 
 if TYPE_CHECKING:
     from appliance.camera import Camera
-    from appliance.changes import Changes
     from appliance.outputs.leds import Leds
     from appliance.outputs.mqtt import Mqtt
-    from appliance.settings import CameraSettings, LedSettings, MqttSettings, Settings
+    from appliance.settings import CameraSettings, LedSettings, Loaded, MqttSettings, Settings
     from appliance.vault import Held, Vault
 
 log = logging.getLogger("appliance")
@@ -47,20 +46,21 @@ def add(parsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from appliance.restore import in_use
-    from appliance.settings import load, state_folder
+    from appliance.settings import read, state_folder
 
     log_to_stderr()
-    state = _prepared(state_folder(args.state, load(args.config)))
+    loaded = read(args.config)
+    state = _prepared(state_folder(args.state, loaded.settings))
     # All that a start makes stays: to look for what does not, again and again, takes a while.
     gc.disable()
     try:
         with in_use(state):
-            return _run(args, state)
+            return _run(args, loaded, state)
     finally:
         gc.enable()
 
 
-def _run(args: argparse.Namespace, state: Path) -> int:
+def _run(args: argparse.Namespace, loaded: "Loaded", state: Path) -> int:
     from appliance import nights
     from appliance import settings as known
     from appliance.captures import Captures
@@ -82,7 +82,7 @@ def _run(args: argparse.Namespace, state: Path) -> int:
     from appliance.web.server import Server
 
     changes = Changes(state)
-    settings = _settings(args, changes)
+    settings = _settings(args, changes.applied(loaded.settings))
     vault = Vault(state / "networks")
     held = _held(vault, settings.reader.network)
     least, sha256 = settings.reader.least_confidence, held.card["sha256"]
@@ -132,7 +132,7 @@ def _run(args: argparse.Namespace, state: Path) -> int:
         ),
         camera=settings.camera.source,
         state=state,
-        in_force=known.in_force(settings, args.config, changes.tables),
+        in_force=known.in_force(settings, loaded, changes.tables),
         upload_megabytes=settings.web.upload_megabytes,
         names=(*_own_names(), *settings.web.names),
         look=settings.web.look,
@@ -218,11 +218,10 @@ def open_camera(settings: "CameraSettings") -> "Camera":
     return FolderCamera(folder, seconds=settings.picture_seconds)
 
 
-def _settings(args: argparse.Namespace, changes: "Changes") -> "Settings":
-    """Return the settings file's values, with the page's and then the command line's put in."""
+def _settings(args: argparse.Namespace, settings: "Settings") -> "Settings":
+    """Return settings with the command line's put in."""
     from appliance import settings as known
 
-    settings = changes.applied(known.load(args.config))
     web = {"host": args.host, "port": args.port}
     web = {name: value for name, value in web.items() if value is not None}
     return dataclasses.replace(
@@ -236,7 +235,7 @@ def _settings(args: argparse.Namespace, changes: "Changes") -> "Settings":
 def _prepared(state: Path) -> Path:
     from appliance.errors import StateError
 
-    check_owner(state, there=False)
+    enter(state, there=False)
     try:
         state.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -264,7 +263,7 @@ def _held(vault: "Vault", file: str) -> "Held":
         return held
     problem = None
     try:
-        network, card = weights.load(Path(file))
+        network, card = weights.load(Path(file).resolve())
     except WeightsError as error:
         problem = str(error)
         log.warning("%s; the network that ships reads instead", problem)

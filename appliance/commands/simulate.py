@@ -167,15 +167,17 @@ def _check_kind(kind: str | None) -> None:
 
 def _made(folder: Path) -> Path:
     """Return the folder, made if need be; raises StateError where nothing can be written."""
-    from appliance.commands.parts import check_writable
+    from appliance.commands.parts import claim
     from appliance.errors import StateError
+    from appliance.ownership import become_owner
 
+    become_owner(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a folder's name"
         raise StateError(f"--out {folder}: cannot be made ({reason}): name another") from None
-    check_writable("--out", folder / LABELS)
+    claim("--out", folder / LABELS)
     return folder
 
 

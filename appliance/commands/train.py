@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from appliance.commands.examples import examples
 from appliance.commands.parts import (
     add_command,
-    check_writable,
+    claim,
     clock,
     one_thread,
     positive,
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
         args.wrong_usage(f"{missing} is needed, but for a --plan")
     data = recipe.of(load_split(args.data, "train"))
     # A night's work must not be lost for want of a place to write it: find out now.
-    check_writable("--out", args.out)
+    claim("--out", args.out)
     if any(args.out.exists() and args.out.samefile(f) for f in (args.data, *args.data.glob("*"))):
         raise StateError(f"--out {args.out}: is a file of the data set: name another")
     say(f"{recipe.name}: {recipe.summary}\n{plan(recipe, len(data), epochs)}")
@@ -253,7 +253,7 @@ class Progress:
         full = round(share * 30)
         left = (now - self._started) * (self._epochs / (epoch - 1 + share) - 1)
         bar = "█" * full + "·" * (30 - full)
-        say(f"\repoch {epoch}/{self._epochs} {bar} {clock(left)} left ", end="")
+        say(f"epoch {epoch}/{self._epochs} {bar} {clock(left)} left ", end="", redraw=True)
 
     def epoch(self, epoch: "Epoch") -> None:
         held_out = ""
@@ -267,7 +267,7 @@ class Progress:
             f"epoch {epoch.number}/{epoch.of}: loss {epoch.loss:.4f}, {held_out}"
             f"{clock(time.monotonic() - self._started)}"
         )
-        say(f"\r\x1b[K{line}" if self._terminal else line)
+        say(line, redraw=self._terminal)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -71,7 +71,12 @@ def create_app(
     app.register_blueprint(history_page.blueprint(history))
     app.register_blueprint(
         device.blueprint(
-            latest=latest, networks=networks, control=control, state=state, in_force=in_force
+            latest=latest,
+            networks=networks,
+            control=control,
+            owner=owner,
+            state=state,
+            in_force=in_force,
         )
     )
     app.register_blueprint(control_api.blueprint(control))

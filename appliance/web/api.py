@@ -108,7 +108,8 @@ def blueprint(
         # A photograph takes memory: on 512 MB there is room for one. A second may wait for it; a
         # third would take a thread from those who only look.
         if not places.acquire(blocking=False):
-            return problem(503, "other pictures are being read: try again in a few seconds")
+            sentence = "other pictures are being read: try again in a few seconds"
+            return problem(503, sentence, retry_after=3)
         try:
             with one_at_a_time:
                 data = _sent()

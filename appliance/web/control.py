@@ -1,9 +1,10 @@
 """The owner's switches over the API: test the LEDs, change settings, start again, switch off."""
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
 from appliance.control import Control
 from appliance.errors import PinError, PowerError, SettingsError
+from appliance.web.asked import sent
 from appliance.web.problem import problem
 
 
@@ -29,7 +30,8 @@ def blueprint(control: Control) -> Blueprint:
     def doctor() -> Response:
         findings = control.examined()
         if findings is None:
-            return problem(503, "all is being checked already: ask again in a few seconds")
+            sentence = "all is being checked already: ask again in a few seconds"
+            return problem(503, sentence, retry_after=5)
         return jsonify(findings=findings)
 
     @routes.post("/leds/test")
@@ -39,7 +41,7 @@ def blueprint(control: Control) -> Blueprint:
 
     @routes.patch("/settings")
     def settings() -> Response:
-        body = request.get_json(silent=True)
+        body = sent()
         if not isinstance(body, dict) or "value" not in body:
             raise SettingsError(
                 'the body must be {"table": "reader", "key": "agree", "value": 5}; null takes the '

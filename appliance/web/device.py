@@ -17,9 +17,11 @@ from appliance import __version__, machine
 from appliance.control import Control
 from appliance.networks import Networks
 from appliance.outputs.latest import STARTING, Latest
+from appliance.owner import Owner
 from appliance.settings import InForce
 from appliance.web.kept import Kept
 from appliance.web.language import Texts, spoken, texts
+from appliance.web.session import session_of
 
 _SECONDS = 5
 """So long what was looked at is told again."""
@@ -31,13 +33,15 @@ def blueprint(
     latest: Latest,
     networks: Networks,
     control: Control,
+    owner: Owner,
     state: Path,
     in_force: Sequence[InForce],
     clock: Callable[[], float] = time.time,
 ) -> Blueprint:
     """Return the routes; `state` is the state directory, `in_force` all settings.
 
-    `control` knows the log's last lines, and which settings were changed and wait for a start.
+    `control` knows the log's last lines, and which settings were changed and wait for a start; the
+    page shows both to the owner alone.
     """
     routes = Blueprint("device", __name__)
     # Asking for the power starts a program: thirty pages that are reloaded start no more of them.
@@ -47,8 +51,7 @@ def blueprint(
     listens = next((each.value.strip('"') for each in hosts), "")
 
     def told() -> dict[str, Any]:
-        waits = control.changes.next != control.changes.tables
-        return {**kept.of(int(clock() // _SECONDS), looked_at), "settings_waiting": waits}
+        return kept.of(int(clock() // _SECONDS), looked_at)
 
     def looked_at() -> dict[str, Any]:
         _, newest = latest.newest()
@@ -74,12 +77,16 @@ def blueprint(
             "uptime_seconds": machine.uptime(),
             "time": clock(),
             "clock_is_set": machine.clock_is_set(),
-            "settings": [each.as_json() for each in in_force],
         }
 
     @routes.get("/api/v1/device")
     def device() -> Response:
         return jsonify(told())
+
+    @routes.get("/api/v1/settings")
+    def settings() -> Response:
+        waits = control.changes.next != control.changes.tables
+        return jsonify(settings=[each.as_json() for each in in_force], waiting=waits)
 
     @routes.get("/device")
     def page() -> str:
@@ -88,6 +95,7 @@ def blueprint(
         address = None if _is_loopback(listens) else _address(now["addresses"])
         return render_template(
             "device.html",
+            owner=session_of(owner) is not None,
             facts=facts,
             settings=_by_table(in_force),
             changes=control.changes,

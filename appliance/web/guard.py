@@ -18,6 +18,9 @@ _ANYONES = "api.read", "session.begin", "session.end"
 _PAGES = "history.page", "page.teach", "page.training", "inside.page", "device.page"
 _SEEN_BY_ALL = "session.who", "page.now", "static", "api.health"
 _NEEDS_PIN = "here looking needs the PIN as well: unlock the page with it"
+# Pictures that are taken away, and what tells of the machine and who uses it.
+_OWNERS = "teach.export", "control.log", "device.settings"
+_OWNERS_ALONE = "only the owner may see this: show the PIN first"
 
 
 def guard(app: Flask, owner: Owner, *, names: Iterable[str], look: str) -> None:
@@ -51,7 +54,22 @@ def guard(app: Flask, owner: Owner, *, names: Iterable[str], look: str) -> None:
                 return redirect(url_for("page.now"))
             if request.endpoint not in _SEEN_BY_ALL:
                 return problem(401, _NEEDS_PIN)
+        if request.endpoint in _OWNERS and not session_of(owner):
+            return problem(401, _OWNERS_ALONE)
         return None
+
+    @app.after_request
+    def private(response: BaseResponse) -> BaseResponse:
+        if request.endpoint == "static":
+            return response
+        # An answer may be another one for the owner, after a change and in another language.
+        response.vary.add("Cookie")
+        kept = response.cache_control
+        if response.status_code >= 400 or request.endpoint in _OWNERS or kept.no_store:
+            response.headers["Cache-Control"] = "no-store"
+        elif not kept.max_age:
+            response.headers["Cache-Control"] = "private, no-cache"
+        return response
 
 
 def _name(host: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 LANGUAGES = {"en": "English", "de": "Deutsch", "fr": "Français"}
 COOKIE = "digits-language"
@@ -60,6 +60,7 @@ def texts(language: str) -> Texts:
 
 def spoken() -> str:
     """Return the language that the request asks for: chosen on the page, else its browser's."""
+    g.spoken = True
     for chosen in (request.args.get("language"), request.cookies.get(COOKIE)):
         if chosen in LANGUAGES:
             return chosen
@@ -82,9 +83,10 @@ def translate(app: Flask) -> None:
     def chosen(response: Response) -> Response:
         if response.mimetype == "text/html":
             response.headers["Content-Language"] = spoken()
-            response.vary.update(["Accept-Language", "Cookie"])
             if request.args.get("language") in LANGUAGES:
                 response.set_cookie(COOKIE, spoken(), max_age=_YEAR, samesite="Lax")
+        if "spoken" in g:
+            response.vary.update(["Accept-Language", "Cookie"])
         return response
 
 

@@ -21,8 +21,9 @@ def document() -> Schema:
         "info": {
             "title": "digit appliance",
             "version": __version__,
-            "description": "What the page does, for programs. Anyone may look; a change needs the "
-            f"owner's session and its token in {TOKEN}. Errors are RFC 9457 problem details.",
+            "description": "What the page does, for programs. Anyone may look; a change, and "
+            "what is marked so, needs the owner's session, and a change its token in "
+            f"{TOKEN}. Errors are RFC 9457 problem details.",
         },
         "paths": {path: _with_errors(item) for path, item in _PATHS.items()},
         "components": {
@@ -119,10 +120,12 @@ _SCHEMAS: dict[str, Schema] = {
         exposure=_or_null(_object(camera=_TEXT, seconds=_NUMBER, gain=_NUMBER)),
         memory_resident_bytes=_or_null(_WHOLE), memory_available_bytes=_or_null(_WHOLE),
         disk_free_bytes=_or_null(_WHOLE), uptime_seconds=_NUMBER, time=_TIME, clock_is_set=_YES,
+    ),
+    "Settings": _object(
         settings=_list(
             _object(table=_TEXT, key=_TEXT, value=_TEXT, help=_TEXT, origin=_TEXT, page=_YES)
         ),
-        settings_waiting=_YES,
+        waiting=_YES,
     ),
     "Capture": _object(
         id=_WHOLE, at=_TIME, label=_LABEL, said=_or_null(_DIGIT), reason=_or_null(_TEXT),
@@ -203,6 +206,12 @@ def _body(schema: Schema, kind: str = "application/json", *, required: bool = Tr
 
 def _look(summary: str, answer: Schema, *asked: Schema, refusals: str = "") -> Schema:
     return _operation(summary, {"200": answer}, asked, None, refusals)
+
+
+def _owners(summary: str, answer: Schema, *, refusals: str = "") -> Schema:
+    """Return an operation that looks at what the owner alone may see."""
+    told = _look(summary, answer, refusals=f"401 {refusals}")
+    return {**told, "security": [{"session": []}]}
 
 
 def _change(
@@ -319,13 +328,16 @@ _PATHS: dict[str, Schema] = {
         "get": _look("The whole history, the newest first", _answer("CSV", _TEXT, kind="text/csv"))
     },
     "/api/v1/device": {
-        "get": _look("How the machine does, and the settings in force",
-                     _answer("the device", "Device"))
+        "get": _look("How the machine does", _answer("the device", "Device"))
     },
     "/api/v1/log": {
-        "get": _look("The log's last lines, the oldest first", _answer("lines", "Log"))
+        "get": _owners("The log's last lines, the oldest first", _answer("lines", "Log"))
     },
     "/api/v1/settings": {
+        "get": _owners(
+            "The settings in force, and whether one was changed that waits for the next start",
+            _answer("the settings", "Settings"),
+        ),
         "patch": _change(
             "Change a setting, from the next start on; null takes the settings file's value",
             {"200": _answer("that it is kept", "Said")},
@@ -411,10 +423,10 @@ _PATHS: dict[str, Schema] = {
         )
     },
     "/api/v1/captures/export": {
-        "get": _look(
-            "All captures",
+        "get": _owners(
+            "All captures; one export at a time",
             _answer("a zip", {"type": "string", "format": "binary"}, kind="application/zip"),
-            refusals="507",
+            refusals="503 507",
         )
     },
     "/api/v1/captures/import": {

@@ -6,9 +6,17 @@ from http import HTTPStatus
 from flask import Response
 
 
-def problem(status: int, sentence: str) -> Response:
-    """Return an error response whose `detail` is a sentence for a person."""
+def problem(status: int, sentence: str, *, retry_after: int | None = None) -> Response:
+    """Return an error response whose `detail` is a sentence for a person.
+
+    `retry_after` tells a program in how many seconds it may ask again.
+    """
     body = {"title": HTTPStatus(status).phrase, "status": status, "detail": sentence}
-    return Response(
-        json.dumps(body, ensure_ascii=False), status, content_type="application/problem+json"
+    response = Response(
+        json.dumps(body, ensure_ascii=False).encode(errors="backslashreplace"),
+        status,
+        content_type="application/problem+json",
     )
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    return response

@@ -15,17 +15,21 @@ from waitress.server import create_server
 from waitress.task import ErrorTask
 
 from appliance.errors import ServeError
+from appliance.web.long_answers import Rest, Task, in_parts
 from appliance.web.problem import problem
-from appliance.web.shares import Shares
+from appliance.web.shares import MOST, QUEUED, Shares
+from appliance.web.turns import Turns
 
 PLACES = 64
 """So many connections are held; for another one, an address with most of them loses one."""
 PATIENCE = 30.0
 """So many seconds a connection may ask for nothing, or take to ask for it…"""
 BYTES_A_SECOND = 10_000
-"""…and one more for each so many bytes of a body, as a photograph comes slowly over a weak WLAN."""
+"""…and one more for each so many bytes of a body, or of a long answer, over a weak WLAN."""
 BODIES = 3
 """The bodies that are coming in take together so many times what one may; they wait on the card."""
+ANSWERS = 16_000_000
+"""Bytes of answers that wait for their readers, in all: they are in memory."""
 _LONGEST_HEAD = 32_768
 _SECONDS = 0.25
 """Seconds after which who had to wait is looked at again."""
@@ -52,19 +56,67 @@ class _Request(HTTPRequestParser):  # type: ignore[misc]
             # Where it ends would be a matter of who reads it.
             raise ParsingError("a body has a length or comes in chunks, not both")
 
+    def received(self, data: bytes) -> int:
+        used: int = super().received(data)
+        if self.completed and used < len(data):
+            # Requests that do not wait for their answers would pile those up: the connection ends
+            # after this one's.
+            self.headers["CONNECTION"] = "close"
+            return len(data)
+        return used
+
 
 class _Channel(HTTPChannel):  # type: ignore[misc]
+    task_class = Task
     error_task_class = _Refusal
     parser_class = _Request
     asking_since = 0.0
+    rest: Rest | None = None
 
     def readable(self) -> bool:
-        return bool(super().readable()) and self.addr[0] not in self.server.waiting
+        return (
+            self.rest is None
+            and bool(super().readable())
+            and self.addr[0] not in self.server.waiting
+        )
+
+    def writable(self) -> bool:
+        if self.rest is None or self.will_close:
+            return bool(super().writable())
+        return self.total_outbufs_len > 0 or self._may_go_on(self.rest)
+
+    def handle_write(self) -> None:
+        rest = self.rest
+        if rest is None or self.will_close:
+            super().handle_write()
+            return
+        self._flush_exception(self._flush_some_if_lockable)
+        if self.will_close:
+            self.handle_close()
+        elif not self.total_outbufs_len and self._may_go_on(rest):
+            rest.note_taken()
+            rest.asked = True
+            self.server.add_task(rest)
+
+    def _may_go_on(self, rest: Rest) -> bool:
+        """Tell whether the next part of a long answer may be made."""
+        return not (rest.asked or self.requests or self.addr[0] in self.server.waiting)
+
+    def _flush_outbufs_below_high_watermark(self) -> None:
+        # Waitress has a thread wait here for who reads. There is one answer at a time, of a long
+        # one there is one part, and `ANSWERS` holds for all of them.
+        pass
 
     def service(self) -> None:
+        # What waitress refuses may have no path.
+        queued = getattr(self.requests[0], "path", "") == QUEUED
         began = time.thread_time()
         super().service()
-        self.server.shares.spend(self.addr[0], time.thread_time() - began)
+        if self.rest is not None and not self.connected:
+            # Whoever asked went away before there was anything to end.
+            self.rest.close()
+        seconds = time.thread_time() - began
+        self.server.shares.spend(self.addr[0], min(seconds, MOST) if queued else seconds)
 
     def received(self, data: bytes) -> bool:
         if self.request is None:
@@ -80,10 +132,16 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         """Return how many bytes of a body have come in that is not at its end."""
         return self.request.body_bytes_received if self.request else 0
 
+    def answer(self) -> int:
+        """Return how many bytes of an answer wait for who reads it."""
+        return int(self.total_outbufs_len)
+
     def del_channel(self, map: dict[int, Any] | None = None) -> None:
         if self.request:
             # The file of a body that does not come to its end.
             self.request.close()
+        if self.rest is not None:
+            self.rest.close()
         super().del_channel(map)
 
 
@@ -105,7 +163,7 @@ class Server:
         self._longest = 2 * app.config["MAX_CONTENT_LENGTH"]
         try:
             self._server = create_server(
-                app,
+                in_parts(app),
                 map=self._channels,
                 host=host,
                 port=port,
@@ -138,9 +196,11 @@ class Server:
         # A name such as localhost can stand for two addresses: then there is a server for each.
         self._listening = [each for each in self._channels.values() if hasattr(each, "trigger")]
         self._shares, self._asked = Shares(), list[str]()
+        self._server.task_dispatcher.queue = Turns()
         for each in self._listening:
             each.channel_class, each.shares, each.asked = _Channel, self._shares, self._asked
             each.waiting = frozenset[str]()
+            each.stopping = lambda: self._stopping
 
     def run(self) -> None:
         """Serve until `stop`."""
@@ -171,10 +231,12 @@ class Server:
             return
         self._look = time.monotonic() + 1
         for each in self._waiting():
-            if each.last_activity < now - self._patience:
+            slow = each.rest is not None and each.rest.is_slow(self._patience, BYTES_A_SECOND)
+            if slow or each.last_activity < now - self._patience:
                 # What waitress marks to be closed stays open as long as nobody reads.
                 each.handle_close()
         self._limit(BODIES * self._longest, _Channel.body)
+        self._limit(ANSWERS, _Channel.answer)
 
     def _limit(self, most: int, cost: Callable[[_Channel], int]) -> None:
         """End connections until they cost no more, first those of the address that costs most."""

@@ -75,10 +75,8 @@ def blueprint(owner: Owner) -> Blueprint:
             return problem(400, 'the body must be {"pin": "123456"}, the PIN as a text')
         refused = owner.check(pin.strip(), request.remote_addr or "")
         if refused is not None:
-            response = problem(429 if refused.waiting else 403, refused.sentence)
-            if refused.wait:
-                response.headers["Retry-After"] = str(round(refused.wait) or 1)
-            return response
+            wait = refused.seconds or None
+            return problem(429 if refused.waiting else 403, refused.sentence, retry_after=wait)
         session = Session(secrets.token_urlsafe(18))
         response = told(session)
         response.set_cookie(

@@ -10,8 +10,8 @@ AHEAD = 10.0
 """…after so many seconds of it: thirty children who open the page at once are answered at once."""
 LONGEST = 5.0
 """Nobody waits for more seconds than this."""
-MOST = 0.1
-"""No answer counts for more: a picture that is read has a queue of its own."""
+QUEUED, MOST = "/api/v1/read", 0.1
+"""A picture that is read has a queue of its own: it counts for no more seconds than this."""
 _ADDRESSES = 256
 
 
@@ -30,7 +30,7 @@ class Shares:
     def spend(self, address: str, seconds: float) -> None:
         """Count an answer's seconds of the processor's time for an address."""
         with self._lock:
-            self._spent[address] = self._spent.pop(address, 0.0) + min(seconds, MOST)
+            self._spent[address] = self._spent.pop(address, 0.0) + seconds
             if len(self._spent) > _ADDRESSES:
                 # The one that asked longest ago comes first.
                 del self._spent[next(iter(self._spent))]

@@ -9,7 +9,7 @@ from functools import cache
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-from flask import Blueprint, Response, jsonify, request, send_file
+from flask import Blueprint, Response, jsonify, request
 
 from appliance.captures import Capture, Captures
 from appliance.errors import CaptureError, NoCaptureError, StateError
@@ -89,7 +89,7 @@ def blueprint(*, captures: Captures, latest: Latest, drawn: Recent, reader: Read
 
         return Reports(captures)
 
-    importing = threading.Lock()
+    importing, exporting = threading.Lock(), threading.Lock()
 
     @routes.errorhandler(CaptureError)
     def wrong(error: CaptureError) -> Response:
@@ -163,28 +163,39 @@ def blueprint(*, captures: Captures, latest: Latest, drawn: Recent, reader: Read
         network = reader.id
         made = reports().newest(network, reader.network.probabilities)
         if made is None:
-            response = problem(503, "the captures are being looked through: ask again in a moment")
-            response.headers["Retry-After"] = "2"
-            return response
+            sentence = "the captures are being looked through: ask again in a moment"
+            return problem(503, sentence, retry_after=2)
         return jsonify(made.as_json())
+
+    def exported() -> Iterator[bytes]:
+        from appliance.captures_zip import export_parts
+
+        # Once this is begun its end, whatever that is, makes room for the next.
+        try:
+            yield b""
+            yield from export_parts(captures)
+        finally:
+            exporting.release()
 
     @routes.get("/export")
     def export() -> Response:
-        from appliance.captures_zip import export_zip
-
-        with _on_the_card(captures) as file:
-            export_zip(captures, file)
-            file.seek(0)
-            return send_file(
-                file, "application/zip", as_attachment=True, download_name="captures.zip"
-            )
+        # What cannot be read at all is said while there is a status to say it with.
+        captures.change()
+        if not exporting.acquire(blocking=False):
+            sentence = "the captures are being exported already: try again when that is done"
+            return problem(503, sentence, retry_after=10)
+        parts = exported()
+        next(parts)
+        headers = {"Content-Disposition": "attachment; filename=captures.zip"}
+        return Response(parts, mimetype="application/zip", headers=headers)
 
     @routes.post("/import")
     def bring() -> Response:
         from appliance.captures_zip import import_zip
 
         if not importing.acquire(blocking=False):
-            return problem(503, "another file is being imported: try again when it is done")
+            sentence = "another file is being imported: try again when it is done"
+            return problem(503, sentence, retry_after=10)
         try:
             with _on_the_card(captures) as file:
                 shutil.copyfileobj(request.stream, file)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
 from appliance import nights
 from appliance.captures import Captures
@@ -80,7 +80,7 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
 
     @routes.post("")
     def start() -> Response:
-        body = sent() or {}
+        body = sent() if request.get_data() else {}
         from_scratch = body.get("from_scratch", False) if isinstance(body, dict) else None
         if not isinstance(from_scratch, bool):
             return problem(400, 'the body must be {"from_scratch": true}, or false, or none')

@@ -59,13 +59,40 @@ def test_without_leds_and_systemd_the_switches_say_so(browser: webdriver.Chrome)
     until(browser, lambda: "where it was started" in text(browser, "#device-says"))
 
 
-def test_a_stranger_sees_the_settings_and_no_fields(strangers: webdriver.Chrome) -> None:
+def test_settings_and_log_are_there_for_the_owner_alone(
+    strangers: webdriver.Chrome, pin: str
+) -> None:
     view(strangers, "device")
     until(strangers, lambda: text(strangers, "#owner") == "Unlock")
-    assert not strangers.find_element(By.CSS_SELECTOR, "form.setting").is_displayed()
-    assert "agree" in text(strangers, "main")
+    assert "Only the owner sees the log" in text(strangers, "main")
+    assert not strangers.find_elements(By.CSS_SELECTOR, "form.setting, table.settings, .log")
+    assert no_wider_than_the_window(strangers)
+    strangers.find_element(By.ID, "device-unlock").click()
+    until(strangers, lambda: strangers.find_element(By.ID, "pin").is_displayed())
+    strangers.find_element(By.ID, "pin-input").send_keys(pin + "\n")
+    until(strangers, lambda: strangers.find_elements(By.CSS_SELECTOR, "form.setting"))
+    assert "the page is at" in text(strangers, ".log")
+    assert no_wider_than_the_window(strangers)
+    strangers.find_element(By.ID, "owner").click()
+    until(strangers, lambda: not strangers.find_elements(By.CSS_SELECTOR, "form.setting, .log"))
+    # The badge shows them as well.
+    until(strangers, lambda: text(strangers, "#owner") == "Unlock")
+    strangers.find_element(By.ID, "owner").click()
+    until(strangers, lambda: strangers.find_element(By.ID, "pin").is_displayed())
+    strangers.find_element(By.ID, "pin-input").send_keys(pin + "\n")
+    until(strangers, lambda: strangers.find_elements(By.CSS_SELECTOR, "form.setting"))
+    assert complaints(strangers) == []
+
+
+def test_a_strangers_press_on_a_switch_asks_for_the_pin_and_then_does_it(
+    strangers: webdriver.Chrome, pin: str
+) -> None:
+    view(strangers, "device")
+    until(strangers, lambda: text(strangers, "#owner") == "Unlock")
     strangers.find_element(By.CSS_SELECTOR, '[data-post="leds/test"]').click()
     until(strangers, lambda: strangers.find_element(By.ID, "pin").is_displayed())
+    strangers.find_element(By.ID, "pin-input").send_keys(pin + "\n")
+    until(strangers, lambda: "has no LEDs" in text(strangers, "#device-says"))
 
 
 def test_the_language_is_switched_and_stays(browser: webdriver.Chrome) -> None:

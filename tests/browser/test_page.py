@@ -1,6 +1,8 @@
 """The page in headless Chromium: live readings, a drawn digit, a sent photograph."""
 
 import os
+import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
+from appliance.captures import Captures
 from appliance.promotions import Promotions
 from appliance.vault import Vault
 from tests.browser.page import (
@@ -21,6 +24,7 @@ from tests.browser.page import (
     until,
     view,
 )
+from tests.captured import added
 from tests.conftest import ROOT, SAMPLES
 from tests.test_networks import saying
 
@@ -253,6 +257,32 @@ def test_captures_are_filtered_relabelled_deleted_and_restored(browser: webdrive
     # The choices stay under the finger, whatever is counted anew meanwhile.
     assert everything.get_attribute("aria-pressed") == "true"
     assert complaints(browser) == []
+
+
+def test_an_export_asks_for_the_pin_and_comes(
+    strangers: webdriver.Chrome, state: Path, pin: str, tmp_path: Path
+) -> None:
+    captures = Captures(state / "captures.db")
+    added(captures, at=time.time())
+    captures.close()
+    folder = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    strangers.execute_cdp_cmd("Browser.setDownloadBehavior", folder)
+    view(strangers, "teach")
+    until(strangers, lambda: strangers.find_element(By.ID, "captures-export").is_displayed())
+    strangers.find_element(By.ID, "captures-export").click()
+    until(strangers, lambda: strangers.find_element(By.ID, "pin").is_displayed())
+    strangers.find_element(By.ID, "pin-cancel").click()
+    strangers.find_element(By.ID, "captures-export").click()
+    until(strangers, lambda: strangers.find_element(By.ID, "pin").is_displayed())
+    assert list(tmp_path.iterdir()) == []
+    strangers.find_element(By.ID, "pin-input").send_keys(pin + "\n")
+    until(strangers, lambda: (tmp_path / "captures.zip").exists())
+    with zipfile.ZipFile(tmp_path / "captures.zip") as archive:
+        assert "captures.jsonl" in archive.namelist()
+    # Who has shown it is not asked again.
+    (tmp_path / "captures.zip").unlink()
+    strangers.find_element(By.ID, "captures-export").click()
+    until(strangers, lambda: (tmp_path / "captures.zip").exists())
 
 
 def test_a_file_that_is_no_export_is_a_sentence_in_the_list(browser: webdriver.Chrome) -> None:

@@ -9,9 +9,10 @@ import pytest
 from appliance.__main__ import main
 from appliance.commands.run import _own_names
 from appliance.outputs.discovery import node_of
+from appliance.owner import Owner, owner_file
 from tests.broker import broker, watching
 from tests.conftest import SAMPLES, free_port
-from tests.end_to_end.test_run import get, running
+from tests.end_to_end.test_run import Asked, get, running
 
 BASE = f"school/{node_of(_own_names()[0])}"
 
@@ -35,7 +36,8 @@ def test_a_broker_is_told_and_its_button_reads(port: int, tmp_path: Path) -> Non
             for digit in range(10):
                 assert watcher.wait_digit(f"{BASE}/state", digit)["confidence"] > 0.5
             watcher.wait(f"{BASE}/availability", lambda text: text == "online")
-            settings = get(port, "/api/v1/device")["settings"]
+            pin = Owner(owner_file(tmp_path / "state")).new_pin()
+            settings = Asked(port, pin).get("/api/v1/settings")["settings"]
             assert [each["value"] for each in settings if each["key"] == "password"] == ['"***"']
             process.send_signal(signal.SIGTERM)
             assert process.wait(10) == 0

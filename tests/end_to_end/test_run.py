@@ -19,11 +19,10 @@ from typing import Any
 import pytest
 
 from appliance.__main__ import main
-from appliance.backup import backup
 from appliance.captures import Captures
 from appliance.owner import Owner, owner_file
-from appliance.restore import restore
 from appliance.vault import Vault
+from tests.backups import backup, restore
 from tests.captured import added
 from tests.conftest import ROOT, SAMPLES
 from tests.end_to_end.endurance import endure
@@ -73,6 +72,10 @@ class Asked:
         with self._sent(method, path, body) as answer:
             return int(answer.status)
 
+    def get(self, path: str) -> Any:
+        with self._opener.open(self._page + path, timeout=20) as answer:
+            return json.load(answer)
+
     def _sent(self, method: str, path: str, body: Any) -> Any:
         headers = {"Content-Type": "application/json", "X-CSRF-Token": self._token}
         data = json.dumps(body).encode()
@@ -94,13 +97,13 @@ def test_a_setting_that_the_page_changed_counts_when_it_has_started_again(
         owner = Asked(port, pin)
         change = {"table": "reader", "key": "agree", "value": 2}
         assert owner.send("PATCH", "/api/v1/settings", change) == 200
-        assert get(port, "/api/v1/device")["settings_waiting"]
+        assert owner.get("/api/v1/settings")["waiting"]
         assert owner.send("POST", "/api/v1/device/start-again") == 202
         assert next(line for line in process.stderr if "the page is at" in line)
-        told = get(port, "/api/v1/device")
+        told = owner.get("/api/v1/settings")
         (agree,) = [each for each in told["settings"] if each["key"] == "agree"]
         assert (agree["value"], agree["origin"]) == ("2", "page")
-        assert not told["settings_waiting"]
+        assert not told["waiting"]
         # It is the same process: what watches it sees no end.
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
@@ -111,7 +114,7 @@ def test_the_pin_of_a_first_start_is_not_among_the_logs_lines(port: int, tmp_pat
     with running(port, tmp_path, "--camera", f"folder:{SAMPLES}") as (_, lines):
         told = re.search(r"PIN is (\d{6})", "".join(lines))
         assert told
-        last = get(port, "/api/v1/log")["lines"]
+        last = Asked(port, told[1]).get("/api/v1/log")["lines"]
         assert any("the page is at" in line["text"] for line in last)
         assert not any(told[1] in line["text"] for line in last)
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from appliance.commands.parts import check_writable, say
+from appliance.commands.parts import claim, say
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -35,7 +35,7 @@ def folder_of(args: argparse.Namespace) -> Path | None:
     folder = Path(args.out or "docs")
     with suppress(OSError, ValueError):
         folder.mkdir(parents=True, exist_ok=True)
-    check_writable("--out", folder / f"reading-{args.what}.md")
+    claim("--out", folder / f"reading-{args.what}.md")
     return folder
 
 

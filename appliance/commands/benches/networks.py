@@ -13,7 +13,7 @@ from typing import Any
 
 from appliance.commands.contenders import NETWORKS, TASKS, untrained
 from appliance.commands.contenders import measure as measured
-from appliance.commands.parts import add_command, check_writable, positive, say
+from appliance.commands.parts import add_command, claim, positive, say
 
 
 def add(parsers: Any) -> None:
@@ -54,7 +54,7 @@ def measure(args: argparse.Namespace) -> None:
         return
     for option, file in (("--markdown", args.markdown), ("--json", args.json)):
         if file:
-            check_writable(option, file)
+            claim(option, file)
     figures: dict[str, dict[str, dict[str, float]]] = {}
     for turn in range(args.rounds):
         for task, contenders in TASKS.items():

@@ -89,8 +89,11 @@ const change = (() => {
     }
   });
   byId("pin-cancel").addEventListener("click", () => dialog.close());
+  /* What a view shows to the owner alone comes and goes with this. */
+  const tell = () => document.dispatchEvent(new Event("owner"));
   badge.addEventListener("click", () => {
-    if (token === null) shown(); else session("DELETE").catch(() => {});
+    if (token === null) shown().then((yes) => { if (yes) tell(); });
+    else session("DELETE").then(tell, () => {});
   });
 
   /* Another tab may have shown the PIN, or left. */
@@ -101,19 +104,26 @@ const change = (() => {
   known.then(() => { if (document.body.dataset.look === "owner" && token === null) shown(); });
 
   /* Sends a change as the owner; without the PIN it asks for it, and the answer is then the refusal. */
-  return async (address, options) => {
+  async function send(address, options) {
     await known;
-    const send = () => fetch(address, {...options, headers: {...options.headers, "X-CSRF-Token": token ?? ""}});
-    let response = await send();
+    const once = () => fetch(address, {...options, headers: {...options.headers, "X-CSRF-Token": token ?? ""}});
+    let response = await once();
     if (response.status === 403) {
       // The token may be an older one: another tab began anew.
       await look();
-      response = await send();
+      response = await once();
     }
     if (response.status === 401) {
       token = null;
-      if (await shown()) response = await send();
+      if (await shown()) response = await once();
     }
     return response;
+  }
+
+  /* True when who looks is the owner, or shows the PIN now. */
+  send.asOwner = async () => {
+    await look();
+    return token !== null || shown();
   };
+  return send;
 })();

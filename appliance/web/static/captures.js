@@ -154,6 +154,15 @@
     } catch (error) { show(byId("captures-problem"), error.message); }
   });
 
+  /* A file that a link leads to comes with the session's cookie: the PIN is asked for before. */
+  byId("captures-export").addEventListener("click", async (event) => {
+    event.preventDefault();
+    if (!await change.asOwner()) return;
+    const link = make("a");
+    Object.assign(link, {href: event.target.href, download: event.target.download});
+    link.click();
+  });
+
   byId("captures-import").addEventListener("change", async (event) => {
     const [file] = event.target.files, limit = Number(document.body.dataset.uploadBytes);
     event.target.value = "";        // the same file may be sent again

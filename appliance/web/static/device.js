@@ -33,6 +33,12 @@
     });
   }
 
+  /* The log and the settings come with the page, for the owner alone. */
+  document.addEventListener("owner", () => location.reload());
+  byId("device-unlock")?.addEventListener("click", async () => {
+    if (await change.asOwner()) location.reload();
+  });
+
   byId("check-all").addEventListener("click", async () => {
     const list = byId("findings");
     show(says, t("switches.checks"));

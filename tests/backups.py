@@ -1,0 +1,34 @@
+"""A backup made and put back as the commands do it.
+
+Where root runs the tests and the state directory is another user's, this process is that one's
+afterwards: such a test does it in a process of its own.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from appliance import backup as made
+from appliance import restore as put_back
+from appliance.backup import Manifest
+from appliance.commands.restore import settings_file
+from appliance.ownership import become_owner, open_named, placed
+from appliance.restore import Restored
+
+
+def backup(file: Path, state: Path, settings: Path | None) -> Manifest:
+    with ExitStack() as held:
+        source = held.enter_context(open_named(settings)) if settings else None
+        out = held.enter_context(placed("backup", file, state))
+        become_owner(state)
+        return made.backup(out, state, source)
+
+
+def restore(
+    file: Path, state: Path, settings: Path | None, *, leave: Sequence[str] = ()
+) -> Restored:
+    with ExitStack() as held:
+        source = held.enter_context(open_named(file))
+        place = settings_file(settings, state, held) if settings else None
+        become_owner(state)
+        return put_back.restore(source, file, state, place, leave=leave)
