@@ -202,7 +202,6 @@ def blueprint(*, captures: Captures, latest: Latest, drawn: Recent, reader: Read
                 if not file.tell():
                     raise CaptureError("nothing was sent: POST the zip of an export as the body")
                 done = import_zip(captures, file, "the zip")
-                file.close()
                 return jsonify(added=done.added, known=done.known)
         finally:
             importing.release()
@@ -212,17 +211,10 @@ def blueprint(*, captures: Captures, latest: Latest, drawn: Recent, reader: Read
 
 @contextmanager
 def _on_the_card(captures: Captures) -> Iterator[IO[bytes]]:
-    """Lend a file without a name beside the captures: in /tmp it could be in memory.
-
-    It stays open when the block ends well.
-    """
+    """Lend a file without a name beside the captures: in /tmp it could be in memory."""
     try:
-        file = tempfile.TemporaryFile(dir=captures.file.parent)  # noqa: SIM115
-        try:
+        with tempfile.TemporaryFile(dir=captures.file.parent) as file:
             yield file
-        except BaseException:
-            file.close()
-            raise
     except StateError:
         raise
     except OSError as error:
