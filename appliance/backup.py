@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import sqlite3
 import time
 import zipfile
@@ -41,7 +40,7 @@ from appliance.rows import is_damage
 from appliance.vault import Vault
 from appliance.zips import ENTRY_BYTES, directory_bytes
 from model.errors import ModelError
-from model.files import NotRegularError, regular
+from model.files import NotRegularError, copy_regular, regular
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -213,8 +212,7 @@ def _copy(name: str, database: Path, to: Path) -> str | None:
                 raise
             # Page by page as it is on the card, of which what can be read is taken.
             if not to.stat().st_size:
-                with open(database, "rb", opener=regular) as source, open(to, "wb") as out:
-                    shutil.copyfileobj(source, out)
+                copy_regular(database, to)
             return clean_rows(name, to, str(error))
     except StateError as error:
         raise StateError(str(error).replace(str(to), str(database))) from None

@@ -18,7 +18,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from appliance.captures import MOST_PICTURE_BYTES, SIDE, Capture, Captures, check
+from appliance.captures import SIDE, Capture, Captures, check
+from appliance.captures_rescue import MOST_PICTURE_BYTES
 from appliance.errors import CaptureError, StateError
 from appliance.reading import Grey
 from appliance.zips import ENTRY_BYTES, directory_bytes

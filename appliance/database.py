@@ -3,7 +3,6 @@
 import logging
 import os
 import re
-import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 
 from appliance.errors import StateError
 from appliance.rows import Row, Rows, is_damage, text_of
-from model.files import NotRegularError, check_regular, regular
+from model.files import NotRegularError, check_regular, copy_regular, regular
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +43,7 @@ class DamagedError(sqlite3.DatabaseError):
 
 
 class NotWritableError(StateError):
-    """A file cannot be opened to write: for a full card, one that is read-only, its owner or age."""
+    """A file cannot be opened to write: a full or read-only card, its owner or its age."""
 
 
 def connect(file: Path, query: str = "", **options: Any) -> sqlite3.Connection:
@@ -300,8 +299,7 @@ def _rebuild(damaged: Path, form: Form, beside: Path) -> int:
             copy = damaged.with_name(f"{damaged.name}.first")
             copy.unlink(missing_ok=True)
             try:
-                with open(damaged, "rb", opener=regular) as source, open(copy, "xb") as out:
-                    shutil.copyfileobj(source, out)
+                copy_regular(damaged, copy)
                 if _replace_first_page(copy, form):
                     saved = _take_over(copy, form, new)
             finally:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -54,6 +55,12 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
     if most is not None and len(data) > most:
         raise OSError(errno.EFBIG, f"has more than {most:,} bytes", path)
     return data
+
+
+def copy_regular(source: Path, to: Path) -> None:
+    """Copy what is in a regular file into another; raises OSError."""
+    with open(source, "rb", opener=regular) as old, open(to, "wb", opener=regular) as new:
+        shutil.copyfileobj(old, new)
 
 
 def sync(path: Path) -> None:
