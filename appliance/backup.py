@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import sqlite3
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ from appliance.backup_files import (
     most_bytes,
 )
 from appliance.changes import CHANGED
-from appliance.database import connect, copied
+from appliance.database import connect, copied, read_only
 from appliance.errors import ApplianceError, BackupError, StateError
 from appliance.nights import NIGHTS
 from appliance.ownership import Placed
@@ -205,7 +206,9 @@ def _copy(name: str, database: Path, to: Path) -> str | None:
     """
     try:
         try:
-            with closing(connect(database, "mode=rw", timeout=10)) as opened:
+            written = os.access(database.parent, os.W_OK)
+            source = connect(database, "mode=rw", timeout=10) if written else read_only(database)
+            with closing(source) as opened:
                 copied(opened, to)
             return check_file(name, to)
         except sqlite3.DatabaseError as error:
@@ -213,8 +216,8 @@ def _copy(name: str, database: Path, to: Path) -> str | None:
                 raise
             # Page by page as it is on the card, of which what can be read is taken.
             if not to.stat().st_size:
-                with open(database, "rb", opener=regular) as source, open(to, "wb") as out:
-                    shutil.copyfileobj(source, out)
+                with open(database, "rb", opener=regular) as whole, open(to, "wb") as out:
+                    shutil.copyfileobj(whole, out)
             return clean_rows(name, to, str(error))
     except StateError as error:
         raise StateError(str(error).replace(str(to), str(database))) from None
@@ -227,7 +230,14 @@ def _copy(name: str, database: Path, to: Path) -> str | None:
 
 @contextmanager
 def _scratch(state: Path) -> Iterator[Path]:
-    """Lend a place for copies in a state directory: /tmp may be in RAM."""
+    """Lend a place for copies in a state directory: /tmp may be in RAM.
+
+    Where the card is read-only there is no other.
+    """
+    if not os.access(state, os.W_OK):
+        with tempfile.TemporaryDirectory() as elsewhere:
+            yield Path(elsewhere) / "copy"
+        return
     scratch = state / ".backup.copy"
     try:
         yield scratch

@@ -19,9 +19,11 @@ from appliance.captures_enough import Enough
 from appliance.captures_rescue import (
     COLUMNS,
     FORM,
-    MOST_PICTURE_BYTES,
     checksum,
     open_captures,
+)
+from appliance.captures_rescue import (
+    MOST_PICTURE_BYTES as MOST_PICTURE_BYTES,
 )
 from appliance.database import unusable
 from appliance.errors import CaptureError, ClosedError, NoCaptureError, StateError
@@ -202,9 +204,10 @@ class Captures:
         """Return up to `limit` captures with a number below `before`, the newest first."""
         where, values = ("1", ()) if label is None else ("label = ?", (label,))
         last = MOST_NUMBER if before is None else before - 1
-        with self._reading() as database, closing(
-            self._rows.read(database, where, values, last=last, newest_first=True)
-        ) as rows:
+        with (
+            self._reading() as database,
+            closing(self._rows.read(database, where, values, last=last, newest_first=True)) as rows,
+        ):
             # What tells that one is deleted may be damaged itself: it is looked at afterwards.
             found = (row for row in rows if (row[-1] is not None) == deleted)
             return [_capture(row) for row in islice(found, limit)]
@@ -213,9 +216,10 @@ class Captures:
         """Yield all captures in the order of their numbers, deleted ones left out."""
         last = LOWEST
         while True:
-            with self._reading() as database, closing(
-                self._rows.read(database, first=last)
-            ) as rows:
+            with (
+                self._reading() as database,
+                closing(self._rows.read(database, first=last)) as rows,
+            ):
                 found = list(islice(rows, _TOGETHER))
             yield from (_capture(row) for row in found if row[-1] is None)
             if len(found) < _TOGETHER:

@@ -6,7 +6,7 @@ the rows of that page.
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +101,7 @@ class Rows:
         first: int = LOWEST,
         last: int = HIGHEST,
         newest_first: bool = False,
-    ) -> Iterator[Row]:
+    ) -> Generator[Row, None, None]:
         """Yield the sound rows with numbers from `first` to `last`, in their order or the other.
 
         Where a page cannot be read, halves of what is left are asked for, so that what is beyond it

@@ -43,12 +43,15 @@ TABLE: dict[str, set[str]] = {
     "appliance.reader": {
         "appliance.decision", "appliance.vision", "appliance.reading", "model", "numpy",
     },
-    "appliance.database": {"appliance.errors", "model"},
-    "appliance.captures_rescue": {"appliance.database", "appliance.errors", "model"},
+    "appliance.rows": {"appliance.database"},
+    "appliance.database": {"appliance.errors", "appliance.rows", "model"},
+    "appliance.captures_rescue": {
+        "appliance.database", "appliance.errors", "appliance.rows", "model",
+    },
     "appliance.captures_enough": set(),
     "appliance.captures": {
         "appliance.captures_enough", "appliance.captures_rescue", "appliance.database",
-        "appliance.errors", "appliance.reading", "model", "numpy",
+        "appliance.errors", "appliance.reading", "appliance.rows", "model", "numpy",
     },
     "appliance.zips": set(),
     "appliance.captures_zip": {
@@ -61,8 +64,8 @@ TABLE: dict[str, set[str]] = {
     },
     "appliance.backup": {
         "appliance", "appliance.backup_files", "appliance.changes", "appliance.database",
-        "appliance.errors", "appliance.nights", "appliance.ownership", "appliance.vault",
-        "appliance.zips", "model",
+        "appliance.errors", "appliance.nights", "appliance.ownership", "appliance.rows",
+        "appliance.vault", "appliance.zips", "model",
     },
     "appliance.restore": {
         "appliance.backup", "appliance.backup_files", "appliance.changes", "appliance.errors",
@@ -106,7 +109,9 @@ TABLE: dict[str, set[str]] = {
         "appliance", "appliance.errors", "appliance.outputs.discovery", "appliance.reading",
         "appliance.settings", "paho",
     },
-    "appliance.outputs": {"appliance.database", "appliance.errors", "appliance.reading", "numpy"},
+    "appliance.outputs": {
+        "appliance.database", "appliance.errors", "appliance.reading", "appliance.rows", "numpy",
+    },
     "appliance.loop": {
         "appliance.camera", "appliance.errors", "appliance.machine", "appliance.outputs",
         "appliance.reader",
@@ -128,7 +133,8 @@ TABLE: dict[str, set[str]] = {
     "appliance.download": {"appliance.errors", "model"},
     "appliance.board": {"appliance.machine"},
     "appliance.doctor": {
-        "appliance", "appliance.board", "appliance.button", "appliance.camera",
+        "appliance", "appliance.backup_files", "appliance.board", "appliance.button",
+        "appliance.camera", "appliance.database",
         "appliance.decision", "appliance.errors", "appliance.machine", "appliance.nights",
         "appliance.outputs.latest", "appliance.outputs.leds", "appliance.outputs.mqtt",
         "appliance.owner", "appliance.reader", "appliance.reading", "appliance.settings",

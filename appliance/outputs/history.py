@@ -193,15 +193,16 @@ class History:
         Only those with an id below `before`, and only those that show the digit `answer`, or none
         where it is `NO_DIGIT`.
         """
-        where, values = "1", ()
+        where, values = "1", tuple[int, ...]()
         if answer == NO_DIGIT:
             where = "digit IS NULL"
         elif answer is not None:
             where, values = "digit = ?", (answer,)
         last = MOST_NUMBER if before is None else before - 1
-        with self._reading() as database, closing(
-            self._rows.read(database, where, values, last=last, newest_first=True)
-        ) as rows:
+        with (
+            self._reading() as database,
+            closing(self._rows.read(database, where, values, last=last, newest_first=True)) as rows,
+        ):
             return [_entry(row) for row in islice(rows, limit)]
 
     def hours(self, since: float, count: int) -> list[int]:
@@ -240,7 +241,6 @@ class History:
                     self._keep()
             finally:
                 self._database.close()
-
 
     def _counted(self) -> int:
         """Return how many rows there are; where a page cannot be read, how many can."""

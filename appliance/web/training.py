@@ -19,7 +19,12 @@ from appliance.web.problem import problem
 
 MOST_NIGHTS = 7
 _OF_THE_CURVE = ("curve", "epochs")
-_UNTOLD = {"outcome": "", "why": "it does not say why", "outcomes": {}, "candidate": None}
+_UNTOLD: dict[str, Any] = {
+    "outcome": "",
+    "why": "it does not say why",
+    "outcomes": {},
+    "candidate": None,
+}
 _OUTCOMES = {
     "promoted": "The last candidate reads now",
     "kept": "The last candidate was not promoted",

@@ -2,10 +2,11 @@
 
     python -m tests.faults.flipped_bits --count 2000
 
-Beside random places each bit of the file's header is one, its first 100 bytes. For each bit: the file is opened as the appliance does, all of it is read in every way there is,
-something is added, the doctor looks at it, a backup is made of it, and that is restored. What is
-served is compared with what was kept. It fails where anything raises, where a row is lost or wrong
-without a word, and where a backup takes damage without one.
+Beside random places each bit of the file's header is one, its first 100 bytes. For each: the file
+is opened as the appliance does, all of it is read in every way there is, something is added, the
+doctor looks at it, a backup is made of it, and that is restored. What is served is compared with
+what was kept. It fails where anything raises, where a row is lost or wrong without a word, and
+where a backup takes damage without one.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import io
 import json
 import logging
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -26,15 +28,14 @@ from typing import Any
 
 import numpy as np
 
-from appliance.backup import backup
 from appliance.backup_files import DATABASES
 from appliance.captures import Captures
 from appliance.captures_zip import export_zip
 from appliance.database import examine
 from appliance.outputs.history import History
 from appliance.reading import Reading
-from appliance.restore import restore
 from appliance.web.history import lines
+from tests.backups import backup, restore
 from tests.captured import PICTURE, glyph
 
 ROWS = 300
@@ -169,7 +170,11 @@ def judge(seen: Seen, truth: Truth) -> tuple[str, int, int]:
         return ("whole" if not lost and not wrong else "without a word"), lost, wrong
     if LOOKED_AT in seen.notice:
         return "only looked at, and said", lost, wrong
-    return ("rescued and said" if "was damaged" in seen.notice else "left out and said"), lost, wrong
+    return (
+        ("rescued and said" if "was damaged" in seen.notice else "left out and said"),
+        lost,
+        wrong,
+    )
 
 
 def try_bit(name: str, base: Path, truth: Truth, state: Path, place: int) -> tuple[str, int, int]:
@@ -184,8 +189,9 @@ def try_bit(name: str, base: Path, truth: Truth, state: Path, place: int) -> tup
     try:
         made = backup(state / "b.zip", state, None)
     except OSError as error:
-        assert "no backup is written" in str(error) or "this appliance knows" in str(error)
-    sound, damage = examine(state / name, DATABASES[name])
+        if not re.search("no backup is written|this appliance knows", str(error)):
+            raise
+    _, damage = examine(state / name, DATABASES[name])
     seen = LOOKS[name][1](state / name)
     found = judge(seen, truth)
     if made is not None:
@@ -199,7 +205,9 @@ def try_bit(name: str, base: Path, truth: Truth, state: Path, place: int) -> tup
     return found
 
 
-def run(name: str, count: int, header: int, seed: int, folder: Path) -> tuple[Counter[str], list[str]]:
+def run(
+    name: str, count: int, header: int, seed: int, folder: Path
+) -> tuple[Counter[str], list[str]]:
     """Return how often each came of a database's bits, and what failed."""
     logging.disable(logging.CRITICAL)
     rng, base = random.Random(seed), folder / name
