@@ -11,6 +11,7 @@ import io
 import json
 import os
 import sqlite3
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -32,7 +33,7 @@ from appliance.backup_files import (
     most_bytes,
 )
 from appliance.changes import CHANGED
-from appliance.database import connect, copied
+from appliance.database import connect, copied, read_only
 from appliance.errors import ApplianceError, BackupError, StateError
 from appliance.nights import NIGHTS
 from appliance.ownership import Placed
@@ -204,7 +205,9 @@ def _copy(name: str, database: Path, to: Path) -> str | None:
     """
     try:
         try:
-            with closing(connect(database, "mode=rw", timeout=10)) as opened:
+            written = os.access(database.parent, os.W_OK)
+            source = connect(database, "mode=rw", timeout=10) if written else read_only(database)
+            with closing(source) as opened:
                 copied(opened, to)
             return check_file(name, to)
         except sqlite3.DatabaseError as error:
@@ -225,7 +228,14 @@ def _copy(name: str, database: Path, to: Path) -> str | None:
 
 @contextmanager
 def _scratch(state: Path) -> Iterator[Path]:
-    """Lend a place for copies in a state directory: /tmp may be in RAM."""
+    """Lend a place for copies in a state directory: /tmp may be in RAM.
+
+    Where the card is read-only there is no other.
+    """
+    if not os.access(state, os.W_OK):
+        with tempfile.TemporaryDirectory() as elsewhere:
+            yield Path(elsewhere) / "copy"
+        return
     scratch = state / ".backup.copy"
     try:
         yield scratch

@@ -19,9 +19,11 @@ from appliance.captures_enough import Enough
 from appliance.captures_rescue import (
     COLUMNS,
     FORM,
-    MOST_PICTURE_BYTES,
     checksum,
     open_captures,
+)
+from appliance.captures_rescue import (
+    MOST_PICTURE_BYTES as MOST_PICTURE_BYTES,
 )
 from appliance.database import unusable
 from appliance.errors import CaptureError, ClosedError, NoCaptureError, StateError

@@ -43,7 +43,7 @@ class DamagedError(sqlite3.DatabaseError):
 
 
 class NotWritableError(StateError):
-    """A file cannot be opened to write: a full or read-only card, its owner or its age."""
+    """A file cannot be written: for a card that is full or read-only, its owner, or its age."""
 
 
 def connect(file: Path, query: str = "", **options: Any) -> sqlite3.Connection:
@@ -144,7 +144,7 @@ def examine(file: Path, form: Form) -> tuple[int, str | None]:
     """
     found, sound = Rows(form, None, tries=_TRIES), 0
     try:
-        with closing(_read_only(file)) as database:
+        with closing(read_only(file)) as database:
             sound = sum(1 for _ in found.read(database))
             try:
                 damage = str(database.execute("PRAGMA integrity_check(1)").fetchone()[0])
@@ -267,7 +267,7 @@ def _opened(file: Path, form: Form, keep: bool = True) -> sqlite3.Connection:
     return database
 
 
-def _read_only(file: Path) -> sqlite3.Connection:
+def read_only(file: Path) -> sqlite3.Connection:
     """Open a file to look at all of it: with its log, and else without."""
     for how in ("mode=ro", "mode=ro&immutable=1"):
         database = connect(file, how, timeout=10)
@@ -283,7 +283,7 @@ def _read_only(file: Path) -> sqlite3.Connection:
 
 
 def _unreadable(file: Path, form: Form) -> bool:
-    with closing(_read_only(file)) as database:
+    with closing(read_only(file)) as database:
         rows = Rows(form, None)
         return not list(rows.read(database)) and rows.unreadable
 

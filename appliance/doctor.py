@@ -111,6 +111,7 @@ def examine(
         _checked("button", lambda: _button(settings.leds, running)),
         *mqtt,
         _checked("state directory", lambda: _state(state)),
+        _checked("captures and history", lambda: _databases(state)),
         _checked("disk", lambda: board.disk(state)),
         _checked("address", lambda: _address(settings.web, running)),
         _checked("service", board.service),
@@ -366,6 +367,28 @@ def _state(state: Path) -> str:
     return f"{state}, {free.f_bavail * free.f_frsize // 1_000_000} MB free"
 
 
+def _databases(state: Path) -> str:
+    """Look at each row of the captures and the history: a check of the pages finds less."""
+    from appliance.backup_files import DATABASES
+    from appliance.database import examine as look_through
+
+    told, damaged = [], []
+    for name, form in DATABASES.items():
+        if not os.path.lexists(state / name):
+            continue
+        sound, damage = look_through(state / name, form)
+        told.append(f"{name}: {sound} rows are whole")
+        damaged += [f"{name} is damaged: {damage}; {sound} rows are whole"] if damage else []
+    if damaged:
+        raise OSError(
+            f"{', '.join(damaged)}: make a backup with '{_digits(state)} backup', which leaves out "
+            "what is damaged, and restore it"
+        )
+    if not told:
+        raise Untold("there are none yet: 'digits run' makes them")
+    return ", ".join(told)
+
+
 def _address(web: WebSettings, running: Said | None) -> str:
     address = page_address(web)
     if address is None and web.host in ("0.0.0.0", "::"):
@@ -393,6 +416,8 @@ def _pin(state: Path) -> str:
         # Its user's alone: another one is told to ask as root.
         read_regular(owner_file(state))
     owner = Owner(owner_file(state))
+    if owner.problem:
+        raise OSError(owner.problem)
     if not owner.known:
         raise OSError("there is none yet: 'digits run' or 'digits pin' makes it and tells it once")
     made = time.strftime("%Y-%m-%d %H:%M", time.localtime(owner.made))

@@ -4,10 +4,13 @@ import json
 import logging
 import math
 import os
+import re
 import secrets
 import threading
 import time
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,21 +55,40 @@ class Refused(NamedTuple):
 class Owner:
     """Holds the PIN's hash in a file, and counts wrong PINs; may be asked from any thread.
 
-    `clock` gives seconds that nobody sets. Raises StateError where the file cannot be read, or is
-    damaged and not to be mended by `new_pin`.
+    A file that is damaged or cannot be read has no PIN in it: `problem` says so.
+
+    `clock` gives seconds that nobody sets.
     """
 
-    def __init__(
-        self, file: Path, clock: Callable[[], float] = time.monotonic, *, mend: bool = False
-    ) -> None:
+    def __init__(self, file: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._file, self._clock = file, clock
         self._lock = threading.Lock()
         self._wrong: dict[str, tuple[int, float]] = {}
         self._all: list[float] = []
         self._stamp: tuple[int, int] | None = None
         self._held: dict[str, Any] = {}
-        if not mend:
-            self._look()
+        self._problem: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the file's PIN cannot be used, in a sentence; None where it can, or there is none."""
+        self._look()
+        return self._problem
+
+    @property
+    def shut(self) -> str | None:
+        """Why nobody may change anything now, in a sentence; None where the owner may."""
+        folder = self._file.parent
+        if self.problem or os.access(folder, os.W_OK | os.X_OK):
+            return self.problem
+        why = "it belongs to another user"
+        with suppress(OSError):
+            if os.statvfs(folder).f_flag & os.ST_RDONLY:
+                why = "the card is read-only"
+        return (
+            f"{folder} cannot be written ({why}): it reads on, but nothing is kept, and nothing "
+            "can be changed; run 'digits doctor'"
+        )
 
     @property
     def known(self) -> bool:
@@ -100,6 +122,7 @@ class Owner:
             "secret": secrets.token_hex(32),
             "made": time.time(),
         }
+        told["crc"] = _checksum(told)
         try:
             with replaced(self._file) as file:
                 os.fchmod(file.fileno(), 0o600)
@@ -181,25 +204,53 @@ class Owner:
             found = self._file.lstat()
             stamp = found.st_mtime_ns, found.st_ino
             if stamp != self._stamp:
-                held = json.loads(read_regular(self._file, _MOST_BYTES))
-                if not isinstance(held, dict):
-                    raise ValueError
-                self._held, self._stamp = held, stamp
+                held, problem = _read(self._file)
+                if problem:
+                    self._say(problem)
+                self._held, self._problem, self._stamp = held, problem, stamp
                 # Wrong PINs of before say nothing about another PIN, whichever process made it.
                 self._wrong.clear()
                 self._all.clear()
         except FileNotFoundError:
-            self._held, self._stamp = {}, None
+            self._held, self._stamp, self._problem = {}, None, None
         except OSError as error:
-            raise StateError(
+            # It may be another's for a while only, which is not seen in the file itself.
+            self._held, self._stamp = {}, None
+            self._say(
                 f"{self._file}: the PIN cannot be read ({error.strerror}): "
                 "give the file to the user that digits runs as"
-            ) from None
-        except ValueError:
-            raise StateError(
-                f"{self._file}: damaged: make another PIN with 'digits pin --new'"
-            ) from None
+            )
         return self._held
+
+    def _say(self, problem: str) -> None:
+        if problem != self._problem:
+            log.warning("%s; until then nobody can change anything", problem)
+        self._problem = problem
+
+
+def _read(file: Path) -> tuple[dict[str, Any], str | None]:
+    """Return what a file holds, and what is wrong with one that is damaged; raises OSError."""
+    data = read_regular(file, _MOST_BYTES)
+    with suppress(ValueError, RecursionError):
+        held = json.loads(data)
+        if (
+            isinstance(held, dict)
+            and all(isinstance(held.get(key), str) for key in ("hash", "id", "secret"))
+            and isinstance(held.get("made"), int | float)
+            and 0 <= held["made"] < 1e11
+            and len(bytes.fromhex(held["secret"])) == 32
+            # Another method, or another count, could take for ever.
+            and re.match(r"pbkdf2:sha256:[0-9]{1,5}\$", held["hash"])
+            # One of before there was a checksum has none.
+            and held.get("crc", _checksum(held)) == _checksum(held)
+        ):
+            return held, None
+    return {}, f"{file}: damaged: make another PIN with 'digits pin --new'"
+
+
+def _checksum(held: dict[str, Any]) -> int:
+    facts = {key: value for key, value in held.items() if key != "crc"}
+    return zlib.crc32(json.dumps(facts, sort_keys=True).encode())
 
 
 def _whole(seconds: float) -> int:

@@ -45,6 +45,7 @@ _PLACES = (
     "night",
     "retrain.json",
 )
+_LEFT = {*_PLACES, "digits.toml"}
 _SPARE_BYTES = 4_000_000
 
 
@@ -69,18 +70,34 @@ class SettingsFile(NamedTuple):
 
 
 @contextmanager
-def in_use(state: Path) -> Iterator[None]:
+def in_use(state: Path, *, reads_on: bool = False) -> Iterator[str | None]:
     """Keep restores out for as long as the block lasts; what a power cut left of one is ended.
 
-    Raises StateError while one is under way. The kernel lets go when the process dies.
+    Raises StateError while one is under way, and where it cannot be ended or nothing can be
+    written; with `reads_on` the block is lent a sentence that says so. The kernel lets go when the
+    process dies.
     """
-    lock = _lock_file(state)
+    problem = None
     try:
-        if (state / _STAGE).exists() and _taken(lock, fcntl.LOCK_EX):
-            _finish_late(state)
+        lock = _lock_file(state)
+    except StateError as error:
+        if not reads_on:
+            raise
+        log.warning("%s", error)
+        yield str(error)
+        return
+    try:
+        try:
+            if (state / _STAGE).exists() and _taken(lock, fcntl.LOCK_EX):
+                _finish_late(state)
+        except StateError as error:
+            if not reads_on:
+                raise
+            log.warning("%s", error)
+            problem = str(error)
         if not _taken(lock, fcntl.LOCK_SH):
             raise StateError(f"{state}: a restore is under way: start again when it has ended")
-        yield
+        yield problem
     finally:
         os.close(lock)
 
@@ -162,10 +179,13 @@ def finish(state: Path, settings: SettingsFile | None = None) -> bool:
         return False
     try:
         plan = json.loads(read_regular(stage / _PLAN))
+        # A name that is none of these is a damaged one: what it stood for would be removed.
+        if not set(plan["new"]) <= set(_PLACES) or not set(plan["leave"]) <= _LEFT:
+            raise ValueError
     except FileNotFoundError:
         shutil.rmtree(stage)
         return False
-    except ValueError:
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise StateError(
             f"{stage / _PLAN}: damaged, so a restore cannot be ended: move what is in {stage} to "
             f"{state}, and remove {stage}"

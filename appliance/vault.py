@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -212,7 +212,13 @@ class Vault:
         if not self.folder.is_dir():
             yield
             return
-        with self._locked():
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._locked())
+            except OSError as error:
+                # On a card that is read-only nobody changes anything.
+                if error.errno != errno.EROFS:
+                    raise
             yield
 
     # ---- files ----

@@ -36,8 +36,8 @@ from tests.conftest import SAMPLES
 
 PARTS = [
     "version", "libraries", "processor", "arithmetic", "memory", "temperature", "power", "clock",
-    "network", "camera", "LEDs", "button", "state directory", "disk", "address", "service", "timer",
-    "last night", "PIN", "MNIST",
+    "network", "camera", "LEDs", "button", "state directory", "captures and history", "disk",
+    "address", "service", "timer", "last night", "PIN", "MNIST",
 ]  # fmt: skip
 
 

@@ -133,7 +133,8 @@ TABLE: dict[str, set[str]] = {
     "appliance.download": {"appliance.errors", "model"},
     "appliance.board": {"appliance.machine"},
     "appliance.doctor": {
-        "appliance", "appliance.board", "appliance.button", "appliance.camera",
+        "appliance", "appliance.backup_files", "appliance.board", "appliance.button",
+        "appliance.camera", "appliance.database",
         "appliance.decision", "appliance.errors", "appliance.machine", "appliance.nights",
         "appliance.outputs.latest", "appliance.outputs.leds", "appliance.outputs.mqtt",
         "appliance.owner", "appliance.reader", "appliance.reading", "appliance.settings",

@@ -166,11 +166,13 @@ def test_a_damaged_file_is_a_sentence_and_another_pin_mends_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], held: str
 ) -> None:
     owner_file(tmp_path).write_text(held)
-    with pytest.raises(StateError, match="digits pin --new"):
-        Owner(owner_file(tmp_path))
+    owner = Owner(owner_file(tmp_path))
+    assert "digits pin --new" in str(owner.problem)
+    assert (owner.known, owner.shut) == (False, owner.problem)
     assert main(["pin", "--state", str(tmp_path)]) == 1
     assert main(["pin", "--state", str(tmp_path), "--new"]) == 0
-    assert Owner(owner_file(tmp_path)).known
+    assert owner.known
+    assert owner.shut is None
 
 
 def test_a_folder_that_is_missing_is_a_sentence(

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
@@ -347,13 +348,30 @@ def test_wrong_methods_and_paths_are_problems_in_json(
 
 
 def test_a_defect_is_a_problem_without_a_traceback(
-    client: FlaskClient, history: History, caplog: pytest.LogCaptureFixture
+    client: FlaskClient,
+    history: History,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    history.close()
+    def defect(*_: object, **__: object) -> None:
+        raise sqlite3.ProgrammingError("no sqlite of this name")
+
+    monkeypatch.setattr(history, "newest", defect)
     answer = client.get("/api/v1/history")
     assert answer.status_code == 500
     assert "sqlite" not in answer.text
     assert "ProgrammingError" in caplog.text
+
+
+def test_what_is_asked_of_a_closed_database_is_told_to_ask_again(
+    client: FlaskClient, history: History, captures: Captures, caplog: pytest.LogCaptureFixture
+) -> None:
+    history.close()
+    captures.close()
+    for path in ("history", "captures", "captures/report", "training"):
+        answer = client.get(f"/api/v1/{path}")
+        assert (answer.status_code, "ask again" in answer.text) == (503, True), path
+    assert "Traceback" not in caplog.text
 
 
 def test_static_paths_do_not_lead_out(client: FlaskClient) -> None:

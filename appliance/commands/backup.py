@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         source = held.enter_context(open_named(file)) if file.is_file() else None
         out = held.enter_context(placed("backup", args.file, state))
         enter(state)
-        held.enter_context(in_use(state))
+        held.enter_context(in_use(state, reads_on=True))
         made = backup(out, state, source)
     print(f"{args.file}: {made.bytes / 1e6:.1f} MB")
     tell(made)

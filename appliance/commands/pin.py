@@ -21,12 +21,15 @@ def add(parsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from appliance.errors import StateError
     from appliance.owner import Owner, owner_file
     from appliance.settings import load, state_folder
 
     state = state_folder(args.state, load(args.config))
     enter(state)
-    owner = Owner(owner_file(state), mend=args.new)
+    owner = Owner(owner_file(state))
+    if owner.problem and not args.new:
+        raise StateError(owner.problem)
     if not args.new and owner.known:
         print("There is a PIN, which nobody can read back: 'digits pin --new' makes another.")
         return 0

@@ -54,18 +54,19 @@ def run(args: argparse.Namespace) -> int:
     # All that a start makes stays: to look for what does not, again and again, takes a while.
     gc.disable()
     try:
-        with in_use(state):
-            return _run(args, loaded, state)
+        with in_use(state, reads_on=True) as problem:
+            return _run(args, loaded, state, problem)
     finally:
         gc.enable()
 
 
-def _run(args: argparse.Namespace, loaded: "Loaded", state: Path) -> int:
+def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str | None) -> int:
     from appliance import nights
     from appliance import settings as known
     from appliance.captures import Captures
     from appliance.changes import Changes
     from appliance.control import POWER, Control, Lines
+    from appliance.errors import StateError
     from appliance.loop import Loop
     from appliance.networks import Networks
     from appliance.outputs.history import History
@@ -90,11 +91,15 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path) -> int:
     networks = Networks(vault, reader, held, chosen=settings.reader.network)
     latest = Latest()
     history = History(state / "history.db", limit=settings.history.limit)
-    captures = Captures(state / "captures.db", limit=settings.captures.limit)
+    captures = Captures(state / "captures.db", limit=settings.captures.limit, stand_in=True)
     metrics = Metrics()
     owner = Owner(owner_file(state))
-    if not owner.known:
-        log.info("the owner's PIN is %s; it is told this once: write it down", owner.new_pin())
+    if not owner.known and not owner.problem:
+        try:
+            pin = owner.new_pin()
+            log.info("the owner's PIN is %s; it is told this once: write it down", pin)
+        except StateError as error:
+            log.warning("%s; until then nobody can change anything", error)
     # From here on: the PIN is not for whoever looks at the page.
     lines = Lines()
     logging.getLogger().addHandler(lines)
@@ -134,6 +139,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path) -> int:
         state=state,
         in_force=known.in_force(settings, loaded, changes.tables),
         upload_megabytes=settings.web.upload_megabytes,
+        problem=problem,
         names=(*_own_names(), *settings.web.names),
         look=settings.web.look,
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -193,7 +193,7 @@ class History:
         Only those with an id below `before`, and only those that show the digit `answer`, or none
         where it is `NO_DIGIT`.
         """
-        where, values = "1", tuple[Any, ...]()
+        where, values = "1", tuple[int, ...]()
         if answer == NO_DIGIT:
             where = "digit IS NULL"
         elif answer is not None:

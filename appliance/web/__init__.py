@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
@@ -27,7 +28,7 @@ from appliance.web import training as training_api
 from appliance.web.addresses import App
 from appliance.web.guard import guard
 from appliance.web.language import translate
-from appliance.web.problem import problem
+from appliance.web.problem import problem as problem_of
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -52,6 +53,7 @@ def create_app(
     upload_megabytes: int,
     names: Iterable[str] = (),
     look: str = "anyone",
+    problem: str | None = None,
 ) -> Flask:
     """Return the application that shows these parts.
 
@@ -60,12 +62,20 @@ def create_app(
     `control` has the owner's switches, `camera` is the camera's source as the settings name it,
     `state` the state directory and `in_force` all settings; a picture of more than
     `upload_megabytes` is refused. `names` and `look` are who it is asked by and who may look, as
-    `guard` has them.
+    `guard` has them. `problem` is what was not well with the state directory at the start.
     """
     app = App(__name__)
     app.config["MAX_CONTENT_LENGTH"] = upload_megabytes * 1_000_000
     guard(app, owner, names=names, look=look)
     translate(app)
+
+    def problems() -> list[str]:
+        return [each for each in (owner.shut, problem) if each]
+
+    @app.context_processor
+    def on_every_view() -> dict[str, Any]:
+        return {"problems": problems}
+
     app.register_blueprint(page.blueprint(latest))
     app.register_blueprint(session.blueprint(owner))
     app.register_blueprint(history_page.blueprint(history))
@@ -88,6 +98,7 @@ def create_app(
             reader=reader,
             networks=networks,
             camera=camera,
+            problems=problems,
             clock=time.time,
         )
     )
@@ -128,19 +139,20 @@ def create_app(
                 f"the zip is larger than the limit of {upload_megabytes} MB: "
                 "use 'digits captures import' on the appliance itself"
             )
-        response = problem(error.code or 500, said.get(error.code or 500, error.description or ""))
+        status = error.code or 500
+        response = problem_of(status, said.get(status, error.description or ""))
         if isinstance(error, MethodNotAllowed):
             response.headers["Allow"] = ", ".join(error.valid_methods or [])
         return response
 
     @app.errorhandler(StateError)
     def unreadable(error: StateError) -> Response:
-        return problem(503, str(error))
+        return problem_of(503, str(error))
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:
         app.logger.exception("a request failed: %s %r", request.method, request.path)
-        return problem(500, "the request failed here, not at your end: the log tells why")
+        return problem_of(500, "the request failed here, not at your end: the log tells why")
 
     @app.after_request
     def tagged(response: Response) -> Response:

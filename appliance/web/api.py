@@ -35,9 +35,11 @@ def blueprint(
     reader: Reader,
     networks: Networks,
     camera: str,
+    problems: Callable[[], list[str]],
     clock: Callable[[], float],
 ) -> Blueprint:
-    """Return the API's routes over these parts; `clock` gives Unix seconds.
+    """Return the API's routes over these parts; `clock` gives Unix seconds, `problems`
+    what is not well with the state directory.
 
     What is read for a request goes into `drawn`, under numbers below zero.
     """
@@ -78,9 +80,10 @@ def blueprint(
         if age is not None and age > LATE and not fault:
             fault = f"there was no reading for {age:.0f} seconds: restart the appliance"
         return jsonify(
-            status="fault" if fault or network["problem"] else "ok",
+            status="fault" if fault or network["problem"] or problems() else "ok",
             version=__version__,
             readings=number,
+            problems=problems(),
             camera={
                 "source": camera,
                 "fault": fault,

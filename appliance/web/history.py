@@ -38,7 +38,7 @@ def blueprint(history: History, clock: Callable[[], float] = time.time) -> Bluep
     @routes.get("/api/v1/history")
     def past() -> Response:
         entries, _ = asked(MOST_HISTORY, 50)
-        return jsonify(readings=[_told(entry) for entry in entries])
+        return jsonify(readings=[_told(entry) for entry in entries], notice=history.notice)
 
     @routes.get("/api/v1/history.csv")
     def table() -> Response:
@@ -75,6 +75,7 @@ def blueprint(history: History, clock: Callable[[], float] = time.time) -> Bluep
                 t("history.bars_say", total=sum(counts), most=max(counts)),
             ),
             any_lately=any(counts),
+            notice=history.notice,
         )
 
     return routes

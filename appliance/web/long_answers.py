@@ -9,6 +9,8 @@ from typing import Any
 from waitress.channel import ClientDisconnected
 from waitress.task import WSGITask
 
+from appliance.errors import ClosedError
+
 log = logging.getLogger("appliance")
 
 PART_BYTES = 32_768
@@ -106,9 +108,9 @@ class Rest:
         except ClientDisconnected:
             # The channel is closed already.
             pass
-        except Exception:
+        except Exception as error:
             # The status has been sent: that the connection ends too early is what tells of it.
-            if not channel.server.stopping():
+            if not isinstance(error, ClosedError) and not channel.server.stopping():
                 log.exception("an answer ended before its end: %r", self._task.request.path)
             channel.will_close = True
             channel.rest = None

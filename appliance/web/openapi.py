@@ -107,6 +107,7 @@ _SCHEMAS: dict[str, Schema] = {
         status={"enum": ["ok", "fault"]},
         version=_TEXT,
         readings=_WHOLE,
+        problems=_list(_TEXT),
         camera=_object(
             source=_TEXT, fault=_or_null(_TEXT), seconds_since_reading=_or_null(_NUMBER)
         ),
@@ -368,7 +369,7 @@ _PATHS: dict[str, Schema] = {
     "/api/v1/session": {
         "get": _look("Who asks, and the token that changes need", _SESSION),
         "post": _operation(
-            "Show the PIN", {"200": _SESSION}, (), _body(_object(pin=_TEXT)), "400 403 429"
+            "Show the PIN", {"200": _SESSION}, (), _body(_object(pin=_TEXT)), "400 403 429 503"
         ),
         "delete": _operation("Leave", {"200": _SESSION}, (), None, ""),
     },

@@ -16,6 +16,10 @@ HOURS = 12
 """So long the PIN need not be shown again."""
 TOKEN = "X-CSRF-Token"
 _LONGEST_COOKIE = 500
+# On a card that is read-only these may help.
+_KEEP_NOTHING = (
+    "control.doctor", "control.leds", "control.start_again", "control.reboot", "control.power_off",
+)  # fmt: skip
 
 
 class Session(NamedTuple):
@@ -41,6 +45,9 @@ def session_of(owner: Owner) -> Session | None:
 
 def refuse_change(owner: Owner) -> Response | None:
     """Return why the request may not change anything, None where it may."""
+    shut = owner.problem if request.endpoint in _KEEP_NOTHING else owner.shut
+    if shut:
+        return problem(503, shut)
     session = session_of(owner)
     if session is None:
         return problem(401, "only the owner may change this: show the PIN first")
@@ -73,6 +80,9 @@ def blueprint(owner: Owner) -> Blueprint:
         pin = body.get("pin") if isinstance(body, dict) else None
         if not isinstance(pin, str) or len(pin) > 64:
             return problem(400, 'the body must be {"pin": "123456"}, the PIN as a text')
+        shut = owner.shut
+        if shut and not owner.known:
+            return problem(503, shut)
         refused = owner.check(pin.strip(), request.remote_addr or "")
         if refused is not None:
             wait = refused.seconds or None

@@ -12,7 +12,7 @@ import numpy as np
 from flask import Blueprint, Response, jsonify, request
 
 from appliance.captures import Capture, Captures
-from appliance.errors import CaptureError, NoCaptureError, StateError
+from appliance.errors import CaptureError, ClosedError, NoCaptureError, StateError
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader import Reader
 from appliance.reading import Reading
@@ -102,6 +102,10 @@ def blueprint(*, captures: Captures, latest: Latest, drawn: Recent, reader: Read
     @routes.errorhandler(StateError)
     def no_room(error: StateError) -> Response:
         return problem(507, str(error))
+
+    @routes.errorhandler(ClosedError)
+    def ends(error: ClosedError) -> Response:
+        return problem(503, str(error))
 
     @routes.post("")
     def teach() -> Response:

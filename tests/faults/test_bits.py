@@ -1,0 +1,207 @@
+"""A bit that is flipped on the card costs the row that it is in, and is said."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance import doctor
+from appliance.backup_files import DATABASES
+from appliance.captures import Captures
+from appliance.database import examine
+from appliance.errors import NoCaptureError
+from appliance.outputs.history import History
+from appliance.reading import Reading
+from tests.backups import backup, restore
+from tests.captured import added
+from tests.faults import flipped_bits
+
+
+@pytest.mark.parametrize("name", flipped_bits.LOOKS)
+def test_a_flipped_bit_anywhere_loses_nothing_without_a_word(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flipped_bits, "ROWS", 60)
+    came, failed = flipped_bits.run(name, 25, 0, 7, tmp_path)
+    assert failed == []
+    assert came["left out and said"] > 10
+
+
+def changed(file: Path, *statements: str) -> None:
+    """Write into a database what its own checks would not let in."""
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("PRAGMA ignore_check_constraints = ON")
+        for each in statements:
+            database.execute(each)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    state = tmp_path / "state"
+    state.mkdir()
+    with closing(Captures(state / "captures.db")) as captures:
+        for each in range(10):
+            added(captures, label=each, at=1e9 + each)
+    with closing(History(state / "history.db", limit=100)) as history:
+        for each in range(10):
+            history.show(Reading(at=1e9 + each, settled=each if each % 2 else None, reason="é"))
+            history.show(Reading(at=1e9 + each, settled=5))
+    return state
+
+
+READINGS = 17
+# What is done to which file, and how many rows are lost by it: None where nothing is to be said.
+CASES: dict[str, tuple[str, str, int | None]] = {
+    "a reason": ("captures.db", "UPDATE captures SET reason = CAST(x'ff' AS TEXT) WHERE id = 4", 1),
+    "a network": ("captures.db", "UPDATE captures SET network = 'x' WHERE id = 4", 1),
+    "a label": ("captures.db", "UPDATE captures SET label = 9 WHERE id = 4", 1),
+    "when": ("captures.db", "UPDATE captures SET at = 9e999 WHERE id = 4", 1),
+    "deleted": ("captures.db", "UPDATE captures SET deleted = 5 WHERE id = 4", 1),
+    "a glyph": ("captures.db", "UPDATE captures SET glyph = zeroblob(784) WHERE id = 4", 1),
+    "the largest number": ("captures.db", "UPDATE captures SET id = 9223372036854775807 "
+                           "WHERE id = 4", 1),
+    "a number below zero": ("captures.db", "UPDATE captures SET id = -4 WHERE id = 4", 1),
+    "the sequence": ("captures.db", "UPDATE sqlite_sequence SET seq = 9223372036854775807", None),
+    "no changes": ("captures.db", "DELETE FROM changes", None),
+    "changes at their end": ("captures.db", "UPDATE changes SET number = 9223372036854775807", None),
+    "a reason of the history": ("history.db", "UPDATE readings SET reason = CAST(x'ff' AS TEXT) "
+                                "WHERE id = 1", 0),
+    "when in the history": ("history.db", "UPDATE readings SET at = 9e999 WHERE id = 2", 1),
+    "a digit of the history": ("history.db", "UPDATE readings SET digit = 3 WHERE id = 2", 1),
+    "the largest number of the history": (
+        "history.db", "UPDATE readings SET id = 9223372036854775807 WHERE id = 2", 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", CASES)
+def test_a_damaged_row_is_left_out_or_mended_and_the_rest_goes_on(
+    state: Path, tmp_path: Path, what: str
+) -> None:
+    name, statement, lost = CASES[what]
+    left = {"captures.db": 10, "history.db": READINGS}
+    left[name] -= lost or 0
+    changed(state / name, statement)
+    for place in ("state", "restored"):
+        folder = tmp_path / place
+        if place == "restored":
+            made = backup(tmp_path / "b.zip", state, None)
+            assert bool(made.left_out) == (lost is not None)
+            assert not restore(tmp_path / "b.zip", folder, None).left_out
+            if made.left_out:
+                assert name in made.left_out[0]
+        said = []
+        with closing(Captures(folder / "captures.db")) as captures:
+            assert len(list(captures.every())) == left["captures.db"]
+            assert sum(captures.counts().values()) == left["captures.db"]
+            change = captures.change()
+            new = added(captures, label=3)
+            assert captures.get(new.id).label == 3
+            assert 10 <= new.id <= 12
+            assert captures.change() != change
+            said += [captures.notice]
+        with closing(History(folder / "history.db", limit=100)) as history:
+            entries = history.newest(100)
+            assert len(entries) == left["history.db"]
+            history.show(Reading(at=5.0, settled=8))
+            assert len(history.newest(100)) == len(entries) + 1
+            said += [history.notice]
+        assert any(said) == (place == "state" and lost is not None), said
+
+
+@pytest.mark.parametrize("name", DATABASES)
+def test_the_doctor_and_a_backup_find_a_damaged_row_and_say_what_to_do(
+    state: Path, tmp_path: Path, name: str
+) -> None:
+    assert examine(state / name, DATABASES[name])[1] is None
+    table, column = DATABASES[name].table, "confidence"
+    changed(state / name, f"UPDATE {table} SET {column} = 0.123 WHERE id = 3")
+    assert examine(state / name, DATABASES[name])[1] == "1 row left out"
+    with pytest.raises(OSError, match=rf"{name} is damaged: 1 row left out; .*backup', which leav"):
+        doctor._databases(state)
+    made = backup(tmp_path / "b.zip", state, None)
+    assert made.left_out == [f"{name} was damaged: 1 row left out"]
+    restore(tmp_path / "b.zip", state, None)
+    assert "are whole" in doctor._databases(state)
+
+
+def test_a_damaged_capture_is_said_once_and_stays_in_the_file(
+    state: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = state / "captures.db"
+    changed(file, "UPDATE captures SET label = 9 WHERE id IN (4, 5)")
+    with closing(Captures(file)) as captures:
+        for _ in range(3):
+            assert len(captures.listing()) == 8
+        assert "2 rows left out" in str(captures.notice)
+        with pytest.raises(NoCaptureError):
+            captures.relabel(4, 3)
+        assert 4 not in {each.id for each in captures.listing(9)}
+    assert len([each for each in caplog.messages if "is damaged" in each]) == 1
+    with closing(sqlite3.connect(file)) as database:
+        assert database.execute("SELECT count(*) FROM captures").fetchone() == (10,)
+
+
+def test_where_a_page_cannot_be_read_what_is_beyond_it_is_served(tmp_path: Path) -> None:
+    file = tmp_path / "c.db"
+    with closing(Captures(file)) as captures:
+        for each in range(60):
+            added(captures, label=each % 10, picture=bytes([each]) * 3000)
+        captures._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        captures._database.execute("PRAGMA cache_size = 0")
+        with open(file, "r+b") as raw:
+            raw.seek(file.stat().st_size // 8192 * 4096)
+            raw.write(b"\xee" * 8192)
+        found = [each.id for each in captures.every()]
+        assert 50 <= len(found) < 60
+        assert [each.id for each in captures.listing(limit=99)] == found[::-1]
+        assert "a part that cannot be read" in str(captures.notice)
+    with closing(Captures(file)) as captures:
+        assert {each.id for each in captures.every()} >= set(found)
+        assert "rows were saved from it" in str(captures.notice)
+
+
+def test_a_damaged_history_is_rescued_too(tmp_path: Path) -> None:
+    file = tmp_path / "h.db"
+    with closing(History(file, limit=1000)) as history:
+        for each in range(300):
+            history.show(Reading(at=1e9 + each, settled=each % 10))
+    raw = bytearray(file.read_bytes())
+    raw[8192:8292] = b"\xee" * 100
+    file.write_bytes(raw)
+    with closing(History(file, limit=1000)) as history:
+        assert 50 < len(history.newest(1000)) < 300
+        assert "rows were saved from it" in str(history.notice)
+
+
+def test_captures_of_before_the_checksum_was_of_all_columns_are_served(state: Path) -> None:
+    from appliance.captures_rescue import _of_pictures
+
+    with closing(sqlite3.connect(state / "captures.db")) as database, database:
+        for number, glyph, picture in database.execute("SELECT id, glyph, picture FROM captures"):
+            crc = _of_pictures(glyph, picture)
+            database.execute("UPDATE captures SET crc = ? WHERE id = ?", (crc, number))
+        database.execute("UPDATE captures SET reason = CAST(x'c3ff' AS TEXT) WHERE id = 4")
+    with closing(Captures(state / "captures.db")) as captures:
+        assert len(captures.listing()) == 10
+        assert captures.get(4).reason == "\ufffd\ufffd"
+        assert "1 row mended" in str(captures.notice)
+        assert captures.relabel(5, 1).label == 1
+
+
+NIGHTS: list[Any] = [
+    {"at": 1e308}, {"at": 99999999999999}, {"at": True}, {"at": None}, {"at": 1, "why": 5},
+    {"at": 1, "outcomes": {"kept": "x"}}, {"at": 1, "curve": [[1]]}, {"at": 1, "epochs": [{}]},
+    {"at": 1, "epochs": [{"number": 1, "of": 0}]}, {"at": 1, "change": "x"}, [], 7, "x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("record", NIGHTS)
+def test_a_night_that_no_view_could_show_is_left_out(record: Any) -> None:
+    import json
+
+    from appliance.nights import night_of
+
+    assert night_of(json.dumps(record)) is None
+    assert night_of(json.dumps({"at": 1e9, "outcome": "kept", "x": record})) is not None
