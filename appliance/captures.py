@@ -28,7 +28,7 @@ from appliance.captures_rescue import (
 from appliance.database import unusable
 from appliance.errors import CaptureError, ClosedError, NoCaptureError, StateError
 from appliance.reading import Grey
-from appliance.rows import LOWEST, MOST_NUMBER, Row, Rows, is_damage, next_number
+from appliance.rows import HIGHEST, LOWEST, MOST_NUMBER, Row, Rows, is_damage, next_number
 from model.network import NOT_A_DIGIT
 
 BLOCK = 256
@@ -203,7 +203,7 @@ class Captures:
     ) -> list[Capture]:
         """Return up to `limit` captures with a number below `before`, the newest first."""
         where, values = ("1", ()) if label is None else ("label = ?", (label,))
-        last = MOST_NUMBER if before is None else before - 1
+        last = HIGHEST if before is None else before - 1
         with (
             self._reading() as database,
             closing(self._rows.read(database, where, values, last=last, newest_first=True)) as rows,

@@ -234,6 +234,13 @@ _TRIES = 20_000
 _HEADER = "its header is of another format"
 
 
+def _is_empty(file: Path) -> bool:
+    return all(
+        each.exists() and not each.stat().st_size
+        for each in (file, *(log for log in _with_its_log(file)[1:2] if log.exists()))
+    )
+
+
 def _is_header_sound(file: Path) -> bool:
     """Tell whether a file may be written, as its header says: others SQLite only reads."""
     with suppress(OSError), open(file, "rb", opener=regular) as raw:
@@ -247,6 +254,9 @@ def _with_its_log(file: Path) -> list[Path]:
 
 
 def _opened(file: Path, form: Form, keep: bool = True) -> sqlite3.Connection:
+    if _is_empty(file):
+        # SQLite takes it for a new one, and what was in it would be gone without a word.
+        raise sqlite3.DatabaseError("it is empty")
     database = connect(file, check_same_thread=False, timeout=form.patience)
     try:
         if not _is_header_sound(file):

@@ -109,15 +109,17 @@ class Rows:
         file's content.
         """
         # By the numbers themselves: an index that is damaged would leave rows out without a word.
-        select = (
-            f"SELECT {self._form.columns} FROM {self._form.table} NOT INDEXED "
-            f"WHERE id BETWEEN ? AND ? AND {where} ORDER BY id{' DESC' * newest_first}"
-        )
+        select = f"SELECT {self._form.columns} FROM {self._form.table} NOT INDEXED WHERE {where} "
+        order = f"AND id BETWEEN ? AND ? ORDER BY id{' DESC' * newest_first}"
         ranges, tries = [(first, last)], self._tries
         while ranges:
             low, high = ranges.pop()
             try:
-                with closing(database.execute(select, (low, high, *values))) as found:
+                # One alone is asked for so that its neighbours, on another page, are not looked at.
+                alone = low == high
+                query = f"{select}AND id = ?" if alone else f"{select}{order}"
+                numbers = (low,) if alone else (low, high)
+                with closing(database.execute(query, (*values, *numbers))) as found:
                     for row in found:
                         if newest_first:
                             high = row[0] - 1

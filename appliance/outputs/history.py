@@ -25,6 +25,7 @@ from appliance.database import (
 from appliance.errors import ClosedError, StateError
 from appliance.reading import Grey, Reading
 from appliance.rows import (
+    HIGHEST,
     MOST_NUMBER,
     MOST_TIME,
     Row,
@@ -198,7 +199,7 @@ class History:
             where = "digit IS NULL"
         elif answer is not None:
             where, values = "digit = ?", (answer,)
-        last = MOST_NUMBER if before is None else before - 1
+        last = HIGHEST if before is None else before - 1
         with (
             self._reading() as database,
             closing(self._rows.read(database, where, values, last=last, newest_first=True)) as rows,
