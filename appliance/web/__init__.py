@@ -15,6 +15,7 @@ from appliance.outputs.history import History
 from appliance.outputs.latest import Latest, Recent
 from appliance.outputs.metrics import Metrics
 from appliance.owner import Owner
+from appliance.picture import Turns
 from appliance.reader import Reader
 from appliance.settings import InForce
 from appliance.trainer import Trainer
@@ -50,6 +51,7 @@ def create_app(
     state: Path,
     in_force: Sequence[InForce],
     upload_megabytes: int,
+    turns: Turns | None = None,
     names: Iterable[str] = (),
     look: str = "anyone",
 ) -> Flask:
@@ -59,8 +61,9 @@ def create_app(
     and ends a retraining, `owner` knows who may change anything, `metrics` counts what was read,
     `control` has the owner's switches, `camera` is the camera's source as the settings name it,
     `state` the state directory and `in_force` all settings; a picture of more than
-    `upload_megabytes` is refused. `names` and `look` are who it is asked by and who may look, as
-    `guard` has them.
+    `upload_megabytes` is refused, and each is read in its turn of `turns`, which
+    others who decode pictures in this process share. `names` and `look` are who it is asked by and
+    who may look, as `guard` has them.
     """
     app = App(__name__)
     app.config["MAX_CONTENT_LENGTH"] = upload_megabytes * 1_000_000
@@ -83,6 +86,7 @@ def create_app(
             reader=reader,
             networks=networks,
             camera=camera,
+            turns=turns or Turns(),
             clock=time.time,
         )
     )
