@@ -105,7 +105,7 @@ class Service:
              sys.executable, "-m", "appliance", "run", "--camera", "folder:data/samples",
              "--leds", "none", "--host", "127.0.0.1", "--port", str(self.port),
              "--state", str(self.state / "state"), "--config", str(config)],
-            cwd=code, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(),
+            cwd=code, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(code),
         )  # fmt: skip
         self.page = f"http://127.0.0.1:{self.port}"
         wait_for(f"{self.page}/api/v1/reading")
@@ -329,7 +329,7 @@ def read(code: Path, core: int, name: str, data: bytes, folder: Path) -> Result:
     )
     done = subprocess.run(
         ["taskset", "-c", str(core), sys.executable, "-c", script, str(file)],
-        cwd=code, capture_output=True, text=True, check=False, env=environment(),
+        cwd=code, capture_output=True, text=True, check=False, env=environment(code),
     )  # fmt: skip
     lines = done.stdout.splitlines()
     said = (done.stderr or lines[0]).strip().splitlines()[-1].replace(f"{file}", "it")
@@ -346,9 +346,9 @@ def told(status: str, what: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def environment() -> dict[str, str]:
-    """Return the environment that the unit gives the program."""
-    unit = (ROOT / "systemd" / "digits.service").read_text().splitlines()
+def environment(code: Path) -> dict[str, str]:
+    """Return the environment that a checkout's unit gives the program."""
+    unit = (code / "systemd" / "digits.service").read_text().splitlines()
     given = dict(
         line.removeprefix("Environment=").split("=", 1)
         for line in unit
