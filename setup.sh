@@ -63,6 +63,8 @@ demo() {
 	ready_to_run
 	cd "$HERE"
 	# Not an installed appliance's settings and state: the demo is the same everywhere.
+	# As in systemd/digits.service: large arrays go back to the system when they are free.
+	export MALLOC_MMAP_THRESHOLD_=524288 MALLOC_TRIM_THRESHOLD_=1048576 MALLOC_ARENA_MAX=2
 	exec "$RUN_WITH" -m appliance run --config /dev/null --state .demo \
 		--camera folder:data/samples --leds none --host 127.0.0.1 "$@"
 }

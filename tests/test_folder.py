@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from appliance.camera import folder
 from appliance.camera.folder import FolderCamera
 from appliance.errors import CameraError
+from appliance.picture import Turns
 
 
 @pytest.fixture
@@ -66,3 +68,24 @@ def test_a_folder_whose_pictures_are_all_damaged_is_a_sentence(three: Path) -> N
         path.write_bytes(b"")
     with pytest.raises(CameraError, match="no picture in the folder"):
         next(FolderCamera(three, seconds=0).frames())
+
+
+def test_a_picture_is_decoded_in_its_turn_and_the_last_one_stays_in_view_till_then(
+    three: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "_PATIENCE", 0)
+    turns = Turns()
+    frames = FolderCamera(three, seconds=0, turns=turns).frames()
+    assert int(next(frames).grey[0, 0]) == 10
+    with turns.next():
+        assert [int(next(frames).grey[0, 0]) for _ in range(3)] == [10, 10, 10]
+    assert int(next(frames).grey[0, 0]) in (20, 30)
+
+
+def test_without_a_turn_for_the_first_picture_it_is_tried_again_later(
+    three: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "_PATIENCE", 0)
+    turns = Turns()
+    with turns.next(), pytest.raises(CameraError, match="wait for others that were sent"):
+        next(FolderCamera(three, seconds=0, turns=turns).frames())

@@ -38,7 +38,10 @@ TABLE: dict[str, set[str]] = {
     },
     "appliance.gpio": {"appliance.errors", "gpiozero"},
     "appliance.button": {"appliance.gpio"},
-    "appliance.picture": {"appliance.reading", "appliance.errors", "numpy", "PIL"},
+    "appliance.picture_file": {"appliance.errors", "numpy"},
+    "appliance.picture": {
+        "appliance.reading", "appliance.errors", "appliance.picture_file", "numpy", "PIL",
+    },
     "appliance.decision": {"appliance.vision", "appliance.reading", "numpy"},
     "appliance.reader": {
         "appliance.decision", "appliance.vision", "appliance.reading", "model", "numpy",

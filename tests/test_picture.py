@@ -1,7 +1,13 @@
 import io
 import os
+import platform
 import struct
+import subprocess
+import sys
+import threading
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +15,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from appliance import picture
 from appliance.errors import PictureError
-from appliance.picture import open_picture, picture_from_bytes, pictures_in
+from appliance.picture import (
+    MOST_FRAME,
+    MOST_MEMORY,
+    Turns,
+    open_picture,
+    picture_from_bytes,
+    picture_from_chunks,
+    pictures_in,
+)
+from appliance.picture_file import MOST_BYTES, read_picture_file
+from tests.end_to_end import hostile_pictures as hostile
+
+ROOT = Path(__file__).parent.parent
 
 # Dark in the upper left corner, so that a turn can be seen.
 CORNER = np.full((40, 60), 200, np.uint8)
@@ -79,28 +98,190 @@ def test_a_large_photograph_is_decoded_smaller_and_keeps_its_own_size() -> None:
     assert frame.grey.shape == (1600, 2000)
 
 
-def test_too_many_pixels_are_refused_before_they_are_decoded(
+def test_what_costs_too_much_is_refused_before_it_is_decoded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(picture, "MOST_PIXELS_WHOLE", 2399)
-    image = Image.fromarray(CORNER)
-    for data in (encoded(image), encoded(image, "JPEG", progressive=True)):
-        with pytest.raises(PictureError, match="60×40 pixels are too many"):
-            grey_of(data)
-    # A common JPEG is decoded reduced, and may have more.
-    assert grey_of(encoded(image, "JPEG")).shape == (40, 60)
-    monkeypatch.setattr(picture, "MOST_PIXELS", 2399)
-    with pytest.raises(PictureError, match="60×40 pixels are too many"):
-        grey_of(encoded(image, "JPEG"))
+    def never(*_: object) -> None:
+        raise AssertionError("it was decoded")
+
+    monkeypatch.setattr(picture, "_decode", never)
+    for data in COSTLY.values():
+        with pytest.raises(PictureError, match=r"in such a file cost \d+\.\d times"):
+            grey_of(data())
 
 
-def test_a_decompression_bomb_is_a_sentence() -> None:
-    header = b"\x89PNG\r\n\x1a\n" + chunk(
-        b"IHDR", struct.pack(">IIBBBBB", 30_000, 30_000, 1, 0, 0, 0, 0)
+COSTLY = {
+    "pixels": lambda: hostile.png(30_000, 30_000, 1, 0),
+    "rows": lambda: hostile.png(2, 6_249_999, 1, 0),
+    "a frame": lambda: hostile.png(4100, 4000, 1, 0),
+    "coefficients": lambda: hostile.jpeg(5000, 3500, hostile.COLOUR, each=True),
+    "coefficients of a progressive one": lambda: hostile.progressive(7000, 5000, 1),
+    "scans": lambda: hostile.progressive(3528, 3528, 200),
+    "refinements": lambda: hostile.progressive(2000, 2000, 1000, refine=True),
+    "blocks": lambda: hostile.jpeg(65_500, 20_000),
+}
+
+
+def test_a_thin_picture_and_one_of_four_colours_are_decoded_reduced() -> None:
+    assert grey_of(hostile.jpeg(65_500, 300)).size < MOST_FRAME
+    assert grey_of(hostile.jpeg(6000, 4800, hostile.CMYK)).shape == (2400, 3000)
+
+
+@pytest.mark.parametrize("name", hostile.fixed())
+def test_a_hostile_file_is_read_or_refused_within_its_bound(name: str) -> None:
+    """Each in a process of its own: what one had at most would hide the next one's."""
+    if any(each in name for each in ("60 MB", "gigabyte", "noise", "5,000,000")):
+        pytest.skip("tests/end_to_end/worst_pictures.py has the files that take seconds to make")
+    script = (
+        "import sys\n"
+        "from appliance.errors import PictureError\n"
+        "from appliance.picture import picture_from_bytes\n"
+        "from tests.end_to_end import hostile_pictures as hostile\n"
+        "def memory(what):\n"
+        "    lines = open('/proc/self/status').read().splitlines()\n"
+        "    return next(int(each.split()[1]) * 1024 for each in lines if each.startswith(what))\n"
+        "small = hostile.jpeg(64, 64)\n"
+        "picture_from_bytes(small, 'it')\n"
+        f"data = hostile.fixed()[{name!r}]()\n"
+        "open('/proc/self/clear_refs', 'w').write('5')\n"
+        "before = memory('VmRSS')\n"
+        "try: picture_from_bytes(data, 'it')\n"
+        "except PictureError: pass\n"
+        "print(memory('VmHWM') - before)"
     )
-    bomb = header + chunk(b"IDAT", zlib.compress(b"\0" * 100_000)) + chunk(b"IEND", b"")
-    with pytest.raises(PictureError, match="too many"):
-        grey_of(bomb)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    # The file's bytes, as they come and without what is left out, and Pillow itself.
+    assert int(done.stdout) < MOST_MEMORY + 8e6
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are glibc's")
+def test_with_the_units_settings_the_memory_of_pictures_goes_back() -> None:
+    unit = (ROOT / "systemd" / "digits.service").read_text().splitlines()
+    given = [line.split("=", 1)[1] for line in unit if line.startswith("Environment=MALLOC_")]
+    assert len(given) == 3
+    environment = {**os.environ, **dict(each.split("=", 1) for each in given)}
+    done = subprocess.run(
+        [sys.executable, "-c", SERVED], capture_output=True, text=True, cwd=ROOT, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    # Left to itself glibc has a hundred megabytes and more here.
+    assert int(done.stdout) < 12e6
+
+
+SERVED = """
+import threading, queue
+from appliance.picture import picture_from_bytes
+from tests.end_to_end import hostile_pictures as hostile
+def resident():
+    lines = open('/proc/self/status').read().splitlines()
+    return next(int(each.split()[1]) * 1024 for each in lines if 'VmRSS' in each)
+asked, done, kept = queue.Queue(), queue.Queue(), []
+def serve():
+    for data in iter(asked.get, None):
+        size = picture_from_bytes(data, 'it').size
+        kept.append(bytearray(200_000))
+        done.put(size)
+threads = [threading.Thread(target=serve) for _ in range(4)]
+for thread in threads: thread.start()
+files = [hostile.jpeg(side, side, hostile.COLOUR) for side in (200, 1000, 2000, 3000, 3199)]
+files.append(hostile.progressive(3500, 3500, 1))
+files.append(hostile.png(3400,3400,8,2))
+for _ in range(4): asked.put(files[0])
+for _ in range(4): done.get()
+before = resident()
+for data in files * 4:
+    asked.put(data); done.get()
+print(resident() - before - 200_000 * len(files) * 4)
+for _ in threads: asked.put(None)
+"""
+"""Threads that stay decode pictures of all sizes; prints what the process has more afterwards."""
+
+
+def test_pillow_sees_nothing_but_the_picture() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.fromarray(CORNER)
+    data = encoded(image, "JPEG", exif=exif, comment=b"secret", icc_profile=b"secret" * 30_000)
+    file = read_picture_file([data], "it")
+    assert (file.orientation, file.size) == (6, (60, 40))
+    assert b"secret" not in file.data
+    assert len(file.data) < 2000
+    info = PngInfo()
+    for place in range(50):
+        info.add_text(f"k{place}", "secret", zip=place % 2 == 0)
+    file = read_picture_file([encoded(image, pnginfo=info)], "it")
+    assert file.data.count(b"IDAT") == 1
+    assert b"tEXt" not in file.data
+    np.testing.assert_array_equal(grey_of(encoded(image, pnginfo=info)), CORNER)
+
+
+def test_a_png_is_turned_as_its_exif_says_wherever_that_stands() -> None:
+    data = encoded(Image.fromarray(CORNER))
+    exif = b"II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0"
+    assert grey_of(data[:-12] + chunk(b"eXIf", exif) + data[-12:]).shape == (60, 40)
+
+
+def test_what_follows_a_picture_is_not_looked_at() -> None:
+    data = encoded(Image.fromarray(CORNER), "JPEG")
+
+    def chunks() -> Iterator[bytes]:
+        yield data + b"a film" * 1000
+        for _ in range(MOST_BYTES // 1_000_000):
+            yield bytes(1_000_000)
+        raise AssertionError("more is asked for than a picture has")
+
+    assert picture_from_chunks(chunks(), "it", at=0).grey.shape == (40, 60)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (lambda: hostile.jpeg(64, 64, marker=0xC9), "arithmetic JPEG is not read"),
+        (lambda: hostile.into(hostile.jpeg(64, 64), hostile.DQT * 11_000), "10,000 parts"),
+        (lambda: hostile.animated(11_000), "10,000 parts"),
+        (lambda: hostile.jpeg(64, 64)[:-2] + bytes(MOST_BYTES), "not end within 32 MB"),
+        (lambda: hostile.jpeg(64, 64, marker=0xC1, bits=12), "not a JPEG or PNG"),
+        (lambda: hostile.into(hostile.jpeg(8, 8), hostile.frame(0xC0, 9, 9, [(1, 1)])), "two fra"),
+        (lambda: hostile.into(hostile.jpeg(8, 8), hostile.frame(0xC0, 9, 9, [])), "cut off"),
+        (lambda: hostile.into(hostile.jpeg(8, 8), hostile.frame(0xC0, 9, 9, [(0, 0)])), "cut off"),
+    ],
+)
+def test_a_kind_that_is_not_read_is_a_sentence(data: Callable[[], bytes], says: str) -> None:
+    with pytest.raises(PictureError, match=says):
+        grey_of(data())
+
+
+def test_random_headers_give_a_picture_or_a_sentence() -> None:
+    for data in hostile.mutated(300, seed=7):
+        with suppress(PictureError):
+            assert grey_of(data).size <= MOST_FRAME
+
+
+def test_one_picture_at_a_time_has_its_turn_and_they_come_in_order() -> None:
+    turns, came, threads = Turns(), [], []
+
+    def wait(place: int) -> None:
+        with turns.next():
+            came.append(place)
+
+    with turns.next() as mine:
+        assert mine
+        for place in range(5):
+            threads.append(threading.Thread(target=wait, args=(place,)))
+            threads[-1].start()
+            while len(turns._queue) < place + 2:
+                pass
+        with turns.next(timeout=0) as other:
+            assert not other
+        assert came == []
+    for thread in threads:
+        thread.join()
+    assert came == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="it"), turns.next():
+        raise ValueError("it")
+    with turns.next(timeout=0) as again:
+        assert again
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from appliance.captures import Captures
 from appliance.control import Control
+from appliance.errors import PictureError
 from appliance.networks import Networks
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
@@ -23,6 +24,7 @@ from appliance.owner import Owner
 from appliance.reader import Reader
 from appliance.settings import InForce
 from appliance.web import create_app, device
+from appliance.web.api import _first_file
 from tests.conftest import SAMPLES, PretendedTrainer, signed_in
 from tests.test_networks import saying
 
@@ -172,6 +174,24 @@ def test_a_form_of_many_parts_is_refused_before_it_is_taken_apart(client: FlaskC
         )  # fmt: skip
         assert answer.status_code == 415
         assert "one file" in json.loads(answer.data)["detail"]
+
+
+def test_a_part_of_a_form_without_an_end_is_not_kept_in_memory(client: FlaskClient) -> None:
+    for endless in (b"", b"--b\r\nContent-Disposition: form-data; name=a; filename=x\r\nX: "):
+        answer = client.post(
+            "/api/v1/read", data=endless + b"y" * 999_000,
+            content_type="multipart/form-data; boundary=b",
+        )  # fmt: skip
+        assert answer.status_code == 400
+    data = (SAMPLES / "2-marker.jpg").read_bytes()
+    chunks = iter([b"--b\r\nContent-Disposition: form-data; name=a\r\nX: ", *[bytes(99_999)] * 50])
+    with pytest.raises(PictureError, match="too large"):
+        list(_first_file(chunks, b"b"))
+    assert next(chunks, None) is not None
+    head = b"--b\r\nContent-Disposition: form-data; name=a; filename=x\r\n\r\n"
+    # An empty file, which a browser sends for a field that was left out, is not the picture.
+    form = [head + b"\r\n" + head, data[:1000], data[1000:], b"\r\n--b--\r\n"]
+    assert b"".join(_first_file(iter(form), b"b")) == data
 
 
 def test_where_a_photograph_was_taken_is_not_kept(

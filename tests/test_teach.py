@@ -323,7 +323,11 @@ def test_the_surroundings_of_a_mark_in_a_corner_and_of_a_tiny_frame(reader: Read
 
     for size in ((40, 40), (480, 640)):
         grey = np.full(size, 220, np.uint8)
-        reading = Reading(at=0, frame=frame(grey, 0.0), box=(0, 0, 12, 30))
+        recent = Recent()
+        glyph = np.zeros((28, 28), np.float32)
+        recent.keep(1, Reading(at=0, frame=frame(grey, 0.0), box=(0, 0, 12, 30), glyph=glyph))
+        reading = recent.of(1)
+        assert reading is not None
         with Image.open(io.BytesIO(surroundings(reading))) as picture:
             assert max(picture.size) <= LONGEST_SIDE
             assert picture.mode == "L"

@@ -20,6 +20,7 @@ from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
 from appliance.outputs.metrics import Metrics
 from appliance.owner import Owner
+from appliance.picture import Turns
 from appliance.reader import Reader
 from appliance.reading import Frame, Reading, frame
 from appliance.trainer import Trainer
@@ -179,7 +180,8 @@ def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(
         "state": Path(),
         "in_force": [],
     }
-    app = create_app(latest=latest, upload_megabytes=1, **parts)
+    turns = Turns()
+    app = create_app(latest=latest, upload_megabytes=1, turns=turns, **parts)
     data = (SAMPLES / "2-marker.jpg").read_bytes()
     codes: list[int] = []
 
@@ -197,6 +199,9 @@ def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(
         others[0].join(0.01)
         others[1].join(0.01)
     assert codes == [503]
+    # Nor does anybody else in this process decode one meanwhile.
+    with turns.next(timeout=0) as mine:
+        assert not mine
     leave.set()
     for thread in (first, *others):
         thread.join(10)

@@ -7,14 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from appliance.errors import CameraError, PictureError
-from appliance.picture import SUFFIXES, open_picture, pictures_in
+from appliance.picture import SUFFIXES, Turns, open_picture, pictures_in
 from appliance.reading import Frame
 
 log = logging.getLogger(__name__)
 
+_PATIENCE = 10.0
+"""Seconds in which its turn to decode a picture comes, or the one before stays in view."""
+
 
 class FolderCamera:
     """Shows each picture of a folder for `seconds`, by name, over and over; 0 = for one frame.
+
+    Each is decoded in its turn of `turns`: it waits for the pictures that others sent, ten seconds
+    long, and shows its last one again where its turn did not come.
 
     >>> camera = FolderCamera(Path("data/samples"), seconds=4)
     >>> frame = next(camera.frames())
@@ -24,9 +30,15 @@ class FolderCamera:
     """
 
     def __init__(
-        self, folder: Path, *, seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: Path,
+        *,
+        seconds: float,
+        turns: Turns | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._seconds = seconds
+        self._turns = turns or Turns()
         self._clock = clock
         self._open = True
         self._folder = folder
@@ -49,13 +61,19 @@ class FolderCamera:
             if frame is None or position != shown:
                 path = self._pictures[position % len(self._pictures)]
                 try:
-                    frame = open_picture(path, str(path))
+                    with self._turns.next(_PATIENCE) as came:
+                        if came:
+                            frame, shown = open_picture(path, str(path)), position
                 except (PictureError, OSError) as error:
                     log.warning("left out of the folder camera: %s", error)
                     self._pictures.remove(path)
                     self._none_left()
                     continue
-            asked, shown = asked + 1, position
+            if frame is None:
+                raise CameraError(
+                    "the folder's pictures wait for others that were sent: they are tried again"
+                )
+            asked += 1
             yield replace(frame, at=time.time())
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from appliance.camera import Camera
     from appliance.outputs.leds import Leds
     from appliance.outputs.mqtt import Mqtt
+    from appliance.picture import Turns
     from appliance.settings import CameraSettings, LedSettings, Loaded, MqttSettings, Settings
     from appliance.vault import Held, Vault
 
@@ -74,6 +76,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     from appliance.outputs.latest import Latest
     from appliance.outputs.metrics import Metrics
     from appliance.owner import Owner, owner_file
+    from appliance.picture import Turns
     from appliance.reader import Reader
     from appliance.steady import Steady
     from appliance.trainer import Trainer
@@ -89,7 +92,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     least, sha256 = settings.reader.least_confidence, held.card["sha256"]
     reader = Reader(held.network, least_confidence=least, sha256=sha256)
     networks = Networks(vault, reader, held, chosen=settings.reader.network)
-    latest = Latest()
+    latest, turns = Latest(), Turns()
     history = History(state / "history.db", limit=settings.history.limit)
     captures = Captures(state / "captures.db", limit=settings.captures.limit, stand_in=True)
     metrics = Metrics()
@@ -115,7 +118,9 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
 
         # Told what the camera gives: asked over its page it could be busy, and taken for not there.
         said = doctor.of_itself(settings.camera.source, *latest.newest())
-        found = doctor.examine(settings, state, open_camera=open_camera, running=said)
+        found = doctor.examine(
+            settings, state, open_camera=partial(open_camera, turns=turns), running=said
+        )
         return [each.as_json() for each in found]
 
     app = create_app(
@@ -140,6 +145,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
         in_force=known.in_force(settings, loaded, changes.tables),
         upload_megabytes=settings.web.upload_megabytes,
         problem=problem,
+        turns=turns,
         names=(*_own_names(), *settings.web.names),
         look=settings.web.look,
     )
@@ -158,7 +164,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
         networks.look()
 
     loop = Loop(
-        open_camera=lambda: _watched_camera(settings.camera),
+        open_camera=lambda: _watched_camera(settings.camera, turns),
         reader=reader,
         steady=Steady(settings.reader.agree),
         outputs=[latest, history, metrics, *leds, *mqtt, Journal()],
@@ -199,7 +205,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     return 0
 
 
-def _watched_camera(settings: "CameraSettings") -> "Camera":
+def _watched_camera(settings: "CameraSettings", turns: "Turns") -> "Camera":
     """Return the camera, but not one that has hung the whole appliance again and again."""
     from appliance.errors import CameraError
     from appliance.watchdog import MOST_STALLS, stalls
@@ -209,11 +215,14 @@ def _watched_camera(settings: "CameraSettings") -> "Camera":
             f"the camera's driver stood still {MOST_STALLS} times in ten minutes: check the "
             "ribbon cable and the power supply; it is tried again in ten minutes"
         )
-    return open_camera(settings)
+    return open_camera(settings, turns)
 
 
-def open_camera(settings: "CameraSettings") -> "Camera":
-    """Return the camera that the setting names; raises CameraError in a sentence."""
+def open_camera(settings: "CameraSettings", turns: "Turns | None" = None) -> "Camera":
+    """Return the camera that the setting names; raises CameraError in a sentence.
+
+    The pictures of a folder are decoded in their turns, where others decode in this process.
+    """
     if settings.source == "picamera":
         from appliance.camera.picamera import PiCamera
 
@@ -221,7 +230,7 @@ def open_camera(settings: "CameraSettings") -> "Camera":
     from appliance.camera.folder import FolderCamera
 
     folder = Path(settings.source.removeprefix("folder:"))
-    return FolderCamera(folder, seconds=settings.picture_seconds)
+    return FolderCamera(folder, seconds=settings.picture_seconds, turns=turns)
 
 
 def _settings(args: argparse.Namespace, settings: "Settings") -> "Settings":

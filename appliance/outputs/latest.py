@@ -5,16 +5,23 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from appliance.reading import Reading
+import numpy as np
+
+from appliance.reading import Frame, Reading
 
 STARTING = "the camera is starting"
 """The fault before the first reading."""
+
+_MARGIN = 0.4
+_SIDE = 320
 
 
 class Recent:
     """Keeps the last few readings in which there was a mark, by number, without their large arrays.
 
-    A person labels what was shown a second ago: by then there can be newer readings.
+    A person labels what was shown a second ago: by then there can be newer readings. What is kept
+    of a frame is what is around the mark, with a margin of 0.4 of its longer side: less than 640
+    pixels a side. There is neither the mark itself nor any ink.
     """
 
     def __init__(self, size: int = 8) -> None:
@@ -23,8 +30,10 @@ class Recent:
 
     def keep(self, number: int, reading: Reading) -> None:
         if reading.glyph is not None:
+            around = _around_mark(reading)
+            small = reading._replace(frame=around, ink=None, mark=None, marks=())
             with self._lock:
-                self._kept.append((number, reading._replace(ink=None, marks=())))
+                self._kept.append((number, small))
 
     def newest(self, count: int) -> list[tuple[int, Reading]]:
         """Return the last few with their numbers, the newest first."""
@@ -70,3 +79,26 @@ class Latest:
 
     def close(self) -> None:
         """Nothing is held open; the last reading stays readable."""
+
+
+def _around_mark(reading: Reading) -> Frame | None:
+    """Return a small frame of its own of what is around a reading's mark."""
+    frame, box = reading.frame, reading.box
+    if frame is None or box is None:
+        return None
+    height, width = frame.grey.shape
+    across, down = width / frame.size[0], height / frame.size[1]
+    x0, y0, x1, y1 = box
+    margin = _MARGIN * max(x1 - x0, y1 - y0)
+    top, bottom = max(0, int((y0 - margin) * down)), int((y1 + margin) * down) + 1
+    left, right = max(0, int((x0 - margin) * across)), int((x1 + margin) * across) + 1
+    grey = frame.grey[top:bottom, left:right]
+    steps = max(grey.shape) // _SIDE
+    down, across = (min(max(1, steps), side) for side in grey.shape)
+    if down * across > 1:
+        rows, columns = grey.shape[0] // down, grey.shape[1] // across
+        blocks = grey[: rows * down, : columns * across].reshape(rows, down, columns, across)
+        grey = np.rint(blocks.mean(axis=(1, 3), dtype=np.float32)).astype(np.uint8)
+    else:
+        grey = grey.copy()
+    return Frame(grey, frame.at, grey.shape[::-1], frame.exposure)

@@ -16,6 +16,7 @@ from appliance.outputs.history import History
 from appliance.outputs.latest import Latest, Recent
 from appliance.outputs.metrics import Metrics
 from appliance.owner import Owner
+from appliance.picture import Turns
 from appliance.reader import Reader
 from appliance.settings import InForce
 from appliance.trainer import Trainer
@@ -51,6 +52,7 @@ def create_app(
     state: Path,
     in_force: Sequence[InForce],
     upload_megabytes: int,
+    turns: Turns | None = None,
     names: Iterable[str] = (),
     look: str = "anyone",
     problem: str | None = None,
@@ -61,7 +63,8 @@ def create_app(
     and ends a retraining, `owner` knows who may change anything, `metrics` counts what was read,
     `control` has the owner's switches, `camera` is the camera's source as the settings name it,
     `state` the state directory and `in_force` all settings; a picture of more than
-    `upload_megabytes` is refused. `names` and `look` are who it is asked by and who may look, as
+    `upload_megabytes` is refused, and each is read in its turn of `turns`, which others who decode
+    pictures in this process share. `names` and `look` are who it is asked by and who may look, as
     `guard` has them. `problem` is what was not well with the state directory at the start.
     """
     app = App(__name__)
@@ -99,6 +102,7 @@ def create_app(
             networks=networks,
             camera=camera,
             problems=problems,
+            turns=turns or Turns(),
             clock=time.time,
         )
     )

@@ -4,16 +4,17 @@ import itertools
 import json
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
+from werkzeug.sansio.multipart import Data, Field, File, MultipartDecoder, NeedData
 
 from appliance import __version__
 from appliance.errors import PictureError
 from appliance.networks import Networks
 from appliance.outputs.latest import STARTING, Latest, Recent
-from appliance.picture import picture_from_bytes
+from appliance.picture import Turns, picture_from_chunks
 from appliance.reader import Reader
 from appliance.reading import Reading
 from appliance.web.kept import Kept
@@ -26,6 +27,9 @@ POLL_AFTER = "Poll-After"
 LATE = 30.0
 """Seconds without a reading, or a fault told anew, after which the loop is taken for stuck."""
 _MOST_PARTS = 100
+_MOST_BETWEEN = 1_000_000
+"""No more bytes than this are kept of what comes before a part of a form."""
+_CHUNK = 1 << 16
 
 
 def blueprint(
@@ -36,12 +40,13 @@ def blueprint(
     networks: Networks,
     camera: str,
     problems: Callable[[], list[str]],
+    turns: Turns,
     clock: Callable[[], float],
 ) -> Blueprint:
     """Return the API's routes over these parts; `clock` gives Unix seconds, `problems`
     what is not well with the state directory.
 
-    What is read for a request goes into `drawn`, under numbers below zero.
+    What is read for a request goes into `drawn`, under numbers below zero, in its turn of `turns`.
     """
     routes = Blueprint("api", __name__, url_prefix="/api/v1")
     # With the pictures and without.
@@ -50,7 +55,7 @@ def blueprint(
     # A restart begins to count anew; an ETag of before must not match then.
     boot = secrets.token_hex(4)
     numbers = itertools.count(-1, -1)
-    one_at_a_time, places = threading.Lock(), threading.Semaphore(2)
+    places = threading.Semaphore(2)
 
     @routes.get("/reading")
     def reading() -> Response:
@@ -114,13 +119,15 @@ def blueprint(
             sentence = "other pictures are being read: try again in a few seconds"
             return problem(503, sentence, retry_after=3)
         try:
-            with one_at_a_time:
-                data = _sent()
-                if not data:
+            with turns.next():
+                chunks = _sent()
+                first = next(chunks, b"")
+                if not first:
                     return problem(
                         400, "no picture was sent: POST a JPEG or PNG, bare or as a file"
                     )
-                answer = reader.read(picture_from_bytes(data, "the picture", clock()))
+                file = itertools.chain([first], chunks)
+                answer = reader.read(picture_from_chunks(file, "the picture", clock()))
                 pictures = {"strip": strip(answer)} if "pictures" in request.args else {}
                 number = next(numbers)
                 drawn.keep(number, answer)
@@ -146,16 +153,50 @@ def _told(number: int, reading: Reading, pictures: bool) -> bytes:
     return json.dumps(told).encode()
 
 
-def _sent() -> bytes:
-    """Return the picture of a request: its first file, or its body whatever type it claims."""
-    if request.mimetype == "multipart/form-data":
-        mark = request.mimetype_params.get("boundary", "").encode()
-        if request.get_data().count(b"--" + mark) > _MOST_PARTS:
-            # Taken apart, a form of a hundred thousand files would fill the memory.
-            raise PictureError("the form has too many parts: send it with one file")
-        file = next(iter(request.files.values()), None)
-        return file.read() if file else b""
-    return request.get_data(cache=False)
+def _sent() -> Iterator[bytes]:
+    """Yield the picture of a request: its first file, or its body whatever type it claims.
+
+    It is read as it is asked for: a body waits in a file, and would be the memory's largest part.
+    """
+    body = iter(lambda: request.stream.read(_CHUNK), b"")
+    if request.mimetype != "multipart/form-data":
+        return body
+    return _first_file(body, request.mimetype_params.get("boundary", "").encode())
+
+
+def _first_file(body: Iterator[bytes], boundary: bytes) -> Iterator[bytes]:
+    """Yield the first file of a form that has anything; nothing where there is none, or no form.
+
+    Raises PictureError for more parts before it than a form has, or larger ones.
+    """
+    if not boundary:
+        return
+    decoder, parts, between = MultipartDecoder(boundary), 0, 0
+    in_file = begun = False
+    try:
+        for chunk in body:
+            decoder.receive_data(chunk)
+            between += len(chunk)
+            while not isinstance(event := decoder.next_event(), NeedData):
+                between = 0
+                if isinstance(event, Data):
+                    if in_file and event.data:
+                        begun = True
+                        yield event.data
+                    if begun and not event.more_data:
+                        return
+                elif isinstance(event, Field | File):
+                    in_file = isinstance(event, File)
+                    parts += 1
+                if parts > _MOST_PARTS:
+                    raise PictureError("the form has too many parts: send it with one file")
+            if between > _MOST_BETWEEN:
+                raise PictureError("a part of the form is too large: send it with one file")
+    except PictureError:
+        raise
+    except ValueError:
+        # What is no form has no file.
+        return
 
 
 def _with_frame(reading: Reading) -> dict[str, Any]:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 _LONGEST = 400
 """No side of the picture that many look at is longer: 5 kB, where 640 pixels are 40 kB."""
 _SURROUNDINGS = 160
-_MARGIN = 0.4
 _GREYS = 32
 
 
@@ -41,22 +40,15 @@ def stage(reading: Reading, name: str) -> tuple[bytes, str] | None:
 
 
 def surroundings(reading: Reading) -> bytes:
-    """Return what is around a reading's mark as a PNG, at most 160 pixels a side, 2 to 6 kB.
+    """Return the frame of a reading that `Recent` keeps as a PNG: what is around its mark.
 
-    A margin of 0.4 of the mark's longer side is around it. Grey has 32 steps, which halves a file.
+    It has at most 160 pixels a side and 2 to 6 kB. Grey has 32 steps, which halves a file.
     """
     from PIL import Image
 
-    frame, box = reading.frame, reading.box
-    if frame is None or box is None:
+    if reading.frame is None:
         raise ValueError("a reading without a mark has no surroundings")
-    height, width = frame.grey.shape
-    across, down = width / frame.size[0], height / frame.size[1]
-    x0, y0, x1, y1 = box
-    margin = _MARGIN * max(x1 - x0, y1 - y0)
-    top, bottom = max(0, int((y0 - margin) * down)), int((y1 + margin) * down) + 1
-    left, right = max(0, int((x0 - margin) * across)), int((x1 + margin) * across) + 1
-    picture = Image.fromarray(frame.grey[top:bottom, left:right])
+    picture = Image.fromarray(reading.frame.grey)
     picture.thumbnail((_SURROUNDINGS, _SURROUNDINGS))
     steps = 256 // _GREYS
     file = io.BytesIO()
