@@ -49,7 +49,7 @@ def _owner_to_become(folder: Path) -> int | None:
     """Return the number of the user that root is to become, None where nothing is to change."""
     if os.geteuid() != 0:
         return None
-    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    there = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
     owner = there.stat().st_uid
     if owner != 0:
         return owner

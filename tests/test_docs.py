@@ -13,7 +13,7 @@ def test_every_attack_in_the_table_is_tried_by_a_test_that_is_there() -> None:
     rows = [
         line
         for line in (ROOT / "docs" / "safety.md").read_text().splitlines()
-        if line.startswith("| ") and not line.startswith("| attack |")
+        if line.startswith("| ") and not line.startswith(("| attack |", "| damage |"))
     ]
     assert len(rows) > 40
     for row in rows:

@@ -259,6 +259,7 @@ def view(
     app = Flask("appliance.web")
     app.config.update(LOOK="anyone", MAX_CONTENT_LENGTH=1_000_000)
     translate(app)
+    app.context_processor(lambda: {"problems": list})
     clock, sent = Clock(), Recent()
     app.register_blueprint(
         blueprint(reader=reader, networks=networks, latest=latest, drawn=sent, clock=clock)
