@@ -216,7 +216,10 @@ def _copy(name: str, database: Path, to: Path) -> str | None:
                 raise
             # Page by page as it is on the card, of which what can be read is taken.
             if not to.stat().st_size:
-                with open(database, "rb", opener=regular) as whole, open(to, "wb") as out:
+                with (
+                    open(database, "rb", opener=regular) as whole,
+                    open(to, "wb", opener=regular) as out,
+                ):
                     shutil.copyfileobj(whole, out)
             return clean_rows(name, to, str(error))
     except StateError as error:
