@@ -103,6 +103,7 @@ def open_picture(file: Path | IO[bytes], name: str, at: float | None = None) -> 
     if isinstance(file, Path):
         with file.open("rb") as opened:
             return open_picture(opened, name, at)
+    file.seek(0)
     return picture_from_chunks(iter(lambda: file.read(_CHUNK), b""), name, at)
 
 
