@@ -97,8 +97,9 @@ class Turns:
 def open_picture(file: Path | IO[bytes], name: str, at: float | None = None) -> Frame:
     """Return a JPEG or PNG as a frame, turned upright as its EXIF says; transparency is white.
 
-    `name` is what an error calls it. Raises PictureError for what is not a picture, or one that
-    takes too much to decode, and OSError for a file that cannot be opened.
+    `name` is what an error calls it. An open file is read from its beginning. Raises PictureError
+    for what is not a picture, or one that takes too much to decode, and OSError for a file that
+    cannot be opened.
     """
     if isinstance(file, Path):
         with file.open("rb") as opened:
