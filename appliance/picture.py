@@ -13,13 +13,14 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from appliance.errors import PictureError
-from appliance.picture_file import PictureFile, read_picture_file
 from appliance.reading import Frame, Grey
 
-# A camera's frames are no files: what only they need has Pillow imported, which takes a Pi Zero a
-# tenth of a second.
+# A camera's frames are no files: what only these need is imported where one is read. Pillow takes a
+# Pi Zero a tenth of a second.
 if TYPE_CHECKING:
     from PIL import Image
+
+    from appliance.picture_file import PictureFile
 
 MOST_MEMORY = 64_000_000
 """Decoding takes no more bytes than this, the file's own and the frame's among them, or is refused.
@@ -115,6 +116,8 @@ def picture_from_bytes(data: bytes, name: str, at: float | None = None) -> Frame
 
 def picture_from_chunks(chunks: Iterable[bytes], name: str, at: float | None = None) -> Frame:
     """Return a picture that comes in chunks as a frame; raises PictureError in a sentence."""
+    from appliance.picture_file import read_picture_file
+
     file = read_picture_file(chunks, name)
     width, height = file.size
     if min(width, height) < 2:
@@ -142,6 +145,8 @@ def picture_from_chunks(chunks: Iterable[bytes], name: str, at: float | None = N
 
 def picture_cost(data: bytes) -> float:
     """Return what decoding a file takes as a share of what it may; raises PictureError."""
+    from appliance.picture_file import read_picture_file
+
     file = read_picture_file([data], "the picture")
     return _cost(file, _reduction(file))
 
@@ -153,7 +158,7 @@ def pictures_in(folder: Path) -> list[Path]:
     )
 
 
-def _cost(file: PictureFile, reduction: int) -> float:
+def _cost(file: "PictureFile", reduction: int) -> float:
     """Return the largest share that decoding a file takes of what it may: 1 is all of it."""
     return max(
         file.memory(reduction) / MOST_MEMORY,
@@ -162,7 +167,7 @@ def _cost(file: PictureFile, reduction: int) -> float:
     )
 
 
-def _reduction(file: PictureFile) -> int:
+def _reduction(file: "PictureFile") -> int:
     """Return the least reduction of a JPEG, 1, 2, 4 or 8, with which it is not too large.
 
     libjpeg leaves out what a smaller picture does not need: less memory and time on a Pi Zero.
@@ -176,7 +181,7 @@ def _reduction(file: PictureFile) -> int:
     return _REDUCTIONS[-1]
 
 
-def _decode(file: PictureFile, reduction: int) -> Grey:
+def _decode(file: "PictureFile", reduction: int) -> Grey:
     """Return a picture as it stands upright, grey uint8 (h, w)."""
     from PIL import Image
 
