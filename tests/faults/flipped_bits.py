@@ -170,11 +170,9 @@ def judge(seen: Seen, truth: Truth) -> tuple[str, int, int]:
         return ("whole" if not lost and not wrong else "without a word"), lost, wrong
     if LOOKED_AT in seen.notice:
         return "only looked at, and said", lost, wrong
-    return (
-        ("rescued and said" if "was damaged" in seen.notice else "left out and said"),
-        lost,
-        wrong,
-    )
+    if "was damaged" in seen.notice:
+        return "rescued and said", lost, wrong
+    return ("mended and said" if "mended" in seen.notice else "left out and said"), lost, wrong
 
 
 def try_bit(name: str, base: Path, truth: Truth, state: Path, place: int) -> tuple[str, int, int]:
