@@ -170,11 +170,9 @@ def judge(seen: Seen, truth: Truth) -> tuple[str, int, int]:
         return ("whole" if not lost and not wrong else "without a word"), lost, wrong
     if LOOKED_AT in seen.notice:
         return "only looked at, and said", lost, wrong
-    return (
-        ("rescued and said" if "was damaged" in seen.notice else "left out and said"),
-        lost,
-        wrong,
-    )
+    if "was damaged" in seen.notice:
+        return "rescued and said", lost, wrong
+    return ("mended and said" if "mended" in seen.notice else "left out and said"), lost, wrong
 
 
 def try_bit(name: str, base: Path, truth: Truth, state: Path, place: int) -> tuple[str, int, int]:
@@ -195,7 +193,8 @@ def try_bit(name: str, base: Path, truth: Truth, state: Path, place: int) -> tup
     seen = LOOKS[name][1](state / name)
     found = judge(seen, truth)
     if made is not None:
-        assert bool(made.left_out) == (damage is not None), (made.left_out, damage)
+        # It rebuilds a file with another version in its header too, which no row shows.
+        assert made.left_out or damage is None, damage
         back = state / "back"
         done = restore(state / "b.zip", back, None)
         assert not done.left_out
@@ -230,7 +229,8 @@ def run(
         came[what] += 1
         came["rows lost, all of them said"] += lost if what.endswith("said") else 0
         most = max(most, lost)
-        if what == "without a word" or wrong:
+        # A row that is mended is told with what was damaged in it replaced, and is said.
+        if what == "without a word" or (wrong and "mended" not in what):
             failed.append(f"{name}, bit {place}: {lost} rows lost, {wrong} wrong, {what}")
     logging.disable(logging.NOTSET)
     came["rows lost at most by one bit"] = most
