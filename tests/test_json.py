@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from appliance.captures import Captures
 from appliance.control import Control
@@ -122,15 +123,15 @@ def test_odd_headers_and_cookies_are_no_500(busy: FlaskClient, odd: str) -> None
                      "IF_NONE_MATCH", "IF_MODIFIED_SINCE", "RANGE", "REFERER", "ACCEPT")
     }  # fmt: skip
     alone = [{name: value} for name, value in environ.items()]
-    # The client's own cookies would take a Host apart that the appliance only compares.
-    sender = busy.application.test_client(use_cookies=False)
     cookies = {"HTTP_COOKIE": f"digits-owner={odd}; digits-language={odd}; {odd}"}
     for each in (environ, *alone, cookies, {"HTTP_HOST": odd}, {"CONTENT_TYPE": odd}):
         for method, path in (("GET", "/"), ("GET", "/api/v1/reading"), ("GET", "/api/v1/session"),
                              ("GET", "/device"), ("POST", "/api/v1/session"),
                              ("POST", "/api/v1/training"), ("POST", "/api/v1/read")):  # fmt: skip
-            answer = sender.open(path, method=method, environ_overrides=each, data=b"{}")
-            assert answer.status_code < 500, (path, each)
+            # Flask's client would take a Host apart that the appliance only compares.
+            asked = EnvironBuilder(path=path, method=method, data=b"{}").get_environ() | each
+            _, status, _ = run_wsgi_app(busy.application.wsgi_app, asked, buffered=True)
+            assert int(status[:3]) < 500, (path, each)
 
 
 def test_a_pin_that_no_text_can_be_is_no_try(client: FlaskClient, owner: Owner) -> None:

@@ -136,6 +136,12 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         """Return how many bytes of an answer wait for who reads it."""
         return int(self.total_outbufs_len)
 
+    def cancel(self) -> None:
+        # The files of bodies that came in and are not answered any more.
+        for each in self.requests:
+            each.close()
+        super().cancel()
+
     def del_channel(self, map: dict[int, Any] | None = None) -> None:
         if self.request:
             # The file of a body that does not come to its end.
