@@ -148,6 +148,9 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             self.request.close()
         if self.rest is not None:
             self.rest.close()
+        # The files of large answers that are not taken to their end.
+        for each in self.outbufs:
+            each.close()
         super().del_channel(map)
 
 
