@@ -247,7 +247,7 @@ def lay_damage(house: House) -> None:
     """Damage the captures, and lead the new file that is made of them elsewhere."""
     file = house.state / "captures.db"
     data = bytearray(file.read_bytes())
-    # The list of free pages: quick_check finds it, and all rows can be read.
+    # The list of free pages: the check at a start finds it, and all rows can be read.
     data[32:40] = struct.pack(">II", 999, 5)
     file.write_bytes(data)
     lay(house, "captures.db.new", "a link to what is not there")
