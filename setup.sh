@@ -665,7 +665,7 @@ drop_old_releases() {
 
 # ---- settings, PIN, network
 
-settings_file() { PYTHONPATH=$HERE python3 -B -P -m appliance.settings_file "$@"; }
+settings_file() { PYTHONPATH=$HERE python3 -B -P -m appliance.settings.file "$@"; }
 
 keep_settings() {
 	SETTINGS_NEW=""

@@ -5,23 +5,33 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
 
 from appliance import __version__
+from appliance.console import PrintableStream, printable
 from appliance.errors import ApplianceError
-from appliance.printable import PrintableStream, printable
 from model.errors import ModelError
 
 # The commands' modules import numpy, Flask and the rest only when they run.
 COMMANDS = (
     "run", "read", "train", "retrain", "networks", "captures", "backup", "restore", "evaluate",
-    "simulate", "reproduce", "bench", "data", "pin", "doctor",
+    "simulate", "reproduce", "data", "pin", "doctor",
 )  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed in a sentence, 2 wrong usage."""
+    return run_command("digits", _parser, sys.argv[1:] if arguments is None else list(arguments))
+
+
+def run_command(
+    name: str, make_parser: Callable[[list[str]], argparse.ArgumentParser], words: list[str]
+) -> int:
+    """Parse the words, call their parser's `run`, and return the exit code of `main`.
+
+    `name` begins each error's line.
+    """
     for stream in (sys.stdout, sys.stderr):
         # A file's name or a ✔ that the terminal cannot show is no reason to stop.
         if isinstance(stream, io.TextIOWrapper):
@@ -32,22 +42,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             printing.enter_context(redirect_stdout(PrintableStream(sys.stdout)))
         if sys.stderr is not None:
             printing.enter_context(redirect_stderr(PrintableStream(sys.stderr)))
-        return _run(arguments)
+        return _run(name, make_parser, words)
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _run(
+    name: str, make_parser: Callable[[list[str]], argparse.ArgumentParser], words: list[str]
+) -> int:
     try:
-        words = sys.argv[1:] if arguments is None else list(arguments)
-        args = _parser(words).parse_args(words)
+        args = make_parser(words).parse_args(words)
         code = int(args.run(args))
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
     except (ApplianceError, ModelError) as error:
-        print(f"digits: {printable(error)}", file=sys.stderr)
+        print(f"{name}: {printable(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("digits: interrupted", file=sys.stderr)
+        print(f"{name}: interrupted", file=sys.stderr)
         return 130
     except OSError as error:
         # Python flushes stdout once more at its end: what cannot be written is to go nowhere.
@@ -56,7 +67,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         if not isinstance(error, BrokenPipeError):
             where = f"{error.filename}: " if error.filename else ""
             sentence = f"{where}{error.strerror}: check the path and its owner"
-            print(f"digits: {printable(sentence)}", file=sys.stderr)
+            print(f"{name}: {printable(sentence)}", file=sys.stderr)
         return 1
 
 

@@ -8,13 +8,13 @@ from contextlib import closing
 from functools import partial
 
 from appliance.camera import Camera
+from appliance.device.machine import give_back
 from appliance.errors import CameraError
-from appliance.machine import give_back
 from appliance.outputs import Output
-from appliance.reader import Reader
+from appliance.reader.change_detector import Still
+from appliance.reader.debounce import Steady
+from appliance.reader.reader import Reader
 from appliance.reading import Frame, Reading
-from appliance.steady import Steady
-from appliance.still import Still
 
 log = logging.getLogger(__name__)
 

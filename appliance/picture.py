@@ -20,7 +20,7 @@ from appliance.reading import Frame, Grey
 if TYPE_CHECKING:
     from PIL import Image
 
-    from appliance.picture_file import PictureFile
+    from appliance.storage.picture_check import PictureFile
 
 MOST_MEMORY = 64_000_000
 """Decoding takes no more bytes than this, the file's own and the frame's among them, or is refused.
@@ -116,7 +116,7 @@ def picture_from_bytes(data: bytes, name: str, at: float | None = None) -> Frame
 
 def picture_from_chunks(chunks: Iterable[bytes], name: str, at: float | None = None) -> Frame:
     """Return a picture that comes in chunks as a frame; raises PictureError in a sentence."""
-    from appliance.picture_file import read_picture_file
+    from appliance.storage.picture_check import read_picture_file
 
     file = read_picture_file(chunks, name)
     width, height = file.size
@@ -145,7 +145,7 @@ def picture_from_chunks(chunks: Iterable[bytes], name: str, at: float | None = N
 
 def picture_cost(data: bytes) -> float:
     """Return what decoding a file takes as a share of what it may; raises PictureError."""
-    from appliance.picture_file import read_picture_file
+    from appliance.storage.picture_check import read_picture_file
 
     file = read_picture_file([data], "the picture")
     return _cost(file, _reduction(file))

@@ -2,7 +2,7 @@
 
 With `--glyphs FILE` the ten digits that the page's view Inside has of its own, as one picture.
 Ten digits, a blank sheet and a scribble, of the project's own strokes, on sheets that are lit
-unevenly, by a camera simpler than `appliance/vision/paper.py`, so that they stay what they are.
+unevenly, by a camera simpler than `appliance/simulator/paper.py`, so that they stay what they are.
 The same command gives the same pictures.
 """
 
@@ -15,8 +15,8 @@ from PIL import Image
 from scipy import ndimage
 
 from appliance.reading import Array, Grey
+from appliance.simulator.handwriting import PLAIN, SCRIBBLE, drawn
 from appliance.vision.glyph import glyph
-from appliance.vision.strokes import PLAIN, SCRIBBLE, drawn
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ convolution needs only its sideways copies: with every row stored k times, each 
 column, the k rows that one output row sees are one contiguous matrix of (k·k·channels) rows, which
 BLAS multiplies in place. That is k copies of a picture where plain im2col makes k·k, and `backward`
 uses the same trick for dL/d(input). Against plain im2col and against k·k shifted products, see
-`docs/benchmark.md`.
+`docs/measured/benchmark.md`.
 """
 
 from typing import Any

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from model.errors import DatasetError
 from model.files import regular, replaced
 from model.layers import Array
-from model.order import Rows
+from model.shuffle import Rows
 
 # sha256 of each file unpacked: the gzip wrappers differ between mirrors, the content does not.
 MNIST_SHA256 = {

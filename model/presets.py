@@ -11,7 +11,7 @@ from model.datasets import Bytes, Scaling, Split
 from model.errors import PresetError
 from model.layers import Array
 from model.network import NOT_A_DIGIT, Network
-from model.order import Division
+from model.shuffle import Division
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from model.layers import Array, Dropout
 from model.losses import LOSSES, Labels, Loss, one_hot
 from model.network import Network, build
 from model.optimisers import OPTIMISERS, SCHEDULES, Optimiser
-from model.order import Division, Rows, Shuffled
 from model.presets import Preset
+from model.shuffle import Division, Rows, Shuffled
 
 # Enough rows at a time that an order costs nothing beside the training, few enough to forget.
 _BLOCK = 4096

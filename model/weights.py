@@ -21,7 +21,7 @@ from model.files import NotRegularError, regular, replaced
 from model.network import DIGITS, KINDS, NOT_A_DIGIT, Network, build
 
 FORMAT = 2
-SHIPPED = (Path(__file__).parent / "weights" / "appliance.npz").resolve()
+SHIPPED = (Path(__file__).parent / "shipped" / "appliance.npz").resolve()
 """The network that comes with the appliance."""
 
 # Bounds on what is believed before anything is allocated: far above any network that a Pi Zero can

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from appliance import backup as made
-from appliance import restore as put_back
-from appliance.backup import Manifest
+from appliance.backup import archive as made
+from appliance.backup import restore as put_back
+from appliance.backup.archive import Manifest
+from appliance.backup.restore import Restored
 from appliance.commands.restore import settings_file
-from appliance.ownership import become_owner, open_named, placed
-from appliance.restore import Restored
+from appliance.storage.ownership import become_owner, open_named, placed
 
 
 def backup(file: Path, state: Path, settings: Path | None) -> Manifest:

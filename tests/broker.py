@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from appliance.outputs.mqtt import new_client
-from appliance.settings import MqttSettings
+from appliance.settings.schema import MqttSettings
 
 # Debian has it where only root's PATH leads.
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")

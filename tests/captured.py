@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from appliance.captures import Capture, Captures
+from appliance.captures.store import Capture, Captures
 
 
 def png(grey: Any) -> bytes:

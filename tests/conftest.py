@@ -15,25 +15,25 @@ from flask.testing import FlaskClient
 from gpiozero import Device
 from gpiozero.pins.mock import MockFactory, MockPWMPin
 
-from appliance import machine
-from appliance.captures import Captures
-from appliance.changes import Changes
-from appliance.control import Control, Lines
+from appliance.captures.store import Captures
+from appliance.device import machine
+from appliance.device.control import Control, Lines
+from appliance.device.pin import Owner, owner_file
 from appliance.errors import TrainingError
-from appliance.networks import Networks
+from appliance.networks.live import Networks
+from appliance.networks.vault import Vault
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
 from appliance.outputs.metrics import Metrics
-from appliance.owner import Owner, owner_file
 from appliance.picture import open_picture
-from appliance.reader import Reader
+from appliance.reader.reader import Reader
 from appliance.reading import Reading
-from appliance.settings import Settings, in_force, read
-from appliance.trainer import Trainer
-from appliance.vault import Vault
+from appliance.settings.overrides import Changes
+from appliance.settings.schema import Settings, in_force, read
+from appliance.simulator.handwriting import PLAIN, drawn
+from appliance.training.process import Trainer
 from appliance.vision.glyph import glyph
-from appliance.vision.strokes import PLAIN, drawn
-from appliance.web import create_app
+from appliance.web.app import create_app
 from model import weights
 
 ROOT = Path(__file__).parent.parent

@@ -3,8 +3,8 @@
 import numpy as np
 
 from appliance.reading import Frame, Reading, frame
-from appliance.vision.paper import Conditions, photographed
-from appliance.vision.strokes import PLAIN, Stroke, drawn
+from appliance.simulator.handwriting import PLAIN, Stroke, drawn
+from appliance.simulator.paper import Conditions, photographed
 
 SHAPE = 480, 640
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from appliance.captures import Captures
-from appliance.night import Sizes, night_recipe, own_hand
-from appliance.retrain import Limits, Retraining
-from appliance.vault import Vault
+from appliance.captures.store import Captures
+from appliance.networks.vault import Vault
+from appliance.simulator.handwriting import LETTERS, PLAIN
+from appliance.simulator.paper import Conditions
+from appliance.simulator.scenes import inked
+from appliance.training.resumable_run import Sizes, night_recipe, own_hand
+from appliance.training.retrain import Limits, Retraining
 from appliance.vision.glyph import glyph
-from appliance.vision.paper import Conditions
-from appliance.vision.scenes import inked
-from appliance.vision.strokes import LETTERS, PLAIN
 from model import weights
 from model.datasets import Bytes, Split
 from model.network import NOT_A_DIGIT, Network, build

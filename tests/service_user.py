@@ -20,13 +20,13 @@ from typing import NamedTuple
 import appliance
 import model
 from appliance.__main__ import main
-from appliance.captures import Captures
-from appliance.changes import Changes
-from appliance.nights import add_night
+from appliance.captures.store import Captures
+from appliance.device.pin import Owner, owner_file
+from appliance.networks.vault import Vault
 from appliance.outputs.history import History
-from appliance.owner import Owner, owner_file
 from appliance.reading import Reading
-from appliance.vault import Vault
+from appliance.settings.overrides import Changes
+from appliance.training.records import add_night
 from model.files import regular
 from model.network import build
 from tests.captured import added, glyph

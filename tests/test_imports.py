@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,145 +13,56 @@ from tests.conftest import free_port
 ROOT = Path(__file__).parent.parent
 
 # What a view, a command or a picture needs is imported there: a Pi Zero takes half a second more of
-# each start for Pillow, the doctor's web client and the rest (tests/pi_zero/instructions).
+# each start for Pillow, the doctor's web client and the rest (tests/proofs/pi_zero/instructions).
 LATER = {
-    "PIL", "multiprocessing", "appliance.doctor", "appliance.backup", "appliance.captures_zip",
-    "appliance.captures_report", "appliance.commands.train", "appliance.web.openapi",
-    "appliance.web.reliability", "model.report", "model.calibration", "segno",
+    "PIL", "multiprocessing", "appliance.doctor.checks", "appliance.backup.archive",
+    "appliance.captures.archive",
+    "appliance.captures.audit", "appliance.commands.train", "appliance.web.views.openapi",
+    "appliance.web.inside.reliability", "model.evaluation_report", "model.calibration", "segno",
 }  # fmt: skip
 
-# module or package: what of this project and of others it may import. The first match counts.
+# The house from top to bottom: a folder or file, and what of the rows below it and of other
+# people's libraries it may import. Nobody imports upwards.
 TABLE: dict[str, set[str]] = {
-    "model": {"model", "numpy", "scipy"},
-    "appliance.vision": {"appliance.vision", "appliance.reading", "numpy", "scipy.ndimage"},
-    # What reads is in numpy alone: scipy would be half of the appliance's start.
-    **{
-        f"appliance.vision.{each}": {"appliance.vision", "appliance.reading", "numpy"}
-        for each in ("ink", "marks", "glyph", "rules", "around", "regions", "windows")
+    "__main__": {"commands", "console", "errors", "model"},
+    "commands": {
+        "web", "doctor", "backup", "training", "loop", "networks", "outputs", "camera", "reader",
+        "simulator", "vision", "captures", "picture", "device", "settings", "storage", "reading",
+        "console", "errors", "model", "numpy", "PIL", "segno", "matplotlib", "paho",
     },
-    "appliance.reading": {"appliance.errors", "numpy"},
-    "appliance.errors": set(),
-    "appliance.ownership": {"appliance.errors", "model"},
-    "appliance.printable": set(),
-    "appliance.settings": {"appliance.errors", "appliance.ownership"},
-    "appliance.settings_file": {
-        "appliance.errors", "appliance.printable", "appliance.settings", "model",
+    "web": {
+        "training", "networks", "outputs", "reader", "vision.glyph", "captures", "picture",
+        "device.control", "device.machine", "device.pin", "settings", "reading", "errors", "model",
+        "flask", "werkzeug", "itsdangerous", "waitress", "segno", "numpy", "PIL",
     },
-    "appliance.gpio": {"appliance.errors", "gpiozero"},
-    "appliance.button": {"appliance.gpio"},
-    "appliance.picture_file": {"appliance.errors", "numpy"},
-    "appliance.picture": {
-        "appliance.reading", "appliance.errors", "appliance.picture_file", "numpy", "PIL",
+    "doctor": {
+        "backup.contents", "training.records", "networks", "outputs", "camera", "reader", "device",
+        "settings", "storage", "reading", "console", "errors", "model", "numpy",
     },
-    "appliance.decision": {"appliance.vision", "appliance.reading", "numpy"},
-    "appliance.reader": {
-        "appliance.decision", "appliance.vision", "appliance.reading", "model", "numpy",
+    "backup": {
+        "training.records", "networks", "outputs.history", "captures", "settings", "storage",
+        "errors", "model",
     },
-    "appliance.rows": {"appliance.database"},
-    "appliance.database": {"appliance.errors", "appliance.rows", "model"},
-    "appliance.captures_rescue": {
-        "appliance.database", "appliance.errors", "appliance.rows", "model",
+    "training": {
+        "networks", "simulator", "vision", "captures", "device.machine", "settings", "console",
+        "errors", "model", "numpy",
     },
-    "appliance.captures_enough": set(),
-    "appliance.captures": {
-        "appliance.captures_enough", "appliance.captures_rescue", "appliance.database",
-        "appliance.errors", "appliance.reading", "appliance.rows", "model", "numpy",
-    },
-    "appliance.zips": set(),
-    "appliance.captures_zip": {
-        "appliance.captures", "appliance.captures_rescue", "appliance.errors", "appliance.reading",
-        "appliance.zips", "numpy", "PIL",
-    },
-    "appliance.backup_files": {
-        "appliance.captures_rescue", "appliance.changes", "appliance.database", "appliance.errors",
-        "appliance.nights", "appliance.outputs.history", "appliance.settings", "model",
-    },
-    "appliance.backup": {
-        "appliance", "appliance.backup_files", "appliance.changes", "appliance.database",
-        "appliance.errors", "appliance.nights", "appliance.ownership", "appliance.rows",
-        "appliance.vault", "appliance.zips", "model",
-    },
-    "appliance.restore": {
-        "appliance.backup", "appliance.backup_files", "appliance.changes", "appliance.errors",
-        "appliance.nights", "appliance.ownership", "model",
-    },
-    "appliance.captures_report": {
-        "appliance.captures", "appliance.captures_enough", "appliance.reading", "model", "numpy",
-    },
-    "appliance.promotions": {"model"},
-    "appliance.owner": {"appliance.errors", "model", "werkzeug"},
-    "appliance.vault": {"appliance.errors", "appliance.promotions", "model"},
-    "appliance.networks": {"appliance.reader", "appliance.vault", "model"},
-    "appliance.machine": set(),
-    "appliance.watchdog": {"model"},
-    "appliance.changes": {"appliance.errors", "appliance.settings", "model"},
-    "appliance.control": {
-        "appliance.changes", "appliance.errors", "appliance.printable", "model",
-    },
-    "appliance.nights": {"appliance.errors", "model"},
-    "appliance.night": {
-        "appliance", "appliance.captures", "appliance.errors", "appliance.vision", "model", "numpy",
-    },
-    "appliance.worth": {"appliance.captures", "appliance.nights", "model", "numpy"},
-    "appliance.retrain": {
-        "appliance.captures", "appliance.errors", "appliance.machine", "appliance.night",
-        "appliance.nights", "appliance.vault", "appliance.worth", "model", "numpy",
-    },
-    "appliance.due": {
-        "appliance.captures", "appliance.machine", "appliance.nights", "appliance.settings",
-    },
-    "appliance.trainer": {"appliance.errors", "appliance.nights"},
-    "appliance.steady": {"appliance.reading"},
-    "appliance.still": {"appliance.reading", "numpy"},
-    "appliance.camera.folder": {"appliance.errors", "appliance.reading", "appliance.picture"},
-    "appliance.camera": {"appliance.errors", "appliance.reading", "picamera2"},
-    "appliance.outputs.leds": {
-        "appliance.errors", "appliance.reading", "appliance.settings", "appliance.gpio",
-    },
-    "appliance.outputs.discovery": set(),
-    "appliance.outputs.mqtt": {
-        "appliance", "appliance.errors", "appliance.outputs.discovery", "appliance.reading",
-        "appliance.settings", "paho",
-    },
-    "appliance.outputs": {
-        "appliance.database", "appliance.errors", "appliance.reading", "appliance.rows", "numpy",
-    },
-    "appliance.loop": {
-        "appliance.camera", "appliance.errors", "appliance.machine", "appliance.outputs",
-        "appliance.reader",
-        "appliance.reading", "appliance.steady", "appliance.still",
-    },
-    "appliance.web": {
-        "appliance", "appliance.web", "appliance.captures", "appliance.captures_enough",
-        "appliance.captures_report", "appliance.captures_zip", "appliance.control",
-        "appliance.errors", "appliance.machine", "appliance.networks",
-        "appliance.nights", "appliance.outputs.history", "appliance.outputs.latest",
-        "appliance.outputs.metrics", "appliance.owner", "appliance.picture", "appliance.reader",
-        "appliance.reading", "appliance.settings", "appliance.trainer",
-        "appliance.vision.glyph", "model", "flask",
-        "itsdangerous", "segno", "werkzeug", "waitress", "numpy", "PIL",
-    },
-    "appliance.web.language": {"flask"},
-    "appliance.web.curves": {"appliance.web.language"},
-    "appliance.web.reliability": {"appliance.web.language", "model"},
-    "appliance.download": {"appliance.errors", "model"},
-    "appliance.board": {"appliance.machine"},
-    "appliance.doctor": {
-        "appliance", "appliance.backup_files", "appliance.board", "appliance.button",
-        "appliance.camera", "appliance.database",
-        "appliance.decision", "appliance.errors", "appliance.machine", "appliance.nights",
-        "appliance.outputs.latest", "appliance.outputs.leds", "appliance.outputs.mqtt",
-        "appliance.owner", "appliance.reader", "appliance.reading", "appliance.settings",
-        "appliance.vault", "model", "numpy",
-    },
-    "appliance.report": {
-        "appliance.board", "appliance.doctor", "appliance.errors", "appliance.machine",
-        "appliance.nights", "appliance.owner", "appliance.ownership", "appliance.printable",
-        "appliance.settings",
-    },
-    "appliance.commands": {"*"},
-    "appliance.__main__": {"*"},
-    "appliance": set(),
+    "loop": {"outputs", "camera", "reader", "device.machine", "reading", "errors"},
+    "networks": {"reader", "errors", "model"},
+    "outputs": {"device", "settings", "storage", "reading", "errors", "numpy", "paho"},
+    "camera": {"picture", "reading", "errors", "picamera2"},
+    "simulator": {"vision", "reading", "numpy", "scipy.ndimage"},
+    "reader": {"vision", "reading", "model", "numpy"},
+    "vision": {"reading", "numpy"},
+    "captures": {"storage", "reading", "errors", "model", "numpy", "PIL"},
+    "picture": {"storage.picture_check", "reading", "errors", "numpy", "PIL"},
+    "device": {"settings", "console", "errors", "model", "gpiozero", "werkzeug"},
+    "settings": {"storage.ownership", "console", "errors", "model"},
+    "storage": {"errors", "model", "numpy"},
+    "reading": {"errors", "numpy"},
+    "console": set(),
+    "errors": set(),
+    "model": {"numpy", "scipy"},
 }  # fmt: skip
 HARDWARE = {"gpiozero", "picamera2", "libcamera", "lgpio", "paho"}
 
@@ -173,28 +85,48 @@ def imported(tree: ast.AST) -> set[str]:
     return names
 
 
-def within(name: str, package: str) -> bool:
-    # A bare "appliance" allows its version and no module of it.
-    if package == "appliance":
-        return name == "appliance.__version__"
-    return name == package or name.startswith(f"{package}.")
+def row_of(module: str) -> str:
+    """Return the row of the table that a module of the project is in."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "appliance" and len(parts) > 1 else parts[0]
 
 
-def allowed(module: str) -> set[str]:
-    exact_or_parent = [key for key in TABLE if module == key or module.startswith(f"{key}.")]
-    return TABLE[max(exact_or_parent, key=len)]
+def within(name: str, permitted: str) -> bool:
+    if permitted.split(".")[0] in TABLE and permitted != "model":
+        permitted = f"appliance.{permitted}"
+    return name == permitted or name.startswith(f"{permitted}.")
 
 
 @pytest.mark.parametrize(("module", "path"), modules(), ids=lambda value: str(value))
-def test_a_module_imports_only_what_the_table_allows(module: str, path: Path) -> None:
-    permitted = allowed(module)
+def test_a_module_imports_only_what_its_row_allows(module: str, path: Path) -> None:
+    row = row_of(module)
     foreign = {
         name
         for name in imported(ast.parse(path.read_text()))
         if name.split(".")[0] not in sys.stdlib_module_names
-        and not any(within(name, package) for package in permitted)
+        and row != row_of(name)
+        and name != "appliance.__version__"
+        and not any(within(name, permitted) for permitted in TABLE.get(row, set()))
     }
-    assert "*" in permitted or not foreign
+    assert not foreign
+
+
+def test_nobody_imports_upwards() -> None:
+    rows = list(TABLE)
+    for number, row in enumerate(rows):
+        assert not {each.split(".")[0] for each in TABLE[row]} & set(rows[: number + 1]), row
+
+
+def test_no_module_is_in_a_circle() -> None:
+    names = dict(modules())
+    arrows: dict[str, set[str]] = {}
+    for module, path in names.items():
+        targets = {
+            name if name in names else name.rpartition(".")[0]
+            for name in imported(ast.parse(path.read_text()))
+        }
+        arrows[module] = targets & set(names) - {module, "appliance", "model"}
+    TopologicalSorter(arrows).prepare()
 
 
 @pytest.mark.parametrize(("module", "path"), modules(), ids=lambda value: str(value))
@@ -220,11 +152,11 @@ def test_the_appliance_serves_and_reads_without_scipy() -> None:
     script = (
         "import importlib, sys\n"
         "from pathlib import Path\n"
-        "served = [*Path('appliance/web').glob('*.py'), *Path('appliance/outputs').glob('*.py')]\n"
+        "served = [*Path('appliance/web').rglob('*.py'), *Path('appliance/outputs').glob('*.py')]\n"
         "for path in [*served, Path('appliance/loop.py'), Path('appliance/commands/run.py')]:\n"
         "    importlib.import_module('.'.join(path.with_suffix('').parts))\n"
         "from appliance.picture import open_picture\n"
-        "from appliance.reader import Reader\n"
+        "from appliance.reader.reader import Reader\n"
         "from model import weights\n"
         "path = Path('data/samples/7-shadow.jpg')\n"
         "print(Reader(weights.load(weights.SHIPPED)[0]).read(open_picture(path, 'it')).digit)\n"
@@ -235,7 +167,7 @@ def test_the_appliance_serves_and_reads_without_scipy() -> None:
 
 
 def test_a_night_that_simulates_nothing_does_without_scipy() -> None:
-    modules = "appliance.commands.retrain, appliance.retrain, appliance.due, model.augment"
+    modules = "appliance.commands.retrain, appliance.training.schedule, model.augment"
     script = f"import sys, {modules}\nprint('scipy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "False", done.stderr
@@ -245,7 +177,7 @@ def test_a_start_leaves_out_what_is_asked_for_later(tmp_path: Path) -> None:
     script = (
         "import os, sys\n"
         "from appliance.loop import Loop\n"
-        "from appliance.watchdog import Watchdog\n"
+        "from appliance.device.systemd import Watchdog\n"
         "from appliance.__main__ import main\n"
         "Loop.run = lambda loop: None\n"
         "def ready(watchdog):\n"

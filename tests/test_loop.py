@@ -10,9 +10,9 @@ import pytest
 from appliance.camera import Camera
 from appliance.errors import CameraError
 from appliance.loop import Loop
-from appliance.reader import Reader
+from appliance.reader.debounce import Steady
+from appliance.reader.reader import Reader
 from appliance.reading import Frame, Reading, frame
-from appliance.steady import Steady
 from model.network import build
 
 

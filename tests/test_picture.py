@@ -29,8 +29,8 @@ from appliance.picture import (
     picture_from_chunks,
     pictures_in,
 )
-from appliance.picture_file import MOST_BYTES, read_picture_file
-from tests.end_to_end import hostile_pictures as hostile
+from appliance.storage.picture_check import MOST_BYTES, read_picture_file
+from tests import hostile_pictures as hostile
 
 ROOT = Path(__file__).parent.parent
 
@@ -144,7 +144,7 @@ import json
 from contextlib import suppress
 from appliance.errors import PictureError
 from appliance.picture import picture_from_bytes
-from tests.end_to_end import hostile_pictures as hostile
+from tests import hostile_pictures as hostile
 
 def memory(what):
     lines = open("/proc/self/status").read().splitlines()
@@ -153,7 +153,7 @@ def memory(what):
 picture_from_bytes(hostile.jpeg(64, 64), "it")
 peaks = {}
 for name, make in hostile.fixed().items():
-    # Those that take seconds to make are tests/end_to_end/worst_pictures.py's alone.
+    # Those that take seconds to make are tests/proofs/worst_pictures.py's alone.
     if any(each in name for each in ("60 MB", "gigabyte", "noise", "5,000,000")):
         continue
     data = make()
@@ -184,7 +184,7 @@ def test_with_the_units_settings_the_memory_of_pictures_goes_back() -> None:
 SERVED = """
 import threading, queue
 from appliance.picture import picture_from_bytes
-from tests.end_to_end import hostile_pictures as hostile
+from tests import hostile_pictures as hostile
 def resident():
     lines = open('/proc/self/status').read().splitlines()
     return next(int(each.split()[1]) * 1024 for each in lines if 'VmRSS' in each)

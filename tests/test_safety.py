@@ -13,20 +13,21 @@ from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
 
-from appliance.captures import Captures
-from appliance.control import Control
+from appliance.captures.store import Captures
+from appliance.device.control import Control
+from appliance.device.pin import Owner
 from appliance.errors import PictureError
-from appliance.networks import Networks
+from appliance.networks.live import Networks
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
 from appliance.outputs.metrics import Metrics
-from appliance.owner import Owner
-from appliance.reader import Reader
-from appliance.settings import InForce
-from appliance.web import create_app, device
-from appliance.web.api import _first_file
+from appliance.reader.reader import Reader
+from appliance.settings.schema import InForce
+from appliance.web.app import create_app
+from appliance.web.views import device
+from appliance.web.views.reading import _first_file
 from tests.conftest import SAMPLES, PretendedTrainer, signed_in
-from tests.test_networks import saying
+from tests.networks.test_live import saying
 
 SCRIPT = "<script>alert(1)</script>"
 

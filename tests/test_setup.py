@@ -1,4 +1,4 @@
-"""What setup.sh says on a plain machine; tests/provisioning/run has it do what it says."""
+"""What setup.sh says on a plain machine; tests/proofs/provisioning/run has it do what it says."""
 
 import os
 import shutil

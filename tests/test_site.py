@@ -1,47 +1,37 @@
 """The documentation: nothing generated is stale, what is quoted is said, links lead somewhere."""
 
-import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from gpiozero.pins.mock import MockFactory
 
-from appliance.settings import LAYOUTS
+from appliance.settings.schema import LAYOUTS
+from tests.bench.site import make
 from tests.conftest import ROOT
-from tests.test_language import made_in_python
+from tests.web.test_language import made_in_python
 
 DOCS = ROOT / "docs"
 PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
     ROOT / "data" / "README.md",
-    ROOT / "model" / "weights" / "README.md",
-    *sorted(DOCS.glob("*.md")),
+    ROOT / "model" / "shipped" / "README.md",
+    *sorted(DOCS.glob("**/*.md")),
 ]
 
 
-@pytest.fixture(scope="module")
-def make() -> ModuleType:
-    """The script that writes the generated pages."""
-    spec = importlib.util.spec_from_file_location("make", DOCS / "make.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_what_is_generated_is_what_the_sources_say(make: ModuleType) -> None:
+def test_what_is_generated_is_what_the_sources_say() -> None:
     for name, text in make.pages().items():
-        stale = f"docs/{name} is stale: run 'python docs/make.py' and commit what it writes"
+        stale = (
+            f"docs/{name} is stale: run 'python -m tests.bench.site.make' and commit what it writes"
+        )
         assert (DOCS / name).read_text("utf-8") == text, stale
 
 
-def test_the_header_of_the_diagrams_is_the_boards_own(make: ModuleType) -> None:
+def test_the_header_of_the_diagrams_is_the_boards_own() -> None:
     header = MockFactory().board_info.headers["J8"].pins
     for number, name in enumerate(make.HEADER, 1):
         assert header[number].name == (name if isinstance(name, str) else f"GPIO{name}")
@@ -49,9 +39,7 @@ def test_the_header_of_the_diagrams_is_the_boards_own(make: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_pins_of_the_wiring_page_are_those_of_the_settings(
-    make: ModuleType, layout: str
-) -> None:
+def test_the_pins_of_the_wiring_page_are_those_of_the_settings(layout: str) -> None:
     (section,) = (
         each
         for each in (DOCS / "wiring.md").read_text().split("\n## ")

@@ -6,11 +6,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, enter
-from appliance.printable import printable
+from appliance.commands.options import add_command, enter
+from appliance.console import printable
 
 if TYPE_CHECKING:
-    from appliance.backup import Manifest
+    from appliance.backup.archive import Manifest
 
 _CALLED = {
     "digits.toml": "settings",
@@ -39,10 +39,10 @@ def add_place(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from appliance import settings as known
-    from appliance.backup import backup
-    from appliance.ownership import open_named, placed
-    from appliance.restore import in_use
+    from appliance.backup.archive import backup
+    from appliance.backup.restore import in_use
+    from appliance.settings import schema as known
+    from appliance.storage.ownership import open_named, placed
 
     settings = known.load(args.config)
     state = known.state_folder(args.state, settings)

@@ -7,12 +7,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, enter, positive
-from appliance.printable import printable
+from appliance.commands.options import add_command, enter, positive
+from appliance.console import printable
 
 if TYPE_CHECKING:
-    from appliance.captures import Captures
-    from appliance.settings import Settings
+    from appliance.captures.store import Captures
+    from appliance.settings.schema import Settings
     from model.network import Network
 
 
@@ -58,7 +58,7 @@ def add(parsers: Any) -> None:
 
 
 def run_list(args: argparse.Namespace) -> int:
-    from appliance.captures import name
+    from appliance.captures.store import name
 
     with _opened(*_place(args)) as captures:
         for each in captures.listing(args.label, limit=args.limit):
@@ -75,8 +75,8 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def run_report(args: argparse.Namespace) -> int:
-    from appliance.captures import name
-    from appliance.captures_report import report
+    from appliance.captures.audit import report
+    from appliance.captures.store import name
 
     state, settings = _place(args)
     with _opened(state, settings) as captures:
@@ -94,8 +94,8 @@ def run_report(args: argparse.Namespace) -> int:
 
 
 def run_export(args: argparse.Namespace) -> int:
-    from appliance.captures_zip import export_zip
-    from appliance.ownership import placed
+    from appliance.captures.archive import export_zip
+    from appliance.storage.ownership import placed
 
     state, settings = _place(args)
     with placed("export", args.file, state) as out, _opened(state, settings) as captures:
@@ -106,8 +106,8 @@ def run_export(args: argparse.Namespace) -> int:
 
 
 def run_import(args: argparse.Namespace) -> int:
-    from appliance.captures_zip import import_zip
-    from appliance.ownership import open_named
+    from appliance.captures.archive import import_zip
+    from appliance.storage.ownership import open_named
 
     with open_named(args.file) as file, _opened(*_place(args)) as captures:
         done = import_zip(captures, file, str(args.file))
@@ -116,7 +116,7 @@ def run_import(args: argparse.Namespace) -> int:
 
 
 def _place(args: argparse.Namespace) -> "tuple[Path, Settings]":
-    from appliance.settings import load, state_folder
+    from appliance.settings.schema import load, state_folder
 
     settings = load(args.config)
     return state_folder(args.state, settings), settings
@@ -124,7 +124,7 @@ def _place(args: argparse.Namespace) -> "tuple[Path, Settings]":
 
 @contextmanager
 def _opened(state: Path, settings: "Settings") -> "Iterator[Captures]":
-    from appliance.captures import Captures
+    from appliance.captures.store import Captures
 
     enter(state)
     with closing(Captures(state / "captures.db", limit=settings.captures.limit)) as captures:
@@ -133,7 +133,7 @@ def _opened(state: Path, settings: "Settings") -> "Iterator[Captures]":
 
 def _network(state: Path, settings: "Settings") -> "Network":
     """Return the network that the appliance reads with."""
-    from appliance.vault import Vault
+    from appliance.networks.vault import Vault
     from model import weights
 
     if settings.reader.network:

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from appliance.commands.parts import add_command
+from appliance.commands.options import add_command
 
 
 def add(parsers: Any) -> None:
@@ -42,13 +42,13 @@ def add(parsers: Any) -> None:
 
 
 def run_fetch(args: argparse.Namespace) -> int:
-    from appliance import settings
-    from appliance.download import fetch_mnist
-    from appliance.ownership import become_owner
+    from appliance.settings import schema
+    from appliance.storage.ownership import become_owner
+    from appliance.training.mnist_download import fetch_mnist
 
-    loaded = settings.load(args.config)
-    data = settings.DataSettings(tuple(args.mirror)) if args.mirror else loaded.data
-    folder = args.to or settings.state_folder(None, loaded) / "mnist"
+    loaded = schema.load(args.config)
+    data = schema.DataSettings(tuple(args.mirror)) if args.mirror else loaded.data
+    folder = args.to or schema.state_folder(None, loaded) / "mnist"
     become_owner(folder)
     fetch_mnist(folder, data.mirrors, say=lambda line: print(line, flush=True))
     print(f"MNIST is complete in {folder}")
@@ -56,13 +56,13 @@ def run_fetch(args: argparse.Namespace) -> int:
 
 
 def run_import(args: argparse.Namespace) -> int:
-    from appliance import settings
     from appliance.errors import ApplianceError, StateError
-    from appliance.ownership import become_owner, open_named
+    from appliance.settings import schema
+    from appliance.storage.ownership import become_owner, open_named
     from model.datasets import MNIST_SHA256, found, import_file, missing
     from model.errors import DatasetError
 
-    folder = args.to or settings.state_folder(None, settings.load(args.config)) / "mnist"
+    folder = args.to or schema.state_folder(None, schema.load(args.config)) / "mnist"
     files = [args.path]
     if args.path.is_dir():
         files = [file for name in MNIST_SHA256 if (file := found(args.path, name))]

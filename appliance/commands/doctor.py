@@ -8,12 +8,12 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command
-from appliance.printable import printable
+from appliance.commands.options import add_command
+from appliance.console import printable
 
 if TYPE_CHECKING:
-    from appliance.doctor import Finding
-    from appliance.settings import Loaded, Settings
+    from appliance.doctor.checks import Finding
+    from appliance.settings.schema import Loaded, Settings
 
 
 def add(parsers: Any) -> None:
@@ -21,7 +21,7 @@ def add(parsers: Any) -> None:
         parsers,
         "doctor",
         "check the machine, the libraries, the network, the camera, the pins and the state",
-        "digits doctor --report report.txt\n"
+        "digits doctor --report support_report.txt\n"
         "✔ is well, ✘ is not and says what to do, – cannot be told on this machine\n"
         "exit status: 0 when nothing is wrong, else 1",
     )
@@ -44,10 +44,10 @@ def add(parsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from appliance import board, doctor, report
-    from appliance import settings as known
     from appliance.commands.run import open_camera
-    from appliance.ownership import become_owner, placed
+    from appliance.doctor import board, checks, support_report
+    from appliance.settings import schema as known
+    from appliance.storage.ownership import become_owner, placed
 
     loaded, wrong = _settings_of_file(args.config)
     state = known.state_folder(args.state, loaded.settings)
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
             print(sentence, file=sys.stderr)
         findings = [
             *wrong,
-            *doctor.examine(settings, state, open_camera=open_camera, walk=args.leds),
+            *checks.examine(settings, state, open_camera=open_camera, walk=args.leds),
         ]
         if args.json:
             print(json.dumps({"findings": [finding.as_json() for finding in findings]}))
@@ -74,19 +74,19 @@ def run(args: argparse.Namespace) -> int:
             for finding in findings:
                 print(printable(f"{finding.mark} {finding.what}: {finding.sentence}"))
         if not args.json and (args.qr or sys.stdout.isatty()):
-            _show_code(doctor.page_address(settings.web))
+            _show_code(checks.page_address(settings.web))
         if out:
             told = known.in_force(settings, loaded, changes)
-            report.write(out, report.report(findings, settings, told, state, log))
+            support_report.write(out, support_report.report(findings, settings, told, state, log))
             print(f"the report is in {args.report}", file=sys.stderr)
     return 1 if any(finding.good is False for finding in findings) else 0
 
 
 def _settings_of_file(file: Path | None) -> "tuple[Loaded, list[Finding]]":
     """Return a settings file; where it is refused the defaults, and a finding that says so."""
-    from appliance import settings as known
-    from appliance.doctor import Finding
+    from appliance.doctor.checks import Finding
     from appliance.errors import SettingsError
+    from appliance.settings import schema as known
 
     try:
         return known.read(file), []
@@ -100,8 +100,8 @@ def _with_changes(
     settings: "Settings", state: Path
 ) -> "tuple[Settings, dict[str, dict[str, Any]]]":
     """Return settings with what was changed on the page, and that."""
-    from appliance.changes import Changes
     from appliance.errors import SettingsError
+    from appliance.settings.overrides import Changes
 
     changes = Changes(state)
     with suppress(SettingsError):

@@ -7,12 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, add_reader, claim, load_reader
-from appliance.printable import printable
+from appliance.commands.options import add_command, add_reader, claim, load_reader
+from appliance.console import printable
 
 if TYPE_CHECKING:
-    from appliance.commands.failures import Failure
-    from appliance.reader import Reader
+    from appliance.commands.contact_sheet import Failure
+    from appliance.reader.reader import Reader
     from model.datasets import Split
     from model.evaluate import Found, Tally
     from model.network import Network
@@ -57,7 +57,7 @@ def add(parsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from appliance.errors import SettingsError
-    from appliance.ownership import become_owner
+    from appliance.storage.ownership import become_owner
 
     if args.failures:
         if args.mnist:
@@ -102,7 +102,7 @@ def _photographs(
 
     What is not read right is added to `failures`, if they are wanted.
     """
-    from appliance.commands.failures import Failure
+    from appliance.commands.contact_sheet import Failure
     from appliance.errors import PictureError
     from appliance.picture import open_picture, pictures_in
     from model.evaluate import CONFIDENT, Tally
@@ -135,8 +135,8 @@ def _write_report(
     file: Path, network: "Network", data: "Split", found: "Found", *, pixels: bool
 ) -> None:
     from appliance.errors import StateError
+    from model.evaluation_report import report, written
     from model.files import replaced
-    from model.report import report, written
 
     told = written(report(network, data, found, pixels=pixels))
     try:
@@ -148,7 +148,7 @@ def _write_report(
 
 def _draw(file: Path, failures: "list[Failure]") -> None:
     """Write the contact sheet of some failures; without any there is none to be written."""
-    from appliance.commands.failures import contact_sheet
+    from appliance.commands.contact_sheet import contact_sheet
     from model.files import replaced
 
     if not failures:

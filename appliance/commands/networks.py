@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, enter
-from appliance.printable import printable
+from appliance.commands.options import add_command, enter
+from appliance.console import printable
 
 if TYPE_CHECKING:
-    from appliance.vault import Vault
+    from appliance.networks.vault import Vault
 
 
 def add(parsers: Any) -> None:
@@ -111,9 +111,9 @@ def _done(args: argparse.Namespace, id: str, chosen: str) -> int:
 
 def _vault(args: argparse.Namespace, *, change: bool = False) -> "tuple[Vault, str]":
     """Return the vault, and the file that the settings name to be used instead of it, or ''."""
-    from appliance.ownership import become_owner
-    from appliance.settings import load, state_folder
-    from appliance.vault import Vault
+    from appliance.networks.vault import Vault
+    from appliance.settings.schema import load, state_folder
+    from appliance.storage.ownership import become_owner
 
     settings = load(args.config)
     state = state_folder(args.state, settings)

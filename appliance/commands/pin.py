@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from appliance.commands.parts import add_command, enter
+from appliance.commands.options import add_command, enter
 
 
 def add(parsers: Any) -> None:
@@ -21,9 +21,9 @@ def add(parsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from appliance.device.pin import Owner, owner_file
     from appliance.errors import StateError
-    from appliance.owner import Owner, owner_file
-    from appliance.settings import load, state_folder
+    from appliance.settings.schema import load, state_folder
 
     state = state_folder(args.state, load(args.config))
     enter(state)

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from appliance.commands.parts import add_command, add_reader, load_reader
-from appliance.printable import printable
+from appliance.commands.options import add_command, add_reader, load_reader
+from appliance.console import printable
 
 
 def add(parsers: Any) -> None:

@@ -8,17 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.examples import examples
-from appliance.commands.parts import (
-    add_command,
-    claim,
-    clock,
-    one_thread,
-    say,
-)
+from appliance.commands.options import add_command, claim, one_thread
+from appliance.console import clock, say
+from appliance.training.examples import examples
 
 if TYPE_CHECKING:
-    from model.ground import Drawing, Outcome, Plot
+    from model.books.workbench import Drawing, Outcome, Plot
 
 HEAD = """\
 # Theirs and ours
@@ -59,9 +54,9 @@ def add(parsers: Any) -> None:
     parser.add_argument(
         "--docs",
         type=Path,
-        default=Path("docs"),
+        default=Path("docs/measured"),
         metavar="DIR",
-        help="where reproduction.md is written, with its plots (default: docs)",
+        help="where reproduction.md is written, with its plots (default: docs/measured)",
     )
     parser.add_argument(
         "--pictures",
@@ -75,10 +70,10 @@ def add(parsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     one_thread()
     from appliance.errors import StateError
+    from model.books.rows import ROWS
+    from model.books.workbench import Ground
     from model.datasets import is_one_table, load_split
     from model.errors import DatasetError, PresetError
-    from model.ground import Ground
-    from model.reproduce import ROWS
 
     for name in args.names:
         if name not in ROWS:
@@ -153,8 +148,8 @@ def _as_text(name: str, outcome: "Outcome", seconds: float) -> str:
 
 def _write(folder: Path, name: str, outcome: "Outcome", seconds: float) -> None:
     """Put one row into the document, beside those that were done before."""
+    from model.books.rows import ROWS
     from model.files import replaced
-    from model.reproduce import ROWS
 
     done = _done_before(folder)
     picture = _draw(folder / "reproduction", name, outcome.plot) if outcome.plot else None
@@ -246,7 +241,7 @@ def _drawings(folder: Path) -> "list[Drawing]":
     """Return the 28×28 pictures in a folder's folders 0 to 9, turned to bright on dark."""
     from appliance.errors import PictureError
     from appliance.picture import open_picture
-    from model.ground import Drawing
+    from model.books.workbench import Drawing
 
     found = []
     for digit in range(10):

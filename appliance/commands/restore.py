@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.commands.backup import add_place, tell, when
-from appliance.commands.parts import add_command, enter
+from appliance.commands.options import add_command, enter
 
 if TYPE_CHECKING:
-    from appliance.restore import SettingsFile
-from appliance.printable import printable
+    from appliance.backup.restore import SettingsFile
+from appliance.console import printable
 
 
 def add(parsers: Any) -> None:
@@ -33,11 +33,11 @@ def add(parsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from appliance import settings as known
-    from appliance.backup_files import SETTINGS
-    from appliance.changes import CHANGED
-    from appliance.ownership import open_named
-    from appliance.restore import KEPT, restore
+    from appliance.backup.contents import SETTINGS
+    from appliance.backup.restore import KEPT, restore
+    from appliance.settings import schema as known
+    from appliance.settings.overrides import CHANGED
+    from appliance.storage.ownership import open_named
 
     state = known.state_folder(args.state, known.load(args.config))
     place = args.config or known.CONFIG
@@ -67,9 +67,9 @@ def run(args: argparse.Namespace) -> int:
 
 def settings_file(place: Path, state: Path, held: ExitStack) -> "SettingsFile | None":
     """Return the settings file that a backup's takes the place of, None where nobody here may."""
+    from appliance.backup.restore import SettingsFile, keep_mode
     from appliance.errors import StateError
-    from appliance.ownership import open_named, placed
-    from appliance.restore import SettingsFile, keep_mode
+    from appliance.storage.ownership import open_named, placed
 
     try:
         out = held.enter_context(placed("--config", place, state))

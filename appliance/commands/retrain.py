@@ -10,11 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, enter, log_to_stderr, one_thread, say
-from appliance.printable import printable
+from appliance.commands.options import add_command, enter, log_to_stderr, one_thread
+from appliance.console import printable, say
 
 if TYPE_CHECKING:
-    from appliance.settings import RetrainSettings
+    from appliance.settings.schema import RetrainSettings
     from model.datasets import Split
 
 
@@ -56,10 +56,10 @@ def run(args: argparse.Namespace) -> int:
     one_thread()
     _step_aside()
     log_to_stderr()
-    from appliance.changes import Changes
-    from appliance.nights import Refused, alone
-    from appliance.restore import in_use
-    from appliance.settings import load, state_folder
+    from appliance.backup.restore import in_use
+    from appliance.settings.overrides import Changes
+    from appliance.settings.schema import load, state_folder
+    from appliance.training.records import Refused, alone
 
     settings = load(args.config)
     state = state_folder(args.state, settings)
@@ -101,11 +101,11 @@ def _retrain(
     named: "Split | None",
     ended: list[int],
 ) -> int:
-    from appliance.captures import Captures
-    from appliance.due import end, reason_not_to
-    from appliance.nights import Refused
-    from appliance.retrain import Limits, Retraining
-    from appliance.vault import Vault
+    from appliance.captures.store import Captures
+    from appliance.networks.vault import Vault
+    from appliance.training.records import Refused
+    from appliance.training.retrain import Limits, Retraining
+    from appliance.training.schedule import end, reason_not_to
     from model.datasets import Split
     from model.presets import Preset
 
@@ -118,8 +118,8 @@ def _retrain(
                 raise Refused(why_not)
 
         def make_examples(recipe: Preset, data: Split, seed: int) -> Split:
-            from appliance.commands.examples import examples
-            from appliance.vision.photograph import through_camera
+            from appliance.simulator.training_glyphs import through_camera
+            from appliance.training.examples import examples
 
             def camera(scan: Any, rng: Any) -> Any:
                 if ended:

@@ -13,15 +13,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, enter, log_to_stderr
+from appliance.commands.options import add_command, enter, log_to_stderr
 
 if TYPE_CHECKING:
     from appliance.camera import Camera
+    from appliance.networks.vault import Held, Vault
     from appliance.outputs.leds import Leds
     from appliance.outputs.mqtt import Mqtt
     from appliance.picture import Turns
-    from appliance.settings import CameraSettings, LedSettings, Loaded, MqttSettings, Settings
-    from appliance.vault import Held, Vault
+    from appliance.settings.schema import (
+        CameraSettings,
+        LedSettings,
+        Loaded,
+        MqttSettings,
+        Settings,
+    )
 
 log = logging.getLogger("appliance")
 
@@ -47,8 +53,8 @@ def add(parsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from appliance.restore import in_use
-    from appliance.settings import read, state_folder
+    from appliance.backup.restore import in_use
+    from appliance.settings.schema import read, state_folder
 
     log_to_stderr()
     loaded = read(args.config)
@@ -63,26 +69,26 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str | None) -> int:
-    from appliance import nights
-    from appliance import settings as known
-    from appliance.captures import Captures
-    from appliance.changes import Changes
-    from appliance.control import POWER, Control, Lines
+    from appliance.captures.store import Captures
+    from appliance.device.control import POWER, Control, Lines
+    from appliance.device.pin import Owner, owner_file
+    from appliance.device.systemd import Watchdog
     from appliance.errors import StateError
     from appliance.loop import Loop
-    from appliance.networks import Networks
+    from appliance.networks.live import Networks
+    from appliance.networks.vault import Vault
     from appliance.outputs.history import History
     from appliance.outputs.journal import Journal
     from appliance.outputs.latest import Latest
     from appliance.outputs.metrics import Metrics
-    from appliance.owner import Owner, owner_file
     from appliance.picture import Turns
-    from appliance.reader import Reader
-    from appliance.steady import Steady
-    from appliance.trainer import Trainer
-    from appliance.vault import Vault
-    from appliance.watchdog import Watchdog
-    from appliance.web import create_app
+    from appliance.reader.debounce import Steady
+    from appliance.reader.reader import Reader
+    from appliance.settings import schema as known
+    from appliance.settings.overrides import Changes
+    from appliance.training import records
+    from appliance.training.process import Trainer
+    from appliance.web.app import create_app
     from appliance.web.server import Server
 
     changes = Changes(state)
@@ -106,7 +112,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     # From here on: the PIN is not for whoever looks at the page.
     lines = Lines()
     logging.getLogger().addHandler(lines)
-    leds = _leds(settings.leds, lambda: nights.running(state))
+    leds = _leds(settings.leds, lambda: records.running(state))
     again = threading.Event()
 
     def begin_again() -> None:
@@ -114,11 +120,11 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
         stop()
 
     def examine() -> list[dict[str, Any]]:
-        from appliance import doctor
+        from appliance.doctor import checks
 
         # Told what the camera gives: asked over its page it could be busy, and taken for not there.
-        said = doctor.of_itself(settings.camera.source, *latest.newest())
-        found = doctor.examine(
+        said = checks.of_itself(settings.camera.source, *latest.newest())
+        found = checks.examine(
             settings, state, open_camera=partial(open_camera, turns=turns), running=said
         )
         return [each.as_json() for each in found]
@@ -207,8 +213,8 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
 
 def _watched_camera(settings: "CameraSettings", turns: "Turns") -> "Camera":
     """Return the camera, but not one that has hung the whole appliance again and again."""
+    from appliance.device.systemd import MOST_STALLS, stalls
     from appliance.errors import CameraError
-    from appliance.watchdog import MOST_STALLS, stalls
 
     if stalls() >= MOST_STALLS:
         raise CameraError(
@@ -235,7 +241,7 @@ def open_camera(settings: "CameraSettings", turns: "Turns | None" = None) -> "Ca
 
 def _settings(args: argparse.Namespace, settings: "Settings") -> "Settings":
     """Return settings with the command line's put in."""
-    from appliance import settings as known
+    from appliance.settings import schema as known
 
     web = {"host": args.host, "port": args.port}
     web = {name: value for name, value in web.items() if value is not None}
@@ -267,7 +273,7 @@ def _held(vault: "Vault", file: str) -> "Held":
     A damaged one gives way to another, and says so: a box without a screen that does not start
     would tell its owner less than one that reads.
     """
-    from appliance.vault import Held
+    from appliance.networks.vault import Held
     from model import weights
     from model.errors import WeightsError
 
@@ -306,7 +312,7 @@ def _button(settings: "LedSettings", pressed: Callable[[], None]) -> Callable[[]
 
     if settings.button >= 0:
         try:
-            from appliance.button import ReadButton
+            from appliance.device.button import ReadButton
 
             return ReadButton(settings.button, pressed).close
         except PinError as error:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.parts import add_command, positive, say
+from appliance.commands.options import add_command, positive
+from appliance.console import say
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from appliance.vision.paper import Conditions
-    from appliance.vision.scenes import Scene, Writing
+    from appliance.simulator.paper import Conditions
+    from appliance.simulator.scenes import Scene, Writing
 
     Draw = Callable[[np.random.Generator], tuple[Writing, int]]
 
@@ -30,7 +31,7 @@ class _ListFactors(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        from appliance.vision.paper import FACTORS
+        from appliance.simulator.paper import FACTORS
 
         for name, sentence in FACTORS.items():
             say(f"{name:12} {sentence}")
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
     from PIL import Image
 
-    from appliance.vision.paper import Conditions, random_conditions
+    from appliance.simulator.paper import Conditions, random_conditions
 
     draw = _writer(args)
     _check_kind(args.nothing)
@@ -104,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
 def _scene(
     args: argparse.Namespace, conditions: "Conditions", draw: "Draw", rng: "np.random.Generator"
 ) -> "Scene":
-    from appliance.vision import scenes
+    from appliance.simulator import scenes
 
     if args.nothing:
         return scenes.nothing(args.nothing, conditions, rng)
@@ -118,7 +119,7 @@ def _scene(
 def _writer(args: argparse.Namespace) -> "Draw":
     """Return what draws one digit: a scan of MNIST, or strokes of the project's own hand."""
     from appliance.errors import SettingsError
-    from appliance.vision.strokes import HANDS
+    from appliance.simulator.handwriting import HANDS
 
     if args.data:
         if args.hand:
@@ -159,7 +160,7 @@ def _scans(folder: Path) -> "Draw":
 
 def _check_kind(kind: str | None) -> None:
     from appliance.errors import SettingsError
-    from appliance.vision.scenes import NOTHING
+    from appliance.simulator.scenes import NOTHING
 
     if kind is not None and kind not in NOTHING:
         raise SettingsError(f"--nothing {kind[:40]}: no such kind: one of {', '.join(NOTHING)}")
@@ -167,9 +168,9 @@ def _check_kind(kind: str | None) -> None:
 
 def _made(folder: Path) -> Path:
     """Return the folder, made if need be; raises StateError where nothing can be written."""
-    from appliance.commands.parts import claim
+    from appliance.commands.options import claim
     from appliance.errors import StateError
-    from appliance.ownership import become_owner
+    from appliance.storage.ownership import become_owner
 
     become_owner(folder)
     try:
@@ -195,7 +196,7 @@ def _span(text: str) -> tuple[int, int]:
 
 
 def _factor(text: str) -> tuple[str, float]:
-    from appliance.vision.paper import FACTORS
+    from appliance.simulator.paper import FACTORS
 
     name, _, strength = text.partition("=")
     if name not in FACTORS:

@@ -13,15 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.examples import examples
-from appliance.commands.parts import (
-    add_command,
-    claim,
-    clock,
-    one_thread,
-    positive,
-    say,
-)
+from appliance.commands.options import add_command, claim, one_thread, positive
+from appliance.console import clock, say
+from appliance.training.examples import examples
 
 if TYPE_CHECKING:
     from model.datasets import Split
@@ -81,8 +75,8 @@ def add(parsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     one_thread()
     from appliance.errors import StateError
+    from model.cost import plan
     from model.datasets import load_split
-    from model.plan import plan
     from model.presets import preset
     from model.train import train
 
@@ -142,10 +136,10 @@ def _measure_and_save(
     from appliance.errors import StateError
     from model import weights
     from model.calibration import calibrated
+    from model.cost import multiply_adds
     from model.datasets import is_one_table, load_split
     from model.errors import DatasetError
     from model.evaluate import evaluate
-    from model.plan import multiply_adds
     from model.train import held_out_rows, taken
 
     assert training.best is not None

@@ -14,20 +14,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from appliance.database import (
+from appliance.errors import ClosedError, StateError
+from appliance.reading import Grey, Reading
+from appliance.storage.database import (
     DamagedError,
-    Form,
     NotWritableError,
     only_to_look_at,
     opened,
     rescued,
 )
-from appliance.errors import ClosedError, StateError
-from appliance.reading import Grey, Reading
-from appliance.rows import (
+from appliance.storage.rows import (
     HIGHEST,
     MOST_NUMBER,
     MOST_TIME,
+    DatabaseSchema,
     Row,
     Rows,
     is_damage,
@@ -72,7 +72,7 @@ def checksum(row: Row) -> int:
     return zlib.crc32(json.dumps(facts).encode(), zlib.crc32(glyph or b""))
 
 
-FORM = Form(
+FORM = DatabaseSchema(
     what="the history",
     schema=Path(__file__).with_name("schema.sql"),
     table="readings",

@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from appliance.device.gpio import driving
 from appliance.errors import PinError
-from appliance.gpio import driving
 from appliance.reading import Reading
-from appliance.settings import LedSettings
+from appliance.settings.schema import LedSettings
 
 ZERO_IN_BITS = 10
 """Four LEDs show 0 as ten (1010): all four dark means that there is no digit."""

@@ -14,7 +14,7 @@ from appliance import __version__
 from appliance.errors import MqttError
 from appliance.outputs.discovery import BIRTH, PRESS, Topics, messages, node_of
 from appliance.reading import Reading
-from appliance.settings import MqttSettings
+from appliance.settings.schema import MqttSettings
 
 log = logging.getLogger(__name__)
 

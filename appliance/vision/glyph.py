@@ -3,7 +3,7 @@
 import numpy as np
 
 from appliance.reading import Array
-from appliance.vision.windows import grown, shrunk
+from appliance.vision.filters import grown, shrunk
 
 SIDE = 28
 INNER = 20

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance.reading import Array, Grey
-from appliance.vision.regions import Labels, Place, regions
-from appliance.vision.rules import without_rules
-from appliance.vision.windows import closed, highest, median, smoothed
+from appliance.vision.components import Labels, Place, regions
+from appliance.vision.filters import closed, highest, median, smoothed
+from appliance.vision.ruled_lines import without_rules
 
 LONGEST = 400
 """No side of the picture that is searched is longer than this, in pixels."""

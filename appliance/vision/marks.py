@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance.reading import Array, Box
+from appliance.vision.components import Labels, Place, regions
+from appliance.vision.filters import highest, smoothed
 from appliance.vision.glyph import stroke_width
 from appliance.vision.ink import Ink
-from appliance.vision.regions import Labels, Place, regions
-from appliance.vision.windows import highest, smoothed
 
 _STROKE = 0.3
 """Ink above this belongs to a stroke…"""

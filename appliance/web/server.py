@@ -15,10 +15,10 @@ from waitress.server import create_server
 from waitress.task import ErrorTask
 
 from appliance.errors import ServeError
+from appliance.web.access.fair_share import MOST, QUEUED, Shares
+from appliance.web.access.turns import Turns
 from appliance.web.long_answers import Rest, Task, in_parts
 from appliance.web.problem import problem
-from appliance.web.shares import MOST, QUEUED, Shares
-from appliance.web.turns import Turns
 
 PLACES = 64
 """So many connections are held; for another one, an address with most of them loses one."""

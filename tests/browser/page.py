@@ -10,9 +10,9 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-from appliance.captures import Captures
-from appliance.captures_zip import export_zip
-from appliance.vision.strokes import PLAIN
+from appliance.captures.archive import export_zip
+from appliance.captures.store import Captures
+from appliance.simulator.handwriting import PLAIN
 from tests.captured import added
 
 

@@ -10,11 +10,11 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from appliance import nights
-from appliance.vault import Vault
+from appliance.networks.vault import Vault
+from appliance.training import records
 from tests.browser.page import draw, drawn_and_taught, labels, text, until, view
 from tests.conftest import ROOT, SAMPLES
-from tests.test_networks import saying
+from tests.networks.test_live import saying
 
 AXE = ROOT / ".axe" / "node_modules" / "axe-core" / "axe.min.js"
 """Where `.ci/run` puts it."""
@@ -40,8 +40,8 @@ def lived(browser: webdriver.Chrome, state: Path) -> Iterator[webdriver.Chrome]:
     own = {"total": 20, "before": 12, "after": 17, "won": 5, "lost": 0}
     night = {"at": 1e9, "outcome": "promoted", "why": "17 of 20 right", "candidate": "0a3be1d2ffaa"}
     night |= {"outcomes": {"your digits": own}, "curve": [], "epochs": []}
-    if not nights.nights(state, 1):
-        nights.add_night(state, night)
+    if not records.nights(state, 1):
+        records.add_night(state, night)
     yield browser
     prefer(browser)
 
@@ -49,13 +49,13 @@ def lived(browser: webdriver.Chrome, state: Path) -> Iterator[webdriver.Chrome]:
 @contextmanager
 def training(state: Path) -> Iterator[None]:
     """Have a training run, to all who look."""
-    progress = nights.Progress(
+    progress = records.Progress(
         state / "retrain.json", state="training", sentence="epoch 2 of 5", progress=0.3, epoch=2,
         of=5, pictures_per_second=1234.4, seconds_left=5400, temperature=61.3,
         curve=[(0.1, 0.2), (0.3, 0.1)],
         epochs=[{"number": 1, "of": 5, "loss": 0.2, "validation": 0.99, "camera": None}],
     )  # fmt: skip
-    with nights.alone(state):
+    with records.alone(state):
         progress.show()
         yield
 

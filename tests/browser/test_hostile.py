@@ -5,10 +5,10 @@ from pathlib import Path
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from appliance import nights
-from appliance.vault import Vault
+from appliance.networks.vault import Vault
+from appliance.training import records
 from tests.browser.page import text, until, view
-from tests.test_networks import saying
+from tests.networks.test_live import saying
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
 
@@ -35,7 +35,7 @@ def test_a_promoted_networks_card_is_text(browser: webdriver.Chrome, state: Path
 def test_a_nights_words_are_text(browser: webdriver.Chrome, state: Path) -> None:
     own = {"total": HOSTILE, "before": HOSTILE, "after": HOSTILE}
     night = {"at": 1e9, "outcome": HOSTILE, "why": HOSTILE, "candidate": HOSTILE}
-    nights.add_night(state, {**night, "outcomes": {"your digits": own}, "curve": [], "epochs": []})
+    records.add_night(state, {**night, "outcomes": {"your digits": own}, "curve": [], "epochs": []})
     view(browser, "training")
     until(browser, lambda: "onerror" in text(browser, "#nights"))
     assert "onerror" in text(browser, "#training-says")

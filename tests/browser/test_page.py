@@ -10,9 +10,9 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
-from appliance.captures import Captures
-from appliance.promotions import Promotions
-from appliance.vault import Vault
+from appliance.captures.store import Captures
+from appliance.networks.promotions import Promotions
+from appliance.networks.vault import Vault
 from tests.browser.page import (
     all_deleted,
     complaints,
@@ -26,7 +26,7 @@ from tests.browser.page import (
 )
 from tests.captured import added
 from tests.conftest import ROOT, SAMPLES
-from tests.test_networks import saying
+from tests.networks.test_live import saying
 
 
 @pytest.mark.parametrize("digit", [3, 7])

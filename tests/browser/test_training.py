@@ -8,7 +8,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from appliance import nights
+from appliance.training import records
 from model.datasets import load_split
 from tests.browser.page import (
     all_deleted,
@@ -30,7 +30,7 @@ def test_a_training_is_shown_while_it_runs(browser: webdriver.Chrome, state: Pat
     until(browser, lambda: "not enough captures" in text(browser, "#training-enough"))
     assert not browser.find_element(By.ID, "training-start").is_enabled()
     assert not browser.find_element(By.ID, "training-stop").is_displayed()
-    progress = nights.Progress(
+    progress = records.Progress(
         state / "retrain.json",
         state="training",
         sentence="epoch 2 of 5",
@@ -43,7 +43,7 @@ def test_a_training_is_shown_while_it_runs(browser: webdriver.Chrome, state: Pat
         curve=[(0.1, 0.2), (0.3, 0.1)],
         epochs=[{"number": 1, "of": 5, "loss": 0.2, "validation": 0.99, "camera": None}],
     )
-    with nights.alone(state):
+    with records.alone(state):
         progress.show()
         browser.refresh()
         until(browser, lambda: text(browser, "#training-says") == "It trains: epoch 2 of 5.")
@@ -90,7 +90,7 @@ def test_a_training_begun_on_the_page_draws_its_curve_and_comes_to_an_end(
     view(browser, "training")
     start = browser.find_element(By.ID, "training-start")
     until(browser, start.is_enabled)
-    before = len(nights.nights(state, 99))
+    before = len(records.nights(state, 99))
     start.click()
     until(browser, lambda: browser.find_element(By.ID, "training-stop").is_displayed())
     until(browser, lambda: "epoch" in text(browser, "#training-says"), seconds=120)
@@ -99,7 +99,7 @@ def test_a_training_begun_on_the_page_draws_its_curve_and_comes_to_an_end(
 
     def ended() -> bool:
         curves.add(browser.execute_script(script))
-        return len(nights.nights(state, 99)) > before
+        return len(records.nights(state, 99)) > before
 
     until(browser, ended, seconds=180)
     # It moved while one looked.
@@ -116,8 +116,8 @@ def test_the_last_nights_are_a_table_and_too_few_captures_a_question(
     base = {"total": 6000, "before": 5972, "after": 5974, "won": 3, "lost": 1}
     night = {"at": 1e9, "outcome": "promoted", "why": "17 of 20 right", "candidate": "0a3be1d2ffaa"}
     night |= {"outcomes": {"your digits": own, "MNIST": base}, "curve": [], "epochs": []}
-    nights.add_night(state, night)
-    nights.add_night(state, {**night, "outcome": "kept", "why": "worse on MNIST", "outcomes": {}})
+    records.add_night(state, night)
+    records.add_night(state, {**night, "outcome": "kept", "why": "worse on MNIST", "outcomes": {}})
     (state / "retrain.json").unlink(missing_ok=True)
     all_deleted(browser)
     images, labels = hand()
@@ -136,7 +136,7 @@ def test_the_last_nights_are_a_table_and_too_few_captures_a_question(
     asked = browser.switch_to.alert
     assert "not enough captures" in asked.text
     asked.dismiss()
-    assert not nights.running(state)
+    assert not records.running(state)
     assert no_wider_than_the_window(browser)
 
 

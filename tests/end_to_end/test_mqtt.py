@@ -8,8 +8,8 @@ import pytest
 
 from appliance.__main__ import main
 from appliance.commands.run import _own_names
+from appliance.device.pin import Owner, owner_file
 from appliance.outputs.discovery import node_of
-from appliance.owner import Owner, owner_file
 from tests.broker import broker, watching
 from tests.conftest import SAMPLES, free_port
 from tests.end_to_end.test_run import Asked, get, running

@@ -19,14 +19,14 @@ from typing import Any
 import pytest
 
 from appliance.__main__ import main
-from appliance.captures import Captures
-from appliance.owner import Owner, owner_file
-from appliance.vault import Vault
+from appliance.captures.store import Captures
+from appliance.device.pin import Owner, owner_file
+from appliance.networks.vault import Vault
 from tests.backups import backup, restore
 from tests.captured import added
 from tests.conftest import ROOT, SAMPLES
-from tests.end_to_end.endurance import endure
-from tests.test_networks import saying
+from tests.networks.test_live import saying
+from tests.proofs.endurance import endure
 
 
 @contextmanager
@@ -216,7 +216,7 @@ def test_a_restore_that_a_power_cut_broke_off_is_ended_first_and_none_is_begun_m
         backup(made, state, config)
         added(captures, label=4)
     with monkeypatch.context() as patch:
-        patch.setattr("appliance.restore.finish", lambda state, settings=None: False)
+        patch.setattr("appliance.backup.restore.finish", lambda state, settings=None: False)
         restore(made, state, config)
     config.write_text("[leds]\nlayout = 'four'\n")
     arguments = ["--camera", f"folder:{SAMPLES}", "--config", str(config)]

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from appliance import doctor
-from appliance.backup_files import DATABASES
-from appliance.captures import Captures
-from appliance.database import examine
+from appliance.backup.contents import DATABASES
+from appliance.captures.store import Captures
+from appliance.doctor import checks as doctor
 from appliance.errors import NoCaptureError
 from appliance.outputs.history import History
 from appliance.reading import Reading
-from appliance.rows import text_of
+from appliance.storage.database import examine
+from appliance.storage.rows import text_of
 from tests.backups import backup, restore
 from tests.captured import added
-from tests.faults import flipped_bits
+from tests.proofs import flipped_bits
 
 
 @pytest.mark.parametrize("name", flipped_bits.LOOKS)
@@ -182,7 +182,7 @@ def test_a_damaged_history_is_rescued_too(tmp_path: Path) -> None:
 
 
 def test_captures_of_before_the_checksum_was_of_all_columns_are_served(state: Path) -> None:
-    from appliance.captures_rescue import _of_pictures
+    from appliance.captures.rescue import _of_pictures
 
     with closing(sqlite3.connect(state / "captures.db")) as database, database:
         for number, glyph, picture in database.execute("SELECT id, glyph, picture FROM captures"):
@@ -207,7 +207,7 @@ NIGHTS: list[Any] = [
 def test_a_night_that_no_view_could_show_is_left_out(record: Any) -> None:
     import json
 
-    from appliance.nights import night_of
+    from appliance.training.records import night_of
 
     assert night_of(json.dumps(record)) is None
     assert night_of(json.dumps({"at": 1e9, "outcome": "kept", "x": record})) is not None

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import VaultError
-from appliance.vault import Vault
+from appliance.networks.vault import Vault
 from model import weights
-from tests.test_vault import network, promoted, shipped_id, shipped_in, states
+from tests.networks.test_vault import network, promoted, shipped_id, shipped_in, states
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import StateError
-from appliance.vault import Vault
+from appliance.networks.vault import Vault
 from model import weights
 from model.network import build
 from tests.faults.program import report_of
@@ -20,7 +20,7 @@ from tests.faults.program import report_of
 def test_of_a_hundred_kills_while_promoting_none_leaves_it_without_a_network(
     tmp_path: Path,
 ) -> None:
-    report = report_of("tests.faults.promoting", str(tmp_path / "n"), "100")
+    report = report_of("tests.proofs.promoting", str(tmp_path / "n"), "100")
     assert report["kills"] == 100
     assert report["problems"] == []
     # They did come in between: some with a file half written, and with several networks current.

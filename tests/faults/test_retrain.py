@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from appliance import retrain
-from appliance.captures import Captures
+from appliance.captures.store import Captures
 from appliance.errors import StateError
-from appliance.night import Sizes
-from appliance.nights import Refused, alone, nights
-from appliance.vault import Vault
+from appliance.networks.vault import Vault
+from appliance.training import retrain
+from appliance.training.records import Refused, alone, nights
+from appliance.training.resumable_run import Sizes
 from model import weights
 from tests.faults.program import report_of
 from tests.owner import Clock, base, correct, current, hand, retraining, tiny
@@ -26,7 +26,7 @@ TINIEST = Sizes(examples=60, batch=16, step=0.05, epochs=1)
 
 
 def test_killed_at_any_instant_and_resumed_it_ends_with_the_bits_of_an_undisturbed_night() -> None:
-    assert report_of("tests.faults.retrain_kills", "--count", "8")["kills"] == 8
+    assert report_of("tests.proofs.retrain_kills", "--count", "8")["kills"] == 8
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def test_what_is_damaged_of_a_night_begins_anew_with_a_sentence(
 def test_no_bit_of_a_checkpoint_that_is_flipped_is_more_than_a_sentence(
     begin: Path, tmp_path: Path
 ) -> None:
-    from appliance.night import Night
+    from appliance.training.resumable_run import Night
 
     state = tmp_path / "state"
     shutil.copytree(begin, state)

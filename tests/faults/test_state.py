@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.backup.restore import in_use
 from appliance.errors import StateError
-from appliance.restore import in_use
-from tests.faults import damaged_state
+from tests.proofs import damaged_state
 
 
 def may_mount() -> bool:

@@ -1,0 +1,1 @@
+"""One file of all the appliance knows: what is in it, how it is written, how it is restored."""

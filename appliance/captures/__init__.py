@@ -1,0 +1,1 @@
+"""What the owner taught: glyphs with the label a person gave them."""

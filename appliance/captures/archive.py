@@ -1,0 +1,262 @@
+"""Captures out and in as a plain zip: PNG pictures and one JSON line a capture.
+
+`captures.jsonl` has the lines; `glyphs/ID.png` (28×28, 255 = ink) and `pictures/ID.png` belong to
+the line with that id. Nothing in a file that comes in is trusted: no name of it is used as a path,
+sizes are looked at before anything is unpacked, and all of it is checked before any is added.
+"""
+
+import io
+import json
+import math
+import re
+import struct
+import warnings
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+
+from appliance.captures.rescue import MOST_PICTURE_BYTES
+from appliance.captures.store import SIDE, Capture, Captures, check
+from appliance.errors import CaptureError, StateError
+from appliance.reading import Grey
+from appliance.storage.zip_check import ENTRY_BYTES, directory_bytes
+
+LINES = "captures.jsonl"
+LONGEST_SIDE = 160
+"""A picture is at most so many pixels wide and high."""
+
+_KEYS = {"id", "at", "label", "said", "reason", "confidence", "network"}
+_NAME = re.compile(r"(glyphs|pictures)/([1-9][0-9]{0,11})\.png", re.ASCII)
+_FOLDERS = {"glyphs/", "pictures/"}
+_NETWORK = re.compile(r"([0-9a-f]{64})?", re.ASCII)
+_MOST_LINE_BYTES = 600
+_MOST_REASON = 200
+_MOST_GLYPH_BYTES = 4096
+_MOST_CHUNKS = 10
+"""Pillow writes three for pictures of this size."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """How many captures came in, and how many were left out because they were known."""
+
+    added: int
+    known: int
+
+
+def export_zip(captures: Captures, file: IO[bytes]) -> int:
+    """Write all captures, deleted ones left out, to a binary file; return how many."""
+    return sum(file.write(part) > 0 for part in export_parts(captures)) - 1
+
+
+def export_parts(captures: Captures) -> Iterator[bytes]:
+    """Yield the zip of all captures, deleted ones left out: a part for each, and the end."""
+    from PIL import Image
+
+    lines, made = [], _Untaken()
+    with zipfile.ZipFile(made, "w") as archive:
+        for capture in captures.every():
+            glyph = io.BytesIO()
+            Image.fromarray(capture.glyph).save(glyph, "PNG")
+            _write(archive, f"glyphs/{capture.id}.png", glyph.getvalue())
+            _write(archive, f"pictures/{capture.id}.png", capture.picture)
+            line = {key: getattr(capture, key) for key in _KEYS}
+            lines.append(json.dumps(line, ensure_ascii=False, sort_keys=True))
+            yield made.take()
+        _write(archive, LINES, "".join(f"{line}\n" for line in lines).encode())
+    yield made.take()
+
+
+def import_zip(captures: Captures, file: IO[bytes], name: str) -> Imported:
+    """Add the captures of a zip, all of them or none; those that are known are left out.
+
+    `name` is what an error calls it. Raises CaptureError, in a sentence, for a file that is
+    anything but an export, StateError when there is no room or the captures cannot be written.
+    """
+    try:
+        _check_end(file, captures.limit)
+        with zipfile.ZipFile(file) as archive:
+            members = _members(archive)
+            found = [_checked(archive, members, line) for line in _lines(archive, members)]
+            if len(members) != 1 + 2 * len({capture.id for capture in found}):
+                raise ValueError(f"{LINES} does not have exactly one line for each picture")
+            return Imported(*captures.take(_with_pictures(archive, members, found)))
+    except StateError:
+        raise
+    except CaptureError as error:
+        raise CaptureError(f"{name}: {error}: nothing was imported") from None
+    except Exception as error:
+        # zipfile, zlib, Pillow and json raise a dozen kinds for a damaged or hostile file.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        said = str(error)[:200] or type(error).__name__
+        raise CaptureError(
+            f"{name}: not a whole export of captures ({said}): nothing was imported; "
+            "export them again where they are"
+        ) from None
+
+
+class _Untaken(io.BytesIO):
+    """A zip from where it was taken on; to write a member's head zipfile goes no further back."""
+
+    _taken = 0
+
+    def tell(self) -> int:
+        return self._taken + super().tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._taken + super().seek(offset - self._taken, whence)
+
+    def take(self) -> bytes:
+        data = self.getvalue()
+        super().seek(0)
+        self.truncate()
+        self._taken += len(data)
+        return data
+
+
+def _write(archive: zipfile.ZipFile, member: str, data: bytes) -> None:
+    # Without the time of day the same captures make the same file. PNG is packed already.
+    info = zipfile.ZipInfo(member)
+    info.external_attr = 0o644 << 16
+    packed = zipfile.ZIP_STORED if member.endswith(".png") else zipfile.ZIP_DEFLATED
+    archive.writestr(info, data, packed)
+
+
+def _check_end(file: IO[bytes], limit: int) -> None:
+    """Raise ValueError for a zip whose directory, which is read whole, is larger than it can be."""
+    if directory_bytes(file) > (2 * limit + 3) * ENTRY_BYTES:
+        raise ValueError(f"it has more than the {limit} captures of 'limit' under [captures]")
+    file.seek(0)
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Return the members by name, when every name and size is one of an export."""
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        name = info.filename
+        if name in _FOLDERS and info.file_size == 0:
+            # Packed again by another program.
+            continue
+        match = _NAME.fullmatch(name)
+        if name != LINES and not match:
+            raise ValueError(f"{name[:80]!r} does not belong in it")
+        if name in members:
+            raise ValueError(f"{name!r} is in it twice")
+        if info.flag_bits & 1:
+            raise ValueError("it is encrypted")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{name!r} is packed in another way")
+        members[name] = info
+    if LINES not in members:
+        raise ValueError(f"{LINES} is not in it")
+    return members
+
+
+def _read(archive: zipfile.ZipFile, members: dict[str, Any], name: str, most: int) -> bytes:
+    """Return a member of at most so many bytes, whatever its header says of its size."""
+    if name not in members:
+        raise ValueError(f"{name!r} is not in it")
+    with archive.open(members[name]) as member:
+        data = member.read(most + 1)
+        if len(data) > most:
+            raise ValueError(f"{name!r} has more than {most} bytes")
+        # Only at its end the checksum is compared.
+        if member.read(1):
+            raise ValueError(f"{name!r} is longer than it says")
+    return data
+
+
+def _lines(archive: zipfile.ZipFile, members: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    most = _MOST_LINE_BYTES * max(1, len(members) // 2)
+    for number, text in enumerate(_read(archive, members, LINES, most).splitlines(), 1):
+        line = json.loads(text, parse_constant=_refused)
+        if not isinstance(line, dict) or set(line) != _KEYS or not _typed(line):
+            raise ValueError(f"line {number} of {LINES} is not a capture's")
+        yield line
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+def _typed(line: dict[str, Any]) -> bool:
+    reason, network = line["reason"], line["network"]
+    return (
+        all(type(line[key]) is int for key in ("id", "label"))
+        and all(type(line[key]) in (int, float) for key in ("at", "confidence"))
+        and (line["said"] is None or type(line["said"]) is int)
+        and (reason is None or _is_reason(reason))
+        and isinstance(network, str)
+        and _NETWORK.fullmatch(network) is not None
+    )
+
+
+def _is_reason(reason: Any) -> bool:
+    # It stands in lists on a terminal and on the page: it is one line of text.
+    return isinstance(reason, str) and len(reason) <= _MOST_REASON and reason.isprintable()
+
+
+def _checked(archive: zipfile.ZipFile, members: dict[str, Any], line: dict[str, Any]) -> Capture:
+    """Return a line's capture, checked, with an empty picture: pictures are not held in memory."""
+    glyph_name, picture_name = f"glyphs/{line['id']}.png", f"pictures/{line['id']}.png"
+    glyph = _decoded(_read(archive, members, glyph_name, _MOST_GLYPH_BYTES), glyph_name)
+    if glyph.shape != (SIDE, SIDE):
+        raise ValueError(f"{glyph_name!r} is not 28×28")
+    picture = _read(archive, members, picture_name, MOST_PICTURE_BYTES)
+    _decoded(picture, picture_name)
+    values = {**line, "at": float(line["at"]), "confidence": float(line["confidence"])}
+    capture = Capture(**values, glyph=glyph, picture=picture)
+    if not math.isfinite(capture.at):
+        raise ValueError("a time is no number")
+    check(capture)
+    return capture._replace(picture=b"")
+
+
+def _decoded(data: bytes, name: str) -> Grey:
+    """Return a grey PNG as uint8 (h, w); what it holds is looked at before it is unpacked."""
+    from PIL import Image
+
+    _check_png(data, name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+            if max(picture.size) > LONGEST_SIDE or picture.mode != "L":
+                raise ValueError(
+                    f"{name!r} is no grey picture of at most {LONGEST_SIDE} pixels a side"
+                )
+            return np.asarray(picture)
+
+
+def _check_png(data: bytes, name: str) -> None:
+    """Raise ValueError for anything but a PNG as an export has them: grey, small, no texts in it.
+
+    What else a PNG may hold would be unpacked as well, a thousand times its size.
+    """
+    side = f"at most {LONGEST_SIDE} pixels a side"
+    if data[:8] != b"\x89PNG\r\n\x1a\n":
+        raise ValueError(f"{name!r} is no PNG")
+    kinds: list[bytes] = []
+    at = 8
+    while at < len(data) and len(kinds) <= _MOST_CHUNKS:
+        size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if kind == b"IHDR":
+            width, height, depth, colour, *_, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
+            if max(width, height) > LONGEST_SIDE or (depth, colour, interlaced) != (8, 0, 0):
+                raise ValueError(f"{name!r} is no grey picture of {side}")
+        kinds.append(kind)
+        at += 12 + size
+    pixels_alone = len(kinds) > 2 and set(kinds[1:-1]) == {b"IDAT"}
+    if not (pixels_alone and kinds[0] == b"IHDR" and kinds[-1] == b"IEND" and at == len(data)):
+        raise ValueError(f"{name!r} is no PNG of pixels alone, as an export has them")
+
+
+def _with_pictures(
+    archive: zipfile.ZipFile, members: dict[str, Any], found: list[Capture]
+) -> Iterator[Capture]:
+    for capture in found:
+        name = f"pictures/{capture.id}.png"
+        yield capture._replace(picture=_read(archive, members, name, MOST_PICTURE_BYTES))

@@ -1,0 +1,129 @@
+"""The file of captures: opened, saved from damage, and what a whole row of it is."""
+
+import fcntl
+import json
+import sqlite3
+import zlib
+from pathlib import Path
+from typing import IO
+
+from appliance.errors import StateError
+from appliance.storage.database import (
+    DamagedError,
+    NotWritableError,
+    only_to_look_at,
+    opened,
+    rescued,
+    unusable,
+)
+from appliance.storage.rows import MOST_NUMBER, MOST_TIME, DatabaseSchema, Row, number_in, whole_in
+from model.files import regular
+
+COLUMNS = "id, at, label, said, reason, confidence, network, glyph, picture, crc, deleted"
+MOST_PICTURE_BYTES = 32_768
+
+
+def checksum(row: Row) -> int:
+    """Return the CRC-32 of all that a row of COLUMNS has but the checksum itself."""
+    number, at, label, said, reason, confidence, network, glyph, picture, _, deleted = row
+    deleted = None if deleted is None else float(deleted)
+    facts = [number, float(at), label, said, reason, float(confidence), network, deleted]
+    return zlib.crc32(json.dumps(facts).encode(), _of_pictures(glyph, picture))
+
+
+def mended(row: Row) -> Row | None:
+    """Return a row of COLUMNS as it is sound, None for one that is damaged.
+
+    Rows of before the checksum was of all columns have one of glyph and picture alone; a reason
+    that is no text is mended in those.
+    """
+    number, at, label, said, reason, confidence, network, glyph, picture, crc, deleted = row
+    if not (
+        1 <= number <= MOST_NUMBER
+        and number_in(at, 0, MOST_TIME)
+        and whole_in(label, 0, 10)
+        and (said is None or whole_in(said, 0, 9))
+        and isinstance(reason, str | bytes | None)
+        and len(reason or "") <= 1000
+        and number_in(confidence, 0, 1)
+        and isinstance(network, str)
+        and len(network) <= 64
+        and isinstance(glyph, bytes)
+        and len(glyph) == 784
+        and isinstance(picture, bytes)
+        and 0 < len(picture) <= MOST_PICTURE_BYTES
+        and (deleted is None or number_in(deleted, 0, MOST_TIME))
+    ):
+        return None
+    if not isinstance(reason, bytes) and crc == checksum(row):
+        return row
+    if crc != _of_pictures(glyph, picture):
+        return None
+    if isinstance(reason, bytes):
+        return *row[:4], reason.decode(errors="replace"), *row[5:]
+    return row
+
+
+def _of_pictures(glyph: bytes, picture: bytes) -> int:
+    return zlib.crc32(picture, zlib.crc32(glyph))
+
+
+FORM = DatabaseSchema(
+    what="the captures",
+    schema=Path(__file__).with_name("schema.sql"),
+    table="captures",
+    columns=COLUMNS,
+    synchronous="FULL",
+    # The page and the nightly training share the file; an import of thousands takes a while.
+    patience=5.0,
+    mend=mended,
+)
+
+
+def open_captures(
+    file: Path, *, stand_in: bool = False
+) -> tuple[sqlite3.Connection, str | None, IO[bytes] | None]:
+    """Return the database, what is to be said of it, and what is to stay open as long as it is.
+
+    Raises StateError when it cannot be used, or is damaged while another program has it open; with
+    `stand_in` what can be read of it is there all the same, and nothing is added.
+    """
+    try:
+        in_use = open(file.with_name(f"{file.name}.lock"), "ab", opener=regular)  # noqa: SIM115
+    except OSError as error:
+        return *only_to_look_at(file, FORM, unusable(file, FORM, error), stand_in=stand_in), None
+    try:
+        # Whoever has the file open holds this, so that nobody puts it aside meanwhile.
+        fcntl.flock(in_use, fcntl.LOCK_SH)
+        try:
+            return opened(file, FORM), None, in_use
+        except DamagedError as damage:
+            try:
+                return *_repaired(file, in_use), in_use
+            except StateError as error:
+                if not stand_in:
+                    raise
+                why = StateError(f"{error} ({damage})")
+                return *only_to_look_at(file, FORM, why, stand_in=True), in_use
+        except NotWritableError as error:
+            return *only_to_look_at(file, FORM, error, stand_in=stand_in), in_use
+    except BaseException:
+        in_use.close()
+        raise
+
+
+def _repaired(file: Path, in_use: IO[bytes]) -> tuple[sqlite3.Connection, str | None]:
+    try:
+        fcntl.flock(in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StateError(
+            f"{file}: the captures are damaged, and another program has them open: "
+            "stop it ('systemctl stop digits digits-retrain'), then start again"
+        ) from None
+    try:
+        # While this waited for its turn another may have done it.
+        return opened(file, FORM), None
+    except DamagedError as damage:
+        return rescued(file, FORM, damage)
+    finally:
+        fcntl.flock(in_use, fcntl.LOCK_SH)

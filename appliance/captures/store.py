@@ -1,0 +1,436 @@
+"""The owner's hand: glyphs with the label that a person gave them, in SQLite."""
+
+import hashlib
+import json
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from appliance.captures.readiness import Enough
+from appliance.captures.rescue import COLUMNS, FORM, checksum, open_captures
+from appliance.captures.rescue import MOST_PICTURE_BYTES as MOST_PICTURE_BYTES
+from appliance.errors import CaptureError, ClosedError, NoCaptureError, StateError
+from appliance.reading import Grey
+from appliance.storage.database import unusable
+from appliance.storage.rows import HIGHEST, LOWEST, MOST_NUMBER, Row, Rows, is_damage, next_number
+from model.network import NOT_A_DIGIT
+
+BLOCK = 256
+"""Rows that are in memory at once when all captures are gone through."""
+KEPT_DELETED = 86_400.0
+"""Seconds after which a deleted capture is gone for good."""
+SIDE = 28
+_TOGETHER = 32
+"""Rows with their pictures that are in memory at once."""
+
+
+class Capture(NamedTuple):
+    """A glyph uint8 (28, 28), 255 = ink, that a person labelled 0…9, or 10: not a digit.
+
+    `said` is the network's digit, or None where it refused for `reason`; `network` is its sha256.
+    `at` is when it was read, in Unix seconds. `picture` is a PNG of the mark's surroundings.
+    """
+
+    id: int
+    at: float
+    label: int
+    said: int | None
+    reason: str | None
+    confidence: float
+    network: str
+    glyph: Grey
+    picture: bytes
+
+    @property
+    def corrected(self) -> bool:
+        """Tell whether the network was wrong; one that refused had said: not a digit."""
+        return self.label != (NOT_A_DIGIT if self.said is None else self.said)
+
+    @property
+    def held_out(self) -> bool:
+        """Tell whether it is one of the fifth that measures and never trains."""
+        return held_out(self.glyph.tobytes())
+
+
+class Block(NamedTuple):
+    """Rows of captures: numbers int64 (n,), glyphs uint8 (n, 784), labels and what was said (n,).
+
+    Labels and what was said are uint8, 10 for no digit.
+    """
+
+    numbers: npt.NDArray[np.int64]
+    glyphs: Grey
+    labels: Grey
+    said: Grey
+
+
+def held_out(glyph: bytes) -> bool:
+    """Tell by the glyph's hash: it stays on its side, whatever its label or number."""
+    return int(hashlib.sha256(glyph).hexdigest()[:8], 16) % 5 == 0
+
+
+class Captures:
+    """Keeps at most `limit` captures; deleted ones, which can be restored for a day, count too.
+
+    What was added is on the card when `add` returns (WAL, synchronous=FULL). When there is no room
+    the deleted go first, then the oldest confirmed ones; a corrected one never goes by itself.
+    From a damaged file what can be read is taken over. A row that is damaged is left out of all
+    that is told, and stays where it is; `notice` says all that is to be said of the file. With
+    `stand_in` there are none in place of a file that cannot be read. Threads and processes may
+    share the file. Every method raises StateError when the file cannot be used, ClosedError after
+    `close`.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        limit: int = 5000,
+        clock: Callable[[], float] = time.time,
+        stand_in: bool = False,
+    ) -> None:
+        self.file = file
+        self.limit = limit
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._rows = Rows(FORM, file.name)
+        self._database, self._said, self._in_use = open_captures(file, stand_in=stand_in)
+        # Each change says where it begins.
+        self._database.isolation_level = None
+
+    def add(
+        self,
+        *,
+        label: int,
+        said: int | None,
+        reason: str | None,
+        confidence: float,
+        network: str,
+        glyph: Grey,
+        picture: bytes,
+        at: float,
+    ) -> Capture:
+        """Keep a capture and return it with its number.
+
+        Raises CaptureError for values out of range, StateError when only corrected ones are left.
+        """
+        capture = Capture(0, at, label, said, reason, confidence, network, glyph, picture)
+        check(capture)
+        with self._change() as database:
+            self._make_room(database)
+            return _inserted(database, capture)
+
+    def take(self, captures: Iterable[Capture]) -> tuple[int, int]:
+        """Add captures under new numbers, all or none; return how many, and how many were known.
+
+        Known is what has the glyph, label and time of one that is there. Nothing makes way for
+        them: raises StateError when there is not enough room, CaptureError for wrong values.
+        """
+        added = known = 0
+        with self._change() as database:
+            self._purge(database)
+            keys = {
+                _key(at, label, glyph)
+                for _, at, label, *_, glyph, _, _, deleted in self._rows.read(database)
+                if deleted is None
+            }
+            room = self.limit - _count(database)
+            for capture in captures:
+                check(capture)
+                key = _key(capture.at, capture.label, capture.glyph.tobytes())
+                if key in keys:
+                    known += 1
+                    continue
+                keys.add(key)
+                added += 1
+                if added > room:
+                    raise StateError(
+                        f"there is room for {room} more captures, and these are more: "
+                        "delete some, or raise 'limit' under [captures] in digits.toml"
+                    )
+                _inserted(database, capture)
+        return added, known
+
+    @property
+    def notice(self) -> str | None:
+        """What is to be said of the file: what was saved from it, or is damaged in it."""
+        return " – ".join(filter(None, (self._said, self._rows.sentence))) or None
+
+    def get(self, number: int) -> Capture:
+        """Return one capture, also a deleted one; raises NoCaptureError."""
+        with self._reading() as database:
+            return _capture(self._row(database, number))
+
+    def relabel(self, number: int, label: int) -> Capture:
+        """Give a capture another label and return it; raises NoCaptureError, CaptureError."""
+        _check_label(label)
+        with self._change() as database:
+            row = self._row(database, number)
+            if row[-1] is not None:
+                raise _none(number)
+            return _capture(_replaced(database, (*row[:2], label, *row[3:])))
+
+    def delete(self, number: int) -> None:
+        """Take a capture out; it can be restored for a day. Raises NoCaptureError."""
+        self._set_deleted(number, self._clock())
+
+    def restore(self, number: int) -> None:
+        """Bring a deleted capture back; raises NoCaptureError when it is gone for good."""
+        self._set_deleted(number, None)
+
+    def listing(
+        self,
+        label: int | None = None,
+        before: int | None = None,
+        limit: int = 50,
+        deleted: bool = False,
+    ) -> list[Capture]:
+        """Return up to `limit` captures with a number below `before`, the newest first."""
+        where, values = ("1", ()) if label is None else ("label = ?", (label,))
+        last = HIGHEST if before is None else before - 1
+        with (
+            self._reading() as database,
+            closing(self._rows.read(database, where, values, last=last, newest_first=True)) as rows,
+        ):
+            # What tells that one is deleted may be damaged itself: it is looked at afterwards.
+            found = (row for row in rows if (row[-1] is not None) == deleted)
+            return [_capture(row) for row in islice(found, limit)]
+
+    def every(self) -> Iterator[Capture]:
+        """Yield all captures in the order of their numbers, deleted ones left out."""
+        last = LOWEST
+        while True:
+            with (
+                self._reading() as database,
+                closing(self._rows.read(database, first=last)) as rows,
+            ):
+                found = list(islice(rows, _TOGETHER))
+            yield from (_capture(row) for row in found if row[-1] is None)
+            if len(found) < _TOGETHER:
+                return
+            last = found[-1][0] + 1
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield all captures as arrays of at most 256 rows, in the order of their numbers."""
+        # Without their pictures, which are read to see whether a row is whole.
+        rows = (
+            (each.id, each.glyph, each.label, NOT_A_DIGIT if each.said is None else each.said)
+            for each in self.every()
+        )
+        while found := list(islice(rows, BLOCK)):
+            numbers, glyphs, labels, said = zip(*found, strict=True)
+            yield Block(
+                np.array(numbers, np.int64),
+                np.array(glyphs).reshape(len(found), -1),
+                np.array(labels, np.uint8),
+                np.array(said, np.uint8),
+            )
+
+    def labelled(self, held_out: bool) -> Iterator[tuple[Grey, Grey]]:
+        """Yield glyphs uint8 (n, 784) and labels uint8 (n,) of one side, n from 1 to 256."""
+        for block in self.blocks():
+            side = sides(block.glyphs) == held_out
+            if side.any():
+                yield block.glyphs[side], block.labels[side]
+
+    def counts(self) -> dict[int, int]:
+        """Return how many captures each label 0…10 has, deleted ones left out.
+
+        Those that are damaged count until something has read them.
+        """
+        damaged = json.dumps(sorted(self._rows.left_out))
+        try:
+            with self._reading() as database:
+                rows = database.execute(
+                    "SELECT label, count(*) FROM captures WHERE deleted IS NULL "
+                    "AND id NOT IN (SELECT value FROM json_each(?)) GROUP BY label",
+                    (damaged,),
+                ).fetchall()
+        except DamageError:
+            # The index, from which this is read, or a page of it.
+            rows = list(Counter(each.label for each in self.every()).items())
+        of = dict(rows)
+        return {label: of.get(label, 0) for label in range(NOT_A_DIGIT + 1)}
+
+    def enough(self) -> Enough:
+        """Return whether they are worth a night, without asking a network."""
+        out = corrected = learn = 0
+        for block in self.blocks():
+            side = sides(block.glyphs)
+            out += int(side.sum())
+            learn += int((~side).sum())
+            corrected += int(((block.labels != block.said) & ~side).sum())
+        return Enough(learn, corrected, out)
+
+    def change(self) -> int:
+        """Return a number that grows with every change, whichever process makes it."""
+        with self._reading() as database:
+            found = database.execute("SELECT number FROM changes WHERE only = 1").fetchone()
+            return found[0] if found and isinstance(found[0], int) else 0
+
+    def close(self) -> None:
+        """Let go of the file; safe to call twice."""
+        with self._lock:
+            self._database.close()
+            if self._in_use is not None:
+                self._in_use.close()
+
+    def _set_deleted(self, number: int, when: float | None) -> None:
+        with self._change() as database:
+            row = self._row(database, number)
+            # What was deleted before stays so since then.
+            since = when if when is None or row[-1] is None else row[-1]
+            _replaced(database, (*row[:-1], since))
+
+    def _row(self, database: sqlite3.Connection, number: int) -> Row:
+        """Return the row of a number; raises NoCaptureError."""
+        with closing(self._rows.read(database, first=number, last=number)) as rows:
+            for row in rows:
+                return row
+        raise _none(number)
+
+    def _make_room(self, database: sqlite3.Connection) -> None:
+        """Let go of what goes first until there is a place for one more."""
+        self._purge(database)
+        surplus = _count(database) + 1 - self.limit
+        if surplus <= 0:
+            return
+        order = [
+            ("deleted IS NOT NULL", "deleted, id"),
+            (f"deleted IS NULL AND label = ifnull(said, {NOT_A_DIGIT})", "id"),
+        ]
+        for which, first in order:
+            # The index tells which: that they are so is looked at in the rows themselves.
+            gone = database.execute(
+                f"DELETE FROM captures NOT INDEXED WHERE {which} AND id IN "
+                f"(SELECT id FROM captures WHERE {which} ORDER BY {first} LIMIT ?)",
+                (surplus,),
+            )
+            surplus -= gone.rowcount
+        if surplus > 0:
+            raise StateError(
+                f"the limit of {self.limit} captures is reached, and all of them are corrections: "
+                "export them, then delete some, or raise 'limit' under [captures] in digits.toml"
+            )
+
+    def _purge(self, database: sqlite3.Connection) -> None:
+        database.execute(
+            "DELETE FROM captures NOT INDEXED WHERE deleted < ?1 AND id IN "
+            "(SELECT id FROM captures WHERE deleted < ?1)",
+            (self._clock() - KEPT_DELETED,),
+        )
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                yield self._database
+            except sqlite3.ProgrammingError as error:
+                if "closed" not in str(error):
+                    raise
+                raise ClosedError("the appliance ends: ask again when it is back") from None
+            except sqlite3.Error as error:
+                kind = DamageError if is_damage(error) else StateError
+                raise kind(str(unusable(self.file, FORM, error))) from None
+
+    @contextmanager
+    def _change(self) -> Iterator[sqlite3.Connection]:
+        """Lend the database for one transaction, which is on the card when the block is left."""
+        with self._reading() as database:
+            try:
+                with database:
+                    database.execute("BEGIN IMMEDIATE")
+                    yield database
+                    database.execute(
+                        "INSERT INTO changes VALUES (1, 1) "
+                        f"ON CONFLICT (only) DO UPDATE SET number = number % {MOST_NUMBER} + 1"
+                    )
+            except sqlite3.DatabaseError as error:
+                if is_damage(error):
+                    # Where it is the index alone, the next change goes through.
+                    with suppress(sqlite3.Error):
+                        database.execute("REINDEX")
+                raise
+
+
+class DamageError(StateError):
+    """A page of the file cannot be read."""
+
+
+def check(capture: Capture) -> None:
+    """Raise CaptureError, in a sentence, for a capture that cannot be one."""
+    _check_label(capture.label)
+    glyph, said = capture.glyph, capture.said
+    if glyph.dtype != np.uint8 or glyph.shape != (SIDE, SIDE):
+        raise CaptureError(f"a glyph is uint8 (28, 28), not {glyph.dtype} {glyph.shape}")
+    if said is not None and not 0 <= said <= 9:
+        raise CaptureError(f"what the network said is a digit or nothing, not {said}")
+    if not 0 <= capture.confidence <= 1:
+        raise CaptureError(f"a confidence is from 0 to 1, not {capture.confidence}")
+    if not 0 <= capture.at < 1e11:
+        raise CaptureError(f"a time is in Unix seconds, not {capture.at}")
+    if not 0 < len(capture.picture) <= MOST_PICTURE_BYTES:
+        raise CaptureError(
+            f"a picture has up to {MOST_PICTURE_BYTES} bytes, not {len(capture.picture)}"
+        )
+
+
+def name(label: int) -> str:
+    """Return a label as a person says it."""
+    return "not a digit" if label == NOT_A_DIGIT else str(label)
+
+
+def sides(glyphs: Grey) -> npt.NDArray[np.bool_]:
+    """Return which of the glyphs uint8 (n, 784) are held out, bool (n,)."""
+    return np.array([held_out(glyph.tobytes()) for glyph in glyphs], bool)
+
+
+def _check_label(label: int) -> None:
+    if not 0 <= label <= NOT_A_DIGIT:
+        raise CaptureError(f"a label is a digit from 0 to 9, or 10 for no digit, not {label}")
+
+
+def _key(at: float, label: int, glyph: bytes) -> tuple[float, int, bytes]:
+    return at, label, hashlib.sha256(glyph).digest()
+
+
+def _none(number: int) -> NoCaptureError:
+    return NoCaptureError(f"there is no capture {number}: it was deleted; look at the list anew")
+
+
+def _count(database: sqlite3.Connection) -> int:
+    return int(database.execute("SELECT count(*) FROM captures").fetchone()[0])
+
+
+def _inserted(database: sqlite3.Connection, capture: Capture) -> Capture:
+    # A number that is given here is sound, whatever the largest one became by damage.
+    number = next_number(database, "captures")
+    capture = capture._replace(id=number)
+    facts = tuple({**capture._asdict(), "glyph": capture.glyph.tobytes()}.values())
+    row = (*facts, checksum((*facts, None, None)), None)
+    database.execute(f"INSERT INTO captures ({COLUMNS}) VALUES ({'?, ' * 10}?)", row)
+    return capture
+
+
+def _replaced(database: sqlite3.Connection, row: Row) -> Row:
+    """Write another label, or whether one is deleted, with the checksum of it; return the row."""
+    database.execute(
+        "UPDATE captures SET label = ?, deleted = ?, reason = ?, crc = ? WHERE id = ?",
+        (row[2], row[-1], row[4], checksum(row), row[0]),
+    )
+    return row
+
+
+def _capture(row: Row) -> Capture:
+    number, at, label, said, reason, confidence, network, glyph, picture, _, _ = row
+    pixels = np.frombuffer(glyph, np.uint8).reshape(SIDE, SIDE)
+    return Capture(number, at, label, said, reason, confidence, network, pixels, picture)

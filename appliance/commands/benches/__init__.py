@@ -1,1 +1,0 @@
-"""What `digits bench` measures: one module each."""

@@ -1,0 +1,249 @@
+"""The board below the appliance, each part in a sentence: processor, memory, card, power, units."""
+
+import json
+import os
+import platform
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from appliance.device import machine
+
+SERVICE, TIMER = "digits.service", "digits-retrain.timer"
+
+_MODEL = Path("/proc/device-tree/model")
+_PROCESSOR = Path("/proc/cpuinfo")
+_MEMORY = Path("/proc/meminfo")
+_DEVICES = Path("/sys/dev/block")
+_SYSTEMD = Path("/run/systemd/system")
+_LEAST_MEMORY = 30_000_000
+_LEAST_DISK = 200_000_000
+"""MNIST's files and the pictures that a night makes have that much room, in bytes."""
+_HOTTEST = 80.0
+"""A Pi lowers its clock from here on, in °C."""
+_WORN = 10
+"""A card's estimate of its life is in tenths: from this one on the last tenth is being used."""
+_POWER = 0x10001
+_SECTOR = 512
+
+
+class Untold(Exception):
+    """What cannot be told on this machine, in a sentence; it is no fault."""
+
+
+class Fault(Exception):
+    """What is wrong with the board, in a sentence with the next step."""
+
+
+def is_a_pi() -> bool:
+    """Tell whether this machine calls itself a Raspberry Pi."""
+    return _text(_MODEL).startswith("Raspberry Pi")
+
+
+def processor() -> str:
+    """Name machine, processor, cores and instruction set; NEON decides how fast numpy is."""
+    facts: dict[str, str] = {}
+    cores = 0
+    for line in _text(_PROCESSOR).splitlines():
+        name, colon, value = line.partition(":")
+        if colon:
+            # Each core has its own "processor"; on ARM the board's own lines follow them.
+            cores += name.strip() == "processor"
+            facts.setdefault(name.strip().lower(), value.strip())
+    if not cores:
+        raise Untold(f"{platform.machine()}; {_PROCESSOR} does not tell the processor")
+    name = facts.get("model name") or facts.get("cpu architecture", "of no name")
+    has = set((facts.get("features") or facts.get("flags", "")).split())
+    if has & {"neon", "asimd"}:
+        vectors = "with NEON"
+    elif "avx2" in has:
+        vectors = "with AVX2"
+    else:
+        vectors = "without NEON" if "features" in facts else "without AVX2"
+    told = f"{platform.machine()}, {name}, {cores} core{'s' * (cores != 1)}, {vectors}"
+    board = _text(_MODEL)
+    return f"{board}: {told}" if board else told
+
+
+def memory() -> str:
+    """Tell how much memory there is, is free, and is swapped out."""
+    facts = {}
+    for line in _text(_MEMORY).splitlines():
+        with suppress(ValueError, IndexError):
+            facts[line.split(":")[0]] = int(line.split()[1]) * 1024
+    if not {"MemTotal", "MemAvailable"} <= set(facts):
+        raise Untold(f"{_MEMORY} does not tell it")
+    swap = facts.get("SwapTotal", 0)
+    swapped = f"{_mb(swap - facts.get('SwapFree', 0))} of {_mb(swap)} swap used" * bool(swap)
+    told = f"{_mb(facts['MemAvailable'])} of {_mb(facts['MemTotal'])} free, {swapped or 'no swap'}"
+    if facts["MemAvailable"] < _LEAST_MEMORY:
+        raise Fault(f"{told}: end other programs, or restart the machine")
+    return told
+
+
+def disk(folder: Path) -> str:
+    """Tell of the disk with the folder: free, written since the start, and wear where it tells."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    told = os.statvfs(folder)
+    free = told.f_bavail * told.f_frsize
+    parts = [f"{_mb(free)} of {_mb(told.f_blocks * told.f_frsize)} free"]
+    device = _device(folder)
+    if device is None:
+        parts.append("it does not tell what was written")
+    else:
+        with suppress(IndexError, ValueError):
+            sectors = int(_text(device / "stat").split()[6])
+            parts.append(f"{_mb(sectors * _SECTOR)} written since the start")
+    wear = _wear(device)
+    parts.append("its wear is not told" if wear is None else f"wear {_tenths(wear)}")
+    said = ", ".join(parts)
+    if wear is not None and wear >= _WORN:
+        raise Fault(f"{said}: copy what is on it to a new card")
+    if free < _LEAST_DISK:
+        raise Fault(f"{said}: remove what is not needed, or move to a larger card")
+    return said
+
+
+def _device(folder: Path) -> Path | None:
+    """Return where the kernel tells of the device that a folder is on; None for one that is none.
+
+    A container's layers are on no device of their own.
+    """
+    number = os.stat(folder).st_dev
+    found = _DEVICES / f"{os.major(number)}:{os.minor(number)}"
+    return found if (found / "stat").exists() else None
+
+
+def _wear(device: Path | None) -> int | None:
+    """Return the tenth of its life that a card has begun, 1 to 11; None where it does not tell.
+
+    Source: the kernel's documentation of MMC devices, `life_time`; eMMC has it, few SD cards do.
+    """
+    if device is None:
+        return None
+    for disk in (device, device.resolve().parent):
+        with suppress(ValueError):
+            tenths = [int(each, 16) for each in _text(disk / "device" / "life_time").split()]
+            if any(tenths):
+                return max(tenths)
+    return None
+
+
+def _tenths(wear: int) -> str:
+    return f"{10 * (wear - 1)} to {10 * wear} % of its life" if wear <= _WORN else "beyond its life"
+
+
+def temperature() -> str:
+    celsius = machine.temperature()
+    if celsius is None:
+        raise Untold("this machine does not tell it")
+    if celsius >= _HOTTEST:
+        raise Fault(f"{celsius:.0f} °C, at which a Pi slows down: give it air or a heat sink")
+    return f"{celsius:.0f} °C"
+
+
+def power() -> str:
+    """Tell whether the power held and the processor kept its speed, now and since the start."""
+    bits = machine.throttling()
+    if bits is None:
+        raise Untold("there is no vcgencmd that tells it")
+    told = ("", machine.throttled()), ("since the start ", machine.was_throttled())
+    wrong = ", ".join(f"{when}{what}" for when, what in told if what)
+    if not wrong:
+        return "it held, now and since the start"
+    step = "use a stronger power supply and a short cable" if bits & _POWER else "give it air"
+    raise Fault(f"{wrong}: {step}")
+
+
+def clock() -> str:
+    shown = time.strftime("%Y-%m-%d %H:%M:%S %Z")
+    if not machine.clock_is_set():
+        raise Fault(
+            f"not set, it shows {shown}: connect the machine to a network, which sets it "
+            "('timedatectl' tells)"
+        )
+    return f"{shown}, on for {machine.uptime() / 3600:.1f} hours"
+
+
+def service() -> str:
+    """Tell whether systemd runs the appliance."""
+    facts = _unit(SERVICE)
+    told = f"{facts['ActiveState']} ({facts.get('SubState', '')})"
+    again = facts.get("NRestarts", "0")
+    if again != "0":
+        told += f", begun again {'once' if again == '1' else f'{again} times'} by systemd"
+    if facts["ActiveState"] in ("active", "activating", "reloading"):
+        return told
+    if facts.get("Result", "success") != "success":
+        told += f", {facts['Result']}"
+    raise Fault(
+        f"{SERVICE} is {told}: run 'sudo systemctl restart digits', then 'journalctl -u digits -n "
+        "50'"
+    )
+
+
+def timer() -> str:
+    """Tell when systemd next asks whether it is time to learn."""
+    facts = _unit(TIMER)
+    if facts["ActiveState"] != "active":
+        raise Fault(f"{TIMER} is {facts['ActiveState']}: run 'sudo systemctl enable --now {TIMER}'")
+    with suppress(ValueError, LookupError, TypeError, OverflowError):
+        (told,) = json.loads(_ran("systemctl", "list-timers", TIMER, "--output=json"))
+        return f"asks next at {time.strftime('%H:%M', time.localtime(int(told['next']) / 1e6))}"
+    return "active"
+
+
+def log(most: int = 200) -> list[str]:
+    """Return the last lines of the service's journal, none where there is no journal."""
+    return _ran(
+        "journalctl", "--unit=digits", f"--lines={most}", "--no-pager", "--output=short-iso",
+        "--no-hostname", "--quiet",
+    ).splitlines()  # fmt: skip
+
+
+def system() -> str:
+    """Name the operating system and its kernel."""
+    named = "an unnamed system"
+    with suppress(OSError):
+        named = platform.freedesktop_os_release().get("PRETTY_NAME", named)
+    return f"{named}, {platform.system()} {platform.release()}"
+
+
+def _unit(name: str) -> dict[str, str]:
+    """Return what systemd tells of a unit; raises Untold where it has none of this name."""
+    if not _SYSTEMD.exists():
+        raise Untold("systemd does not run here")
+    wanted = "LoadState,ActiveState,SubState,Result,NRestarts"
+    lines = _ran("systemctl", "show", name, f"--property={wanted}").splitlines()
+    facts = dict(line.split("=", 1) for line in lines if "=" in line)
+    if not facts.get("ActiveState"):
+        raise Untold("systemd does not answer")
+    if facts.get("LoadState") == "not-found":
+        raise Untold(f"{name} is not installed: 'sudo ./setup.sh install' does it")
+    return facts
+
+
+def _ran(*command: str) -> str:
+    """Return what a command prints, nothing where it is not there or takes too long."""
+    # Words that are looked for are English in every locale.
+    environment: dict[str, Any] = {**os.environ, "LC_ALL": "C.UTF-8"}
+    with suppress(OSError, ValueError, subprocess.SubprocessError):
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=10, check=False, env=environment,
+            errors="replace",
+        ).stdout  # fmt: skip
+    return ""
+
+
+def _text(file: Path) -> str:
+    """Return a file of the kernel's, nothing where it cannot be read."""
+    with suppress(OSError):
+        return file.read_text("utf-8", errors="replace").strip("\0\n ")
+    return ""
+
+
+def _mb(size: float) -> str:
+    return f"{size / 1e6:,.0f} MB"

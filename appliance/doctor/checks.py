@@ -1,0 +1,444 @@
+"""Every check a person would do by hand, in plain words."""
+
+import dataclasses
+import importlib.metadata
+import ipaddress
+import json
+import os
+import platform
+import socket
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from appliance import __version__
+from appliance.camera import Camera
+from appliance.device import machine
+from appliance.device.pin import Owner, owner_file
+from appliance.doctor import board
+from appliance.doctor.board import Untold
+from appliance.errors import CameraError, PinError
+from appliance.networks.vault import Vault
+from appliance.outputs.latest import STARTING
+from appliance.settings.schema import CameraSettings, LedSettings, Settings, WebSettings
+from appliance.training.records import nights
+from model import weights
+from model.datasets import missing
+from model.errors import WeightsError
+from model.files import read_regular
+
+if TYPE_CHECKING:
+    from appliance.reading import Frame, Reading
+
+_OPTIONAL = "picamera2", "lgpio", "paho-mqtt"
+_FIRST_FRAMES = 8
+"""A camera finds its exposure in the first frames: this one is judged."""
+_HELP = {
+    "too dark": "more light is needed, or the lens is covered",
+    "too bright": "less light is needed",
+    "blurred": "hold still, or go further away from a lens without focus",
+}
+_OUTCOMES = {
+    "promoted": "its network reads now",
+    "kept": "its network was not promoted",
+    "left": "it is not at its end",
+    "diverged": "it came to nothing",
+}
+_WALKED = (
+    "; each digit from 0 to 9 was shown, and the status LED with them: for one that stayed dark "
+    "check its pin, its resistor, and which way round it is"
+)
+
+
+_FIRST_PERSON = 1000
+"""Debian's first user number that is a person's: those below are the system's and services'."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: what was looked at, whether it is well, and a sentence.
+
+    `good` is None for what cannot be told on this machine.
+    """
+
+    what: str
+    good: bool | None
+    sentence: str
+
+    @property
+    def mark(self) -> str:
+        return "–" if self.good is None else "✔" if self.good else "✘"
+
+    def as_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+Said = dict[str, Any]
+"""What the appliance that runs on this machine says of itself."""
+
+
+def examine(
+    settings: Settings,
+    state: Path,
+    *,
+    open_camera: Callable[[CameraSettings], Camera],
+    walk: bool = False,
+    running: Said | None = None,
+) -> list[Finding]:
+    """Return a finding for each part; a check that fails is a finding and not an error.
+
+    With `walk` the LEDs are lit one after the other, which takes four seconds. `running` is what
+    an appliance that asks for itself says of itself; else the one that runs here is asked.
+    """
+    running = running or _running(settings)
+    # Most appliances have none, and their report no line of it.
+    mqtt = [_checked("MQTT", lambda: _mqtt(settings))] if settings.mqtt.host else []
+    return [
+        _checked("version", _version),
+        _checked("libraries", _libraries),
+        _checked("processor", board.processor),
+        _checked("arithmetic", _arithmetic),
+        _checked("memory", board.memory),
+        _checked("temperature", board.temperature),
+        _checked("power", board.power),
+        _checked("clock", board.clock),
+        _checked("network", lambda: _network(settings, state)),
+        _checked("camera", lambda: _camera(settings, open_camera, running)),
+        _checked("LEDs", lambda: _leds(settings.leds, running, walk)),
+        _checked("button", lambda: _button(settings.leds, running)),
+        *mqtt,
+        _checked("state directory", lambda: _state(state)),
+        _checked("captures and history", lambda: _databases(state)),
+        _checked("disk", lambda: board.disk(state)),
+        _checked("address", lambda: _address(settings.web, running)),
+        _checked("service", board.service),
+        _checked("timer", board.timer),
+        _checked("last night", lambda: _last_night(state)),
+        _checked("PIN", lambda: _pin(state)),
+        _checked("MNIST", lambda: _mnist(state / "mnist")),
+    ]
+
+
+def of_itself(source: str, number: int, newest: "Reading | None") -> Said:
+    """Return what a running appliance says of itself: its camera, readings and the newest one."""
+    exposure = newest.frame.exposure if newest and newest.frame else None
+    return {
+        "camera": {"source": source, "fault": newest.fault if newest else STARTING},
+        "readings": number,
+        "reading": newest.as_json() if newest else {},
+        "device": {"exposure": exposure and exposure._asdict()},
+    }
+
+
+def page_address(web: WebSettings) -> str | None:
+    """Return the page's address on the LAN, None where it is not to be had from there."""
+    host = web.host
+    if host in ("0.0.0.0", "::"):
+        host = next(iter(machine.addresses()), "")
+    with suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return None
+    if host in ("", "localhost"):
+        return None
+    host = f"[{host}]" if ":" in host else host
+    return f"http://{host}{f':{web.port}' * (web.port != 80)}/"
+
+
+def _checked(what: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, True, check())
+    except Untold as untold:
+        return Finding(what, None, str(untold))
+    except PermissionError as error:
+        where = error.filename or what
+        return Finding(what, False, f"{where} is not open to this user: run 'sudo digits doctor'")
+    except Exception as error:
+        # What is broken may break in any way; the other lines are wanted all the same.
+        return Finding(what, False, str(error) or type(error).__name__)
+
+
+def _running(settings: Settings) -> Said | None:
+    """Return what the appliance that runs on this machine says of itself, or None.
+
+    Its newest reading and its device are missing where looking needs the PIN.
+    """
+    health = _asked(settings, "health")
+    if "camera" not in health:
+        return None
+    return {**health, "reading": _asked(settings, "reading"), "device": _asked(settings, "device")}
+
+
+def _asked(settings: Settings, what: str) -> dict[str, Any]:
+    """Return one answer of the appliance's API, nothing where there is none."""
+    with suppress(OSError, ValueError):
+        address = f"{settings.web.local_url}/api/v1/{what}"
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            told = json.load(answer)
+        if isinstance(told, dict):
+            return told
+    return {}
+
+
+def _version() -> str:
+    return f"{__version__}, Python {platform.python_version()}, {board.system()}"
+
+
+def _libraries() -> str:
+    versions = machine.versions()
+    lacking = [name for name, version in versions.items() if version is None]
+    if lacking:
+        raise OSError(f"{', '.join(lacking)} cannot be found: run 'sudo ./setup.sh install' again")
+    for name in _OPTIONAL:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _arithmetic() -> str:
+    """Name the BLAS library in this process: on a Pi Zero it decides a factor of ten."""
+    import numpy as np
+
+    np.ones((8, 8), np.float32) @ np.ones((8, 8), np.float32)
+    loaded = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+    blas = sorted(Path(path).name for path in loaded if "blas" in Path(path).name.lower())
+    if not any("openblas" in name for name in blas):
+        raise OSError(
+            f"numpy does not use OpenBLAS (but {', '.join(blas) or 'no BLAS library'}): training "
+            "is about ten times slower; run 'sudo apt install libopenblas0'"
+        )
+    return f"OpenBLAS ({', '.join(name for name in blas if 'openblas' in name)})"
+
+
+def _network(settings: Settings, state: Path) -> str:
+    """Tell which network reads; loading one compares its numbers with the checksum on its card."""
+    if settings.reader.network:
+        name = Path(settings.reader.network).name
+        network, card = weights.load(Path(settings.reader.network).resolve())
+    else:
+        held = Vault(state / "networks").current()
+        if held.problem:
+            raise WeightsError(held.problem)
+        name, network, card = held.id, held.network, held.card
+    test = card.get("test")
+    measured = f"{test['right']} of {test['total']} test digits" if test else "not measured"
+    return (
+        f"{name}, {network.parameter_count()} parameters, {measured}, preset "
+        f"{card.get('preset', 'unknown')}, sha256 {card['sha256'][:12]}… as its card says"
+    )
+
+
+def _camera(
+    settings: Settings, open_camera: Callable[[CameraSettings], Camera], running: Said | None
+) -> str:
+    if running is not None:
+        # It has the camera, which cannot be opened twice.
+        return _running_camera(running)
+    try:
+        camera = open_camera(settings.camera)
+        try:
+            frames = camera.frames()
+            for _ in range(_FIRST_FRAMES if settings.camera.source == "picamera" else 1):
+                frame = next(frames)
+        finally:
+            camera.close()
+    except CameraError as error:
+        if settings.camera.source == "picamera" and not board.is_a_pi():
+            raise Untold(f"{error} (this machine is no Raspberry Pi)") from None
+        raise
+    return _judged(settings.camera.source, frame)
+
+
+def _running_camera(running: Said) -> str:
+    if running["camera"]["fault"]:
+        raise CameraError(running["camera"]["fault"])
+    exposure = running["device"].get("exposure")
+    taken = ""
+    if exposure:
+        taken = _exposed(exposure["camera"], exposure["seconds"], exposure["gain"])
+    said = f"{running['camera']['source']}, {running['readings']} readings by the appliance{taken}"
+    reading = running["reading"]
+    if "reason" not in reading:
+        return said
+    # How sharp it is the API does not tell, but a digit that is read is sharp enough.
+    return f"{said}, {_seen(reading['reason'], reading['digit'], None)}"
+
+
+def _judged(source: str, frame: "Frame") -> str:
+    """Tell of a frame what the reader makes of it, which is the judge of light and sharpness."""
+    from appliance.reader.decision import firmness
+    from appliance.reader.reader import Reader
+
+    reading: Reading = Reader(weights.load(weights.SHIPPED)[0]).read(frame)
+    grey, exposure = frame.grey, frame.exposure
+    taken = _exposed(exposure.camera, exposure.seconds, exposure.gain) if exposure else ""
+    said = f"{source}, {grey.shape[1]}×{grey.shape[0]}, mean grey {grey.mean():.0f}{taken}"
+    sharp = max((firmness(mark.ink) for mark in reading.marks), default=None)
+    return f"{said}, {_seen(reading.reason, reading.digit, sharp)}"
+
+
+def _exposed(camera: str, seconds: float, gain: float) -> str:
+    return f", {camera} exposed for {1000 * seconds:.0f} ms at gain {gain:.1f}"
+
+
+def _seen(reason: str | None, digit: int | None, sharp: float | None) -> str:
+    """Tell in words how light and sharpness of a frame are, by its reading; raises CameraError.
+
+    `sharp` is how firm its sharpest mark is, None where nothing is drawn or it is not told.
+    """
+    from appliance.reader.decision import SOFT
+
+    if digit is None and sharp is not None and sharp < SOFT:
+        reason = "blurred"
+    if reason in _HELP:
+        raise CameraError(f"the picture is {reason}: {_HELP[reason]}, then run this again")
+    read = f"a {digit} is read" if digit is not None else f"no digit is read ({reason})"
+    if sharp is None:
+        return f"light good, {read}"
+    words = "good" if sharp >= SOFT else "poor"
+    return f"light good, sharpness {words} ({sharp:.2f}; below {SOFT} is poor), {read}"
+
+
+def _leds(leds: LedSettings, running: Said | None, walk: bool) -> str:
+    if leds.layout == "none":
+        raise Untold("none, as the settings say")
+    if running is not None:
+        lit = "its page lights them: Device, 'Test the LEDs'"
+        raise Untold(f"not looked at while the appliance runs; {lit}")
+    from appliance.outputs.leds import Leds
+    from appliance.reading import Reading
+
+    lights = _driven(lambda: Leds(leds))
+    try:
+        if walk:
+            # Ready: the status LED is steady.
+            lights.show(Reading(at=time.time()))
+            lights.walk()
+            lights.wait()
+    finally:
+        lights.close()
+    pins = ", ".join(map(str, leds.digit_pins))
+    status = f", status on {leds.status}" * (leds.status >= 0)
+    return f"layout {leds.layout} on BCM pins {pins}{status}{_WALKED * walk}"
+
+
+def _button(leds: LedSettings, running: Said | None) -> str:
+    if leds.button < 0 or leds.layout == "none":
+        raise Untold("none, as the settings say")
+    if running is not None:
+        raise Untold("not looked at while the appliance runs: press it, and a reading is taken")
+    from appliance.device.button import ReadButton
+
+    _driven(lambda: ReadButton(leds.button, lambda: None)).close()
+    return f"on BCM pin {leds.button}"
+
+
+def _driven(make: Callable[[], Any]) -> Any:
+    """Return a device on pins; where it cannot be made on what is no Pi, raises Untold."""
+    try:
+        return make()
+    except PinError as error:
+        if not board.is_a_pi():
+            raise Untold(f"{error} (this machine is no Raspberry Pi)") from None
+        raise
+
+
+def _mqtt(settings: Settings) -> str:
+    from appliance.outputs.mqtt import reach
+
+    return f"the broker {reach(settings.mqtt)} takes the appliance"
+
+
+def _state(state: Path) -> str:
+    if not state.is_dir():
+        raise OSError(f"{state} is not there yet: 'digits run' makes it")
+    try:
+        with tempfile.TemporaryFile(dir=state):
+            pass
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            # Not the name of what was tried.
+            error.filename = str(state)
+            raise
+        raise OSError(f"{state} cannot be written ({error.strerror}): check the disk") from None
+    free = os.statvfs(state)
+    return f"{state}, {free.f_bavail * free.f_frsize // 1_000_000} MB free"
+
+
+def _databases(state: Path) -> str:
+    """Look at each row of the captures and the history: a check of the pages finds less."""
+    from appliance.backup.contents import DATABASES
+    from appliance.storage.database import examine as look_through
+
+    told, damaged = [], []
+    for name, form in DATABASES.items():
+        if not os.path.lexists(state / name):
+            continue
+        sound, damage = look_through(state / name, form)
+        told.append(f"{name}: {sound} rows are whole")
+        damaged += [f"{name} is damaged: {damage}; {sound} rows are whole"] if damage else []
+    if damaged:
+        raise OSError(
+            f"{', '.join(damaged)}: make a backup with '{_digits(state)} backup', which leaves out "
+            "what is damaged, and restore it"
+        )
+    if not told:
+        raise Untold("there are none yet: 'digits run' makes them")
+    return ", ".join(told)
+
+
+def _address(web: WebSettings, running: Said | None) -> str:
+    address = page_address(web)
+    if address is None and web.host in ("0.0.0.0", "::"):
+        raise OSError(
+            "the machine has no address on a network: connect the cable, or set the Wi-Fi with "
+            "'sudo raspi-config' or 'sudo nmtui'"
+        )
+    told = address or f"{web.local_url}/, for this machine alone as 'host' under [web] says"
+    answers = "the page answers" if running else "no page answers there now"
+    return f"{socket.gethostname()}, {told}, {answers}"
+
+
+def _last_night(state: Path) -> str:
+    last = nights(state, 1)
+    if not last:
+        raise Untold("there was none yet: it learns at night once there are captures enough")
+    (night,) = last
+    at = time.strftime("%Y-%m-%d %H:%M", time.localtime(night["at"]))
+    told = _OUTCOMES.get(night.get("outcome", ""), "it ended")
+    return f"{at}, {told}: {night.get('why', 'it does not say why')}"
+
+
+def _pin(state: Path) -> str:
+    if owner_file(state).exists():
+        # Its user's alone: another one is told to ask as root.
+        read_regular(owner_file(state))
+    owner = Owner(owner_file(state))
+    if owner.problem:
+        raise OSError(owner.problem)
+    if not owner.known:
+        raise OSError("there is none yet: 'digits run' or 'digits pin' makes it and tells it once")
+    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(owner.made))
+    return f"made at {made}; who has forgotten it makes another with '{_digits(state)} pin --new'"
+
+
+def _digits(state: Path) -> str:
+    """Return how `digits` is called to write there: with sudo where it is a service's."""
+    with suppress(OSError):
+        if 0 < state.stat().st_uid < _FIRST_PERSON:
+            return "sudo digits"
+    return "digits"
+
+
+def _mnist(folder: Path) -> str:
+    absent = missing(folder)
+    if absent:
+        raise OSError(
+            f"{folder} lacks {len(absent)} of the 4 files: training needs them; "
+            f"run '{_digits(folder.parent)} data fetch --to {folder}'"
+        )
+    return f"complete in {folder}"

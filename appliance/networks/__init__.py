@@ -1,0 +1,1 @@
+"""Which network reads: those on disk, their order, and the one in use."""

@@ -1,0 +1,502 @@
+"""Every setting: its default, its check and its help stand together; a TOML file changes them."""
+
+import dataclasses
+import json
+import os
+import re
+import tomllib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from appliance.errors import SettingsError
+from appliance.storage.ownership import open_named
+
+_LARGEST_FILE = 1_000_000
+
+CONFIG = Path("/etc/digits/digits.toml")
+"""Read by `digits run` when it is there and no --config is given."""
+
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+
+Check = Callable[[Any], str | None]
+
+
+def setting(
+    default: Any,
+    help: str,
+    check: Check = lambda value: None,
+    *,
+    page: bool = False,
+    secret: bool = False,
+) -> Any:
+    """Return a dataclass field; `check` returns what is wrong with a value, or None.
+
+    `page` tells that its owner may change it on the page: no value of it can lock the owner out.
+    The value of a `secret` one is never shown.
+    """
+    metadata = {"help": help, "check": check, "page": page, "secret": secret}
+    return field(default=default, metadata=metadata)
+
+
+def _shown(each: "dataclasses.Field[Any]", value: Any) -> Any:
+    """Return a setting's value as it may be shown to anyone."""
+    return "***" if each.metadata["secret"] and value else value
+
+
+def between(low: float, high: float) -> Check:
+    return lambda value: None if low <= value <= high else f"must be from {low} to {high}"
+
+
+def one_of(*choices: str) -> Check:
+    return lambda value: None if value in choices else f"must be one of {', '.join(choices)}"
+
+
+def _camera_source(value: str) -> str | None:
+    if value == "picamera" or (value.startswith("folder:") and value != "folder:"):
+        return None
+    return "must be 'picamera' or 'folder:PATH'"
+
+
+def _rate(value: float) -> str | None:
+    return None if value == 0 or 0.1 <= value <= 30 else "must be 0, or from 0.1 to 30"
+
+
+def _duration(value: float) -> str | None:
+    return None if value == 0 or 0.01 <= value <= 3600 else "must be 0, or from 0.01 to 3600"
+
+
+def _pins(value: tuple[int, ...]) -> str | None:
+    if any(not 0 <= pin <= 27 for pin in value):
+        return "must be BCM pin numbers from 0 to 27"
+    return "names a pin twice" if len(set(value)) < len(value) else None
+
+
+def _names(value: tuple[str, ...]) -> str | None:
+    wrong = [each for each in value if not re.fullmatch(r"[A-Za-z0-9.-]{1,253}", each)]
+    return f"{wrong[0]!r} is not a host's name" if wrong else None
+
+
+def _addresses(value: tuple[str, ...]) -> str | None:
+    wrong = [each for each in value if not each.startswith(("http://", "https://"))]
+    if wrong:
+        return f"{wrong[0]!r} must start with http:// or https://"
+    return None if value else "must name at least one address"
+
+
+def _broker(value: str) -> str | None:
+    if not value:
+        return None
+    with suppress(UnicodeError):
+        value.encode("idna")
+        if re.fullmatch(r"[\w.:%-]{0,253}", value):
+            return None
+    return "must be a host's name or address, without a port"
+
+
+def _topic(value: str) -> str | None:
+    if len(value) <= 200 and re.fullmatch(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*", value):
+        return None
+    return "must be of letters, digits, '_', '.' and '-', with a '/' between its levels"
+
+
+class Section:
+    """A table of the settings file; refuses, in a sentence, a value that its check refuses.
+
+    What dataclasses compile for each class, at every start, is here once for all.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    def __hash__(self) -> int:
+        return hash(tuple(vars(self).values()))
+
+    def __repr__(self) -> str:
+        shown = {
+            each.name: _shown(each, getattr(self, each.name))
+            for each in dataclasses.fields(self)  # type: ignore[arg-type]
+        }
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+
+    def __post_init__(self) -> None:
+        for each in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, each.name)
+            wrong = each.metadata["check"](value)
+            if wrong:
+                shown = _shown(each, value)
+                raise SettingsError(f"invalid setting '{each.name}' = {shown!r}: {wrong}")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CameraSettings(Section):
+    """The table [camera]."""
+
+    source: str = setting("picamera", "picamera, or folder:PATH to replay pictures", _camera_source)
+    width: int = setting(640, "width of a frame in pixels", between(160, 1920))
+    height: int = setting(480, "height of a frame in pixels", between(120, 1080))
+    rate: float = setting(4.0, "frames read a second; 0 = as many as can be", _rate, page=True)
+    picture_seconds: float = setting(
+        4.0, "how long a folder's picture is in view; 0 = for one frame", _duration
+    )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ReaderSettings(Section):
+    """The table [reader]."""
+
+    network: str = setting("", "weights file; empty = the network that ships")
+    least_confidence: float = setting(
+        0.7, "an answer with a confidence below this is refused", between(0, 1), page=True
+    )
+    agree: int = setting(
+        3, "readings in a row that must agree before it shows", between(1, 50), page=True
+    )
+
+
+LAYOUTS: dict[str, tuple[int, ...]] = {
+    "ten": (5, 6, 12, 13, 16, 19, 20, 21, 25, 26),
+    "four": (5, 6, 13, 19),
+    "seven-segment": (5, 6, 13, 19, 26, 16, 20),
+}
+"""LED layouts and their usual BCM pins: one LED a digit; the bits 1 2 4 8; segments a to g."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LedSettings(Section):
+    """The table [leds]."""
+
+    layout: str = setting("ten", "ten, four, seven-segment or none", one_of(*LAYOUTS, "none"))
+    pins: tuple[int, ...] = setting((), "BCM pins in the layout's order; empty = its usual", _pins)
+    status: int = setting(17, "BCM pin of the status LED; -1 = none", between(-1, 27))
+    button: int = setting(27, "BCM pin of the button; -1 = none", between(-1, 27))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.layout == "none":
+            return
+        wanted = len(LAYOUTS[self.layout])
+        if self.pins and len(self.pins) != wanted:
+            raise SettingsError(
+                f"invalid setting 'pins' = {list(self.pins)!r}: "
+                f"layout '{self.layout}' has {wanted} LEDs, not {len(self.pins)}"
+            )
+        used = [*self.digit_pins, *(pin for pin in (self.status, self.button) if pin >= 0)]
+        twice = sorted({pin for pin in used if used.count(pin) > 1})
+        if twice:
+            raise SettingsError(
+                f"invalid setting 'pins': pin {twice[0]} is used twice "
+                f"(LEDs {list(self.digit_pins)}, status {self.status}, button {self.button})"
+            )
+
+    @property
+    def digit_pins(self) -> tuple[int, ...]:
+        return self.pins or LAYOUTS[self.layout]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class WebSettings(Section):
+    """The table [web]."""
+
+    host: str = setting("0.0.0.0", "address the page listens on; 127.0.0.1 = this machine only")
+    port: int = setting(8080, "port of the page; with 80 its address needs none", between(1, 65535))
+    upload_megabytes: int = setting(16, "largest picture that may be sent", between(1, 64))
+    look: str = setting(
+        "anyone",
+        "who may look: anyone, or owner (the PIN first)",
+        one_of("anyone", "owner"),
+        page=True,
+    )
+    names: tuple[str, ...] = setting(
+        ("digits.local",), "names it is asked by, beside its own and its addresses", _names
+    )
+
+    @property
+    def local_url(self) -> str:
+        """Return the page's address as seen from this machine itself."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MqttSettings(Section):
+    """The table [mqtt]."""
+
+    host: str = setting("", "the MQTT broker that is told the readings; empty = none", _broker)
+    port: int = setting(1883, "port of the broker; with tls it is mostly 8883", between(1, 65535))
+    tls: bool = setting(False, "encrypted, by a broker whose certificate this system trusts")
+    user: str = setting("", "name that the broker knows the appliance by; empty = none")
+    password: str = setting("", "the password to that name; it is shown nowhere", secret=True)
+    topic: str = setting("digits", "topics begin with this and the host's name", _topic)
+    discovery: str = setting(
+        "homeassistant",
+        "where Home Assistant looks for new devices; empty = it is not told",
+        lambda value: _topic(value) if value else None,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.password and not self.user:
+            raise SettingsError("invalid setting 'password': it needs 'user' beside it")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class HistorySettings(Section):
+    """The table [history]."""
+
+    limit: int = setting(
+        2000, "readings kept; the oldest go first", between(10, 100_000), page=True
+    )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CaptureSettings(Section):
+    """The table [captures]."""
+
+    limit: int = setting(
+        5000, "captures kept; the oldest confirmed ones go first", between(50, 20_000)
+    )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DataSettings(Section):
+    """The table [data]."""
+
+    mirrors: tuple[str, ...] = setting(MIRRORS, "where MNIST is downloaded from", _addresses)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RetrainSettings(Section):
+    """The table [retrain]."""
+
+    hour: int = setting(1, "the hour from which it may train at night", between(0, 23), page=True)
+    until: int = setting(
+        6, "the hour by which it ends, to go on the next night", between(0, 23), page=True
+    )
+    hours: float = setting(
+        5.0, "it trains at most so many hours a night", between(0.1, 23), page=True
+    )
+    hottest: float = setting(
+        75.0, "it waits while the processor is hotter, in °C", between(40, 90), page=True
+    )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StateSettings(Section):
+    """The table [state]."""
+
+    folder: str = setting("", "where it writes; empty = ~/.local/state/digits")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All tables of the settings file."""
+
+    camera: CameraSettings = CameraSettings()
+    reader: ReaderSettings = ReaderSettings()
+    leds: LedSettings = LedSettings()
+    web: WebSettings = WebSettings()
+    mqtt: MqttSettings = MqttSettings()
+    history: HistorySettings = HistorySettings()
+    captures: CaptureSettings = CaptureSettings()
+    data: DataSettings = DataSettings()
+    retrain: RetrainSettings = RetrainSettings()
+    state: StateSettings = StateSettings()
+
+
+class Loaded(NamedTuple):
+    """A settings file that was read: its `settings`, and each (table, key) that is in it."""
+
+    file: Path
+    settings: Settings
+    keys: frozenset[tuple[str, str]] = frozenset()
+
+
+def load(path: Path | None) -> Settings:
+    """Return the settings of a TOML file as `read` does."""
+    return read(path).settings
+
+
+def read(path: Path | None) -> Loaded:
+    """Read a TOML file of settings; where there is none they are the defaults.
+
+    With `path` None the system's file is read if it is there. Raises SettingsError that names the
+    file and the key when a file is missing, is not TOML, or has an unknown or wrong setting.
+    """
+    if path is None:
+        if not CONFIG.is_file():
+            return Loaded(CONFIG, Settings())
+        path = CONFIG
+    try:
+        with open_named(path) as file:
+            text = file.read(_LARGEST_FILE + 1)
+        if len(text) > _LARGEST_FILE:
+            raise SettingsError(f"{path}: larger than a settings file can be")
+        tables = tomllib.loads(text.decode())
+    except OSError as error:
+        advice = ": run the command with sudo" * isinstance(error, PermissionError)
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}){advice}") from None
+    except SettingsError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path}: {not_toml(error)}") from None
+    try:
+        settings = with_values(Settings(), tables)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from None
+    keys = frozenset((table, key) for table, values in tables.items() for key in values)
+    return Loaded(path, settings, keys)
+
+
+class InForce(NamedTuple):
+    """One setting with its `value` as the settings file would have it, its help and its origin.
+
+    `origin` is "default", "page", "command line", or the file that names it; `page` tells that the
+    owner may change it on the page.
+    """
+
+    table: str
+    key: str
+    value: str
+    help: str
+    origin: str
+    page: bool
+
+    def as_json(self) -> dict[str, Any]:
+        return self._asdict()
+
+
+def in_force(
+    settings: Settings, loaded: Loaded, changes: dict[str, dict[str, Any]] | None = None
+) -> list[InForce]:
+    """Return every setting as it is in force, and where it comes from.
+
+    `loaded` is the settings file and `changes` what was changed on the page; what none of them nor
+    the defaults say was said on the command line.
+    """
+    changes = changes or {}
+    said = with_values(loaded.settings, changes)
+    found = []
+    for table in dataclasses.fields(settings):
+        section, of_file = getattr(settings, table.name), getattr(said, table.name)
+        for each in dataclasses.fields(section):
+            value = getattr(section, each.name)
+            origin = str(loaded.file) if (table.name, each.name) in loaded.keys else "default"
+            if each.name in changes.get(table.name, {}):
+                origin = "page"
+            if value != getattr(of_file, each.name):
+                origin = "command line"
+            told = json.dumps(_shown(each, value), ensure_ascii=False)
+            help, page = each.metadata["help"], each.metadata["page"]
+            found.append(InForce(table.name, each.name, told, help, origin, page))
+    return found
+
+
+def parse_leds(spec: str, settings: LedSettings) -> LedSettings:
+    """Return the LED settings with a SPEC such as `none`, `four` or `four:5,6,13,19` put in."""
+    layout, _, pins = spec.partition(":")
+    try:
+        numbers = tuple(int(pin) for pin in pins.split(",")) if pins else ()
+    except ValueError:
+        raise SettingsError(
+            f"invalid LEDs {spec!r}: after the colon stand BCM pin numbers with commas, "
+            "as in four:5,6,13,19"
+        ) from None
+    return dataclasses.replace(settings, layout=layout, pins=numbers)
+
+
+def not_toml(error: Exception) -> str:
+    """Return what is wrong with a text that is not TOML, and what to do."""
+    text = str(error)[:200]
+    if "twice" in text:
+        return f"not a TOML file: {text}: put the lines of both into the one that was there before"
+    return f"not a TOML file: {text}: correct the text there"
+
+
+def state_folder(given: str | None, settings: Settings) -> Path:
+    """Return where the appliance writes: as given, as set, or the user's own state directory."""
+    if given or settings.state.folder:
+        return Path(given or settings.state.folder)
+    try:
+        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise SettingsError(
+            "this user has no home directory to write to: set 'folder' under [state] in digits.toml"
+        ) from None
+    return Path(base) / "digits"
+
+
+def changeable() -> set[tuple[str, str]]:
+    """Return the (table, key) of every setting that may be changed on the page."""
+    return {
+        (table.name, each.name)
+        for table in dataclasses.fields(Settings)
+        for each in dataclasses.fields(table.default)  # type: ignore[arg-type]
+        if each.metadata["page"]
+    }
+
+
+def with_values(settings: Settings, tables: dict[str, Any]) -> Settings:
+    """Return settings with the values of some tables, as a TOML file has them, put in.
+
+    Raises SettingsError for an unknown or a wrong one.
+    """
+    sections = {each.name: getattr(settings, each.name) for each in dataclasses.fields(settings)}
+    for name, values in tables.items():
+        if name not in sections:
+            raise SettingsError(f"unknown table [{name}]: the tables are {', '.join(sections)}")
+        if not isinstance(values, dict):
+            raise SettingsError(f"'{name}' must be a table, [{name}]")
+        sections[name] = _section(name, sections[name], values)
+    return Settings(**sections)
+
+
+def _section(name: str, defaults: Any, values: dict[str, Any]) -> Any:
+    known = {each.name: each for each in dataclasses.fields(defaults)}
+    changed = {}
+    for key, value in values.items():
+        if key not in known:
+            raise SettingsError(
+                f"unknown setting '{key}' in [{name}]: the settings are {', '.join(known)}"
+            )
+        changed[key] = _typed(f"'{key}' in [{name}]", value, known[key])
+    try:
+        return dataclasses.replace(defaults, **changed)
+    except SettingsError as error:
+        raise SettingsError(f"[{name}] {error}") from None
+
+
+def _typed(what: str, value: Any, each: "dataclasses.Field[Any]") -> Any:
+    """Return a TOML value in the type of the setting's default, or refuse it."""
+    default = each.default
+    if isinstance(default, tuple) and isinstance(value, list):
+        kind = str if default and isinstance(default[0], str) else int
+        if all(type(each) is kind for each in value):
+            return tuple(value)
+    if isinstance(default, float) and type(value) is int:
+        with suppress(OverflowError):
+            return float(value)
+    if type(value) is type(default):
+        return value
+    kinds = {int: "a whole number", float: "a number", str: "a text", tuple: "a list",
+             bool: "true or false"}  # fmt: skip
+    shown = _shown(each, value)
+    raise SettingsError(f"invalid setting {what} = {shown!r}: must be {kinds[type(default)]}")
+
+
+def template() -> str:
+    """Return a settings file with every setting at its default and commented out, with its help."""
+    lines = ["# Settings of the digit appliance. Take the # from a line to change what it sets;"]
+    lines += ["# then: sudo systemctl restart digits"]
+    defaults = Settings()
+    for table in dataclasses.fields(defaults):
+        lines += ["", f"[{table.name}]"]
+        for each in dataclasses.fields(getattr(defaults, table.name)):
+            value = json.dumps(each.default)
+            lines += [f"# {each.metadata['help']}", f"#{each.name} = {value}"]
+    return "\n".join(lines) + "\n"

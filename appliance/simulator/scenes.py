@@ -1,0 +1,372 @@
+"""Whole photographs of the simulator, with what is to be read on them: one digit, several, none."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import ndimage
+
+from appliance.reading import Array, Box, Grey
+from appliance.simulator import textures
+from appliance.simulator.handwriting import LETTERS, SIGNS, Stroke, written
+from appliance.simulator.lens import digitised
+from appliance.simulator.paper import Conditions, seen_at, taken, viewpoint, warped
+
+SHAPE = 480, 640
+Writing = Array | list[Stroke]
+"""A digit to be written: a scan float32 (n, n) in 0…1, ink bright, or strokes."""
+
+NOISES = "uniform", "gaussian", "salt-and-pepper"
+NOTHING = (
+    "blank", "letters", "word", "signs", "scribble", "doodle",
+    *textures.TEXTURES, "edges", "hand", "natural", *NOISES,
+)  # fmt: skip
+"""The kinds of pictures without a digit."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A photograph uint8 (h, w), its digits in reading order, and the tight box of each."""
+
+    grey: Grey
+    digits: tuple[int, ...]
+    boxes: tuple[Box, ...]
+
+
+def one(
+    digit: int,
+    writing: Writing,
+    conditions: Conditions,
+    rng: np.random.Generator,
+    shape: tuple[int, int] = SHAPE,
+) -> Scene:
+    """Return a photograph of one digit near the middle."""
+    height = shape[0] * size_of(conditions)
+    ink = fitted(inked(writing, rng, conditions, height), shape)
+    place = tuple(
+        round((side - own) * rng.uniform(0.25, 0.75))
+        for side, own in zip(shape, ink.shape, strict=True)
+    )
+    return scene_of([digit], [ink], [(place[0], place[1])], conditions, rng, shape, height)
+
+
+def several(
+    digits: Sequence[int],
+    writings: Sequence[Writing],
+    conditions: Conditions,
+    rng: np.random.Generator,
+    shape: tuple[int, int] = SHAPE,
+) -> Scene:
+    """Return a photograph of 2 to 12 digits in one to three rows, no two of which touch.
+
+    They are in reading order: rows from the top, each from the left. The digits are as high as
+    their rows allow, less with `small`. Raises ValueError for another number of digits.
+    """
+    if not 2 <= len(digits) <= 12 or len(writings) != len(digits):
+        raise ValueError(f"{len(digits)} digits on one sheet: from 2 to 12, each with its writing")
+    least = -(-len(digits) // 5)
+    rows = int(rng.integers(least, min(3, max(least, len(digits) // 2)) + 1))
+    counts = [len(row) for row in np.array_split(np.arange(len(digits)), rows)]
+    rng.shuffle(counts)
+    row_height = shape[0] / rows
+    cell = shape[1] / max(counts)
+    most = min(0.62 * row_height, 0.8 * cell)
+    share = rng.uniform(0.6, 0.95) if not conditions.large else 1.0
+    height = max(most * share * (0.3**conditions.small), 0.05 * shape[0])
+    inks, places = [], []
+    at = 0
+    for row, count in enumerate(counts):
+        baseline = row_height * (row + 0.5)
+        # A row of few is as wide as a person would write it, not spread over the sheet.
+        pitch = min(shape[1] / count, height * rng.uniform(1.15, 1.7))
+        pitch = max(pitch, min(cell, 1.1 * height))
+        start = (shape[1] - pitch * count) * rng.uniform(0.1, 0.9)
+        for column in range(count):
+            ink = inked(writings[at], rng, conditions, height * rng.uniform(0.88, 1.08))
+            ink = fitted(ink, (int(row_height * 0.8), int(pitch * 0.86)), margin=0)
+            free = pitch - ink.shape[1]
+            x = start + pitch * column + free / 2 + rng.uniform(-0.3, 0.3) * (free - 0.1 * pitch)
+            y = baseline - ink.shape[0] / 2 + rng.uniform(-0.05, 0.05) * row_height
+            inks.append(ink)
+            places.append((max(0, round(y)), max(0, round(x))))
+            at += 1
+    return scene_of(digits, inks, places, conditions, rng, shape, height)
+
+
+def nothing(
+    kind: str,
+    conditions: Conditions,
+    rng: np.random.Generator,
+    shape: tuple[int, int] = SHAPE,
+) -> Scene:
+    """Return a photograph of `kind`, one of `NOTHING`, without a digit; ValueError for another."""
+    if kind in NOISES:
+        return Scene(_noise(kind, rng, shape), (), ())
+    unit = shape[0] * size_of(conditions)
+    if kind in ("blank", "letters", "word", "signs", "scribble", "doodle"):
+        inks, places = _not_digits(kind, conditions, rng, shape, unit)
+        return scene_of((), inks, places, conditions, rng, shape, unit)
+    if kind not in NOTHING:
+        raise ValueError(f"no kind '{kind}': one of {', '.join(NOTHING)}")
+    ground = textures.make(kind, shape, rng)
+    cover = np.zeros(shape, np.float32)
+    grey = taken(cover, None, conditions, rng, unit=0.3 * shape[0], ground=ground)
+    return Scene(grey, (), ())
+
+
+def size_of(conditions: Conditions) -> float:
+    """Return a digit's height as a share of the picture's: 2/5, from 1/20 small to 9/10 large."""
+    return float(0.4 * (0.05 / 0.4) ** conditions.small * (0.9 / 0.4) ** conditions.large)
+
+
+def pen_of(conditions: Conditions, rng: np.random.Generator) -> float:
+    """Return a pen's width as a share of the digit's height: 8 % and what the conditions say."""
+    usual = 0.08 * rng.uniform(0.8, 1.25)
+    return float(usual * 3 ** (conditions.thick - conditions.thin))
+
+
+def inked(
+    writing: Writing, rng: np.random.Generator, conditions: Conditions, height: float
+) -> Array:
+    """Return a digit `height` pixels high as it covers the sheet: tight, float32 (h, w), 0…1."""
+    pen = max(1.0, pen_of(conditions, rng) * height)
+    if isinstance(writing, list):
+        return written(
+            writing, rng, height=max(height - pen, 4), pen=pen, wobble=rng.uniform(0.2, 1),
+            slant=rng.normal(0.06, 0.1), aspect=rng.uniform(0.75, 1.3),
+        )  # fmt: skip
+    return scanned(writing, rng, height, conditions.thick - conditions.thin)
+
+
+def scanned(scan: Array, rng: np.random.Generator, height: float, weight: float = 0.0) -> Array:
+    """Return a scan float32 (n, n) in 0…1 as the stroke with an edge that it was scanned from.
+
+    It is tight and `height` pixels high, float32 (h, w) in 0…1; `weight` is how much thicker
+    (to 1) or thinner (to -1) it is drawn. A blank scan gives one blank pixel.
+    """
+    rows, columns = (np.flatnonzero(scan.max(axis=axis) > 0.2) for axis in (1, 0))
+    if not rows.size:
+        return np.zeros((1, 1), np.float32)
+    inner = scan[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    # Never so large that a bar of a few pixels becomes a wall.
+    scale = height / max(inner.shape[0], 0.6 * inner.shape[1])
+    inner = np.pad(inner, 2)
+    tall, wide = (max(3, round(side * scale)) for side in inner.shape)
+    # Resampled smoothly and then hardened, a scan becomes a stroke with an edge.
+    large = _smoothing(tall, inner.shape[0]) @ inner @ _smoothing(wide, inner.shape[1]).T
+    threshold = 0.43 - 0.1 * abs(weight) + rng.uniform(-0.07, 0.07)
+    large -= np.float32(threshold)
+    large *= np.float32(0.45 * scale + 1)
+    cover: Array = np.clip(large + np.float32(0.5), 0, 1)
+    if weight > 0.15:
+        cover = _thicker(cover, 0.08 * height * (weight - 0.15))
+    elif weight < -0.15:
+        cover = _thinner(cover, -weight - 0.15)
+    return trimmed(cover)
+
+
+def trimmed(cover: Array) -> Array:
+    """Return a cover cut to the tight box of its ink, or one blank pixel."""
+    rows, columns = (np.flatnonzero(cover.max(axis=axis) > 0.02) for axis in (1, 0))
+    if not rows.size:
+        return np.zeros((1, 1), np.float32)
+    return cover[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def fitted(ink: Array, shape: tuple[int, int], margin: int = 4) -> Array:
+    """Return ink averaged down until it fits into `shape` with a margin of pixels around it."""
+    scale = max(own / max(side - 2 * margin, 1) for own, side in zip(ink.shape, shape, strict=True))
+    if scale <= 1:
+        return ink
+    tall, wide = (max(1, int(side / scale)) for side in ink.shape)
+    result: Array = ndimage.zoom(ink, (tall / ink.shape[0], wide / ink.shape[1]), order=1)
+    return result
+
+
+def joined(inks: Sequence[Array], overlap: int) -> Array:
+    """Return inks side by side, each moved left until it overlaps the one before by `overlap`."""
+    total = inks[0]
+    for ink in inks[1:]:
+        tall = max(len(total), len(ink))
+        # Letters stand on one line.
+        left = np.pad(total, ((tall - len(total), 0), (0, 0)))
+        right = np.pad(ink, ((tall - len(ink), 0), (0, 0)))
+        ends = np.where(left > 0.5, np.arange(left.shape[1]), -left.shape[1]).max(axis=1)
+        starts = np.where(right > 0.5, np.arange(right.shape[1]), 2 * right.shape[1]).min(axis=1)
+        x = max(0, int((ends - starts).max()) + 1 - overlap)
+        wide = max(left.shape[1], x + right.shape[1])
+        total = np.zeros((tall, wide), np.float32)
+        total[:, : left.shape[1]] = left
+        np.maximum(total[:, x : x + right.shape[1]], right, out=total[:, x : x + right.shape[1]])
+    return total
+
+
+def scribble(rng: np.random.Generator) -> list[Stroke]:
+    """Return strokes to and fro without a meaning, in a box about 1 high."""
+    count = int(rng.integers(8, 22))
+    kind = rng.integers(3)
+    t = np.linspace(0, 1, count)
+    if kind == 0:
+        points = rng.uniform(0, 1, (count, 2)) * (rng.uniform(0.8, 1.8), 1)
+    elif kind == 1:
+        # Hatching: to and fro, slowly moving on.
+        points = np.stack([t * rng.uniform(0.6, 1.4), np.arange(count) % 2], axis=1)
+        points += rng.normal(0, 0.06, points.shape)
+    else:
+        angle = np.arange(count) * rng.uniform(1.2, 2.4)
+        points = np.stack([np.cos(angle), np.sin(angle)], axis=1) * rng.uniform(
+            0.25, 0.6, (count, 1)
+        )
+        points[:, 0] += t * rng.uniform(0, 1.5)
+    return [[(float(x), float(y)) for x, y in points]]
+
+
+def doodle(rng: np.random.Generator) -> list[Stroke]:
+    """Return one to three winding strokes that are no sign of any alphabet."""
+    strokes = []
+    for _ in range(int(rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15]))):
+        place = rng.uniform(0, 1, 2) * (0.7, 1)
+        heading, turn = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.6)
+        stroke = [(float(place[0]), float(place[1]))]
+        for _ in range(int(rng.integers(5, 11))):
+            heading += turn + rng.normal(0, 0.3)
+            if rng.random() < 0.2:
+                # The pen turns back, or begins to bend another way.
+                heading += rng.choice([-1, 1]) * rng.uniform(0.8, 2.6)
+                turn = rng.normal(0, 0.6)
+            place = place + rng.uniform(0.12, 0.32) * np.array([np.cos(heading), np.sin(heading)])
+            stroke.append((float(place[0]), float(place[1])))
+        strokes.append(stroke)
+    return strokes
+
+
+def not_a_digit(
+    kind: str, rng: np.random.Generator, conditions: Conditions, height: float
+) -> Array:
+    """Return one letter, word, sign, scribble or doodle: tight, float32 (about `height`, w)."""
+    pen = max(1.0, pen_of(conditions, rng) * height)
+
+    def write(strokes: list[Stroke], tall: float, slant: float = 0.1) -> Array:
+        return written(
+            strokes, rng, height=max(tall - pen, 4), pen=pen, wobble=rng.uniform(0.2, 1),
+            slant=slant, aspect=rng.uniform(0.75, 1.3),
+        )  # fmt: skip
+
+    letters = list(LETTERS.values())
+    slant = rng.normal(0.08, 0.12)
+    if kind == "scribble":
+        return write(scribble(rng), height)
+    if kind == "doodle":
+        return write(doodle(rng), height)
+    if kind == "signs":
+        signs = list(SIGNS.values())
+        return write(signs[rng.integers(len(signs))], height, slant)
+    if kind == "letters":
+        return write(letters[rng.integers(len(letters))], height, slant)
+    chosen = rng.integers(len(letters), size=int(rng.integers(3, 8)))
+    tall = height * rng.uniform(0.45, 0.8)
+    inks = [write(letters[i], tall * rng.uniform(0.85, 1.1), slant) for i in chosen]
+    return joined(inks, max(1, round(rng.uniform(0, 0.7) * pen)))
+
+
+def _not_digits(
+    kind: str,
+    conditions: Conditions,
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    unit: float,
+) -> tuple[list[Array], list[tuple[int, int]]]:
+    """Return what is written on a sheet without a digit, and where (y, x)."""
+    if kind == "blank":
+        return [], []
+    count = 1 if rng.random() < 0.5 else int(rng.integers(2, 5))
+    inks, places = [], []
+    for i in range(count):
+        cell = shape[0], shape[1] // count
+        ink = fitted(not_a_digit(kind, rng, conditions, unit / count**0.5), cell)
+        y, x = (
+            int(rng.uniform(0.2, 0.8) * (side - own))
+            for side, own in zip(cell, ink.shape, strict=True)
+        )
+        inks.append(ink)
+        places.append((y, x + i * cell[1]))
+    return inks, places
+
+
+def scene_of(
+    digits: Sequence[int],
+    inks: list[Array],
+    places: list[tuple[int, int]],
+    conditions: Conditions,
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    unit: float,
+) -> Scene:
+    """Return the photograph of inks at their places (y, x), with a box for each if they are digits.
+
+    `unit` is the height of a digit in pixels. What would stand out of the picture is moved in.
+    """
+    cover = np.zeros(shape, np.float32)
+    trodden = []
+    for ink, (y, x) in zip(inks, places, strict=True):
+        y, x = min(y, shape[0] - ink.shape[0]), min(x, shape[1] - ink.shape[1])
+        part = cover[y : y + ink.shape[0], x : x + ink.shape[1]]
+        np.maximum(part, ink, out=part)
+        rows, columns = np.nonzero(ink > 0.5)
+        trodden.append((columns + x + 0.5, rows + y + 0.5))
+    view = viewpoint(cover, conditions, rng)
+    grey = taken(warped(cover, view), view, conditions, rng, unit=unit)
+    boxes = []
+    for place in trodden if len(digits) else []:
+        across, down = seen_at(view, place)
+        x0, y0 = int(max(across.min() - 0.5, 0)), int(max(down.min() - 0.5, 0))
+        x1, y1 = math.ceil(across.max() + 0.5), math.ceil(down.max() + 0.5)
+        boxes.append((x0, y0, min(x1, shape[1]), min(y1, shape[0])))
+    return Scene(grey, tuple(int(digit) for digit in digits), tuple(boxes))
+
+
+def _noise(kind: str, rng: np.random.Generator, shape: tuple[int, int]) -> Grey:
+    if kind == "uniform":
+        return rng.integers(0, 256, shape, dtype=np.uint8)
+    if kind == "gaussian":
+        middle, spread = rng.uniform(0.3, 0.7), rng.uniform(0.05, 0.4)
+        noise = rng.standard_normal(shape, dtype=np.float32)
+        return digitised(np.clip(noise * np.float32(spread) + np.float32(middle), 0, 1))
+    thrown = rng.random(shape, dtype=np.float32)
+    share = rng.uniform(0.02, 0.5)
+    grey = np.full(shape, rng.integers(60, 220), np.uint8)
+    grey[thrown < share / 2] = 0
+    grey[thrown > 1 - share / 2] = 255
+    return grey
+
+
+def _thicker(cover: Array, by: float) -> Array:
+    """Return a cover with `by` pixels more on every side."""
+    reach = int(by) + 2
+    wide = np.pad(cover, reach)
+    away = ndimage.distance_transform_edt(wide < 0.5).astype(np.float32)
+    thicker: Array = np.maximum(wide, np.clip(np.float32(by + 0.5) - away, 0, 1))
+    return thicker
+
+
+def _thinner(cover: Array, share: float) -> Array:
+    """Return a cover whose strokes have lost up to 3/4 of their width and are still whole."""
+    inner = ndimage.distance_transform_edt(cover > 0.5).astype(np.float32)
+    reach = 2 * int(inner.max()) + 1
+    ridge = ndimage.gaussian_filter(ndimage.maximum_filter(inner, reach), reach / 4)
+    kept = np.clip(inner - np.float32(0.75 * share) * ridge + np.float32(0.5), 0, 1)
+    thinner: Array = kept * cover
+    return thinner
+
+
+@lru_cache(maxsize=256)
+def _smoothing(length: int, knots: int) -> Array:
+    """Return the (length, knots) matrix of a smooth interpolation: cubic B-splines."""
+    places = (np.arange(length) + 0.5) * knots / length - 0.5
+    off = np.abs(places[:, None] - np.arange(knots)[None, :])
+    near, far = (4 - 6 * off**2 + 3 * off**3) / 6, np.maximum(2 - off, 0) ** 3 / 6
+    matrix = np.where(off < 1, near, far)
+    weights: Array = (matrix / matrix.sum(axis=1, keepdims=True)).astype(np.float32)
+    return weights

@@ -1,0 +1,1 @@
+"""What outlives a power cut, and what is checked before it is believed."""

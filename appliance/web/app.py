@@ -1,0 +1,179 @@
+"""The page and the API: objects go in, a Flask application comes out."""
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+
+from appliance.captures.store import Captures
+from appliance.device.control import Control
+from appliance.device.pin import Owner
+from appliance.errors import StateError
+from appliance.networks.live import Networks
+from appliance.outputs.history import History
+from appliance.outputs.latest import Latest, Recent
+from appliance.outputs.metrics import Metrics
+from appliance.picture import Turns
+from appliance.reader.reader import Reader
+from appliance.settings.schema import InForce
+from appliance.training.process import Trainer
+from appliance.web.access import session
+from appliance.web.access.guard import guard
+from appliance.web.inside import view
+from appliance.web.language import translate
+from appliance.web.lazy_routes import App
+from appliance.web.problem import problem as problem_of
+from appliance.web.views import captures as teach
+from appliance.web.views import control as control_api
+from appliance.web.views import device, pages, reading
+from appliance.web.views import history as history_page
+from appliance.web.views import metrics as metrics_page
+from appliance.web.views import networks as networks_api
+from appliance.web.views import training as training_api
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+def create_app(
+    *,
+    latest: Latest,
+    history: History,
+    captures: Captures,
+    reader: Reader,
+    networks: Networks,
+    training: Trainer,
+    owner: Owner,
+    metrics: Metrics,
+    control: Control,
+    camera: str,
+    state: Path,
+    in_force: Sequence[InForce],
+    upload_megabytes: int,
+    turns: Turns | None = None,
+    names: Iterable[str] = (),
+    look: str = "anyone",
+    problem: str | None = None,
+) -> Flask:
+    """Return the application that shows these parts.
+
+    `networks` tells the card of the network that reads and changes which it is, `training` starts
+    and ends a retraining, `owner` knows who may change anything, `metrics` counts what was read,
+    `control` has the owner's switches, `camera` is the camera's source as the settings name it,
+    `state` the state directory and `in_force` all settings; a picture of more than
+    `upload_megabytes` is refused, and each is read in its turn of `turns`, which others who decode
+    pictures in this process share. `names` and `look` are who it is asked by and who may look, as
+    `guard` has them. `problem` is what was not well with the state directory at the start.
+    """
+    app = App(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = upload_megabytes * 1_000_000
+    guard(app, owner, names=names, look=look)
+    translate(app)
+
+    def problems() -> list[str]:
+        return [each for each in (owner.shut, problem) if each]
+
+    @app.context_processor
+    def on_every_view() -> dict[str, Any]:
+        return {"problems": problems}
+
+    app.register_blueprint(pages.blueprint(latest))
+    app.register_blueprint(session.blueprint(owner))
+    app.register_blueprint(history_page.blueprint(history))
+    app.register_blueprint(
+        device.blueprint(
+            latest=latest,
+            networks=networks,
+            control=control,
+            owner=owner,
+            state=state,
+            in_force=in_force,
+        )
+    )
+    app.register_blueprint(control_api.blueprint(control))
+    drawn = Recent()
+    app.register_blueprint(
+        reading.blueprint(
+            latest=latest,
+            drawn=drawn,
+            reader=reader,
+            networks=networks,
+            camera=camera,
+            problems=problems,
+            turns=turns or Turns(),
+            clock=time.time,
+        )
+    )
+    app.register_blueprint(
+        metrics_page.blueprint(
+            metrics=metrics,
+            latest=latest,
+            captures=captures,
+            networks=networks,
+            training=training,
+        )
+    )
+    app.register_blueprint(networks_api.blueprint(networks))
+    app.register_blueprint(training_api.blueprint(training, captures))
+    app.register_blueprint(
+        teach.blueprint(captures=captures, latest=latest, drawn=drawn, reader=reader)
+    )
+
+    app.register_blueprint(
+        view.blueprint(reader=reader, networks=networks, latest=latest, drawn=drawn)
+    )
+
+    @app.before_request
+    def limited() -> None:
+        # Werkzeug before 2.3 holds a form to the limit, and no other body.
+        if (request.content_length or 0) > app.config["MAX_CONTENT_LENGTH"]:
+            raise RequestEntityTooLarge
+
+    @app.errorhandler(HTTPException)
+    def refused(error: HTTPException) -> Response:
+        said = {
+            404: f"there is nothing at {request.path}",
+            405: f"{request.method} does not go with {request.path}",
+            413: f"the picture, or its form, is larger than the limit of {upload_megabytes} MB",
+        }
+        if error.code == 413 and request.path.endswith("/captures/import"):
+            said[413] = (
+                f"the zip is larger than the limit of {upload_megabytes} MB: "
+                "use 'digits captures import' on the appliance itself"
+            )
+        status = error.code or 500
+        response = problem_of(status, said.get(status, error.description or ""))
+        if isinstance(error, MethodNotAllowed):
+            response.headers["Allow"] = ", ".join(error.valid_methods or [])
+        return response
+
+    @app.errorhandler(StateError)
+    def unreadable(error: StateError) -> Response:
+        return problem_of(503, str(error))
+
+    @app.errorhandler(Exception)
+    def failed(error: Exception) -> Response:
+        app.logger.exception("a request failed: %s %r", request.method, request.path)
+        return problem_of(500, "the request failed here, not at your end: the log tells why")
+
+    @app.after_request
+    def tagged(response: Response) -> Response:
+        # What is asked again and again and is the same is not sent again.
+        if request.method == "GET" and response.mimetype == "application/json":
+            response.add_etag()
+            response.make_conditional(request)
+        return response
+
+    @app.after_request
+    def careful(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = POLICY
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
+
+    return app

@@ -1,0 +1,1 @@
+"""The view Inside: one digit through the network, layer by layer."""

@@ -1,0 +1,43 @@
+"""The views that a script fills from the API; the newest reading is there without one."""
+
+from flask import Blueprint, Response, g, render_template, request
+
+from appliance.outputs.latest import STARTING, Latest
+from appliance.reading import Reading
+from appliance.web.draw.pictures import stage
+from appliance.web.problem import problem
+
+
+def blueprint(latest: Latest) -> Blueprint:
+    """Return the routes of the views, and of the newest reading's pictures one by one."""
+    routes = Blueprint("page", __name__)
+
+    @routes.get("/")
+    def now() -> str:
+        _, newest = latest.newest()
+        if newest is None or "instead" in g:
+            newest = Reading(at=0, fault=g.get("instead", STARTING))
+        return render_template("now.html", reading=newest)
+
+    @routes.get("/teach")
+    def teach() -> str:
+        return render_template("teach.html")
+
+    @routes.get("/training")
+    def training() -> str:
+        return render_template("training.html")
+
+    @routes.get("/api/v1/reading/<any(frame, ink, mark, glyph):name>")
+    def picture(name: str) -> Response:
+        number, newest = latest.newest()
+        found = stage(newest, name) if newest else None
+        if found is None:
+            return problem(404, f"the newest reading has no {name}: nothing was found in view")
+        data, mimetype = found
+        response = Response(data, mimetype=mimetype)
+        response.headers["Cache-Control"] = "no-cache"
+        response.set_etag(f"{number}-{newest.at if newest else 0}-{name}")
+        response.make_conditional(request)
+        return response
+
+    return routes

@@ -1,0 +1,1 @@
+"""The books' networks and worked examples, and the figures they give beside ours."""

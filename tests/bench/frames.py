@@ -1,0 +1,305 @@
+"""frames: what one frame costs, by its stages, in time and in memory."""
+
+import argparse
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from appliance.console import say
+from tests.bench.harness import add_bench, count_of, reader_of, source_of
+from tests.bench.pages import folder_of, publish, table
+
+if TYPE_CHECKING:
+    from appliance.reader.reader import Reader
+    from appliance.reading import Frame
+
+TIMED = 200
+"""Readings of each kind of frame whose median counts."""
+_DIFFERENT = 10
+WANTED = 3.0
+"""A frame is to cost no more than so many Gaussian filters of itself."""
+
+# Each stage with the module and the name that it is called by, in the order of the flow; the
+# indented ones are parts of the one before.
+STAGES = {
+    "reduce": ("appliance.reader.reader", "reduced"),
+    "ink": ("appliance.reader.reader", "find_ink"),
+    "· polarity": ("appliance.vision.ink", "polarity"),
+    "· ruled lines": ("appliance.vision.ink", "without_rules"),
+    "· regions": ("appliance.vision.ink", "_by_region"),
+    "marks": ("appliance.reader.reader", "find_marks"),
+    "small marks, closer": ("appliance.reader.reader", "closer"),
+    "glyph": ("appliance.reader.reader", "glyph"),
+    "network": ("model.inference", "OneDigit.probabilities"),
+}
+GROUND, REST = "· ground and the rest of it", "rest"
+
+
+def add(parsers: Any) -> None:
+    parser = add_bench(
+        parsers,
+        "frames",
+        "time and memory of a frame, by its stages, beside a Gaussian filter in the same run",
+        "",
+        count=10_000,
+        of="frames after which memory is to be what it was after a tenth of them",
+        alone=True,
+    )
+    parser.set_defaults(measure=measure)
+
+
+def measure(args: argparse.Namespace) -> None:
+    folder, source = folder_of(args), source_of(args)
+    reader, count = reader_of(source), count_of(args)
+    kinds = scenes_of(args.shape, args.seed)
+    times = {}
+    for kind, frames in kinds.items():
+        times[kind] = timed(reader, frames, min(TIMED, count))
+        say(f"{kind}: {times[kind]['median']:.2f} ms, {times[kind]['ratio']:.2f} Gaussian filters")
+    held = memory(reader, [frame for frames in kinds.values() for frame in frames], count)
+    publish(
+        folder,
+        "frames",
+        _page(args, times, held, min(TIMED, count)),
+        {"seed": args.seed, "shape": list(args.shape), "times": times, "memory": held},
+        lambda figure: _paint(figure, times),
+    )
+
+
+def scenes_of(shape: tuple[int, int], seed: int) -> "dict[str, list[Frame]]":
+    """Return some simulated frames of each kind, in a mix of conditions up to strength 0.3."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from appliance.reading import frame
+    from appliance.simulator import scenes
+    from appliance.simulator.handwriting import PLAIN
+    from appliance.simulator.paper import random_conditions
+
+    plain = list(PLAIN.values())
+    kinds: dict[str, list[Frame]] = {}
+    for number in range(_DIFFERENT):
+        digit = number % 10
+        twelve = [(digit + place) % 10 for place in range(12)]
+
+        def drawn(kind: int, number: int = number) -> np.random.Generator:
+            return np.random.default_rng([seed, number, kind])
+
+        mixed = random_conditions(np.random.default_rng([seed, number]), 0.3)
+        mixed = replace(mixed, ruled=0.0, squared=0.0, dotted=0.0)
+        on_ruled = replace(mixed, ruled=0.5, board=0.0)
+        pictures = {
+            "one digit": scenes.one(digit, plain[digit], mixed, drawn(0), shape),
+            "twelve digits": scenes.several(
+                twelve, [plain[each] for each in twelve], mixed, drawn(1), shape
+            ),
+            "blank": scenes.nothing("blank", mixed, drawn(2), shape),
+            "one digit on ruled paper": scenes.one(digit, plain[digit], on_ruled, drawn(3), shape),
+            # Shadows without an outline are looked at a second time.
+            "twelve digits in a shadow": scenes.several(
+                twelve,
+                [plain[each] for each in twelve],
+                replace(mixed, shadow=0.6),
+                drawn(4),
+                shape,
+            ),
+        }
+        for kind, scene in pictures.items():
+            kinds.setdefault(kind, []).append(frame(scene.grey, 0.0))
+    return kinds
+
+
+def timed(reader: "Reader", frames: "Sequence[Frame]", count: int) -> dict[str, Any]:
+    """Return the median milliseconds of a reading, of a filter, of a still frame, and the shares.
+
+    Each turn measures all of them on one frame, so that a busy machine slows all alike.
+    """
+    import numpy as np
+    from scipy import ndimage
+
+    from appliance.reader.change_detector import Still
+
+    floats = [frame.grey.astype(np.float32) for frame in frames]
+    spent: dict[str, list[float]] = {name: [] for name in ("read", "filter", "still")}
+    stages: dict[str, float] = {}
+    staged = 0.0
+    still = Still()
+    for turn in range(count + 1):
+        frame = frames[turn % len(frames)]
+        still.same(frame)
+        values = floats[turn % len(floats)]
+        each = {
+            "read": _seconds(reader.read, frame),
+            "filter": _seconds(ndimage.gaussian_filter, values, 5),
+            "still": _seconds(still.same, frame),
+        }
+        with stopwatches() as watched:
+            whole = _seconds(reader.read, frame)
+        if turn == 0:
+            # The first of everything also loads it.
+            continue
+        for name, seconds in each.items():
+            spent[name].append(seconds)
+        staged += whole
+        for name, seconds in watched.items():
+            stages[name] = stages.get(name, 0.0) + seconds
+    median = {name: 1000 * float(np.median(values)) for name, values in spent.items()}
+    tracemalloc.start()
+    try:
+        reader.read(frames[0])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    return {
+        "median": median["read"],
+        "filter": median["filter"],
+        "ratio": median["read"] / median["filter"],
+        "still": median["still"],
+        "shares": _shares(stages, staged),
+        "megabytes": peak / 1e6,
+    }
+
+
+@contextmanager
+def stopwatches() -> Iterator[dict[str, float]]:
+    """Measure the stages of what is read meanwhile: seconds by name."""
+    import importlib
+
+    spent: dict[str, float] = {}
+    before: list[tuple[Any, str, Any]] = []
+    for stage, (module, path) in STAGES.items():
+        holder: Any = importlib.import_module(module)
+        *outer, name = path.split(".")
+        for each in outer:
+            holder = getattr(holder, each)
+        function = getattr(holder, name)
+        before.append((holder, name, function))
+        setattr(holder, name, _watched(function, stage, spent))
+    try:
+        yield spent
+    finally:
+        for holder, name, function in before:
+            setattr(holder, name, function)
+
+
+def _watched(function: Callable[..., Any], stage: str, spent: dict[str, float]) -> Any:
+    def call(*arguments: Any, **named: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return function(*arguments, **named)
+        finally:
+            spent[stage] = spent.get(stage, 0.0) + time.perf_counter() - started
+
+    return call
+
+
+def _seconds(function: Callable[..., object], *arguments: object) -> float:
+    started = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - started
+
+
+def _shares(stages: dict[str, float], whole: float) -> dict[str, float]:
+    """Return each stage's share of the whole, and those of what has no stopwatch of its own."""
+    parts = sum(seconds for name, seconds in stages.items() if name.startswith("·"))
+    own = sum(seconds for name, seconds in stages.items() if not name.startswith("·"))
+    shares: dict[str, float] = {}
+    for name in STAGES:
+        if name == "marks":
+            shares[GROUND] = (stages.get("ink", 0.0) - parts) / whole
+        shares[name] = stages.get(name, 0.0) / whole
+    shares[REST] = (whole - own) / whole
+    return shares
+
+
+def memory(reader: "Reader", frames: "Sequence[Frame]", count: int) -> dict[str, float]:
+    """Return the process's resident megabytes after a tenth of so many readings, and after all."""
+    early = max(1, count // 10)
+    found: dict[str, float] = {"early_frames": early, "frames": count}
+    for number in range(1, count + 1):
+        reader.read(frames[number % len(frames)])
+        if number == early:
+            found["early"] = resident()
+            say(f"{number:,} frames: {found['early']:.1f} MB resident")
+    found["late"] = resident()
+    say(f"{count:,} frames: {found['late']:.1f} MB resident")
+    return found
+
+
+def resident() -> float:
+    """Return the megabytes of memory that this process holds now."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1000
+    raise ValueError("no VmRSS in /proc/self/status")
+
+
+def _page(
+    args: argparse.Namespace, times: dict[str, Any], held: dict[str, float], count: int
+) -> str:
+    kinds = list(times)
+    worst = max(times, key=lambda kind: float(times[kind]["ratio"]))
+    above = [kind for kind in kinds if times[kind]["ratio"] > WANTED]
+    return "\n".join(
+        [
+            "# What a frame costs",
+            "",
+            "Written by `python -m tests.bench frames`, on one thread. Simulated frames of "
+            f"{args.shape[1]}×"
+            f"{args.shape[0]}; the median of {count} readings each, in turn with "
+            "`scipy.ndimage.gaussian_filter(frame, 5)` on the same frame as float32 and with "
+            "telling that a frame is like the last one. Memory is the most that one reading "
+            "allocates.",
+            "",
+            table(
+                ["frame", "ms", "filter, ms", "ratio", "still, ms", "still / read", "MB"],
+                (
+                    (kind, f"{each['median']:.2f}", f"{each['filter']:.2f}",
+                     f"{each['ratio']:.2f}", f"{each['still']:.3f}",
+                     f"{100 * each['still'] / each['median']:.1f} %", f"{each['megabytes']:.1f}")
+                    for kind, each in times.items()
+                ),
+            ),
+            "",
+            f"Above {WANTED:g} filters: {', '.join(above)}."
+            if above
+            else f"None costs more than {WANTED:g} filters; the most is {times[worst]['ratio']:.2f}"
+            f" ({worst}).",
+            "",
+            "Where the time goes, in % (the parts with a · are within ink):",
+            "",
+            table(
+                ["stage", *kinds],
+                (
+                    (name, *(f"{100 * times[kind]['shares'][name]:.1f}" for kind in kinds))
+                    for name in times[kinds[0]]["shares"]
+                ),
+            ),
+            "",
+            f"Resident after {held['early_frames']:,} frames: {held['early']:.1f} MB; after "
+            f"{held['frames']:,}: {held['late']:.1f} MB.",
+        ]
+    )  # fmt: skip
+
+
+def _paint(figure: Any, times: dict[str, Any]) -> None:
+    figure.set_size_inches(9, 2.8)
+    axis = figure.subplots()
+    kinds = list(times)[::-1]
+    left = [0.0] * len(kinds)
+    for stage in times[kinds[0]]["shares"]:
+        if stage == "ink":
+            # Its parts are drawn instead.
+            continue
+        wide = [times[kind]["median"] * times[kind]["shares"][stage] for kind in kinds]
+        label = f"ink: {stage[2:]}" if stage.startswith("·") else stage
+        axis.barh(kinds, wide, left=left, label=label)
+        left = [a + b for a, b in zip(left, wide, strict=True)]
+    for place, kind in enumerate(kinds):
+        axis.plot([times[kind]["filter"]] * 2, [place - 0.45, place + 0.45], color="black")
+    axis.set_xlabel("ms (black: the Gaussian filter)")
+    figure.legend(loc="outside right upper", fontsize=7)

@@ -1,0 +1,268 @@
+"""owner: somebody with an odd hand corrects the readings, and a night learns of it."""
+
+import argparse
+import io
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from appliance.console import say
+from tests.bench.harness import add_bench, count_of
+from tests.bench.pages import folder_of, publish, table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from flask.testing import FlaskClient
+
+    from appliance.captures.store import Captures
+    from appliance.networks.vault import Vault
+    from appliance.reader.reader import Reader
+    from appliance.reading import Grey
+    from appliance.simulator.handwriting import Stroke
+    from model.datasets import Split
+
+LEAN = 0.466
+"""The hand leans to the right by 25°: x per y."""
+_SHAPE = 240, 320
+_HEIGHT = 80
+
+
+def add(parsers: Any) -> None:
+    parser = add_bench(
+        parsers,
+        "owner",
+        "let a simulated owner correct the readings, learn from it, and read the hand again",
+        "--data mnist",
+        count=30,
+        of="sheets of each digit that are corrected; as many others are read before and after",
+        alone=True,
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="MNIST's files")
+    parser.set_defaults(measure=measure)
+
+
+def measure(args: argparse.Namespace) -> None:
+    from model.datasets import load_split
+
+    folder, count = folder_of(args), count_of(args)
+    base, test = load_split(args.data, "train"), load_split(args.data, "test")
+    nights = {
+        "leaning": _night(hand(), count, args.seed, base, test),
+        "child": _night(hand(mirrors="347"), count, args.seed, base, test),
+        "child, a third mislabelled": _night(
+            hand(mirrors="347"), count, args.seed, base, test, mislabelled=1 / 3
+        ),
+    }
+    publish(folder, "owner", _page(args, nights, count), nights, lambda f: _paint(f, nights))
+
+
+def hand(*, mirrors: str = "") -> "dict[int, list[Stroke]]":
+    """Return how an owner writes each digit: 7 crossed and 0 slashed, `mirrors` the wrong way."""
+    from appliance.simulator.handwriting import HANDS
+
+    writes = {digit: next(iter(variants.values())) for digit, variants in HANDS.items()}
+    writes |= {0: HANDS[0]["slashed"], 7: HANDS[7]["crossed"]}
+    for digit in map(int, mirrors):
+        writes[digit] = [[(-x, y) for x, y in stroke] for stroke in writes[digit]]
+    return writes
+
+
+def sheet(strokes: "list[Stroke]", rng: "np.random.Generator") -> "Grey":
+    """Return a photograph of a leaning digit in the middle of a sheet, in ordinary light."""
+    from dataclasses import replace
+
+    from appliance.simulator.handwriting import written
+    from appliance.simulator.paper import random_conditions
+    from appliance.simulator.scenes import scene_of
+
+    conditions = replace(random_conditions(rng, 0.3), slant=0, clutter=0)
+    ink = written(
+        strokes, rng, height=_HEIGHT * rng.uniform(0.8, 1.1), pen=7 * rng.uniform(0.8, 1.3),
+        wobble=0.6, slant=LEAN,
+    )  # fmt: skip
+    place = tuple(
+        int((side - own) * rng.uniform(0.35, 0.65))
+        for side, own in zip(_SHAPE, ink.shape, strict=True)
+    )
+    return scene_of([0], [ink], [(place[0], place[1])], conditions, rng, _SHAPE, _HEIGHT).grey
+
+
+def _night(
+    writes: "dict[int, list[Stroke]]",
+    count: int,
+    seed: int,
+    base: "Split",
+    test: "Split",
+    *,
+    mislabelled: float = 0.0,
+) -> dict[str, Any]:
+    """Return what one owner's night came to, all of it in a state directory of its own."""
+    from appliance.captures.store import Captures
+    from appliance.networks.vault import Vault
+    from appliance.reader.reader import Reader
+    from appliance.training.examples import examples
+    from appliance.training.resumable_run import EPOCHS, night_recipe
+    from appliance.training.retrain import Limits, Retraining
+    from model.cost import NIGHT, multiply_adds
+    from model.evaluate import evaluate
+
+    state = Path(tempfile.mkdtemp())
+    try:
+        vault, captures = Vault(state / "networks"), Captures(state / "captures.db")
+        held = vault.current()
+        reader = Reader(held.network)
+        before = _right(reader, writes, count, seed)
+        mnist = evaluate(held.network, test).right
+        with _page_of(reader, vault, captures, state) as page:
+            kept = _correct(page, writes, count, seed, mislabelled)
+        say(f"{before} of {10 * count} read before; {kept} captures through the page's API")
+        record = Retraining(
+            state,
+            vault=vault,
+            captures=captures,
+            base=base,
+            limits=Limits(seconds=5 * 3600, hottest=200),
+            make_examples=partial(examples, processes=1),
+        ).run()
+        captures.close()
+        after = vault.current()
+        steps = multiply_adds(night_recipe(held.network, EPOCHS), len(base), EPOCHS)
+        return {
+            "sheets": 10 * count,
+            "captures": kept,
+            "before": before,
+            "after": _right(Reader(after.network), writes, count, seed),
+            "mnist_before": mnist,
+            "mnist_after": evaluate(after.network, test).right,
+            "outcome": record["outcome"],
+            "why": record["why"],
+            "held_out": record["outcomes"],
+            "multiply_adds": steps,
+            "share_of_a_night": steps / NIGHT,
+            "seconds": record["seconds"],
+            "epochs": record["epochs"],
+            "curve": record["curve"],
+        }
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def _right(reader: "Reader", writes: "dict[int, list[Stroke]]", count: int, seed: int) -> int:
+    """Return how many of `count` sheets of each digit are read, none of which was corrected."""
+    import numpy as np
+
+    from appliance.reading import frame
+
+    return sum(
+        reader.read(frame(sheet(strokes, np.random.default_rng([seed, 1, digit, i])), 0)).digit
+        == digit
+        for digit, strokes in writes.items()
+        for i in range(count)
+    )
+
+
+@contextmanager
+def _page_of(
+    reader: "Reader", vault: "Vault", captures: "Captures", state: Path
+) -> "Iterator[FlaskClient]":
+    """Yield a client of the page over these parts."""
+    from appliance.device.control import Control
+    from appliance.device.pin import Owner, owner_file
+    from appliance.networks.live import Networks
+    from appliance.outputs.history import History
+    from appliance.outputs.latest import Latest
+    from appliance.outputs.metrics import Metrics
+    from appliance.settings.overrides import Changes
+    from appliance.training.process import Trainer
+    from appliance.web.app import create_app
+
+    history = History(state / "history.db", limit=10)
+    try:
+        owner = Owner(owner_file(state))
+        page = create_app(
+            latest=Latest(),
+            history=history,
+            captures=captures,
+            reader=reader,
+            networks=Networks(vault, reader, vault.current()),
+            training=Trainer(state),
+            owner=owner,
+            metrics=Metrics(),
+            control=Control(changes=Changes(state), again=lambda: None),
+            camera="none",
+            state=state,
+            in_force=[],
+            upload_megabytes=1,
+        ).test_client()
+        session: Any = page.post("/api/v1/session", json={"pin": owner.new_pin()}).json
+        page.environ_base["HTTP_X_CSRF_TOKEN"] = session["token"]
+        yield page
+    finally:
+        history.close()
+
+
+def _correct(
+    page: "FlaskClient",
+    writes: "dict[int, list[Stroke]]",
+    count: int,
+    seed: int,
+    mislabelled: float,
+) -> int:
+    """Send sheets to the page and tell it what each shows; return how many captures it kept."""
+    import numpy as np
+    from PIL import Image
+
+    kept = 0
+    for digit, strokes in writes.items():
+        for i in range(count):
+            rng = np.random.default_rng([seed, 2, digit, i])
+            file = io.BytesIO()
+            Image.fromarray(sheet(strokes, rng)).save(file, "PNG")
+            read: Any = page.post("/api/v1/read", data=file.getvalue()).json
+            wrong = rng.random() < mislabelled
+            label = int((digit + rng.integers(1, 10)) % 10) if wrong else digit
+            told = page.post("/api/v1/captures", json={"label": label, "reading": read["number"]})
+            kept += told.status_code == 201
+    return kept
+
+
+def _page(args: argparse.Namespace, nights: dict[str, dict[str, Any]], count: int) -> str:
+    rows = [
+        (
+            name,
+            night["captures"],
+            f"{night['before']} of {night['sheets']}",
+            f"{night['after']} of {night['sheets']}",
+            f"{night['mnist_before']:,}",
+            f"{night['mnist_after']:,}",
+            night["outcome"],
+        )
+        for name, night in nights.items()
+    ]
+    one = next(iter(nights.values()))
+    head = ("owner", "captures", "before", "after", "MNIST before", "after", "gate")
+    reasons = "\n\n".join(f"{name}: {night['why']}." for name, night in nights.items())
+    return f"""# A night with an odd hand
+
+Written by `python -m tests.bench owner --data MNIST`. A simulated owner leans by 25°, crosses the
+7 and slashes the 0; the child also writes the 3, the 4 and the 7 the wrong way round. {count}
+sheets of each digit are sent to the page and labelled through its API; then `digits retrain` runs
+once, {one["multiply_adds"]:.2e} multiply-adds forward and backward
+({one["share_of_a_night"]:.0%} of the 3.8·10¹² of a Pi Zero's night), and as many other sheets
+are read. MNIST's are its test digits.
+
+{table(head, rows)}
+
+{reasons}"""
+
+
+def _paint(figure: Any, nights: dict[str, dict[str, Any]]) -> None:
+    axes = figure.add_subplot()
+    for name, night in nights.items():
+        axes.plot(*zip(*night["curve"], strict=True), label=name)
+    axes.set(xlabel="share of the night's course", ylabel="loss", ylim=(0, None))
+    axes.legend()

@@ -1,0 +1,123 @@
+"""SQLite files of other versions: an older one is kept beside and brought up to date."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import StateError
+from appliance.storage.database import DamagedError, check, opened
+from appliance.storage.rows import DatabaseSchema
+
+OLD = "CREATE TABLE IF NOT EXISTS things (id INTEGER PRIMARY KEY) STRICT;"
+NEW = """
+CREATE TABLE IF NOT EXISTS things (
+    id INTEGER PRIMARY KEY, -- as ever
+    name TEXT
+) STRICT;
+"""
+MIGRATION = ("ALTER TABLE things ADD COLUMN name TEXT", "UPDATE things SET name = 'old'")
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> DatabaseSchema:
+    (tmp_path / "old.sql").write_text(OLD)
+    return DatabaseSchema("the things", tmp_path / "old.sql", "things", "id", "FULL", 1.0)
+
+
+@pytest.fixture
+def new(tmp_path: Path, old: DatabaseSchema) -> DatabaseSchema:
+    (tmp_path / "new.sql").write_text(NEW)
+    return old._replace(
+        schema=tmp_path / "new.sql",
+        columns="id, name",
+        migrations=(MIGRATION,),
+    )
+
+
+@pytest.fixture
+def file(tmp_path: Path, old: DatabaseSchema) -> Path:
+    """A database of the old form with one row."""
+    with closing(opened(tmp_path / "things.db", old)) as database, database:
+        database.execute("INSERT INTO things VALUES (7)")
+    return tmp_path / "things.db"
+
+
+def rows(file: Path) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(file)) as database:
+        return database.execute("SELECT * FROM things").fetchall()
+
+
+def test_an_older_file_is_brought_up_to_date_and_kept_once(file: Path, new: DatabaseSchema) -> None:
+    with closing(opened(file, new)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+    assert rows(file) == [(7, "old")]
+    kept = file.with_name("things.db.before-0")
+    assert rows(kept) == [(7,)]
+    before = kept.read_bytes()
+    opened(file, new).close()
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("ALTER TABLE things DROP COLUMN name")
+        database.execute("PRAGMA user_version = 0")
+        database.execute("INSERT INTO things VALUES (8)")
+    opened(file, new).close()
+    assert kept.read_bytes() == before
+    assert len(rows(file)) == 2
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(file: Path, new: DatabaseSchema) -> None:
+    wrong = new._replace(migrations=((MIGRATION[0], "UPDATE nothing SET x = 1"),))
+    with pytest.raises(DamagedError, match="nothing"):
+        opened(file, wrong)
+    assert rows(file) == [(7,)]
+
+
+def test_a_new_file_is_of_the_newest_version_and_leaves_nothing_beside(
+    tmp_path: Path, new: DatabaseSchema
+) -> None:
+    opened(tmp_path / "fresh.db", new).close()
+    opened(tmp_path / "fresh.db", new).close()
+    assert {path.name for path in tmp_path.glob("fresh.db*")} == {"fresh.db"}
+
+
+def test_a_newer_file_is_refused_and_not_put_aside(
+    file: Path, old: DatabaseSchema, new: DatabaseSchema
+) -> None:
+    opened(file, new).close()
+    before = file.read_bytes()
+    with pytest.raises(StateError, match="are of version 1, and this appliance knows 0: update"):
+        opened(file, old)
+    assert file.read_bytes() == before
+
+
+def test_a_file_to_be_trusted_has_the_forms_own_tables(
+    file: Path, new: DatabaseSchema, old: DatabaseSchema
+) -> None:
+    check(file, old)
+    check(file, new)
+    check(file, new)
+    assert not file.with_name("things.db.before-0").exists()
+    for change in (
+        "CREATE TABLE more (x)",
+        "CREATE TRIGGER t AFTER INSERT ON things BEGIN DELETE FROM things; END",
+        "CREATE VIEW v AS SELECT 1",
+    ):
+        with closing(sqlite3.connect(file)) as database, database:
+            database.execute(change)
+        with pytest.raises(DamagedError, match="other tables"):
+            check(file, new)
+        with closing(sqlite3.connect(file)) as database, database:
+            kind, name = change.split()[1:3]
+            database.execute(f"DROP {kind} {name}")
+    check(file, new)
+
+
+def test_a_view_that_goes_on_for_ever_is_not_read(tmp_path: Path, new: DatabaseSchema) -> None:
+    with closing(sqlite3.connect(tmp_path / "trap.db")) as database, database:
+        database.execute(
+            "CREATE VIEW things AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id FROM n) "
+            "SELECT id, 'x' AS name FROM n WHERE id > 1"
+        )
+    with pytest.raises(DamagedError, match="other tables"):
+        check(tmp_path / "trap.db", new)

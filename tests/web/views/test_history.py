@@ -1,0 +1,134 @@
+"""The readings over time: the page without a script, the API's pages, the table."""
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from appliance.outputs.history import NO_DIGIT, History
+from appliance.reading import Reading
+from appliance.web.draw.bars import drawn
+from appliance.web.views.history import blueprint
+
+
+def shown(history: History, *digits: int | None, at: float = 1000.0, reason: str = "blank") -> None:
+    """Show digits one after the other, a minute apart."""
+    for place, digit in enumerate(digits):
+        history.show(
+            Reading(
+                at=at + 60 * place, settled=digit, confidence=0.9 if digit is not None else 0.0,
+                reason=reason if digit is None else None,
+            )
+        )  # fmt: skip
+
+
+def digits_on(text: str) -> list[str]:
+    return re.findall(r"<td><b>(.+?)</b></td>", text)
+
+
+def test_entries_are_asked_for_by_page_and_by_answer(history: History) -> None:
+    shown(history, 3, None, 5, 3, None, 7)
+    newest = history.newest(3)
+    assert [each.digit for each in newest] == [7, None, 3]
+    rest = history.newest(10, before=newest[-1].id)
+    assert [each.digit for each in rest] == [5, None, 3]
+    assert [each.id for each in history.newest(9, answer=3)] == [4, 1]
+    assert [each.digit for each in history.newest(9, answer=NO_DIGIT)] == [None, None]
+    assert history.newest(9, before=3, answer=7) == []
+
+
+def test_digits_are_counted_by_the_hour(history: History) -> None:
+    shown(history, 1, 2, None, 3, at=7200.0)
+    shown(history, 4, at=3 * 3600 + 1.0)
+    assert history.hours(3600.0, 4) == [0, 3, 1, 0]
+    assert history.hours(7261.0, 1) == [2]
+
+
+def test_the_page_shows_the_newest_first_and_leads_to_the_older(
+    client: FlaskClient, history: History
+) -> None:
+    shown(history, *(place % 10 for place in range(70)))
+    page = client.get("/history").text
+    assert len(digits_on(page)) == 50
+    assert digits_on(page)[0] == "9"
+    assert ">Newest<" not in page
+    (older,) = re.findall(r'href="(/history\?before=[^"]+)"', page)
+    rest = client.get(older.replace("&amp;", "&")).text
+    assert len(digits_on(rest)) == 20
+    assert ">Older ones<" not in rest
+    assert ">Newest<" in rest
+
+
+def test_the_page_shows_one_digit_alone(client: FlaskClient, history: History) -> None:
+    shown(history, 3, None, 5, 3, reason="unsure between 4 and 9")
+    assert digits_on(client.get("/history?answer=3").text) == ["3", "3"]
+    nothing = client.get("/history?answer=10").text
+    assert digits_on(nothing) == ["–"]
+    assert "unsure between 4 and 9" in nothing
+    assert "None of these." in client.get("/history?answer=8").text
+
+
+def test_an_empty_history_says_so(client: FlaskClient) -> None:
+    page = client.get("/history").text
+    assert "None yet." in page
+    assert "<svg" not in page
+
+
+def test_what_stands_in_the_history_is_text_on_the_page(
+    client: FlaskClient, history: History
+) -> None:
+    shown(history, 3, None, reason="<script>alert(1)</script>")
+    page = client.get("/history").text
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+
+
+@pytest.mark.parametrize("query", ["answer=11", "answer=x", "before=0", "before=9e9", "limit=51"])
+def test_a_wrong_query_is_a_sentence(client: FlaskClient, query: str) -> None:
+    answer = client.get(f"/history?{query}")
+    assert answer.status_code == 400
+    assert "must be a whole number from" in answer.get_json(force=True)["detail"]
+
+
+def test_the_api_has_pages_too(client: FlaskClient, history: History) -> None:
+    shown(history, 1, 2, 3)
+    first = client.get("/api/v1/history?limit=2").get_json()["readings"]
+    rest = client.get(f"/api/v1/history?before={first[-1]['id']}").get_json()["readings"]
+    assert [each["digit"] for each in first + rest] == [3, 2, 1]
+    assert client.get("/api/v1/history?answer=2").get_json()["readings"][0]["digit"] == 2
+
+
+def test_the_table_has_all_of_it_and_no_formula(client: FlaskClient, history: History) -> None:
+    shown(history, 3, None, 5, reason='=HYPERLINK("http://evil")')
+    answer = client.get("/api/v1/history.csv")
+    assert answer.content_type == "text/csv; charset=utf-8"
+    assert "history.csv" in answer.headers["Content-Disposition"]
+    head, *rows = csv.reader(io.StringIO(answer.text))
+    assert head == ["id", "time", "digit", "confidence", "reason"]
+    assert [row[2] for row in rows] == ["5", "", "3"]
+    assert rows[1][4].startswith("'=")
+    assert re.fullmatch(r"1970-01-01T\d\d:\d\d:\d\d[+-]\d\d:\d\d", rows[2][1])
+
+
+def test_a_long_history_is_told_whole(tmp_path: Path) -> None:
+    history = History(tmp_path / "long.db", limit=5000)
+    app = Flask(__name__)
+    app.register_blueprint(blueprint(history))
+    shown(history, *(place % 2 for place in range(1203)))
+    assert len(app.test_client().get("/api/v1/history.csv").text.splitlines()) == 1204
+    history.close()
+
+
+def test_bars_are_as_high_as_their_counts() -> None:
+    chart = drawn([0, 2, 4, 4], ["00", "01", "02", "03"], "A & B", "<4>")
+    heights = [float(each) for each in re.findall(r'<rect [^>]*height="([\d.]+)"', chart)]
+    assert heights == [42.0, 84.0, 84.0]
+    assert "A &amp; B" in chart
+    assert "&lt;4&gt;" in chart
+    # The highest has its count above it, once.
+    assert len(re.findall(r">4</text>", chart)) == 1
+    assert "<rect" not in drawn([0, 0], ["a", "b"], "none", "")
