@@ -148,6 +148,7 @@ def test_the_command_line_starts_without_the_heavy_libraries() -> None:
     assert done.stderr.strip() == "set()"
 
 
+@pytest.mark.slow
 def test_the_appliance_serves_and_reads_without_scipy() -> None:
     script = (
         "import importlib, sys\n"

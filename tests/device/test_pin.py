@@ -122,6 +122,7 @@ def test_wrong_pins_make_an_address_wait_ever_longer(tmp_path: Path) -> None:
     assert waits == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]
 
 
+@pytest.mark.slow
 def test_wrong_pins_from_ever_other_addresses_come_to_an_end_too(tmp_path: Path) -> None:
     now = 0.0
     owner = Owner(owner_file(tmp_path), clock=lambda: now)
@@ -139,6 +140,7 @@ def test_wrong_pins_from_ever_other_addresses_come_to_an_end_too(tmp_path: Path)
     assert owner.check(pin, "teacher") is None
 
 
+@pytest.mark.slow
 def test_another_pin_that_the_command_makes_ends_the_waiting(tmp_path: Path) -> None:
     running = Owner(owner_file(tmp_path), clock=lambda: 0.0)
     pin = running.new_pin()
@@ -260,6 +262,7 @@ class Guessing(RuleBasedStateMachine):
         self.owner._wrong, self.owner._all = kept
 
 
+@pytest.mark.slow
 def test_what_is_said_of_the_next_try_is_what_happens() -> None:
     often = settings(max_examples=60, stateful_step_count=25, deadline=None)
     run_state_machine_as_test(Guessing, settings=often)

@@ -18,6 +18,7 @@ def examples() -> list[tuple[np.ndarray, int] | None]:
     return [through_camera(scan, rng) for _ in range(250)]
 
 
+@pytest.mark.slow
 def test_examples_are_glyphs_of_digits_and_of_what_is_none(
     examples: list[tuple[np.ndarray, int] | None],
 ) -> None:

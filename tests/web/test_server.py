@@ -107,6 +107,7 @@ def test_an_address_that_is_not_this_machines_is_a_sentence(app: Flask, port: in
 POST = b"POST /api/v1/read HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "then"),
     [
@@ -131,6 +132,7 @@ def test_what_does_not_come_to_its_end_ends(
         assert soon(over)
 
 
+@pytest.mark.slow
 def test_a_body_that_comes_slowly_and_steadily_comes_in(app: Flask, port: int) -> None:
     picture = (SAMPLES / "3-pen.jpg").read_bytes()
     with serving(app, port, patience=1), socket.create_connection(("127.0.0.1", port)) as slow:
@@ -144,6 +146,7 @@ def test_a_body_that_comes_slowly_and_steadily_comes_in(app: Flask, port: int) -
         assert slow.recv(15) == b"HTTP/1.1 200 OK"
 
 
+@pytest.mark.slow
 def test_an_answer_that_nobody_reads_ends(app: Flask, port: int) -> None:
     app.add_url_rule("/much", view_func=lambda: b"x" * 30_000_000)
     with serving(app, port, patience=0.3) as server, socket.socket() as deaf:
@@ -222,6 +225,7 @@ def test_however_many_take_no_long_answer_no_thread_waits_for_them(app: Flask, p
     assert soon(lambda: long.ended == 12)
 
 
+@pytest.mark.slow
 def test_a_long_answer_that_nobody_takes_ends(app: Flask, port: int) -> None:
     long = Long(app)
     with serving(app, port, patience=0.3), deaf(port, LONG):
@@ -273,6 +277,7 @@ def test_a_long_answer_that_fails_ends_the_connection_early(
     assert "ended before its end: '/long'" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_long_answer_pauses_while_its_address_has_had_its_share(app: Flask, port: int) -> None:
     class Counted(Shares):
         spent = 0
@@ -323,6 +328,7 @@ def _open(server: Server) -> list[_Channel]:
     return [each for each in server._channels.values() if type(each) is _Channel]
 
 
+@pytest.mark.slow
 def test_many_bodies_at_once_do_not_fill_the_card(app: Flask, port: int) -> None:
     most = 2 * app.config["MAX_CONTENT_LENGTH"]
     sends = POST + b"Content-Length: %d\r\n\r\n" % (most - 1) + b"x" * (most - 100)

@@ -190,6 +190,7 @@ def test_the_last_step_tells_the_networks_own_probabilities(
     assert "not a digit" in text_of(page)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", networks_of_every_kind())
 def test_every_kind_of_layer_is_shown_and_explained(
     client: FlaskClient, reader: Reader, network: Network
