@@ -79,7 +79,7 @@ run_tests() {
 		shift
 		"$bin/ruff" check .
 		"$bin/ruff" format --check .
-		"$bin/python" -m pytest -m "not slow" "$@"
+		"$bin/python" -m pytest -m "not slow" -n auto --dist loadfile "$@"
 		return
 	fi
 	install_browser
