@@ -1,1 +1,1 @@
-"""Pictures and plots for the page."""
+"""Arrays as pictures, and numbers as charts."""

@@ -1,76 +1,81 @@
-"""Bars as an SVG, in the colour of the text around it: upright for counts, across for scores."""
+"""Bar charts in the colour of the text around them: upright for counts, across for scores."""
 
 from collections.abc import Sequence
-from html import escape
 
-WIDTH, HEIGHT = 480, 120
-_BOTTOM, _TOP = 98, 14
+from appliance.web.draw.svg import Scale, chart, element, text
+
+_WIDTH, _HEIGHT, _TOP, _BOTTOM = 480, 120, 14, 98
+_SCORES_WIDTH, _ROW, _NAME_WIDTH, _LABEL_WIDTH = 380, 24, 104, 62
 
 
-def drawn(counts: Sequence[int], names: Sequence[str], title: str, words: str) -> str:
-    """Return an SVG with a bar for each count, its name below every third of them.
+def render_counts(counts: Sequence[int], names: Sequence[str], title: str, description: str) -> str:
+    """Return an SVG with an upright bar for each count.
 
-    The count stands above the highest; `words` say what is seen to those who do not see.
+    The highest has its count above it, every third its name below.
     """
-    most = max(counts, default=0)
-    pitch = WIDTH / max(1, len(counts))
+    highest = max(counts, default=0)
+    height_of = Scale(0, max(1, highest), 0, _BOTTOM - _TOP)
+    pitch = _WIDTH / max(1, len(counts))
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" class="bars-chart"'
-        ' role="img" aria-labelledby="bars-name bars-says" font-size="11" fill="currentColor">',
-        f'<title id="bars-name">{escape(title)}</title>',
-        f'<desc id="bars-says">{escape(words)}</desc>',
-        f'<path d="M0 {_BOTTOM + 0.5}H{WIDTH}" stroke="currentColor" stroke-opacity=".3"/>',
+        element(
+            "path", d=f"M0 {_BOTTOM + 0.5}H{_WIDTH}", stroke="currentColor", stroke_opacity=".3"
+        )
     ]
     for place, (count, name) in enumerate(zip(counts, names, strict=True)):
-        height = (_BOTTOM - _TOP) * count / max(1, most)
-        middle = pitch * (place + 0.5)
+        middle, height = pitch * (place + 0.5), height_of(count)
         if count:
             parts.append(
-                f'<rect x="{middle - 0.36 * pitch:.1f}" y="{_BOTTOM - height:.1f}" '
-                f'width="{0.72 * pitch:.1f}" height="{height:.1f}" rx="2"/>'
+                element(
+                    "rect",
+                    x=middle - 0.36 * pitch,
+                    y=_BOTTOM - height,
+                    width=0.72 * pitch,
+                    height=height,
+                    rx=2,
+                )
             )
-        if count and place == counts.index(most):
-            parts.append(_text(middle, _BOTTOM - height - 3, str(count)))
+        if count and place == counts.index(highest):
+            parts.append(text(middle, _BOTTOM - height - 3, str(count)))
         if place % 3 == 0:
-            parts.append(_text(middle, HEIGHT - 6, name))
-    return "\n".join([*parts, "</svg>"])
+            parts.append(text(middle, _HEIGHT - 6, name))
+    return chart(
+        "counts", _WIDTH, _HEIGHT, title, description, *parts, font_size=11, fill="currentColor"
+    )
 
 
-_ACROSS, _LINE, _NAMES, _VALUES = 380, 24, 104, 62
-
-
-def across(
-    values: Sequence[float], names: Sequence[str], told: Sequence[str], title: str, words: str
+def render_scores(
+    values: Sequence[float],
+    names: Sequence[str],
+    labels: Sequence[str],
+    title: str,
+    description: str,
 ) -> str:
-    """Return an SVG with a line for each finite value: its name, a bar from zero, and it as told.
+    """Return an SVG with a row for each finite value: its name, a bar from zero, its label.
 
-    The highest has the class "top". `words` say what is seen to those who do not see.
+    The highest has the class "top".
     """
-    height = _LINE * len(values)
-    least, most = min(0.0, *values), max(0.0, *values)
-    room = _ACROSS - _NAMES - _VALUES
-    scale = room / max(most - least, 1e-30)
-    zero = _NAMES - least * scale
+    height = _ROW * len(values)
+    lowest, highest = min(0.0, *values), max(0.0, *values)
+    x_of = Scale(lowest, max(highest, lowest + 1e-30), _NAME_WIDTH, _SCORES_WIDTH - _LABEL_WIDTH)
+    zero = x_of(0)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_ACROSS} {height}" class="scores"'
-        ' role="img" aria-labelledby="scores-name scores-says" font-size="14" fill="currentColor">',
-        f'<title id="scores-name">{escape(title)}</title>',
-        f'<desc id="scores-says">{escape(words)}</desc>',
-        f'<path d="M{zero:.1f} 0V{height}" stroke="currentColor" stroke-opacity=".4"/>',
+        element("path", d=f"M{zero:.1f} 0V{height}", stroke="currentColor", stroke_opacity=".4")
     ]
     top = list(values).index(max(values))
-    for place, (value, name, said) in enumerate(zip(values, names, told, strict=True)):
-        y = _LINE * place
-        start, width = min(zero, zero + value * scale), abs(value) * scale
-        parts += [
-            '<g class="top" font-weight="700">' if place == top else "<g>",
-            _text(_NAMES - 8, y + 17, name, "end"),
-            f'<rect x="{start:.1f}" y="{y + 4}" width="{width:.1f}" height="{_LINE - 8}" rx="2"/>',
-            _text(_ACROSS, y + 17, said, "end"),
-            "</g>",
-        ]
-    return "\n".join([*parts, "</svg>"])
-
-
-def _text(x: float, y: float, words: str, anchor: str = "middle") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
+    for place, (value, name, label) in enumerate(zip(values, names, labels, strict=True)):
+        y, x = _ROW * place, x_of(value)
+        parts.append(
+            element(
+                "g",
+                text(_NAME_WIDTH - 8, y + 17, name, "end"),
+                element(
+                    "rect", x=min(zero, x), y=y + 4, width=abs(x - zero), height=_ROW - 8, rx=2
+                ),
+                text(_SCORES_WIDTH, y + 17, label, "end"),
+                **({"class_": "top", "font_weight": "700"} if place == top else {}),
+            )
+        )
+    return chart(
+        "scores", _SCORES_WIDTH, height, title, description, *parts,
+        font_size=14, fill="currentColor",
+    )  # fmt: skip

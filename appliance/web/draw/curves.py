@@ -1,138 +1,128 @@
-"""A training's curves as an SVG: the loss above, what is read of the held-out digits below.
+"""A training's learning curves: the loss above, the accuracy on held-out digits below.
 
-Both share the axis of the epochs. Lines and words take the colour of the text around them, so that
-they can be read on light and on dark; classes let the page colour them.
+Both plots share the axis of the epochs. Lines and words take the colour of the text around them,
+so that they can be read on light and on dark; classes let the page colour them.
 """
 
 from collections.abc import Sequence
-from html import escape
-from math import ceil, floor, isfinite, log10
-from typing import Any
+from math import ceil, isfinite
+from typing import Any, NamedTuple
 
+from appliance.web.draw.svg import Scale, chart, element, line_path, round_ticks, text
 from appliance.web.language import Texts
 
-WIDTH, HEIGHT = 360, 300
+_WIDTH, _HEIGHT = 360, 300
 _LEFT, _RIGHT = 44, 350
-_LOSS, _READ = (26, 122), (168, 264)
-"""Top and bottom of the two plots."""
+_X = Scale(0, 1, _LEFT, _RIGHT)
+_MOST_NUMBERS = 8
+"""Epochs that have their number at the axis: there is no room for all of many."""
 
 Point = tuple[float, float]
 
 
-def drawn(
-    curve: Sequence[Sequence[float]], epochs: Sequence[dict[str, Any]], of: int, t: Texts
+def render_learning_curves(
+    curve: Sequence[Sequence[float]],
+    epochs: Sequence[dict[str, Any]],
+    epoch_count: int,
+    t: Texts,
 ) -> str:
-    """Return an SVG of a training of so many epochs, 0 where that is told by the epochs alone.
+    """Return an SVG of a training; points that are not finite are left out.
 
-    `t` has its words.
-
-    `curve` has pairs of what was done, 0…1, and the loss there; `epochs` has for each epoch that
-    is over its `number`, how many there are (`of`), and the shares 0…1 read, `validation` and
-    `camera`, or None. What is not finite is left out.
+    `curve` has pairs of how far the training was, 0…1, and its loss there. `epochs` has, for each
+    epoch that is over, its `number`, how many there are (`of`), and its accuracies 0…1 on the
+    `validation` digits and on the `camera`'s, or None. `epoch_count` counts while no epoch is
+    over; 0 means it is not known. `t` has the words.
     """
-    of = max((int(each["of"]) for each in epochs), default=of)
+    epoch_count = max((int(each["of"]) for each in epochs), default=epoch_count)
     losses = _finite(curve)
     held_out, others = (
         _finite([(each["number"] / each["of"], each[key]) for each in epochs if each.get(key)])
         for key in ("validation", "camera")
     )
-    read = [y for _, y in held_out + others]
-    # A range of less than a point would show noise as a fall.
-    least, most = min(read, default=0.0), max(read, default=1.0)
-    of_read = _ticks(max(0, min(least, most - 0.01)), most)
-    of_loss = _ticks(0, max((y for _, y in losses), default=1))
-    named = t("curve.read_others" if others else "curve.read")
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" class="curve" '
-        'role="img" aria-labelledby="curve-name curve-says" fill="none" font-size="11">',
-        f'<title id="curve-name">{escape(t("curve.title"), quote=False)}</title>',
-        f'<desc id="curve-says">{escape(_words(losses, held_out, others, t), quote=False)}</desc>',
+    accuracies = [y for _, y in held_out + others]
+    # A range of less than a hundredth would show noise as a fall.
+    lowest, highest = min(accuracies, default=0.0), max(accuracies, default=1.0)
+    loss = _Plot.over(0, max((y for _, y in losses), default=1), top=26, bottom=122)
+    accuracy = _Plot.over(max(0, min(lowest, highest - 0.01)), highest, top=168, bottom=264)
+    numbers = range(0, epoch_count + 1, ceil(epoch_count / _MOST_NUMBERS)) if epoch_count else ()
+    numbered = [(number, _X(number / epoch_count)) for number in numbers]
+    marks = [x for _, x in numbered]
+    return chart(
+        "curve",
+        _WIDTH,
+        _HEIGHT,
+        t("curve.title"),
+        _description(losses, held_out, others, t),
         _text(_LEFT, 14, t("curve.loss"), "start"),
-        *_grid(_LOSS, [(each, f"{each:g}") for each in of_loss], of),
-        _line(losses, _LOSS, of_loss, "loss"),
-        _text(_LEFT, 156, named, "start"),
-        *_grid(_READ, [(each, f"{100 * each:.4g} %") for each in of_read], of),
-        _line(others, _READ, of_read, "others", ' stroke-dasharray="5 3"'),
-        _line(held_out, _READ, of_read, "held-out"),
-        *(_text(_x(each / of), _READ[1] + 16, str(each), "middle") for each in _numbers(of)),
-        _text((_LEFT + _RIGHT) / 2, HEIGHT - 6, t("curve.epoch" if of else "curve.done"), "middle"),
-        "</svg>",
-    ]
-    return "\n".join(parts) + "\n"
+        *loss.grid([f"{each:g}" for each in loss.ticks], marks),
+        loss.line(losses, "loss", dots=len(losses) == 1),
+        _text(_LEFT, 156, t("curve.read_others" if others else "curve.read"), "start"),
+        *accuracy.grid([f"{100 * each:.4g} %" for each in accuracy.ticks], marks),
+        accuracy.line(others, "others", stroke_dasharray="5 3"),
+        accuracy.line(held_out, "held-out"),
+        *(_text(x, 280, str(number)) for number, x in numbered),
+        _text((_LEFT + _RIGHT) / 2, _HEIGHT - 6, t("curve.epoch" if epoch_count else "curve.done")),
+        fill="none",
+        font_size=11,
+    )
+
+
+class _Plot(NamedTuple):
+    """One of the two plots: the ticks of its axis and where a value lies in the drawing."""
+
+    ticks: list[float]
+    y: Scale
+
+    @classmethod
+    def over(cls, low: float, high: float, *, top: int, bottom: int) -> "_Plot":
+        ticks = round_ticks(low, high)
+        return cls(ticks, Scale(ticks[0], ticks[-1], bottom, top))
+
+    def grid(self, labels: list[str], marks: list[float]) -> list[str]:
+        """Return a labelled line across for each tick, and a mark on the axis for epochs."""
+        parts = [
+            element("path", d=f"M{x:.1f} {self.y.start}v4", stroke="currentColor") for x in marks
+        ]
+        for tick, label in zip(self.ticks, labels, strict=True):
+            y = self.y(tick)
+            across = f"M{_LEFT} {y:.1f}H{_RIGHT}"
+            parts += [
+                element("path", d=across, stroke="currentColor", stroke_opacity=".2"),
+                _text(_LEFT - 5, y + 4, label, "end"),
+            ]
+        return parts
+
+    def line(self, points: list[Point], name: str, dots: bool = True, **style: str) -> str:
+        """Return a line through the points, "" for none, with a dot at each unless told not to."""
+        if not points:
+            return ""
+        at = [(_X(min(1.0, max(0.0, x))), self.y(y)) for x, y in points]
+        return element(
+            "g",
+            element("path", d=line_path(at), stroke="currentColor", stroke_width=2, **style),
+            *(
+                element("circle", cx=x, cy=y, r=2.5, fill="currentColor")
+                for x, y in (at if dots else ())
+            ),
+            class_=name,
+        )
 
 
 def _finite(points: Sequence[Sequence[float]]) -> list[Point]:
     return [(float(x), float(y)) for x, y in points if isfinite(x) and isfinite(y)]
 
 
-def _words(losses: list[Point], held_out: list[Point], others: list[Point], t: Texts) -> str:
-    said = []
+def _description(losses: list[Point], held_out: list[Point], others: list[Point], t: Texts) -> str:
+    sentences = []
     if losses:
         first, last = (f"{loss:.3f}" for _, loss in (losses[0], losses[-1]))
-        said.append(t("curve.says_loss", first=first, last=last))
+        sentences.append(t("curve.says_loss", first=first, last=last))
     for points, key in ((held_out, "curve.says_held_out"), (others, "curve.says_others")):
         if points:
             first, last = (f"{share:.2%}" for _, share in (points[0], points[-1]))
-            said.append(t(key, first=first, last=last, count=len(points)))
-    return " ".join(said) or t("curve.nothing")
+            sentences.append(t(key, first=first, last=last, count=len(points)))
+    return " ".join(sentences) or t("curve.nothing")
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """Return two to six round numbers that enclose a range."""
-    spread = max(high - low, 1e-6)
-    power = 10.0 ** floor(log10(spread / 4))
-    step = next(power * each for each in (1, 2, 5, 10, 20) if spread <= 4 * power * each)
-    first, last = floor(low / step + 1e-6), ceil(high / step - 1e-6)
-    return [round(step * each, 9) for each in range(first, max(last, first + 1) + 1)]
-
-
-def _numbers(of: int) -> range:
-    """Return the epochs that have their number at the axis: of many, not each has room."""
-    return range(0, of + 1, ceil(of / 8)) if of else range(0)
-
-
-def _grid(place: tuple[int, int], ticks: list[tuple[float, str]], of: int) -> list[str]:
-    """Return a plot's lines across, each with its value in words, and the marks of the epochs."""
-    parts = [
-        f'<path d="M{_x(number / of):.1f} {place[1]}v4" stroke="currentColor"/>'
-        for number in _numbers(of)
-    ]
-    for value, words in ticks:
-        y = _y(value, place, [each for each, _ in ticks])
-        parts.append(
-            f'<path d="M{_LEFT} {y:.1f}H{_RIGHT}" stroke="currentColor" stroke-opacity=".2"/>'
-        )
-        parts.append(_text(_LEFT - 5, y + 4, words, "end"))
-    return parts
-
-
-def _line(
-    points: list[Point], place: tuple[int, int], ticks: list[float], name: str, more: str = ""
-) -> str:
-    """Return the line through points, with a dot for each epoch, and for a point that is alone."""
-    at = [(_x(x), _y(y, place, ticks)) for x, y in points]
-    if not at:
-        return ""
-    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in at)
-    dots = at if place is _READ or len(at) == 1 else []
-    return (
-        f'<g class="{name}"><path d="M{path}" stroke="currentColor" stroke-width="2"{more}/>'
-        + "".join(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="currentColor"/>' for x, y in dots
-        )
-        + "</g>"
-    )
-
-
-def _y(value: float, place: tuple[int, int], ticks: list[float]) -> float:
-    top, bottom = place
-    return bottom - (value - ticks[0]) / (ticks[-1] - ticks[0]) * (bottom - top)
-
-
-def _x(share: float) -> float:
-    return _LEFT + min(1.0, max(0.0, share)) * (_RIGHT - _LEFT)
-
-
-def _text(x: float, y: float, words: str, anchor: str) -> str:
-    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-    return f'<text {place} fill="currentColor">{escape(words, quote=False)}</text>'
+def _text(x: float, y: float, words: str, anchor: str = "middle") -> str:
+    return text(x, y, words, anchor, fill="currentColor")

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from appliance.reading import Array
-from appliance.web.draw.bars import across
 from appliance.web.inside.feature_maps import Sheet, cells, grey, largest, sheet, shown
 from appliance.web.language import Texts
 from model.activations import SHARES, SOFTMAX, Step, Tracer
@@ -55,12 +54,14 @@ class Shown(NamedTuple):
         """Return the answers as bars, None where the values stand for nothing with a name."""
         if not self.answers:
             return None
+        from appliance.web.draw.bars import render_scores
+
         values = np.nan_to_num(self.values).tolist()
         shares = self.kind in (SOFTMAX, SHARES)
         told = [f"{100 * each:.1f} %" if shares else _signed(each) for each in values]
         names = _names(len(values), t)
         words = ", ".join(f"{name}: {said}" for name, said in zip(names, told, strict=True))
-        return across(values, names, told, t(f"inside.kind_{self.kind}"), words)
+        return render_scores(values, names, told, t(f"inside.kind_{self.kind}"), words)
 
 
 def stepped(tracer: Tracer, glyph: Array) -> list[Shown]:

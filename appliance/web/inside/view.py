@@ -106,7 +106,7 @@ def blueprint(
             return _tagged(Response(status=304), tag)
 
         def rendered() -> bytes:
-            from appliance.web.inside.reliability import drawn as drawn_reliability
+            from appliance.web.inside.reliability import render_reliability_diagram
 
             steps = kept_steps.of((stamp, digit.key), lambda: stepped(network.tracer, digit.glyph))
             # A network that was promoted meanwhile may have fewer layers.
@@ -132,7 +132,7 @@ def blueprint(
                 facts=_facts(networks.card(), network, t),
                 right=network.report and _right(network.report),
                 confusion=network.report and _confusion(network.report),
-                reliability=network.report and drawn_reliability(network.report.bins, t),
+                reliability=network.report and render_reliability_diagram(network.report.bins, t),
                 command=_command(networks, network.id),
                 card=None if networks.chosen else network.id,
             )

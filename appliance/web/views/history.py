@@ -10,7 +10,6 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, render_template, request, url_for
 
 from appliance.outputs.history import NO_DIGIT, Entry, History
-from appliance.web.draw.bars import drawn
 from appliance.web.draw.pictures import png
 from appliance.web.language import spoken, texts
 from appliance.web.problem import problem
@@ -48,6 +47,8 @@ def blueprint(history: History, clock: Callable[[], float] = time.time) -> Bluep
 
     @routes.get("/history")
     def page() -> str:
+        from appliance.web.draw.bars import render_counts
+
         entries, answer = asked(_ROWS, _ROWS)
         older = None
         if len(entries) == _ROWS:
@@ -68,7 +69,7 @@ def blueprint(history: History, clock: Callable[[], float] = time.time) -> Bluep
             ],
             older=older,
             first="before" not in request.args,
-            bars=drawn(
+            bars=render_counts(
                 counts,
                 hours,
                 t("history.bars"),

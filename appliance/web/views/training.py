@@ -12,7 +12,6 @@ from appliance.errors import StateError, TrainingError
 from appliance.training import records
 from appliance.training.process import Trainer
 from appliance.web.cache import Kept
-from appliance.web.draw.curves import drawn
 from appliance.web.language import spoken, texts
 from appliance.web.problem import problem
 from appliance.web.request_args import sent
@@ -76,12 +75,15 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
 
     @routes.get("/curve.svg")
     def curve() -> Response:
+        from appliance.web.draw.curves import render_learning_curves
+
         shown = _shown(trainer.running(), records.progress(state), past())
         if shown is None:
             return problem(404, "there is no curve yet: a training draws it")
         points, epochs = shown.get("curve", ()), shown.get("epochs", ())
-        drawing = drawn(points, epochs, shown.get("of", 0), texts(spoken()))
-        return Response(drawing, mimetype="image/svg+xml")
+        of = shown.get("of", 0)
+        svg = render_learning_curves(points, epochs, of, texts(spoken()))
+        return Response(svg, mimetype="image/svg+xml")
 
     @routes.post("")
     def start() -> Response:

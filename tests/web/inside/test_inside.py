@@ -21,10 +21,10 @@ from appliance.reading import Reading
 from appliance.simulator.handwriting import PLAIN, drawn
 from appliance.vision.glyph import glyph
 from appliance.web.cache import KeptFew
-from appliance.web.draw.bars import across
+from appliance.web.draw.bars import render_scores
 from appliance.web.inside.digit import _own
 from appliance.web.inside.feature_maps import cells, indexed, sheet, shown
-from appliance.web.inside.reliability import drawn as drawn_reliability
+from appliance.web.inside.reliability import render_reliability_diagram
 from appliance.web.inside.view import blueprint
 from appliance.web.language import texts, translate
 from model import evaluation_report as reports
@@ -526,22 +526,22 @@ def test_what_a_page_has_no_room_for_is_left_out() -> None:
 
 
 def test_bars_go_either_way_from_zero() -> None:
-    chart = across([-1.0, 3.0], ["a", "<b>"], ["-1", "3"], "A & B", "two")
+    chart = render_scores([-1.0, 3.0], ["a", "<b>"], ["-1", "3"], "A & B", "two")
     (low, high) = re.findall(r'<rect x="([\d.]+)" y="\d+" width="([\d.]+)"', chart)
     assert float(low[0]) + float(low[1]) == pytest.approx(float(high[0]), abs=0.2)
     assert float(high[1]) == pytest.approx(3 * float(low[1]), abs=0.2)
     assert "&lt;b&gt;" in chart
     assert chart.index('class="top"') > chart.index(">a</text>")
-    assert "<rect" in across([0.0], ["a"], ["0"], "", "")
+    assert "<rect" in render_scores([0.0], ["a"], ["0"], "", "")
 
 
 def test_the_reliability_has_a_disc_for_each_bin() -> None:
     bins = [Bin(0.4, 0.5, 10, 0.45, 0.5), Bin(0.9, 1.0, 1000, 0.99, 1.0)]
-    chart = drawn_reliability(bins, texts("en"))
+    chart = render_reliability_diagram(bins, texts("en"))
     radii = [float(each) for each in re.findall(r'r="([\d.]+)"', chart)]
     assert radii == [4.5, 8.5]
     assert "10 answers with 45 % on average, 50 % of them right" in chart
-    assert "<circle" not in drawn_reliability([], texts("de"))
+    assert "<circle" not in render_reliability_diagram([], texts("de"))
 
 
 def test_the_last_few_are_kept() -> None:

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from appliance.outputs.history import NO_DIGIT, History
 from appliance.reading import Reading
-from appliance.web.draw.bars import drawn
+from appliance.web.draw.bars import render_counts
 from appliance.web.views.history import blueprint
 
 
@@ -124,11 +124,11 @@ def test_a_long_history_is_told_whole(tmp_path: Path) -> None:
 
 
 def test_bars_are_as_high_as_their_counts() -> None:
-    chart = drawn([0, 2, 4, 4], ["00", "01", "02", "03"], "A & B", "<4>")
+    chart = render_counts([0, 2, 4, 4], ["00", "01", "02", "03"], "A & B", "<4>")
     heights = [float(each) for each in re.findall(r'<rect [^>]*height="([\d.]+)"', chart)]
     assert heights == [42.0, 84.0, 84.0]
     assert "A &amp; B" in chart
     assert "&lt;4&gt;" in chart
     # The highest has its count above it, once.
     assert len(re.findall(r">4</text>", chart)) == 1
-    assert "<rect" not in drawn([0, 0], ["a", "b"], "none", "")
+    assert "<rect" not in render_counts([0, 0], ["a", "b"], "none", "")

@@ -19,7 +19,7 @@ from appliance.captures.store import Captures
 from appliance.errors import TrainingError
 from appliance.training import records
 from appliance.training.process import Trainer
-from appliance.web.draw.curves import drawn
+from appliance.web.draw.curves import render_learning_curves
 from appliance.web.language import texts
 from appliance.web.views.training import sentence
 from tests.conftest import ROOT, PretendedTrainer
@@ -159,7 +159,7 @@ def words(svg: str) -> list[str]:
 
 
 def test_the_curves_are_an_svg_with_a_name_and_words_for_it() -> None:
-    svg = drawn(CURVE, EPOCHS, 0, ENGLISH)
+    svg = render_learning_curves(CURVE, EPOCHS, 0, ENGLISH)
     root = ElementTree.fromstring(svg)
     assert root.get("role") == "img"
     names = (root.get("aria-labelledby") or "").split()
@@ -174,7 +174,7 @@ def test_the_curves_are_an_svg_with_a_name_and_words_for_it() -> None:
 
 
 def test_the_curves_run_from_left_to_right_inside_of_the_picture() -> None:
-    root = ElementTree.fromstring(drawn(CURVE, EPOCHS, 0, ENGLISH))
+    root = ElementTree.fromstring(render_learning_curves(CURVE, EPOCHS, 0, ENGLISH))
     dots = [each for each in root.iter() if each.tag.endswith("circle")]
     assert len(dots) == 6
     for group in ("loss", "others", "held-out"):
@@ -199,7 +199,7 @@ def test_the_curves_run_from_left_to_right_inside_of_the_picture() -> None:
     ],
 )
 def test_few_equal_or_impossible_points_make_a_whole_picture(curve: Any, epochs: Any) -> None:
-    svg = drawn(curve, epochs, 40, ENGLISH)
+    svg = render_learning_curves(curve, epochs, 40, ENGLISH)
     ElementTree.fromstring(svg)
     assert "nan" not in svg
     assert "inf" not in svg
