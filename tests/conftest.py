@@ -2,8 +2,8 @@
 
 import os
 
-# One thread for numpy's BLAS, before it is loaded: threads that wait for each other take three times
-# the processor's time here, and how many share a sum decides how it is rounded.
+# One thread for numpy's BLAS, before it is loaded: threads that wait for each other take three
+# times the processor's time here, and how many share a sum decides how it is rounded.
 os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 import gzip
