@@ -17,7 +17,7 @@ from appliance.outputs.latest import STARTING, Latest, Recent
 from appliance.picture import Turns, picture_from_chunks
 from appliance.reader.reader import Reader
 from appliance.reading import Reading
-from appliance.web.access.poll_interval import POLL_AFTER, Lookers
+from appliance.web.access.poll_interval import POLL_AFTER, PollInterval
 from appliance.web.cache import Kept
 from appliance.web.draw.pictures import strip
 from appliance.web.problem import problem
@@ -49,7 +49,7 @@ def blueprint(
     routes = Blueprint("api", __name__, url_prefix="/api/v1")
     # With the pictures and without.
     newest_told = Kept[bytes](), Kept[bytes]()
-    lookers = Lookers()
+    poll_interval = PollInterval()
     # A restart begins to count anew; an ETag of before must not match then.
     boot = secrets.token_hex(4)
     numbers = itertools.count(-1, -1)
@@ -68,7 +68,7 @@ def blueprint(
             body = newest_told[pictures].of(number, lambda: _told(number, newest, pictures))
             response = Response(body, mimetype="application/json")
         if "page" in request.args:
-            wait = lookers.wait(request.args["page"][:32], newest.milliseconds / 1000)
+            wait = poll_interval.next_poll(request.args["page"][:32], newest.milliseconds / 1000)
             response.headers[POLL_AFTER] = f"{wait:.1f}"
         return _tagged(response, tag)
 
