@@ -33,6 +33,7 @@ usage() {
 		  demo [OPTIONS]       run the appliance on sample pictures here; no Pi needed.
 		                       OPTIONS go to 'digits run', as in: demo --port 8081
 		  test [OPTIONS]       lint, type checks and tests. OPTIONS go to pytest
+		  test --quick         lint and the tests that are not slow, in about a minute
 		  install [--image]    make this Raspberry Pi the appliance (as root); safe to run again.
 		                       --image is for a card that is not running: docs/image.md
 		  update               fetch the newest version into this checkout and install it (as root);
@@ -72,9 +73,16 @@ demo() {
 run_tests() {
 	need_python
 	make_venv test
-	install_browser
 	cd "$HERE"
 	bin=$VENV/bin
+	if [ "${1:-}" = --quick ]; then
+		shift
+		"$bin/ruff" check .
+		"$bin/ruff" format --check .
+		"$bin/python" -m pytest -m "not slow" -n auto --dist loadfile "$@"
+		return
+	fi
+	install_browser
 	if [ -z "${PIP_CONSTRAINT:-}" ]; then
 		# numpy's and Pillow's own type hints change: the newest are the ones that are checked.
 		"$bin/ruff" check .

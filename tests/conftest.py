@@ -1,7 +1,12 @@
 """Shared pieces: the samples, a small data set made on the spot, mock pins, an application."""
 
-import gzip
 import os
+
+# One thread for numpy's BLAS, before it is loaded: threads that wait for each other take three
+# times the processor's time here, and how many share a sum decides how it is rounded.
+os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+
+import gzip
 import socket
 import struct
 from collections.abc import Iterator
@@ -39,6 +44,15 @@ from model import weights
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "data" / "samples"
 SHARED = Path(os.environ.get("DIGITS_SHARED", ROOT.parent / "shared" / "data"))
+
+SLOW = {"bench", "browser", "end_to_end", "faults"}
+"""Folders whose tests all start processes or train: none is part of the quick loop."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if SLOW & set(item.path.relative_to(ROOT).parts):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
@@ -185,7 +199,7 @@ def control(tmp_path: Path, leds: PretendedLeds) -> Control:
 
 
 @pytest.fixture
-def app(
+def parts(
     latest: Latest,
     history: History,
     captures: Captures,
@@ -195,22 +209,28 @@ def app(
     owner: Owner,
     control: Control,
     tmp_path: Path,
-) -> Flask:
-    return create_app(
-        latest=latest,
-        history=history,
-        captures=captures,
-        reader=reader,
-        networks=networks,
-        training=training,
-        owner=owner,
-        metrics=Metrics(),
-        control=control,
-        camera="folder:samples",
-        state=tmp_path,
-        in_force=in_force(Settings(), read(Path(os.devnull))),
-        upload_megabytes=1,
-    )
+) -> dict[str, Any]:
+    """What an application is made of: a test replaces what it is about."""
+    return {
+        "latest": latest,
+        "history": history,
+        "captures": captures,
+        "reader": reader,
+        "networks": networks,
+        "training": training,
+        "owner": owner,
+        "metrics": Metrics(),
+        "control": control,
+        "camera": "folder:samples",
+        "state": tmp_path,
+        "in_force": in_force(Settings(), read(Path(os.devnull))),
+        "upload_megabytes": 1,
+    }
+
+
+@pytest.fixture
+def app(parts: dict[str, Any]) -> Flask:
+    return create_app(**parts)
 
 
 @pytest.fixture

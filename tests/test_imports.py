@@ -51,7 +51,7 @@ TABLE: dict[str, set[str]] = {
     "networks": {"reader", "errors", "model"},
     "outputs": {"device", "settings", "storage", "reading", "errors", "numpy", "paho"},
     "camera": {"picture", "reading", "errors", "picamera2"},
-    "simulator": {"vision", "reading", "numpy", "scipy.ndimage"},
+    "simulator": {"vision", "reading", "model", "numpy", "scipy.ndimage"},
     "reader": {"vision", "reading", "model", "numpy"},
     "vision": {"reading", "numpy"},
     "captures": {"storage", "reading", "errors", "model", "numpy", "PIL"},
@@ -148,6 +148,7 @@ def test_the_command_line_starts_without_the_heavy_libraries() -> None:
     assert done.stderr.strip() == "set()"
 
 
+@pytest.mark.slow
 def test_the_appliance_serves_and_reads_without_scipy() -> None:
     script = (
         "import importlib, sys\n"

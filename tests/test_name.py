@@ -53,6 +53,7 @@ def asked(lan: Path) -> list[str]:
     return (lan / "asked").read_text().splitlines()
 
 
+@pytest.mark.slow
 def test_the_name_goes_with_the_address(lan: Path, naming: subprocess.Popen[bytes]) -> None:
     wanted = "--address --no-reverse digits.local"
     until(lambda: asked(lan) == [f"{wanted} 192.0.2.7"])
@@ -67,6 +68,7 @@ def test_the_name_goes_with_the_address(lan: Path, naming: subprocess.Popen[byte
     assert naming.wait(10) == 0
 
 
+@pytest.mark.slow
 def test_a_name_that_is_taken_is_asked_for_again(
     lan: Path, naming: subprocess.Popen[bytes]
 ) -> None:

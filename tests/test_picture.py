@@ -99,6 +99,7 @@ def test_a_large_photograph_is_decoded_smaller_and_keeps_its_own_size() -> None:
     assert frame.grey.shape == (1600, 2000)
 
 
+@pytest.mark.slow
 def test_what_costs_too_much_is_refused_before_it_is_decoded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_thin_picture_and_one_of_four_colours_are_decoded_reduced() -> None:
     assert grey_of(hostile.jpeg(6000, 4800, hostile.CMYK)).shape == (2400, 3000)
 
 
+@pytest.mark.slow
 def test_a_hostile_file_is_read_or_refused_within_its_bound() -> None:
     done = subprocess.run(
         [sys.executable, "-c", EACH_HOSTILE], capture_output=True, text=True, cwd=ROOT
@@ -167,6 +169,7 @@ print(json.dumps(peaks))
 """Prints how much more memory than before each took at most."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are glibc's")
 def test_with_the_units_settings_the_memory_of_pictures_goes_back() -> None:
     unit = (ROOT / "systemd" / "digits.service").read_text().splitlines()
@@ -264,6 +267,7 @@ def test_a_kind_that_is_not_read_is_a_sentence(data: Callable[[], bytes], says: 
         grey_of(data())
 
 
+@pytest.mark.slow
 def test_random_headers_give_a_picture_or_a_sentence() -> None:
     for data in hostile.mutated(300, seed=7):
         with suppress(PictureError):

@@ -59,6 +59,7 @@ def tree(*folders: Path | str) -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["install", "update", "uninstall --purge"])
 def test_a_dry_run_changes_nothing(checkout: Path, machine: Path, verb: str) -> None:
     before = tree(checkout, *PLACES)
@@ -72,6 +73,7 @@ def test_a_dry_run_changes_nothing(checkout: Path, machine: Path, verb: str) -> 
     assert again.stdout == said.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "does", "sentence"),
     [

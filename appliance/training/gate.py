@@ -13,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from model.datasets import Scaling, Split
-from model.network import Network
+from model.network import SURE, Network
 from model.shuffle import Rows
 
 WORSE = 0.05
 """So unlikely a loss, were both networks alike, is no luck: the candidate is worse."""
 BETTER = 0.15
 """So unlikely a gain on the owner's own digits is taken for one."""
-SURE = 0.9
 CONTRADICTED = 0.15
 """Where more of the owner's held-out digits are read against their label by a candidate that
 learned from the others, labels are wrong."""

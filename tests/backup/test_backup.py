@@ -225,6 +225,7 @@ def test_what_is_damaged_is_left_out_and_named(tmp_path: Path, state: Path) -> N
     assert nights(tmp_path / "fresh") == [{**NIGHT, "at": 1.0}]
 
 
+@pytest.mark.slow
 def test_damaged_captures_are_not_backed_up_as_if_they_were_whole(
     tmp_path: Path, state: Path
 ) -> None:
@@ -485,6 +486,7 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", BAD)
 def test_a_bad_backup_is_a_sentence_and_nothing_is_changed(
     made: Path, other: Path, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
@@ -602,6 +604,7 @@ def cut_at(number: int, work: Callable[[], object]) -> bool:
     return code == 9
 
 
+@pytest.mark.slow
 def test_a_power_cut_leaves_all_of_the_old_or_all_of_the_new(
     made: Path, other: Path, state: Path, tmp_path: Path
 ) -> None:
@@ -633,6 +636,7 @@ def test_a_power_cut_leaves_all_of_the_old_or_all_of_the_new(
     assert set(seen) == {True, False}
 
 
+@pytest.mark.slow
 def test_the_next_restore_ends_one_that_was_broken_off(
     made: Path, other: Path, state: Path, tmp_path: Path
 ) -> None:
@@ -651,6 +655,7 @@ def test_the_next_restore_ends_one_that_was_broken_off(
     assert kept[-1] == new
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become the service's user")
 def test_the_service_ends_what_root_began(made: Path, other: Path, state: Path) -> None:
     """Its settings file is root's: then it is all of the new, or all of the old and none of it."""
@@ -704,6 +709,7 @@ def copy_of(stock: Path, to: Path) -> None:
     shutil.copytree(stock, to, symlinks=True)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_instant_leaves_all_of_the_old_or_all_of_the_new(
     made: Path, other: Path, state: Path, tmp_path: Path
 ) -> None:
@@ -770,6 +776,7 @@ def limited(bytes: int, work: Callable[[], Any]) -> str:
     return said
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_a_sentence_and_nothing_is_changed(
     made: Path, state: Path, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -788,6 +795,7 @@ def test_a_full_disk_is_a_sentence_and_nothing_is_changed(
     assert everything(other) == before
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_for_many_captures(tmp_path: Path, state: Path) -> None:
     rng = np.random.default_rng(1)
     large = tmp_path / "large"

@@ -221,6 +221,7 @@ BAD: dict[str, tuple[Callable[[], io.BytesIO], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", BAD)
 def test_a_bad_zip_is_a_sentence_and_nothing_is_imported(captures: Captures, what: str) -> None:
     added(captures)
@@ -256,6 +257,7 @@ def test_a_zip_with_changed_bytes_comes_in_whole_or_not_at_all(
     assert len(captures.listing(limit=200)) == before + done.added
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60,
     deadline=None,

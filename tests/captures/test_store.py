@@ -260,6 +260,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_what_was_kept_outlives_a_kill_at_any_instant(tmp_path: Path) -> None:
     file = tmp_path / "c.db"
     rng = np.random.default_rng(5)

@@ -124,6 +124,7 @@ def test_a_bad_weights_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFi
     assert error.startswith(f"digits: {bad}: not a whole weights file")
 
 
+@pytest.mark.slow
 def test_train_writes_a_network_that_evaluates_as_its_card_says(
     tiny_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,6 +157,7 @@ def half_blank(scan: Any, rng: np.random.Generator) -> tuple[Array, int]:
     return rng.random((28, 28), dtype=np.float32), NOT_A_DIGIT
 
 
+@pytest.mark.slow
 def test_train_through_the_camera_learns_to_refuse_and_tells_how_sure_it_is(
     tiny_mnist: Path,
     tmp_path: Path,

@@ -38,6 +38,7 @@ def ground(tiny_mnist: Path) -> Ground:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "own-handwriting"])
 def test_a_row_gives_its_figures(name: str, ground: Ground) -> None:
     outcome = ROWS[name](ground)
@@ -70,6 +71,7 @@ def test_rows_that_need_data_say_so() -> None:
             ROWS[name](Ground())
 
 
+@pytest.mark.slow
 def test_the_document_keeps_the_rows_that_were_done_before(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

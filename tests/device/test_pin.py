@@ -22,19 +22,14 @@ from hypothesis.stateful import (
 )
 
 from appliance.__main__ import main
-from appliance.captures.store import Captures
 from appliance.device.control import Control
 from appliance.device.pin import FREE_TRIES, MOST_TRIES, Owner, owner_file
 from appliance.errors import StateError
-from appliance.networks.live import Networks
-from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
-from appliance.outputs.metrics import Metrics
-from appliance.reader.reader import Reader
 from appliance.reading import Reading
 from appliance.web.access.session import HOURS
 from appliance.web.app import create_app
-from tests.conftest import PretendedTrainer, signed_in
+from tests.conftest import signed_in
 
 SESSION = "/api/v1/session"
 ANYONES = {"api.read", "session.begin", "session.end"}
@@ -122,6 +117,7 @@ def test_wrong_pins_make_an_address_wait_ever_longer(tmp_path: Path) -> None:
     assert waits == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]
 
 
+@pytest.mark.slow
 def test_wrong_pins_from_ever_other_addresses_come_to_an_end_too(tmp_path: Path) -> None:
     now = 0.0
     owner = Owner(owner_file(tmp_path), clock=lambda: now)
@@ -139,6 +135,7 @@ def test_wrong_pins_from_ever_other_addresses_come_to_an_end_too(tmp_path: Path)
     assert owner.check(pin, "teacher") is None
 
 
+@pytest.mark.slow
 def test_another_pin_that_the_command_makes_ends_the_waiting(tmp_path: Path) -> None:
     running = Owner(owner_file(tmp_path), clock=lambda: 0.0)
     pin = running.new_pin()
@@ -260,6 +257,7 @@ class Guessing(RuleBasedStateMachine):
         self.owner._wrong, self.owner._all = kept
 
 
+@pytest.mark.slow
 def test_what_is_said_of_the_next_try_is_what_happens() -> None:
     often = settings(max_examples=60, stateful_step_count=25, deadline=None)
     run_state_machine_as_test(Guessing, settings=often)
@@ -484,26 +482,6 @@ def test_it_answers_to_its_own_names_alone(named: FlaskClient, host: str, code: 
         with named.get(path, headers={"Host": host}) as answer:
             assert answer.status_code == code
             assert code == 200 or "[web] names" in detail(answer)
-
-
-@pytest.fixture
-def parts(
-    latest: Latest,
-    history: History,
-    captures: Captures,
-    reader: Reader,
-    networks: Networks,
-    training: PretendedTrainer,
-    owner: Owner,
-    control: Control,
-) -> dict[str, Any]:
-    return {
-        "latest": latest, "history": history, "captures": captures, "reader": reader,
-        "networks": networks, "training": training, "owner": owner, "metrics": Metrics(),
-        "control": control,
-        "camera": "picamera", "state": Path(), "in_force": [],
-        "upload_megabytes": 1,
-    }  # fmt: skip
 
 
 @pytest.fixture

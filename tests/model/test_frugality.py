@@ -99,6 +99,7 @@ def test_the_watch_sees_a_float64() -> None:
     assert found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["appliance", "sgd-30"])
 def test_memory_does_not_grow_with_the_data_set(name: str, tmp_path: Path) -> None:
     def peak(count: int) -> int:
@@ -122,6 +123,7 @@ def test_memory_does_not_grow_with_the_data_set(name: str, tmp_path: Path) -> No
     assert peak(30_000) - peak(9_000) < 100_000
 
 
+@pytest.mark.slow
 def test_a_csv_of_any_length_is_read_a_line_at_a_time(tmp_path: Path) -> None:
     def peak(count: int) -> int:
         path = tmp_path / f"{count}.csv"

@@ -234,6 +234,7 @@ def test_averaged_weights_are_what_is_kept(data: Split) -> None:
     assert not np.array_equal(network.weights, other.weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_learns(name: str, data: Split) -> None:
     recipe = PRESETS[name]

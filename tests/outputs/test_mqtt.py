@@ -79,6 +79,7 @@ def mute() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_a_digit_is_told_and_kept_by_the_broker(watcher: Watcher, port: int) -> None:
     with telling(port) as mqtt:
         mqtt.show(seen(7, 0.987))
@@ -233,6 +234,7 @@ def test_the_button_reads_now_and_nothing_else_does(watcher: Watcher, port: int)
     assert presses == [1]
 
 
+@pytest.mark.slow
 def test_all_comes_again_when_the_broker_does(mosquitto: Broker, port: int) -> None:
     with telling(port) as mqtt:
         mqtt.show(seen(8))
@@ -250,6 +252,7 @@ def test_all_comes_again_when_the_broker_does(mosquitto: Broker, port: int) -> N
             after.say(READ, "PRESS")
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_killed_is_noticed_and_found_again(
     mosquitto: Broker, port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -271,6 +274,7 @@ def test_a_broker_that_is_killed_is_noticed_and_found_again(
     assert told[2] == told[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["nothing", "mute"])
 def test_while_the_broker_is_away_nothing_waits_and_nothing_piles_up(
     kind: str, port: int, mute: int
@@ -286,6 +290,7 @@ def test_while_the_broker_is_away_nothing_waits_and_nothing_piles_up(
         assert len(client._out_messages) == 0
 
 
+@pytest.mark.slow
 def test_only_the_newest_of_many_is_told_when_the_broker_comes(
     tmp_path: Path, port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -332,6 +337,7 @@ def test_closing_does_not_wait_for_a_broker_that_hangs(mosquitto: Broker, port: 
             mosquitto.go_on()
 
 
+@pytest.mark.slow
 def test_two_of_one_name_send_each_other_away_less_and_less_often(
     mosquitto: Broker, port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -359,6 +365,7 @@ def guarded(tmp_path: Path, port: int) -> Iterator[Broker]:
         yield made
 
 
+@pytest.mark.slow
 def test_a_wrong_password_is_one_line_in_the_log(
     guarded: Broker, port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -381,6 +388,7 @@ def test_the_right_password_is_taken(
     assert "is told the readings" in caplog.text
 
 
+@pytest.mark.slow
 def test_what_is_no_broker_is_said_to_be_none_and_ends_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

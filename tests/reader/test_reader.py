@@ -200,6 +200,7 @@ def test_a_digit_is_read_from_far_away_and_from_close_by(reader: Reader, height:
         assert reader.read(frame(grey, 0)).digit == digit
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     digit=st.sampled_from([0, 2, 3, 4, 5, 6, 8, 9]),
@@ -369,6 +370,7 @@ FRAMES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outputs", [10, 11])
 @settings(max_examples=50, deadline=None)
 @given(grey=FRAMES, times=st.sampled_from([1, 9]))
@@ -474,6 +476,7 @@ def test_one_frame_gives_the_same_answer_again(reader: Reader) -> None:
     assert reader.read(picture).probabilities == reader.read(picture).probabilities
 
 
+@pytest.mark.slow
 def test_real_photographs_are_read_at_least_as_well_as_published(
     reader: Reader, shared_photos: Path
 ) -> None:

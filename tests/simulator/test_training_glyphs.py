@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from appliance.simulator.training_glyphs import NOT_A_DIGIT, through_camera
+from appliance.simulator.training_glyphs import through_camera
+from model.network import NOT_A_DIGIT
 from tests.conftest import digits_in_mnist_form
 
 IMAGES, LABELS = digits_in_mnist_form(40, seed=5)
@@ -18,6 +19,7 @@ def examples() -> list[tuple[np.ndarray, int] | None]:
     return [through_camera(scan, rng) for _ in range(250)]
 
 
+@pytest.mark.slow
 def test_examples_are_glyphs_of_digits_and_of_what_is_none(
     examples: list[tuple[np.ndarray, int] | None],
 ) -> None:

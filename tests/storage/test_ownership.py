@@ -47,6 +47,7 @@ def all_well(house: House, command: str) -> service_user.Found:
     return found
 
 
+@pytest.mark.slow
 def test_every_command_does_its_work_as_the_owner(house: House) -> None:
     for command in house.commands():
         found = all_well(house, command)
@@ -59,6 +60,7 @@ def test_every_command_does_its_work_as_the_owner(house: House) -> None:
     assert [path.name for path in house.out.iterdir() if path.name.endswith(".new")] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), SAMPLE)
 def test_no_trap_of_the_services_user_leads_root_anywhere(
     house: House, name: str, kind: str

@@ -184,6 +184,7 @@ def test_a_record_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
 # ---- the progress ----
 
 
+@pytest.mark.slow
 def test_the_progress_is_whole_at_any_time(tmp_path: Path) -> None:
     told = Progress(progress_file(tmp_path))
     over, torn = threading.Event(), []

@@ -112,6 +112,7 @@ def test_a_training_that_diverges_leaves_the_network_in_use(
 # ---- left, and taken up again ----
 
 
+@pytest.mark.slow
 def test_left_at_the_end_of_its_time_it_goes_on_and_ends_with_the_same_bits(
     tmp_path: Path, owned: Captures
 ) -> None:
@@ -134,6 +135,7 @@ def test_left_at_the_end_of_its_time_it_goes_on_and_ends_with_the_same_bits(
     assert record["candidate"] == wanted
 
 
+@pytest.mark.slow
 def test_an_epoch_is_decided_on_once_and_the_training_goes_on(
     tmp_path: Path, owned: Captures
 ) -> None:
@@ -160,6 +162,7 @@ def test_told_to_end_it_keeps_what_it_has_and_says_so(tmp_path: Path, owned: Cap
     assert current(tmp_path) == SHIPPED
 
 
+@pytest.mark.slow
 def test_ctrl_c_that_nobody_catches_leaves_what_was_kept_before(
     tmp_path: Path, owned: Captures
 ) -> None:
@@ -176,6 +179,7 @@ def test_ctrl_c_that_nobody_catches_leaves_what_was_kept_before(
     assert retraining(tmp_path, owned).run()["candidate"] == wanted
 
 
+@pytest.mark.slow
 def test_captures_that_change_in_the_meantime_are_for_the_next_night(
     tmp_path: Path, owned: Captures
 ) -> None:
@@ -215,6 +219,7 @@ def test_another_base_set_begins_anew(
     assert "the base set is another one): it begins anew" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_clock_that_was_set_back_a_year_changes_nothing(
     tmp_path: Path, owned: Captures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,6 +242,7 @@ def test_it_ends_by_the_hour_that_it_must_end_by(tmp_path: Path, owned: Captures
     assert (record["outcome"], record["told"]) == ("left", False)
 
 
+@pytest.mark.slow
 def test_a_power_cut_after_the_record_of_an_unfinished_night_lets_the_training_go_on(
     tmp_path: Path, owned: Captures, monkeypatch: pytest.MonkeyPatch
 ) -> None:

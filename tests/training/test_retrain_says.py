@@ -171,6 +171,7 @@ def test_no_picture_is_in_memory_that_stands_in_a_file(tmp_path: Path, owned: Ca
         assert split.images.dtype == split.labels.dtype == np.uint8
 
 
+@pytest.mark.slow
 def test_the_examples_are_made_once_and_anew_for_another_version_or_when_damaged(
     tmp_path: Path, owned: Captures, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,6 +120,7 @@ def test_the_polarity_is_that_of_the_strokes(light: str) -> None:
         assert not (dark and sure)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("height", [24, 48, 100])
 def test_the_polarity_is_that_of_a_small_digits_strokes(height: int) -> None:
     for digit in range(10):

@@ -60,6 +60,7 @@ SHEETS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHEETS)
 def test_rules_go_and_the_strokes_over_them_stay(name: str) -> None:
     rules = SHEETS[name]

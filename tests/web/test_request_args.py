@@ -103,6 +103,7 @@ def addresses(app: Flask) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", ODD)
 def test_odd_paths_and_queries_are_no_500(busy: FlaskClient, odd: str) -> None:
     names = "before", "answer", "limit", "label", "ids", "deleted", "reading", "digit", "layer"

@@ -108,6 +108,7 @@ def test_an_address_of_another_machine_is_an_error(app: Flask, port: int) -> Non
 POST = b"POST /api/v1/read HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "then"),
     [
@@ -132,6 +133,7 @@ def test_a_request_that_never_ends_is_closed(
         assert soon(has_ended)
 
 
+@pytest.mark.slow
 def test_a_slow_but_steady_body_is_received(app: Flask, port: int) -> None:
     picture = (SAMPLES / "3-pen.jpg").read_bytes()
     with serving(app, port, patience=1), socket.create_connection(("127.0.0.1", port)) as slow:
@@ -154,6 +156,7 @@ def gave_up(connection: socket.socket) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_an_answer_that_nobody_reads_is_cut_off(app: Flask, port: int) -> None:
     app.add_url_rule("/much", view_func=lambda: b"x" * 30_000_000)
     request = b"GET /much HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -228,6 +231,7 @@ def test_no_thread_waits_for_clients_that_do_not_read(app: Flask, port: int) -> 
     assert soon(lambda: long.ended == 12)
 
 
+@pytest.mark.slow
 def test_a_long_answer_that_nobody_reads_ends(app: Flask, port: int) -> None:
     long = LongAnswer(app)
     with serving(app, port, patience=0.3), deaf(port, LONG):
@@ -299,6 +303,7 @@ class ThrottleSwitch(FairShare):
                 self.on = True
 
 
+@pytest.mark.slow
 def test_a_long_answer_pauses_while_its_address_is_throttled(app: Flask, port: int) -> None:
     long, share = LongAnswer(app, parts=20), ThrottleSwitch(turns_on_after=5)
     with serving(app, port, fair_share=share):

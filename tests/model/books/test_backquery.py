@@ -11,6 +11,7 @@ from model.presets import PRESETS
 from model.train import train
 
 
+@pytest.mark.slow
 def test_a_trained_network_reads_its_own_pictures(tiny_mnist: Path) -> None:
     data = load_split(tiny_mnist, "train")
     recipe = PRESETS["scratch-200"]

@@ -12,6 +12,7 @@ def test_one_neuron_answers_as_its_source_says() -> None:
     assert neuron() == pytest.approx(0.99993704, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_eleven_lines_learn_xor() -> None:
     assert eleven_lines(20_000) < 0.01
 

@@ -6,7 +6,6 @@ from flask.testing import FlaskClient
 from appliance.outputs.latest import Latest
 from appliance.reading import Reading
 from appliance.web.access.poll_interval import LONGEST, SHORTEST, PollInterval
-from appliance.web.cache import Kept
 from tests.web.clock import Clock
 
 PI, LAPTOP = 0.4, 0.012
@@ -56,14 +55,3 @@ def test_a_page_is_sent_its_interval(client: FlaskClient, latest: Latest, a_seve
     again = client.get(f"{path}&page=a", headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.headers["Poll-After"]) == (304, "0.5")
     assert "Poll-After" not in client.get(path).headers
-
-
-def test_what_is_kept_is_made_once_for_each_stamp() -> None:
-    made: list[int] = []
-    kept = Kept[int]()
-
-    def make() -> int:
-        made.append(len(made))
-        return made[-1]
-
-    assert [kept.of(stamp, make) for stamp in (1, 1, 2, 2, 1)] == [0, 0, 1, 1, 2]

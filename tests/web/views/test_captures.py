@@ -283,6 +283,7 @@ def test_the_page_says_that_a_damaged_file_was_put_aside(
     captures.close()
 
 
+@pytest.mark.slow
 def test_thousands_are_counted_and_judged_in_bounded_time(
     client: FlaskClient, captures: Captures, app: Flask
 ) -> None:

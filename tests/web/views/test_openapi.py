@@ -76,6 +76,7 @@ def test_the_parameters_are_those_of_the_path() -> None:
             assert told == set(re.findall(r"{(\w+)}", path))
 
 
+@pytest.mark.slow
 def test_the_document_is_served_and_is_valid(client: FlaskClient) -> None:
     import schemathesis
 
