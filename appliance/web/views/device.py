@@ -21,7 +21,7 @@ from appliance.networks.live import Networks
 from appliance.outputs.latest import STARTING, Latest
 from appliance.settings.schema import InForce
 from appliance.web.access.session import session_of
-from appliance.web.cache import Kept
+from appliance.web.cache import Cache
 from appliance.web.language import Texts, spoken, texts
 
 _SECONDS = 5
@@ -46,13 +46,13 @@ def blueprint(
     """
     routes = Blueprint("device", __name__)
     # Asking for the power starts a program: thirty pages that are reloaded start no more of them.
-    kept, codes = Kept[dict[str, Any]](), Kept[str | None]()
-    libraries = Kept[dict[str, str]]()
+    kept, codes = Cache[dict[str, Any]](), Cache[str | None]()
+    libraries = Cache[dict[str, str]]()
     hosts = [each for each in in_force if (each.table, each.key) == ("web", "host")]
     listens = next((each.value.strip('"') for each in hosts), "")
 
     def told() -> dict[str, Any]:
-        return kept.of(int(clock() // _SECONDS), looked_at)
+        return kept.get(int(clock() // _SECONDS), looked_at)
 
     def looked_at() -> dict[str, Any]:
         _, newest = latest.newest()
@@ -64,7 +64,7 @@ def blueprint(
             "version": __version__,
             "python": platform.python_version(),
             "machine": platform.machine(),
-            "libraries": libraries.of(0, _libraries),
+            "libraries": libraries.get(0, _libraries),
             "network": str(networks.card()["id"]),
             "fault": newest.fault if newest else STARTING,
             "reading_milliseconds": newest.milliseconds if newest and not newest.fault else None,
@@ -105,7 +105,7 @@ def blueprint(
                 for at, level, text in control.lines.last()[-_LINES:]
             ],
             address=address,
-            code=address and codes.of(address, lambda: _code(address)),
+            code=address and codes.get(address, lambda: _code(address)),
         )
 
     return routes

@@ -20,7 +20,6 @@ from appliance.reader.reader import Reader
 from appliance.reading import Reading
 from appliance.simulator.handwriting import PLAIN, drawn
 from appliance.vision.glyph import glyph
-from appliance.web.cache import KeptFew
 from appliance.web.draw.bars import render_scores
 from appliance.web.inside.digit import _own
 from appliance.web.inside.feature_maps import cells, indexed, sheet, shown
@@ -542,13 +541,3 @@ def test_the_reliability_has_a_disc_for_each_bin() -> None:
     assert radii == [4.5, 8.5]
     assert "10 answers with 45 % on average, 50 % of them right" in chart
     assert "<circle" not in render_reliability_diagram([], texts("de"))
-
-
-def test_the_last_few_are_kept() -> None:
-    few, made = KeptFew[int](2), []
-
-    def value(stamp: int) -> int:
-        return few.of(stamp, lambda: made.append(stamp) or stamp)
-
-    assert [value(each) for each in (1, 2, 1, 3, 1, 2)] == [1, 2, 1, 3, 1, 2]
-    assert made == [1, 2, 3, 2]
