@@ -252,7 +252,7 @@ def _told(network: _Network) -> dict[str, Any]:
             "refused": report.tally.refused,
             "confusion": report.confusion.tolist(),
             "calibration_error": report.calibration_error,
-            "bins": report.as_json()["bins"],
+            "bins": report.to_json()["bins"],
             "wrong": [_told_wrong(each) for each in report.wrong],
         },
     }
