@@ -20,9 +20,9 @@ from appliance.device.pin import Owner
 from appliance.networks.live import Networks
 from appliance.outputs.latest import STARTING, Latest
 from appliance.settings.schema import InForce
-from appliance.web.access.session import session_of
+from appliance.web.access.session import current_session
 from appliance.web.cache import Cache
-from appliance.web.language import Texts, spoken, texts
+from appliance.web.language import Texts, request_texts
 
 _SECONDS = 5
 """So long what was looked at is told again."""
@@ -92,11 +92,11 @@ def blueprint(
     @routes.get("/device")
     def page() -> str:
         now = told()
-        facts = _facts({**now, "network": networks.card()}, texts(spoken()))
+        facts = _facts({**now, "network": networks.card()}, request_texts())
         address = None if _is_loopback(listens) else _address(now["addresses"])
         return render_template(
             "device.html",
-            owner=session_of(owner) is not None,
+            owner=current_session(owner) is not None,
             facts=facts,
             settings=_by_table(in_force),
             changes=control.changes,
@@ -144,15 +144,15 @@ def _facts(told: dict[str, Any], t: Texts) -> list[tuple[str, str]]:
     celsius, took = told["celsius"], told["reading_milliseconds"]
     clock = time.strftime("%Y-%m-%d %H:%M", time.localtime(told["time"]))
     facts = [
-        ("camera", t.said(told["fault"]) or t("device.gives_frames")),
+        ("camera", t.translate(told["fault"]) or t("device.gives_frames")),
         ("exposure", _exposure(told["exposure"], t)),
         ("takes", took and f"{took:.0f} ms"),
         ("network", _network(told["network"], t)),
         ("name", told["name"]),
         ("addresses", ", ".join(told["addresses"])),
         ("temperature", celsius and f"{celsius:.0f} °C"),
-        ("power", t.said(told["power"]) or t("device.no_complaint")),
-        ("power_before", t.said(told["power_before"])),
+        ("power", t.translate(told["power"]) or t("device.no_complaint")),
+        ("power_before", t.translate(told["power_before"])),
         ("memory", _megabytes(told["memory_resident_bytes"])),
         ("memory_free", _megabytes(told["memory_available_bytes"])),
         ("disk", _megabytes(told["disk_free_bytes"])),
@@ -174,7 +174,7 @@ def _exposure(exposure: dict[str, Any] | None, t: Texts) -> str | None:
 def _network(card: dict[str, Any], t: Texts) -> str:
     """Return which network reads, and how well it reads MNIST where its card tells."""
     if card["problem"]:
-        return t.said(card["problem"])
+        return t.translate(card["problem"])
     words = t("device.network_of", **{"preset": "–", "parameters": "–", **card})
     test = card.get("test")
     if not test:

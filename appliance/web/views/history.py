@@ -10,8 +10,8 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, render_template, request, url_for
 
 from appliance.outputs.history import NO_DIGIT, Entry, History
-from appliance.web.draw.pictures import png
-from appliance.web.language import spoken, texts
+from appliance.web.draw.pictures import to_png_url
+from appliance.web.language import request_texts
 from appliance.web.request_args import int_arg
 
 MOST_HISTORY = 500
@@ -48,7 +48,7 @@ def blueprint(history: History, clock: Callable[[], float] = time.time) -> Bluep
         older = None
         if len(entries) == _ROWS:
             older = url_for(".page", before=entries[-1].id, answer=answer)
-        t = texts(spoken())
+        t = request_texts()
         now = clock()
         since = now - now % 3600 - (_HOURS - 1) * 3600
         counts = history.hours(since, _HOURS)
@@ -84,7 +84,7 @@ def _told(entry: Entry) -> dict[str, Any]:
         "digit": entry.digit,
         "reason": entry.reason,
         "confidence": round(entry.confidence, 4),
-        "glyph": None if entry.glyph is None else png(entry.glyph),
+        "glyph": None if entry.glyph is None else to_png_url(entry.glyph),
     }
 
 
