@@ -19,7 +19,7 @@ from appliance.outputs.latest import Latest, Recent
 from appliance.reader.reader import Reader
 from appliance.reading import Reading
 from appliance.simulator.handwriting import PLAIN, drawn
-from appliance.vision.glyph import glyph
+from appliance.vision.glyph import make_glyph
 from appliance.web.draw.bars import render_scores
 from appliance.web.inside.digit import load_example
 from appliance.web.inside.feature_maps import (
@@ -88,7 +88,7 @@ def steps_on(page: str) -> list[str]:
 def test_the_examples_are_drawn_by_the_simulators_pen() -> None:
     for digit in range(10):
         cover = drawn(PLAIN[digit], (64, 64), centre=(32, 32), height=40, width=6, slant=0.1)
-        assert np.abs(load_example(digit).glyph - glyph(cover)).max() <= 0.5 / 255 + 1e-6
+        assert np.abs(load_example(digit).glyph - make_glyph(cover)).max() <= 0.5 / 255 + 1e-6
 
 
 def test_these_networks_have_every_kind_of_layer() -> None:
