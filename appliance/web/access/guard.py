@@ -46,7 +46,9 @@ def guard(app: Flask, owner: Owner, *, names: Iterable[str], look: str) -> None:
         if request.method not in _SAFE:
             if _from_elsewhere():
                 return problem(403, "another site's page asked for this: use the appliance's own")
-            return None if request.endpoint in _ANYONES else refuse_change(owner)
+            if needs_owner(request.method, request.endpoint):
+                return refuse_change(owner)
+            return None
         if look == "owner" and not session_of(owner):
             # The page that asks for the PIN says it where the reading would stand.
             g.instead = _NEEDS_PIN
@@ -54,7 +56,7 @@ def guard(app: Flask, owner: Owner, *, names: Iterable[str], look: str) -> None:
                 return redirect(url_for("page.now"))
             if request.endpoint not in _SEEN_BY_ALL:
                 return problem(401, _NEEDS_PIN)
-        if request.endpoint in _OWNERS and not session_of(owner):
+        if needs_owner(request.method, request.endpoint) and not session_of(owner):
             return problem(401, _OWNERS_ALONE)
         return None
 
@@ -70,6 +72,11 @@ def guard(app: Flask, owner: Owner, *, names: Iterable[str], look: str) -> None:
         elif not kept.max_age:
             response.headers["Cache-Control"] = "private, no-cache"
         return response
+
+
+def needs_owner(method: str, endpoint: str | None) -> bool:
+    """Tell whether a request is the owner's alone, even where anyone may look."""
+    return endpoint in _OWNERS if method in _SAFE else endpoint not in _ANYONES
 
 
 def _name(host: str) -> str:

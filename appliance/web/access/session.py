@@ -2,20 +2,26 @@
 
 import hmac
 import secrets
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask import Blueprint, Response, jsonify, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from appliance.device.pin import Owner
+from appliance.web.operation import operation
 from appliance.web.problem import problem
-from appliance.web.request_args import json_body
+from appliance.web.request_args import Schemas
+
+# Only annotations need them: a start does without.
+if TYPE_CHECKING:
+    from appliance.web.views import schemas
 
 COOKIE = "digits-owner"
 HOURS = 12
 """So long the PIN need not be shown again."""
 TOKEN = "X-CSRF-Token"
 _LONGEST_COOKIE = 500
+_PIN: Schemas = {"pin": {"type": "string", "maxLength": 64, "examples": ["123456"]}}
 # On a card that is read-only these may help.
 _KEEP_NOTHING = (
     "control.doctor", "control.leds", "control.start_again", "control.reboot", "control.power_off",
@@ -63,7 +69,7 @@ def blueprint(owner: Owner) -> Blueprint:
     """Return the routes of the session: who asks, show the PIN, leave."""
     routes = Blueprint("session", __name__, url_prefix="/api/v1/session")
 
-    def told(session: Session | None) -> Response:
+    def answer(session: Session | None) -> Response:
         response = jsonify(
             owner=session is not None, token=session and session.token, pin=owner.known
         )
@@ -71,15 +77,13 @@ def blueprint(owner: Owner) -> Blueprint:
         return response
 
     @routes.get("")
-    def who() -> Response:
-        return told(session_of(owner))
+    @operation("Tell whether the browser is the owner's, and the token that changes need")
+    def who() -> "schemas.Session | Response":
+        return answer(session_of(owner))
 
     @routes.post("")
-    def begin() -> Response:
-        body = json_body()
-        pin = body.get("pin") if isinstance(body, dict) else None
-        if not isinstance(pin, str) or len(pin) > 64:
-            return problem(400, 'the body must be {"pin": "123456"}, the PIN as a text')
+    @operation("Become the owner with the PIN", body=_PIN, refuses=(403, 429, 503))
+    def begin(pin: str) -> "schemas.Session | Response":
         shut = owner.shut
         if shut and not owner.known:
             return problem(503, shut)
@@ -88,7 +92,7 @@ def blueprint(owner: Owner) -> Blueprint:
             wait = refused.seconds or None
             return problem(429 if refused.waiting else 403, refused.sentence, retry_after=wait)
         session = Session(secrets.token_urlsafe(18))
-        response = told(session)
+        response = answer(session)
         response.set_cookie(
             COOKIE,
             _signer(owner).dumps({"owner": owner.id, "token": session.token}),
@@ -99,8 +103,9 @@ def blueprint(owner: Owner) -> Blueprint:
         return response
 
     @routes.delete("")
-    def end() -> Response:
-        response = told(None)
+    @operation("End the session")
+    def end() -> "schemas.Session | Response":
+        response = answer(None)
         response.delete_cookie(COOKIE, httponly=True, samesite="Strict")
         return response
 

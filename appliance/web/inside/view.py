@@ -26,6 +26,7 @@ from appliance.web.inside.feature_maps import greys, largest, scale, sheet, show
 from appliance.web.inside.steps import Shown, found, number, stepped
 from appliance.web.inside.steps import answer as likeliest
 from appliance.web.language import Texts, spoken, texts
+from appliance.web.operation import operation
 from appliance.web.problem import problem
 from appliance.web.request_args import int_arg
 from model.activations import Tracer, filters
@@ -34,6 +35,7 @@ from model.network import Network
 
 # Imported where somebody looks: the start does without.
 if TYPE_CHECKING:
+    from appliance.web.views import schemas
     from model.evaluation_report import Report, Wrong
 
 _STEPPED, _PAGES = 12, 30
@@ -83,7 +85,8 @@ def blueprint(
         return stamp, read_with.get(stamp, made)
 
     @routes.get("/api/v1/inside")
-    def api() -> Response:
+    @operation("The network that reads from inside, and how well it reads MNIST; it has an ETag")
+    def api() -> "schemas.Inside | Response":
         stamp, network = now()
         if stamp in request.if_none_match:
             return set_etag(Response(status=304), stamp)
