@@ -72,12 +72,12 @@ def _blocks(recipe: "Preset", data: "Split", seed: int, count: int) -> Iterator[
     """Yield what each block is made of: how many, scans uint8 (n, 784), labels (n,), generator."""
     import numpy as np
 
-    division = recipe.division(len(data), seed)
+    _, learned = recipe.split_rows(len(data), seed)
     for number, start in enumerate(range(0, count, BLOCK)):
         rng = np.random.default_rng([seed, number])
-        places = rng.integers(division.learned_count, size=_SCANS * BLOCK)
+        rows = learned[rng.integers(len(learned), size=_SCANS * BLOCK)]
         # A worker gets its scans, not the data set, which is an open file.
-        yield min(BLOCK, count - start), *data.take(division.learned(places)), rng
+        yield min(BLOCK, count - start), *data.take(rows), rng
 
 
 def _block(

@@ -25,7 +25,7 @@ from appliance.web.inside.digit import MOST_NUMBER, Digits
 from appliance.web.inside.feature_maps import greys, largest, scale, sheet, shown
 from appliance.web.inside.steps import Shown, found, number, stepped
 from appliance.web.inside.steps import answer as likeliest
-from appliance.web.language import Texts, spoken, texts
+from appliance.web.language import Texts, request_texts
 from appliance.web.operation import operation
 from appliance.web.problem import problem
 from appliance.web.request_args import int_arg
@@ -97,7 +97,7 @@ def blueprint(
     def page() -> Response:
         stamp, network = now()
         digit, gone = digits.asked()
-        place, t = int_arg("layer", 1, MOST_NUMBER) or 1, texts(spoken())
+        place, t = int_arg("layer", 1, MOST_NUMBER) or 1, request_texts()
         sent, from_camera = digits.sent(), digits.camera() is not None
         chips = "".join(f"{each.number}" for each in sent)
         tag = f"{stamp}{digit.key}{gone:d}{from_camera:d}.{place}.{t.language}{chips}"

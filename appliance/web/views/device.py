@@ -20,9 +20,9 @@ from appliance.device.pin import Owner
 from appliance.networks.live import Networks
 from appliance.outputs.latest import STARTING, Latest
 from appliance.settings.schema import InForce
-from appliance.web.access.session import session_of
+from appliance.web.access.session import current_session
 from appliance.web.cache import Cache
-from appliance.web.language import Texts, spoken, texts
+from appliance.web.language import Texts, request_texts
 from appliance.web.operation import operation
 
 # Only annotations need them: a start does without.
@@ -99,11 +99,11 @@ def blueprint(
     @routes.get("/device")
     def page() -> str:
         now = state_now()
-        facts = _facts({**now, "network": networks.card()}, texts(spoken()))
+        facts = _facts({**now, "network": networks.card()}, request_texts())
         address = None if _is_loopback(listens) else _lan_address(now["addresses"])
         return render_template(
             "device.html",
-            owner=session_of(owner) is not None,
+            owner=current_session(owner) is not None,
             facts=facts,
             settings=_group_by_table(in_force),
             changes=control.changes,
@@ -151,15 +151,15 @@ def _facts(state: dict[str, Any], t: Texts) -> list[tuple[str, str]]:
     celsius, milliseconds = state["celsius"], state["reading_milliseconds"]
     clock = time.strftime("%Y-%m-%d %H:%M", time.localtime(state["time"]))
     facts = [
-        ("camera", t.said(state["fault"]) or t("device.gives_frames")),
+        ("camera", t.translate(state["fault"]) or t("device.gives_frames")),
         ("exposure", _describe_exposure(state["exposure"], t)),
         ("takes", milliseconds and f"{milliseconds:.0f} ms"),
         ("network", _describe_network(state["network"], t)),
         ("name", state["name"]),
         ("addresses", ", ".join(state["addresses"])),
         ("temperature", celsius and f"{celsius:.0f} °C"),
-        ("power", t.said(state["power"]) or t("device.no_complaint")),
-        ("power_before", t.said(state["power_before"])),
+        ("power", t.translate(state["power"]) or t("device.no_complaint")),
+        ("power_before", t.translate(state["power_before"])),
         ("memory", _format_megabytes(state["memory_resident_bytes"])),
         ("memory_free", _format_megabytes(state["memory_available_bytes"])),
         ("disk", _format_megabytes(state["disk_free_bytes"])),
@@ -181,7 +181,7 @@ def _describe_exposure(exposure: dict[str, Any] | None, t: Texts) -> str | None:
 def _describe_network(card: dict[str, Any], t: Texts) -> str:
     """Return which network reads, and how well it reads MNIST if its card says so."""
     if card["problem"]:
-        return t.said(card["problem"])
+        return t.translate(card["problem"])
     words = t("device.network_of", **{"preset": "–", "parameters": "–", **card})
     test = card.get("test")
     if not test:

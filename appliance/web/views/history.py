@@ -11,7 +11,7 @@ from flask import Blueprint, Response, render_template, request, url_for
 
 from appliance.outputs.history import NO_DIGIT, Entry, History
 from appliance.web.draw.pictures import png
-from appliance.web.language import spoken, texts
+from appliance.web.language import request_texts
 from appliance.web.operation import operation
 from appliance.web.request_args import Schemas, integer, query_values
 
@@ -54,7 +54,7 @@ def blueprint(history: History, clock: Callable[[], float] = time.time) -> Bluep
         older = None
         if len(entries) == _ROWS:
             older = url_for(".page", before=entries[-1].id, answer=answer)
-        t = texts(spoken())
+        t = request_texts()
         now = clock()
         since = now - now % 3600 - (_HOURS - 1) * 3600
         counts = history.hours(since, _HOURS)

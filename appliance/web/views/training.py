@@ -12,7 +12,7 @@ from appliance.errors import StateError, TrainingError
 from appliance.training import records
 from appliance.training.process import Trainer
 from appliance.web.cache import Cache
-from appliance.web.language import spoken, texts
+from appliance.web.language import request_texts
 from appliance.web.operation import operation
 from appliance.web.problem import problem
 from appliance.web.request_args import Schemas
@@ -101,7 +101,7 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
             return problem(404, "there is no curve yet: a training draws it")
         points, epochs = shown.get("curve", ()), shown.get("epochs", ())
         of = shown.get("of", 0)
-        svg = render_learning_curves(points, epochs, of, texts(spoken()))
+        svg = render_learning_curves(points, epochs, of, request_texts())
         return Response(svg, mimetype="image/svg+xml")
 
     @routes.post("")
