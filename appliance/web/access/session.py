@@ -14,7 +14,7 @@ from appliance.web.request_args import Schemas
 
 # Only annotations need them: a start does without.
 if TYPE_CHECKING:
-    from appliance.web.views import schemas
+    from appliance.web import schemas
 
 COOKIE = "digits-owner"
 HOURS = 12
@@ -78,7 +78,7 @@ def blueprint(owner: Owner) -> Blueprint:
         return response
 
     @routes.get("")
-    @operation("Tell whether the browser is the owner's, and the token that changes need")
+    @operation("Whether the browser is the owner's, and the token that changes need")
     def who() -> "schemas.Session | Response":
         return to_json(current_session(owner))
 

@@ -35,7 +35,7 @@ from model.network import Network
 
 # Imported where somebody looks: the start does without.
 if TYPE_CHECKING:
-    from appliance.web.views import schemas
+    from appliance.web import schemas
     from model.evaluation_report import Report, Wrong
 
 _STEPPED, _PAGES = 12, 30

@@ -25,7 +25,7 @@ from model.network import NOT_A_DIGIT
 # Imported where somebody looks: the start does without.
 if TYPE_CHECKING:
     from appliance.captures.audit import Reports
-    from appliance.web.views import schemas
+    from appliance.web import schemas
 
 _MOST_LISTED = 200
 _MOST_TAPS = 16
@@ -219,7 +219,7 @@ def blueprint(*, captures: Captures, latest: Latest, sent: Recent, reader: Reade
         return Response(parts, mimetype=_ZIP, headers=headers)
 
     @routes.post("/import")
-    @operation("Add the captures of an export", takes=(_ZIP,), refuses=(400, 503, 507))
+    @operation("Add the captures of an export", takes=(_ZIP,), refuses=(400, 507))
     def bring() -> "schemas.Imported | Response":
         from appliance.captures.archive import import_zip
 

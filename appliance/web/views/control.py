@@ -12,7 +12,7 @@ from appliance.web.request_args import Schemas
 
 # Only annotations need them: a start does without.
 if TYPE_CHECKING:
-    from appliance.web.views import schemas
+    from appliance.web import schemas
 
 _SETTING: Schemas = {
     "table": {"type": "string", "examples": ["reader"]},
@@ -41,7 +41,7 @@ def blueprint(control: Control) -> Blueprint:
         return {"lines": [{"at": at, "level": level, "text": text} for at, level, text in last]}
 
     @routes.post("/doctor")
-    @operation("Make all the checks of 'digits doctor'", refuses=(503,))
+    @operation("Make all the checks of 'digits doctor'")
     def doctor() -> "schemas.Findings | Response":
         findings = control.examined()
         if findings is None:
@@ -50,13 +50,13 @@ def blueprint(control: Control) -> Blueprint:
         return jsonify(findings=findings)
 
     @routes.post("/leds/test")
-    @operation("Light each LED in turn", status=202, refuses=(409, 503))
+    @operation("Light each LED in turn", status=202, refuses=(409,))
     def leds() -> "schemas.Started":
         control.test_leds()
         return {"said": "each LED is lit in turn"}
 
     @routes.patch("/settings")
-    @operation("Change a setting from the next start on", body=_SETTING, refuses=(503,))
+    @operation("Change a setting from the next start on", body=_SETTING)
     def settings(table: str, key: str, value: Any) -> "schemas.Started":
         control.changes.change(table, key, value)
         return {"said": "it is kept, and counts from the next start on"}

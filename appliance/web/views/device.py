@@ -27,7 +27,7 @@ from appliance.web.operation import operation
 
 # Only annotations need them: a start does without.
 if TYPE_CHECKING:
-    from appliance.web.views import schemas
+    from appliance.web import schemas
 
 _MAX_AGE = 5
 """Seconds for which the machine is not looked at again."""

@@ -17,7 +17,7 @@ from appliance.web.request_args import Schemas, integer, query_values
 
 # Only annotations need them: a start does without.
 if TYPE_CHECKING:
-    from appliance.web.views import schemas
+    from appliance.web import schemas
 
 _MOST_LISTED = 500
 _ROWS, _HOURS = 50, 24

@@ -13,7 +13,7 @@ from appliance.web.request_args import Schemas
 
 # Only annotations need them: a start does without.
 if TYPE_CHECKING:
-    from appliance.web.views import schemas
+    from appliance.web import schemas
 
 _ID: Schemas = {
     "id": {"type": "string", "pattern": "^[0-9a-f]{1,64}$", "description": "the network's id"}
@@ -65,14 +65,14 @@ def blueprint(networks: Networks) -> Blueprint:
             return problem(404, str(error))
 
     @routes.post("/<id>/promote")
-    @operation("Read with this network", path=_ID, refuses=(409, 503))
+    @operation("Read with this network", path=_ID, refuses=(409,))
     def promote(id: str) -> "schemas.Networks | Response":
         if not any(entry.id == id for entry in vault.listing()):
             return problem(404, f"there is no network {id[:40]!r}: the list has those there are")
         return apply(lambda: vault.promote(id))
 
     @routes.post("/roll-back")
-    @operation("Read with the network before", refuses=(409, 503))
+    @operation("Read with the network before", refuses=(409,))
     def roll_back() -> "schemas.Networks | Response":
         return apply(vault.roll_back)
 

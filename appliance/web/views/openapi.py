@@ -15,11 +15,11 @@ from typing import Annotated, Any, Literal, NotRequired, Union
 from flask import Flask, Response
 
 from appliance import __version__
+from appliance.web import schemas
 from appliance.web.access.guard import needs_owner
 from appliance.web.access.session import COOKIE, TOKEN
 from appliance.web.operation import Operation
 from appliance.web.request_args import Schema, Schemas, requires_body
-from appliance.web.views import schemas
 
 _METHODS = "DELETE", "GET", "PATCH", "POST", "PUT"
 _REFUSALS = {
@@ -33,6 +33,7 @@ _REFUSALS = {
     503: "busy or not available: try again",
     507: "no space, or the disk refuses to write",
 }
+_UNIONS = Union, types.UnionType
 _JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", dict: "object"}
 
 
@@ -79,7 +80,8 @@ def _operation(
     refuses = set(declared.refuses)
     described: Schema = {"summary": declared.summary}
     if owner:
-        refuses |= {401} if method == "GET" else {401, 403}
+        # A change is refused as well while the state directory cannot be written.
+        refuses |= {401} if method == "GET" else {401, 403, 503}
         described["security"] = [
             {"session": []} if method == "GET" else {"session": [], "token": []}
         ]
@@ -132,10 +134,11 @@ def _answer(declared: Operation, view: Callable[..., Any], components: "_Compone
     if declared.gives:
         return {"description": "the file", "content": _files(declared.gives)}
     hint = typing.get_type_hints(view, localns={"schemas": schemas})["return"]
-    (shape,) = [each for each in typing.get_args(hint) or (hint,) if each is not Response]
+    choices = typing.get_args(hint) if typing.get_origin(hint) in _UNIONS else (hint,)
+    (shape,) = [each for each in choices if each is not Response]
     content = {"application/json": {"schema": components.of(shape)}}
-    description = inspect.getdoc(shape) if inspect.isclass(shape) and shape is not dict else None
-    return {"description": description or HTTPStatus(declared.status).phrase, "content": content}
+    description = components.description(shape) or HTTPStatus(declared.status).phrase
+    return {"description": description, "content": content}
 
 
 def _files(kinds: tuple[str, ...]) -> Schema:
@@ -156,8 +159,8 @@ class _Components:
     def of(self, hint: Any) -> Schema:
         """Return the JSON schema of a type.
 
-        It may be a JSON type, None or Any, a list, dict, union or Literal, one Annotated with more
-        of its schema, and a TypedDict, NamedTuple or dataclass of such types.
+        It may be a JSON type, None or Any, a list, dict, union or Literal, one Annotated with
+        (keyword, value) of its schema, and a TypedDict, NamedTuple or dataclass of such types.
         """
         origin, args = typing.get_origin(hint), typing.get_args(hint)
         if hint is Any:
@@ -165,8 +168,8 @@ class _Components:
         if hint is type(None):
             return {"type": "null"}
         if origin is Annotated:
-            return {**self.of(args[0]), **args[1]}
-        if origin in (Union, types.UnionType):
+            return {**self.of(args[0]), **dict(args[1:])}
+        if origin in _UNIONS:
             return {"anyOf": [self.of(each) for each in args]}
         if origin is Literal:
             return {"enum": list(args)}
@@ -188,4 +191,10 @@ class _Components:
             else:
                 required.append(name)
             properties[name] = self.of(hint)
-        return {"type": "object", "required": required, "properties": properties}
+        described: Schema = {"type": "object", "required": required, "properties": properties}
+        return described | {"description": self.description(shape)}
+
+    @staticmethod
+    def description(shape: Any) -> str:
+        """Return the docstring of a class, without the full stop; "" for a dict."""
+        return "" if typing.get_origin(shape) is dict else (inspect.getdoc(shape) or "").rstrip(".")

@@ -26,7 +26,7 @@ from appliance.web.request_args import SWITCH, Schemas
 
 # Only annotations need them: a start does without.
 if TYPE_CHECKING:
-    from appliance.web.views import schemas
+    from appliance.web import schemas
 
 LATE = 30.0
 """Seconds without a reading or another fault after which the loop counts as stuck."""

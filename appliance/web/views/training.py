@@ -19,7 +19,7 @@ from appliance.web.request_args import Schemas
 
 # Only annotations need them: a start does without.
 if TYPE_CHECKING:
-    from appliance.web.views import schemas
+    from appliance.web import schemas
 
 _MOST_NIGHTS = 7
 _CURVE_KEYS = ("curve", "epochs")
@@ -105,13 +105,13 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
         return Response(svg, mimetype="image/svg+xml")
 
     @routes.post("")
-    @operation("Start a training", body=_START, status=202, refuses=(409, 503))
+    @operation("Start a training", body=_START, status=202, refuses=(409,))
     def start(from_scratch: bool) -> "schemas.Started":
         trainer.start(from_scratch=from_scratch)
         return {"said": "the training starts"}
 
     @routes.post("/stop")
-    @operation("Stop the training", status=202, refuses=(409, 503))
+    @operation("Stop the training", status=202, refuses=(409,))
     def stop() -> "schemas.Started":
         trainer.stop()
         return {"said": "the training ends: it keeps where it is, and goes on from there"}

@@ -13,14 +13,12 @@ from appliance.settings.schema import InForce
 from model.calibration import Bin
 from model.network import NOT_A_DIGIT
 
-Time = Annotated[float, {"description": "Unix seconds"}]
-Probability = Annotated[float, {"minimum": 0, "maximum": 1}]
-Digit = Annotated[int, {"minimum": 0, "maximum": 9}]
-Label = Annotated[
-    int, {"minimum": 0, "maximum": NOT_A_DIGIT, "description": f"{NOT_A_DIGIT}: not a digit"}
-]
-Counts = Annotated[list[int], {"minItems": NOT_A_DIGIT + 1, "maxItems": NOT_A_DIGIT + 1}]
-DataUrl = Annotated[str, {"description": "a data URL"}]
+Time = Annotated[float, ("description", "Unix seconds")]
+Probability = Annotated[float, ("minimum", 0), ("maximum", 1)]
+Digit = Annotated[int, ("minimum", 0), ("maximum", 9)]
+Label = Annotated[int, ("minimum", 0), ("maximum", NOT_A_DIGIT), ("description", "10: not a digit")]
+Counts = Annotated[list[int], ("minItems", NOT_A_DIGIT + 1), ("maxItems", NOT_A_DIGIT + 1)]
+DataUrl = Annotated[str, ("description", "a data URL")]
 
 
 class Problem(TypedDict):
@@ -46,8 +44,8 @@ class Mark(TypedDict):
     digit: Digit | None
     reason: str | None
     confidence: Probability
-    probabilities: Annotated[list[Probability], {"minItems": 10, "maxItems": 10}]
-    box: Annotated[list[int], {"minItems": 4, "maxItems": 4}] | None
+    probabilities: Annotated[list[Probability], ("minItems", 10), ("maxItems", 10)]
+    box: Annotated[list[int], ("minItems", 4), ("maxItems", 4)] | None
 
 
 class Strip(TypedDict):
@@ -64,7 +62,7 @@ class PictureReading(Mark):
 
     number: int
     at: Time
-    frame: Annotated[list[int], {"minItems": 2, "maxItems": 2}] | None
+    frame: Annotated[list[int], ("minItems", 2), ("maxItems", 2)] | None
     milliseconds: float
     marks: list[Mark]
     strip: NotRequired[Strip]
@@ -193,7 +191,7 @@ class Findings(TypedDict):
 
 
 class Session(TypedDict):
-    """Whether the browser is the owner's, the token that changes need, whether a PIN is set."""
+    """Whether the browser is the owner's; the token that changes need; whether a PIN is set."""
 
     owner: bool
     token: str | None
@@ -279,7 +277,7 @@ class Training(TypedDict):
     running: bool
     sentence: str
     progress: dict[str, Any] | None
-    curve: Annotated[str, {"description": "changes with the curve"}] | None
+    curve: Annotated[str, ("description", "changes with the curve")] | None
     nights: list[dict[str, Any]]
     enough: str
     worth: bool
@@ -294,7 +292,7 @@ class Layer(TypedDict):
     """One layer; its shape is channels, rows and columns, or units."""
 
     kind: str
-    shape: Annotated[list[int], {"minItems": 1, "maxItems": 3}]
+    shape: Annotated[list[int], ("minItems", 1), ("maxItems", 3)]
     parameters: int
     multiply_adds: int
 
@@ -316,7 +314,7 @@ class Evaluation(TypedDict):
     right: int
     total: int
     refused: int
-    confusion: Annotated[list[Counts], {"minItems": 10, "maxItems": 10}]
+    confusion: Annotated[list[Counts], ("minItems", 10), ("maxItems", 10)]
     calibration_error: Probability
     bins: list[Bin]
     wrong: list[WrongAnswer]
