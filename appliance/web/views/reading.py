@@ -19,7 +19,7 @@ from appliance.reader.reader import Reader
 from appliance.reading import Reading
 from appliance.web.access.poll_interval import POLL_AFTER, PollInterval
 from appliance.web.cache import Cache, set_etag
-from appliance.web.draw.pictures import strip
+from appliance.web.draw.pictures import encode_stages
 from appliance.web.operation import operation
 from appliance.web.problem import problem
 from appliance.web.request_args import SWITCH, Schemas
@@ -150,7 +150,7 @@ def blueprint(
                     )
                 file = itertools.chain([first], chunks)
                 answer = reader.read(picture_from_chunks(file, "the picture", clock()))
-                with_strip = {"strip": strip(answer)} if pictures is not None else {}
+                with_strip = {"strip": encode_stages(answer)} if pictures is not None else {}
                 number = next(numbers)
                 sent.keep(number, answer)
                 return jsonify(number=number, **_with_frame(answer), **with_strip)
@@ -170,7 +170,7 @@ def _to_json(number: int, reading: Reading, with_strip: bool) -> bytes:
         "state": reading.state,
         "settled": reading.settled,
         "fault": reading.fault,
-        **({"strip": strip(reading)} if with_strip else {}),
+        **({"strip": encode_stages(reading)} if with_strip else {}),
     }
     return json.dumps(answer).encode()
 

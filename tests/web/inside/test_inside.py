@@ -21,8 +21,13 @@ from appliance.reading import Reading
 from appliance.simulator.handwriting import PLAIN, drawn
 from appliance.vision.glyph import glyph
 from appliance.web.draw.bars import render_scores
-from appliance.web.inside.digit import _own
-from appliance.web.inside.feature_maps import cells, indexed, sheet, shown
+from appliance.web.inside.digit import load_example
+from appliance.web.inside.feature_maps import (
+    limit_maps,
+    render_sheet,
+    to_palette_indices,
+    units_to_map,
+)
 from appliance.web.inside.reliability import render_reliability_diagram
 from appliance.web.inside.view import blueprint
 from appliance.web.language import load_texts, register_languages
@@ -82,7 +87,7 @@ def steps_on(page: str) -> list[str]:
 def test_the_digits_of_its_own_are_those_of_the_projects_hand() -> None:
     for digit in range(10):
         cover = drawn(PLAIN[digit], (64, 64), centre=(32, 32), height=40, width=6, slant=0.1)
-        assert np.abs(_own(digit).glyph - glyph(cover)).max() <= 0.5 / 255 + 1e-6
+        assert np.abs(load_example(digit).glyph - glyph(cover)).max() <= 0.5 / 255 + 1e-6
 
 
 def test_the_networks_here_have_every_kind_of_layer() -> None:
@@ -311,7 +316,7 @@ def test_thirty_pupils_cost_no_more_than_one(
     steps = Tracer.steps
     monkeypatch.setattr(Tracer, "steps", lambda self, x: made.append("steps") or steps(self, x))
     monkeypatch.setattr(
-        "appliance.web.inside.view.filters",
+        "appliance.web.inside.network_view.filters",
         lambda network: made.append("filters") or filters(network),
     )
     for layer in (1, 2, 3, 2, 1) * 6:
@@ -496,8 +501,8 @@ def test_a_networks_report_goes_with_it(tmp_path: Path) -> None:
 
 def test_colours_tell_above_from_below_and_from_nothing() -> None:
     maps = np.array([[[-2.0, 0.0, 1.0, 2.0]]], np.float32)
-    assert indexed(maps).ravel().tolist() == [0, 24, 36, 48]
-    url = sheet(maps).url
+    assert to_palette_indices(maps).ravel().tolist() == [0, 24, 36, 48]
+    url = render_sheet(maps).url
     picture = Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGBA")
     low, zero, middle, high = (picture.getpixel((x, 0)) for x in range(4))
     assert low[2] > low[0]
@@ -505,23 +510,25 @@ def test_colours_tell_above_from_below_and_from_nothing() -> None:
     assert middle[0] > middle[2]
     assert high[0] > high[2]
     assert {each[3] for each in (low, zero, middle, high)} == {255}
-    gap = Image.open(io.BytesIO(base64.b64decode(sheet(np.ones((4, 2, 2))).url.split(",")[1])))
+    gap = Image.open(
+        io.BytesIO(base64.b64decode(render_sheet(np.ones((4, 2, 2))).url.split(",")[1]))
+    )
     assert gap.size == (5, 5)
     assert gap.convert("RGBA").getpixel((2, 0))[3] == 0
 
 
 def test_a_picture_of_nothing_at_all_is_black() -> None:
-    assert set(indexed(np.zeros((2, 3, 3), np.float32)).ravel().tolist()) == {24}
+    assert set(to_palette_indices(np.zeros((2, 3, 3), np.float32)).ravel().tolist()) == {24}
     huge = np.array([[[np.inf, -np.inf, 3e38]]], np.float32)
-    assert indexed(huge).ravel().tolist() == [48, 0, 48]
+    assert to_palette_indices(huge).ravel().tolist() == [48, 0, 48]
 
 
 def test_what_a_page_has_no_room_for_is_left_out() -> None:
-    assert len(shown(np.zeros((500, 3, 3), np.float32))) == 64
-    assert len(shown(np.zeros((200, 28, 28), np.float32))) == 25
-    assert len(shown(np.zeros((2, 200, 200), np.float32))) == 1
-    assert cells(np.zeros(576, np.float32)).shape == (1, 24, 24)
-    assert np.isnan(cells(np.zeros(11, np.float32))).sum() == 1
+    assert len(limit_maps(np.zeros((500, 3, 3), np.float32))) == 64
+    assert len(limit_maps(np.zeros((200, 28, 28), np.float32))) == 25
+    assert len(limit_maps(np.zeros((2, 200, 200), np.float32))) == 1
+    assert units_to_map(np.zeros(576, np.float32)).shape == (1, 24, 24)
+    assert np.isnan(units_to_map(np.zeros(11, np.float32))).sum() == 1
 
 
 def test_bars_go_either_way_from_zero() -> None:
