@@ -14,7 +14,7 @@ from appliance.simulator.paper import Conditions
 from appliance.simulator.scenes import inked
 from appliance.training.resumable_run import Sizes, night_recipe, own_hand
 from appliance.training.retrain import Limits, Retraining
-from appliance.vision.glyph import glyph
+from appliance.vision.glyph import make_glyph
 from model import weights
 from model.datasets import Bytes, Split
 from model.network import NOT_A_DIGIT, Network, build
@@ -32,7 +32,7 @@ def glyphs(strokes: Any, count: int, seed: int) -> Bytes:
     for place in range(count):
         rng = np.random.default_rng([seed, place])
         found[place] = np.rint(
-            glyph(inked(strokes, rng, Conditions(), 60)).ravel() * np.float32(255)
+            make_glyph(inked(strokes, rng, Conditions(), 60)).ravel() * np.float32(255)
         )
     return found
 

@@ -276,7 +276,7 @@ def own_hand(count: int) -> Split:
     from appliance.simulator.handwriting import HANDS
     from appliance.simulator.paper import Conditions
     from appliance.simulator.scenes import inked
-    from appliance.vision.glyph import glyph
+    from appliance.vision.glyph import make_glyph
 
     images, labels = np.empty((count, 784), np.uint8), np.empty(count, np.uint8)
     for place in range(count):
@@ -284,7 +284,7 @@ def own_hand(count: int) -> Split:
         label = place % 10
         variants = list(HANDS[label].values())
         drawn = inked(variants[rng.integers(len(variants))], rng, Conditions(), 60)
-        images[place] = np.rint(glyph(drawn).ravel() * np.float32(255))
+        images[place] = np.rint(make_glyph(drawn).ravel() * np.float32(255))
         labels[place] = label
     return Split(images, labels)
 

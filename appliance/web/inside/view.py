@@ -22,6 +22,7 @@ from appliance.web.language import request_texts
 from appliance.web.operation import operation
 from appliance.web.problem import problem
 from appliance.web.request_args import int_arg
+from model.network import NOT_A_DIGIT
 
 # Imported where somebody looks: the start does without.
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def blueprint(
                 number=number,
                 bars=step.render_bars(t),
                 answer=s.likeliest_answer(steps[-1].values, t),
+                not_a_digit=NOT_A_DIGIT,
                 least=round(100 * reader.least_confidence),
                 colour_scale=render_colour_scale(),
                 network=network,
@@ -128,7 +130,7 @@ def blueprint(
         return set_etag(response, etag)
 
     @routes.get("/inside/wrong.png")
-    def wrong_ones() -> Response:
+    def wrong_digits() -> Response:
         stamp, network = current_network()
         if network.wrong_png is None:
             return problem(404, "there are no pictures of what this network got wrong")

@@ -229,7 +229,7 @@ def frames(count: Counter) -> dict[str, Any]:
     import numpy as np
 
     from appliance.loop import Loop
-    from appliance.reader.debounce import Steady
+    from appliance.reader.debounce import Debouncer
     from appliance.reader.reader import Reader
     from model import weights
     from model.inference import OneDigit
@@ -240,11 +240,11 @@ def frames(count: Counter) -> dict[str, Any]:
     for kind, some in pictures().items():
         told[kind] = [count.of(reader.read, each) for each in some]
     frame = pictures()["one digit"][0]
-    loop = Loop(open_camera=None, reader=reader, steady=Steady(3), outputs=[], rate=0)  # type: ignore[arg-type]
+    loop = Loop(open_camera=None, reader=reader, debouncer=Debouncer(3), outputs=[], rate=0)  # type: ignore[arg-type]
 
     def again() -> None:
         # What the loop does with each frame that its camera gives.
-        loop._show_if_new(replace(frame, at=frame.at + 0.25))
+        loop._process(replace(frame, at=frame.at + 0.25))
 
     for _ in range(5):
         again()
