@@ -37,7 +37,7 @@ from appliance.settings.overrides import Changes
 from appliance.settings.schema import Settings, in_force, read
 from appliance.simulator.handwriting import PLAIN, drawn
 from appliance.training.process import Trainer
-from appliance.vision.glyph import glyph
+from appliance.vision.glyph import make_glyph
 from appliance.web.app import create_app
 from model import weights
 
@@ -295,7 +295,7 @@ def digits_in_mnist_form(count: int, seed: int) -> tuple[Any, Any]:
             degrees=rng.uniform(-10, 10),
             slant=rng.uniform(0, 0.3),
         )
-        image[...] = glyph(cover) * 255
+        image[...] = make_glyph(cover) * 255
     return images, labels
 
 

@@ -151,12 +151,12 @@ def test_recent_readings_hold_no_large_arrays_but_the_frame(a_seven: Reading) ->
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ({"label": 7}, "'reading' must be a whole number"),
-        ({"label": "7", "reading": 1}, "'label' must be a whole number"),
-        ({"label": True, "reading": 1}, "'label' must be a whole number"),
-        ({"label": 11, "reading": 1}, "a label is a digit from 0 to 9"),
-        ({"label": 10**30, "reading": 1}, "a label is a digit from 0 to 9"),
-        ({"label": 7, "reading": 1, "at": "now"}, "'at' is the reading's own time"),
+        ({"label": 7}, "reading must be a whole number: send JSON such as {"),
+        ({"label": "7", "reading": 1}, "label must be a whole number from 0 to 10"),
+        ({"label": True, "reading": 1}, "label must be a whole number from 0 to 10"),
+        ({"label": 11, "reading": 1}, "label must be a whole number from 0 to 10"),
+        ({"label": 10**30, "reading": 1}, "label must be a whole number from 0 to 10"),
+        ({"label": 7, "reading": 1, "at": "now"}, "at must be a number or null"),
         ([], "the body must be a JSON object"),
     ],
 )
@@ -277,7 +277,7 @@ def test_the_page_says_that_a_damaged_file_was_put_aside(
     from appliance.web.views.captures import blueprint
 
     other = Flask(__name__)
-    parts: dict[str, Any] = {"latest": latest, "drawn": Recent(), "reader": None}
+    parts: dict[str, Any] = {"latest": latest, "sent": Recent(), "reader": None}
     other.register_blueprint(blueprint(captures=captures, **parts))
     assert "was damaged" in other.test_client().get(PATH).get_json()["notice"]
     captures.close()
@@ -320,7 +320,7 @@ def test_taps_at_once_keep_one_capture(
 
 
 def test_the_surroundings_of_a_mark_in_a_corner_and_of_a_tiny_frame(reader: Reader) -> None:
-    from appliance.web.draw.pictures import surroundings
+    from appliance.web.draw.pictures import encode_surroundings
 
     for size in ((40, 40), (480, 640)):
         grey = np.full(size, 220, np.uint8)
@@ -329,7 +329,7 @@ def test_the_surroundings_of_a_mark_in_a_corner_and_of_a_tiny_frame(reader: Read
         recent.keep(1, Reading(at=0, frame=frame(grey, 0.0), box=(0, 0, 12, 30), glyph=glyph))
         reading = recent.of(1)
         assert reading is not None
-        with Image.open(io.BytesIO(surroundings(reading))) as picture:
+        with Image.open(io.BytesIO(encode_surroundings(reading))) as picture:
             assert max(picture.size) <= LONGEST_SIDE
             assert picture.mode == "L"
 
