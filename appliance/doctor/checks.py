@@ -28,7 +28,7 @@ from appliance.outputs.latest import STARTING
 from appliance.settings.schema import CameraSettings, LedSettings, Settings, WebSettings
 from appliance.training.records import nights
 from model import weights
-from model.datasets import missing
+from model.datasets import list_missing
 from model.errors import WeightsError
 from model.files import read_regular
 
@@ -435,7 +435,7 @@ def _digits(state: Path) -> str:
 
 
 def _mnist(folder: Path) -> str:
-    absent = missing(folder)
+    absent = list_missing(folder)
     if absent:
         raise OSError(
             f"{folder} lacks {len(absent)} of the 4 files: training needs them; "

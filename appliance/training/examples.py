@@ -46,18 +46,18 @@ def examples(
     """
     import numpy as np
 
-    from model.datasets import Split, vanishing
+    from model.datasets import Split, open_temporary
 
     if camera is None:
         from appliance.simulator.training_glyphs import simulate_example
 
         camera = simulate_example
-    count = recipe.photographed(len(data))
+    count = recipe.photograph_count(len(data))
     started = time.monotonic()
     say(f"{count:,} examples through the camera: being made")
     labels = np.empty(count, np.uint8)
     made = 0
-    with vanishing() as file:
+    with open_temporary() as file:
         blocks = ((camera, *block) for block in _blocks(recipe, data, seed, count))
         for pictures, answers in shared(_block, blocks, processes or cores()):
             file.write(pictures.tobytes())
@@ -65,7 +65,7 @@ def examples(
             made += len(answers)
         file.flush()
         say(f"{count:,} examples through the camera, {clock(time.monotonic() - started)}")
-        return Split.of_file(file, labels)
+        return Split.from_file(file, labels)
 
 
 def _blocks(recipe: "Preset", data: "Split", seed: int, count: int) -> Iterator[tuple[Any, ...]]:

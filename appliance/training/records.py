@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import StateError
-from model.files import read_regular, regular, replaced
+from model.files import open_regular, read_regular, replace_file
 
 NIGHTS = "nights.jsonl"
 """What the nights came to, a line each, in the state directory."""
@@ -57,7 +57,7 @@ class Progress:
         beside = self.file.with_name(f".{self.file.name}.new")
         with suppress(OSError):
             # In RAM or not, what is told every few seconds is not worth a card's flush.
-            with open(beside, "w", encoding="utf-8", opener=regular) as file:
+            with open(beside, "w", encoding="utf-8", opener=open_regular) as file:
                 file.write(json.dumps(told))
             os.replace(beside, self.file)
 
@@ -131,7 +131,7 @@ def add_night(state: Path, record: dict[str, Any]) -> None:
     """Append a record and let go of those of long ago; raises StateError."""
     file = state / NIGHTS
     try:
-        with open(file, "ab+", opener=regular) as lines:
+        with open(file, "ab+", opener=open_regular) as lines:
             size = lines.tell()
             # A line that a power cut left without its end spoils no other.
             broken = size and os.pread(lines.fileno(), 1, size - 1) != b"\n"
@@ -146,7 +146,7 @@ def add_night(state: Path, record: dict[str, Any]) -> None:
     with suppress(OSError):
         records = read_regular(file).splitlines(keepends=True)
         if len(records) >= 2 * KEPT_NIGHTS:
-            with replaced(file) as shorter:
+            with replace_file(file) as shorter:
                 shorter.writelines(records[-KEPT_NIGHTS:])
 
 
@@ -157,7 +157,7 @@ def alone(state: Path) -> Iterator[None]:
     The kernel lets go of it when its process dies. Raises StateError where it cannot be had.
     """
     try:
-        file = regular(state / "retrain.lock", os.O_RDONLY | os.O_CREAT)
+        file = open_regular(state / "retrain.lock", os.O_RDONLY | os.O_CREAT)
     except OSError as error:
         raise StateError(
             f"{state}: nothing can be written there ({error.strerror}): check the disk and who "
@@ -187,7 +187,7 @@ def _locked(file: int) -> bool:
 def running(state: Path) -> bool:
     """Tell whether a retraining holds the lock."""
     try:
-        file = regular(state / "retrain.lock", os.O_RDONLY)
+        file = open_regular(state / "retrain.lock", os.O_RDONLY)
     except OSError:
         return False
     try:

@@ -16,7 +16,7 @@ QUICK_DIGITS = 2000
 
 
 @dataclass(frozen=True)
-class Line:
+class Figure:
     """One figure of a source beside ours."""
 
     what: str
@@ -40,7 +40,7 @@ class Outcome:
     """A row of the table, done: its figures, why they differ, and its plot."""
 
     recipe: str
-    lines: list[Line]
+    lines: list[Figure]
     note: str = ""
     plot: Plot | None = None
 
@@ -55,7 +55,7 @@ class Drawing:
 
 
 @dataclass
-class Ground:
+class Workbench:
     """What the rows are trained and measured on.
 
     `quick` makes every training one epoch of 2,000 digits: to see that it runs, not to compare.
@@ -70,7 +70,7 @@ class Ground:
     say: Callable[[str], None] = print
     _done: list[tuple[Any, tuple[list[float], Network]]] = field(default_factory=list)
 
-    def trained(self, recipe: Preset, *, seed: int = SEED) -> tuple[list[float], Network]:
+    def train(self, recipe: Preset, *, seed: int = SEED) -> tuple[list[float], Network]:
         """Return the test accuracy after every epoch, and the folded network; trains it only once.
 
         Where digits are held out, the last accuracy and the network are of the epoch that did best
@@ -87,17 +87,17 @@ class Ground:
         def measure(epoch: Epoch, network: Network) -> None:
             shares.append(evaluate(recipe.for_pixels(network), test).accuracy)
             self.say(
-                f"  {recipe.name}, step {recipe.step}, seed {seed}: "
+                f"  {recipe.name}, learning rate {recipe.learning_rate}, seed {seed}: "
                 f"epoch {epoch.number}/{epochs}: {shares[-1]:.2%}"
             )
 
-        data = recipe.of(training)
+        data = recipe.training_part(training)
         result = train(
             recipe,
             data,
             seed=seed,
             epochs=epochs,
-            camera=self.examples(recipe, data, seed) if recipe.refuses else None,
+            camera=self.examples(recipe, data, seed) if recipe.through_camera else None,
             on_epoch=measure,
         )
         if result.interrupted:
@@ -109,7 +109,7 @@ class Ground:
         self._done.append((key, found))
         return found
 
-    def said(self, share: float) -> str:
+    def format_accuracy(self, share: float) -> str:
         """Return a share of the test digits in per cent, with their number."""
         return f"{percent(share)} ({round(share * len(self.mnist()[1])):,})"
 

@@ -213,7 +213,7 @@ def test_an_unknown_a_damaged_and_an_unwritable_network_are_sentences(
         def replaced(path: Path) -> None:
             raise OSError(28, "No space left on device")
 
-        full.setattr("appliance.networks.promotions.replaced", replaced)
+        full.setattr("appliance.networks.promotions.replace_file", replaced)
         answer = client.post(f"/api/v1/networks/{id}/promote")
         assert answer.status_code == 503
         assert "No space left on device" in answer.get_json()["detail"]

@@ -324,8 +324,8 @@ def training(count: Counter, presets: list[str]) -> dict[str, Any]:
     from appliance.training.resumable_run import night_recipe
     from model import weights
     from model.datasets import Split
-    from model.presets import PRESETS, preset
-    from model.train import Course, Mixed, through_camera
+    from model.presets import PRESETS, get_preset
+    from model.train import ExtraPictures, TrainingRun, mix_in_camera
 
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (600, 784), np.uint8) * rng.integers(0, 2, (600, 784), np.uint8)
@@ -336,19 +336,19 @@ def training(count: Counter, presets: list[str]) -> dict[str, Any]:
         if name == NIGHT:
             network, _ = weights.load(weights.SHIPPED)
             recipe = night_recipe(network, epochs=3)
-            camera = Mixed(data, resumable_run._CAMERA, 60, taught=True)
-            own = Mixed(data, resumable_run._OWN)
+            camera = ExtraPictures(data, resumable_run._CAMERA, 60, taught=True)
+            own = ExtraPictures(data, resumable_run._OWN)
             settings = {"mixed": [camera, own], "start": network, "teacher": network}
         else:
-            recipe = preset(name)
+            recipe = get_preset(name)
             if recipe.photographs:
                 recipe = recipe.for_camera()
-                settings["mixed"] = [through_camera(recipe, data)]
-        course = Course(recipe, data, seed=1, epochs=10, **settings)
+                settings["mixed"] = [mix_in_camera(recipe, data)]
+        course = TrainingRun(recipe, data, seed=1, epochs=10, **settings)
         batches = max(1, 64 // recipe.batch)
         rows = np.arange(recipe.batch)
 
-        def some(course: Course = course, rows: Any = rows, batches: int = batches) -> None:
+        def some(course: TrainingRun = course, rows: Any = rows, batches: int = batches) -> None:
             for _ in range(batches):
                 course._learn(rows)
 
