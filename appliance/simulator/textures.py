@@ -134,8 +134,8 @@ def _render_hand(shape: tuple[int, int], rng: np.random.Generator) -> Array:
     side = rng.uniform(0, 2 * np.pi)
     middle_x = width / 2 - np.cos(side) * width * rng.uniform(0.15, 0.5)
     middle_y = height / 2 - np.sin(side) * height * rng.uniform(0.15, 0.5)
-    """Return things of all sizes over one another, sharp or blurred, each in its own light."""
-                     (middle_x, middle_y), 0.3 * size)  # fmt: skip
+    wrist = middle_x - np.cos(side) * size, middle_y - np.sin(side) * size
+    depth = _depth_in_capsule(x, y, wrist, (middle_x, middle_y), 0.3 * size)
     spread = rng.uniform(0.12, 0.3)
     for finger in range(int(rng.integers(1, 6))):
         angle = side + (finger - 2) * spread + rng.normal(0, 0.05)
