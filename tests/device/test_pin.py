@@ -26,7 +26,7 @@ from appliance.captures.store import Captures
 from appliance.device.control import Control
 from appliance.device.pin import FREE_TRIES, MOST_TRIES, Owner, owner_file
 from appliance.errors import StateError
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
 from appliance.outputs.metrics import Metrics
@@ -34,7 +34,7 @@ from appliance.reader.reader import Reader
 from appliance.reading import Reading
 from appliance.web.access.session import HOURS
 from appliance.web.app import create_app
-from tests.conftest import PretendedTrainer, signed_in
+from tests.conftest import FakeTrainingProcess, signed_in
 
 SESSION = "/api/v1/session"
 ANYONES = {"api.read", "session.begin", "session.end"}
@@ -495,8 +495,8 @@ def parts(
     history: History,
     captures: Captures,
     reader: Reader,
-    networks: Networks,
-    training: PretendedTrainer,
+    networks: LiveNetwork,
+    training: FakeTrainingProcess,
     owner: Owner,
     control: Control,
 ) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from PIL import Image
 from appliance.captures.store import Captures
 from appliance.device.control import Control
 from appliance.device.pin import Owner
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
 from appliance.outputs.metrics import Metrics
@@ -25,7 +25,7 @@ from appliance.reader.reader import Reader
 from appliance.reading import Frame, Reading, frame
 from appliance.simulator.handwriting import PLAIN, drawn
 from appliance.simulator.paper import Conditions, photographed
-from appliance.training.process import Trainer
+from appliance.training.process import TrainingProcess
 from appliance.web.app import create_app
 from tests.conftest import ROOT, SAMPLES
 
@@ -117,8 +117,8 @@ def test_a_loop_that_is_stuck_is_a_fault(
     history: History,
     captures: Captures,
     reader: Reader,
-    networks: Networks,
-    training: Trainer,
+    networks: LiveNetwork,
+    training: TrainingProcess,
     owner: Owner,
     control: Control,
     a_seven: Reading,
@@ -151,8 +151,8 @@ def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(
     latest: Latest,
     history: History,
     captures: Captures,
-    networks: Networks,
-    training: Trainer,
+    networks: LiveNetwork,
+    training: TrainingProcess,
     owner: Owner,
     control: Control,
 ) -> None:

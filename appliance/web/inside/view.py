@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from flask import Blueprint, Response, render_template, request
 
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader.reader import Reader
 from appliance.reading import Array
@@ -43,7 +43,7 @@ _FACTS = "id", "preset", "made", "parameters", "multiply_adds", "validation_accu
 def blueprint(
     *,
     reader: Reader,
-    networks: Networks,
+    networks: LiveNetwork,
     latest: Latest,
     drawn: Recent,
     clock: Callable[[], float] = time.monotonic,
@@ -62,7 +62,7 @@ def blueprint(
 
     def now() -> tuple[str, "_Network"]:
         """Return the network that reads, under a stamp that its report changes too."""
-        networks.look()
+        networks.refresh()
         # In this order: what is made of a new network under the old one's id is made again.
         id, network = reader.id, reader.network
         file = networks.vault.report_file(id[:12])
@@ -134,7 +134,7 @@ def blueprint(
                 confusion=network.report and _confusion(network.report),
                 reliability=network.report and render_reliability_diagram(network.report.bins, t),
                 command=_command(networks, network.id),
-                card=None if networks.chosen else network.id,
+                card=None if networks.configured_file else network.id,
             )
             return page.encode()
 
@@ -205,11 +205,11 @@ def _confusion(report: "Report") -> list[list[tuple[int, str]]]:
     ]
 
 
-def _command(networks: Networks, id: str) -> str:
+def _command(networks: LiveNetwork, id: str) -> str:
     """Return the command that writes the report, with the digits, of the network that reads."""
     words = ["digits", "evaluate", "--mnist", "mnist"]
-    if networks.chosen:
-        words += ["--network", networks.chosen]
+    if networks.configured_file:
+        words += ["--network", networks.configured_file]
     elif (file := networks.vault.folder / f"{id}.npz").exists():
         words += ["--network", str(file)]
     return shlex.join([*words, "--report", str(networks.vault.report_file(id))])

@@ -5,10 +5,10 @@ from flask import Blueprint, Response
 from appliance import __version__
 from appliance.captures.store import Captures
 from appliance.device import machine
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import Latest
 from appliance.outputs.metrics import Metrics, family
-from appliance.training.process import Trainer
+from appliance.training.process import TrainingProcess
 
 
 def blueprint(
@@ -16,8 +16,8 @@ def blueprint(
     metrics: Metrics,
     latest: Latest,
     captures: Captures,
-    networks: Networks,
-    training: Trainer,
+    networks: LiveNetwork,
+    training: TrainingProcess,
 ) -> Blueprint:
     """Return the route over these parts."""
     routes = Blueprint("metrics", __name__)
@@ -35,7 +35,7 @@ def blueprint(
              latest.seconds_since()),
             ("digits_captures", "Captures that are kept.",
              float(sum(captures.counts().values()))),
-            ("digits_training_running", "Whether a training runs.", float(training.running())),
+            ("digits_training_running", "Whether a training runs.", float(training.is_running())),
             ("digits_processor_celsius", "Temperature of the processor.", machine.temperature()),
             ("digits_resident_bytes", "Memory of this process in RAM.", memory.resident),
             ("digits_available_bytes", "Memory of the machine that is free to use.",

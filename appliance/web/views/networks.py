@@ -6,23 +6,27 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from appliance.errors import StateError, VaultError
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.web.problem import problem
 
 
-def blueprint(networks: Networks) -> Blueprint:
+def blueprint(networks: LiveNetwork) -> Blueprint:
     """Return the routes over the networks on this appliance."""
     routes = Blueprint("networks", __name__, url_prefix="/api/v1/networks")
     vault = networks.vault
 
     def told() -> Response:
         # What is told to read does read, whoever promoted it.
-        networks.look(at_once=True)
+        networks.refresh(at_once=True)
         reads = networks.card()
         return jsonify(
-            networks=[entry.as_json() for entry in vault.listing()],
-            reads={"id": reads["id"], "problem": reads["problem"], "file": networks.chosen or None},
-            before=vault.before(),
+            networks=[entry.as_json() for entry in vault.list_networks()],
+            reads={
+                "id": reads["id"],
+                "problem": reads["problem"],
+                "file": networks.configured_file or None,
+            },
+            before=vault.previous_id(),
         )
 
     def changed(change: Callable[[], object]) -> Response:
@@ -41,7 +45,7 @@ def blueprint(networks: Networks) -> Blueprint:
     @routes.get("/<id>")
     def one(id: str) -> Response:
         try:
-            entry = vault.entry(id).as_json()
+            entry = vault.find(id).as_json()
             beside = request.args.get("beside")
             told: dict[str, Any] = {"facts": vault.compare(id, beside)} if beside else {}
             return jsonify(**entry, **told)
@@ -50,7 +54,7 @@ def blueprint(networks: Networks) -> Blueprint:
 
     @routes.post("/<id>/promote")
     def promote(id: str) -> Response:
-        if not any(entry.id == id for entry in vault.listing()):
+        if not any(entry.id == id for entry in vault.list_networks()):
             return problem(404, f"there is no network {id[:40]!r}: the list has those there are")
         return changed(lambda: vault.promote(id))
 

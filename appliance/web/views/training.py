@@ -10,7 +10,7 @@ from appliance.captures.readiness import Enough
 from appliance.captures.store import Captures
 from appliance.errors import StateError, TrainingError
 from appliance.training import records
-from appliance.training.process import Trainer
+from appliance.training.process import TrainingProcess
 from appliance.web.cache import Kept
 from appliance.web.language import spoken, texts
 from appliance.web.problem import problem
@@ -32,7 +32,7 @@ _OUTCOMES = {
 }
 
 
-def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
+def blueprint(trainer: TrainingProcess, captures: Captures) -> Blueprint:
     """Return the routes over the retraining of an appliance with these captures."""
     routes = Blueprint("training", __name__, url_prefix="/api/v1/training")
     state = trainer.state
@@ -41,7 +41,7 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
     def past() -> list[dict[str, Any]]:
         stamp = _stamp(state / records.NIGHTS)
         return kept_nights.of(
-            stamp, lambda: [_UNTOLD | each for each in records.nights(state, MOST_NIGHTS)]
+            stamp, lambda: [_UNTOLD | each for each in records.load_nights(state, MOST_NIGHTS)]
         )
 
     @routes.errorhandler(TrainingError)
@@ -54,11 +54,11 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
 
     @routes.get("")
     def training() -> Response:
-        running, progress = trainer.running(), records.progress(state)
+        running, progress = trainer.is_running(), records.load_progress(state)
         enough = kept_enough.of(captures.change(), captures.enough)
         told = {
             "running": running,
-            "sentence": sentence(running, progress, past(), trainer.problem()),
+            "sentence": sentence(running, progress, past(), trainer.failure()),
             "progress": progress,
             "curve": _name(_shown(running, progress, past())),
             "nights": [
@@ -77,7 +77,7 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
     def curve() -> Response:
         from appliance.web.draw.curves import render_learning_curves
 
-        shown = _shown(trainer.running(), records.progress(state), past())
+        shown = _shown(trainer.is_running(), records.load_progress(state), past())
         if shown is None:
             return problem(404, "there is no curve yet: a training draws it")
         points, epochs = shown.get("curve", ()), shown.get("epochs", ())

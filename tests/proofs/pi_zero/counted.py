@@ -319,7 +319,7 @@ def training(count: Counter, presets: list[str]) -> dict[str, Any]:
     import numpy as np
 
     from appliance.training import resumable_run
-    from appliance.training.resumable_run import night_recipe
+    from appliance.training.resumable_run import fine_tuning_preset
     from model import weights
     from model.datasets import Split
     from model.presets import PRESETS, preset
@@ -333,7 +333,7 @@ def training(count: Counter, presets: list[str]) -> dict[str, Any]:
         settings: dict[str, Any] = {}
         if name == NIGHT:
             network, _ = weights.load(weights.SHIPPED)
-            recipe = night_recipe(network, epochs=3)
+            recipe = fine_tuning_preset(network, epochs=3)
             camera = Mixed(data, resumable_run._CAMERA, 60, taught=True)
             own = Mixed(data, resumable_run._OWN)
             settings = {"mixed": [camera, own], "start": network, "teacher": network}
