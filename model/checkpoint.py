@@ -14,6 +14,8 @@ from model.files import read_regular, replaced
 from model.train import Course
 from model.weights import zipped
 
+FORMAT = 2
+"""Another order of the digits, or other contents, is another format: what was begun begins anew."""
 _LARGEST = 64_000_000
 
 
@@ -23,7 +25,8 @@ def save(path: Path, course: Course, about: dict[str, Any]) -> int:
     `about` tells, in JSON, which course it is: data, recipe, seed.
     """
     arrays, facts = course.state()
-    text = json.dumps({"about": about, "facts": facts, "sha256": _checksum(arrays)}).encode()
+    card = {"format": FORMAT, "about": about, "facts": facts, "sha256": _checksum(arrays)}
+    text = json.dumps(card).encode()
     with replaced(path) as file:
         return file.write(zipped(facts=np.frombuffer(text, np.uint8), **arrays))
 
@@ -40,6 +43,8 @@ def load(path: Path, course: Course, about: dict[str, Any]) -> bool:
         text = json.loads(arrays.pop("facts").tobytes())
         if text["sha256"] != _checksum(arrays):
             raise ValueError("it does not match its checksum")
+        if text.get("format") != FORMAT:
+            raise ValueError("another version of the program wrote it")
         if text["about"] != json.loads(json.dumps(about)):
             raise ValueError("it is of other data, another network or another recipe")
         course.restore(arrays, text["facts"])

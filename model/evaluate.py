@@ -9,14 +9,11 @@ import numpy.typing as npt
 from model.datasets import Scaling, Split
 from model.layers import Array
 from model.losses import Labels
-from model.network import DIGITS, NOT_A_DIGIT, Network
+from model.network import DIGITS, NOT_A_DIGIT, SURE, Network
 
 Answers = npt.NDArray[np.int64]
 Found = tuple[Answers, Array]
 """The likeliest answer to each picture, int64 (n,), and its probability, float32 (n,)."""
-
-CONFIDENT = 0.9
-"""An answer with at least this confidence is one that a person would rely on."""
 
 
 @dataclass
@@ -31,7 +28,7 @@ class Tally:
     def add(self, truth: int, answer: int | None, confidence: float) -> None:
         """Count one answer to a picture of the digit `truth`; None is a refusal."""
         self.confusion[truth, NOT_A_DIGIT if answer is None else answer] += 1
-        if answer is not None and answer != truth and confidence >= CONFIDENT:
+        if answer is not None and answer != truth and confidence >= SURE:
             self.wrong_and_confident += 1
 
     @property

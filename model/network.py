@@ -30,7 +30,9 @@ KINDS: dict[str, type[Layer]] = {
 LARGEST_WEIGHT = 1e6
 DIGITS = 10
 NOT_A_DIGIT = 10
-"""The answer after the ten digits, of networks that have an eleventh output for it."""
+"""The label, and the eleventh output, of what is no digit."""
+SURE = 0.9
+"""An answer of at least this probability is sure: a person would rely on it."""
 
 ACTIVATIONS = ReLU, Sigmoid, Tanh, BookOutput
 

@@ -11,7 +11,7 @@ from model.datasets import Bytes, Scaling, Split
 from model.errors import PresetError
 from model.layers import Array
 from model.network import NOT_A_DIGIT, Network
-from model.shuffle import Division
+from model.shuffle import Rows, split_rows
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class Preset:
         """Return how many of the digits are for validation: a small set keeps most of itself."""
         return min(self.validation, digits // 6)
 
-    def division(self, digits: int, seed: int) -> Division:
-        """Return which of the digits are held out and which are learned from."""
-        return Division(digits, self.held_out(digits), seed)
+    def split_rows(self, digits: int, seed: int) -> tuple[Rows, Rows]:
+        """Return the rows of the digits that are held out, and of those that are learned from."""
+        return split_rows(digits, self.held_out(digits), seed)
 
     def photographed(self, digits: int) -> int:
         """Return how many examples through the camera go with so many digits: 32 for five."""

@@ -13,10 +13,7 @@ from model.losses import LOSSES, Labels, Loss, one_hot
 from model.network import Network, build
 from model.optimisers import OPTIMISERS, SCHEDULES, Optimiser
 from model.presets import Preset
-from model.shuffle import Division, Rows, Shuffled
-
-# Enough rows at a time that an order costs nothing beside the training, few enough to forget.
-_BLOCK = 4096
+from model.shuffle import Rows, permutation
 
 
 @dataclass(frozen=True)
@@ -144,12 +141,12 @@ class Course:
         self._average = Average(self.network, preset.average) if preset.average else None
         self.candidate = self._average.network if self._average else self.network
         self._rng = np.random.default_rng(seed)
-        self._digits = preset.division(len(data), seed)
+        held_out, self._learned = preset.split_rows(len(data), seed)
         self._held_out: list[tuple[Split, Rows]] = [
-            (data, self._digits.held_out()),
+            (data, held_out),
             *((each.data, each.rows()) for each in mixed),
         ]
-        self._steps = max(1, -(-self._digits.learned_count // preset.batch))
+        self._steps = max(1, -(-len(self._learned) // preset.batch))
         self._training = Training(self.candidate)
         self._kept: tuple[Epoch, Array, Array] | None = None
         # Where it is: this epoch, so many of its batches done, their losses' sum over so many.
@@ -194,9 +191,10 @@ class Course:
         """Go on until it is finished, or until `leave`, which is asked after each batch."""
         try:
             while not self.finished:
-                order = Shuffled(self._digits.learned_count, self._seed, self._number)
-                for rows in _batches(order, self._digits, self._preset.batch, self._done):
-                    self._learn(rows)
+                order = permutation(len(self._learned), self._seed, self._number)
+                size = self._preset.batch
+                for start in range(self._done * size, len(order), size):
+                    self._learn(self._learned[order[start : start + size]])
                     on_batch(self._number, self._done / self._steps)
                     if leave():
                         return
@@ -327,7 +325,7 @@ def held_out_rows(
     preset: Preset, data: Split, camera: Split | None, seed: int
 ) -> list[tuple[Split, Rows]]:
     """Return the digits, and the examples where there are some, each with its held-out rows."""
-    held_out = [(data, preset.division(len(data), seed).held_out())]
+    held_out = [(data, preset.split_rows(len(data), seed)[0])]
     if camera is not None:
         held_out.append((camera, through_camera(preset, camera).rows()))
     return held_out
@@ -359,15 +357,6 @@ class Average:
             (self.network.statistics, self._trained.statistics),
         ):
             average += share * (values - average)
-
-
-def _batches(order: Shuffled, digits: Division, size: int, done: int) -> Iterator[Rows]:
-    """Yield the rows of an epoch's digits in its order, `size` at a time, but for those `done`."""
-    block = max(1, _BLOCK // size) * size
-    for start in range(done * size, len(order), block):
-        rows = digits.learned(order[start : start + block])
-        for first in range(0, len(rows), size):
-            yield rows[first : first + size]
 
 
 def _mix(

@@ -199,7 +199,7 @@ def control(tmp_path: Path, leds: PretendedLeds) -> Control:
 
 
 @pytest.fixture
-def app(
+def parts(
     latest: Latest,
     history: History,
     captures: Captures,
@@ -209,22 +209,28 @@ def app(
     owner: Owner,
     control: Control,
     tmp_path: Path,
-) -> Flask:
-    return create_app(
-        latest=latest,
-        history=history,
-        captures=captures,
-        reader=reader,
-        networks=networks,
-        training=training,
-        owner=owner,
-        metrics=Metrics(),
-        control=control,
-        camera="folder:samples",
-        state=tmp_path,
-        in_force=in_force(Settings(), read(Path(os.devnull))),
-        upload_megabytes=1,
-    )
+) -> dict[str, Any]:
+    """What an application is made of: a test replaces what it is about."""
+    return {
+        "latest": latest,
+        "history": history,
+        "captures": captures,
+        "reader": reader,
+        "networks": networks,
+        "training": training,
+        "owner": owner,
+        "metrics": Metrics(),
+        "control": control,
+        "camera": "folder:samples",
+        "state": tmp_path,
+        "in_force": in_force(Settings(), read(Path(os.devnull))),
+        "upload_megabytes": 1,
+    }
+
+
+@pytest.fixture
+def app(parts: dict[str, Any]) -> Flask:
+    return create_app(**parts)
 
 
 @pytest.fixture

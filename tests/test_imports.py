@@ -51,7 +51,7 @@ TABLE: dict[str, set[str]] = {
     "networks": {"reader", "errors", "model"},
     "outputs": {"device", "settings", "storage", "reading", "errors", "numpy", "paho"},
     "camera": {"picture", "reading", "errors", "picamera2"},
-    "simulator": {"vision", "reading", "numpy", "scipy.ndimage"},
+    "simulator": {"vision", "reading", "model", "numpy", "scipy.ndimage"},
     "reader": {"vision", "reading", "model", "numpy"},
     "vision": {"reading", "numpy"},
     "captures": {"storage", "reading", "errors", "model", "numpy", "PIL"},

@@ -14,14 +14,9 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from appliance.captures.store import Captures
-from appliance.device.control import Control
 from appliance.device.pin import Owner
 from appliance.errors import PictureError
 from appliance.networks.live import LiveNetwork
-from appliance.outputs.history import History
-from appliance.outputs.latest import Latest
-from appliance.outputs.metrics import Metrics
-from appliance.reader.reader import Reader
 from appliance.settings.schema import InForce
 from appliance.web.app import create_app
 from appliance.web.views import device
@@ -104,28 +99,16 @@ def test_the_query_is_on_no_page(client: FlaskClient, name: str) -> None:
 
 
 def test_names_settings_and_cards_are_text_on_the_page(
-    latest: Latest,
-    history: History,
-    captures: Captures,
-    reader: Reader,
-    networks: LiveNetwork,
-    training: FakeTrainingProcess,
-    owner: Owner,
-    control: Control,
-    monkeypatch: pytest.MonkeyPatch,
+    parts: dict[str, Any], networks: LiveNetwork, owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device.socket, "gethostname", lambda: f"host{SCRIPT}")
     card = {"preset": f"preset{SCRIPT}", "parameters": SCRIPT, "test": None}
     networks.vault.promote(networks.vault.add(saying(8), card))
-    client = create_app(
-        latest=latest, history=history, captures=captures, reader=reader, networks=networks,
-        training=training, owner=owner, metrics=Metrics(), control=control, camera=SCRIPT,
-        state=Path(), in_force=[
-            InForce("web", "names", f"value{SCRIPT}", f"help{SCRIPT}", f"from{SCRIPT}", page)
-            for page in (False, True)
-        ],
-        upload_megabytes=1,
-    ).test_client()  # fmt: skip
+    parts["in_force"] = [
+        InForce("web", "names", f"value{SCRIPT}", f"help{SCRIPT}", f"from{SCRIPT}", page)
+        for page in (False, True)
+    ]
+    client = create_app(**{**parts, "camera": SCRIPT}).test_client()
     # So that the new one reads.
     assert client.get("/api/v1/networks").mimetype == "application/json"
     signed_in(client, owner.new_pin())

@@ -11,7 +11,7 @@ from gpiozero.pins.mock import MockFactory
 from appliance.settings.schema import LAYOUTS
 from tests.bench.site import make
 from tests.conftest import ROOT
-from tests.web.test_language import made_in_python
+from tests.web.test_language import strings_in_python
 
 DOCS = ROOT / "docs"
 PAGES = [
@@ -57,7 +57,7 @@ def test_the_pins_of_the_wiring_page_are_those_of_the_settings(layout: str) -> N
 
 
 def test_what_troubleshooting_quotes_the_appliance_says() -> None:
-    said = "\n".join([*made_in_python(), *made_in_python(ROOT / "model")])
+    said = "\n".join([*strings_in_python(), *strings_in_python(ROOT / "model")])
     quoted = re.findall(r"^> (.+)$", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE)
     assert len(quoted) > 40
     for sentence in quoted:

@@ -11,10 +11,8 @@ import numpy.typing as npt
 from appliance.captures.readiness import Enough
 from appliance.captures.store import Captures
 from appliance.reading import Array, Grey
-from model.network import NOT_A_DIGIT
+from model.network import NOT_A_DIGIT, SURE
 
-SURE = 0.9
-"""A label is doubted where the network gives another answer with this confidence."""
 ALIKE = 0.01
 """Glyphs a and b are near-duplicates where |a − b|² is at most this share of |a|² + |b|².
 

@@ -105,7 +105,8 @@ def _photographs(
     from appliance.commands.contact_sheet import Failure
     from appliance.errors import PictureError
     from appliance.picture import open_picture, pictures_in
-    from model.evaluate import CONFIDENT, Tally
+    from model.evaluate import Tally
+    from model.network import SURE
 
     tally = Tally()
     none = {"total": 0, "refused": 0, "confident": 0}
@@ -127,7 +128,7 @@ def _photographs(
                 continue
             none["total"] += 1
             none["refused"] += reading.digit is None
-            none["confident"] += reading.digit is not None and reading.confidence >= CONFIDENT
+            none["confident"] += reading.digit is not None and reading.confidence >= SURE
     return tally, none
 
 
@@ -172,18 +173,18 @@ def _as_json(tally: "Tally", none: dict[str, int] | None) -> dict[str, Any]:
 
 
 def _as_text(tally: "Tally", none: dict[str, int] | None) -> str:
-    from model.evaluate import CONFIDENT
+    from model.network import SURE
 
     wrong = tally.total - tally.right - tally.refused
     lines = [
         f"accuracy {tally.accuracy:.2%}: {tally.right} of {tally.total} right, "
         f"{tally.refused} refused, {wrong} wrong "
-        f"({tally.wrong_and_confident} of them with confidence {CONFIDENT} or more)"
+        f"({tally.wrong_and_confident} of them with confidence {SURE} or more)"
     ]
     if none is not None and none["total"]:
         lines.append(
             f"no digit: {none['refused']} of {none['total']} refused "
-            f"({none['confident']} answered with confidence {CONFIDENT} or more)"
+            f"({none['confident']} answered with confidence {SURE} or more)"
         )
     lines += [
         "",

@@ -7,9 +7,8 @@ from appliance.vision.glyph import stroke_width
 from appliance.vision.ink import Ink
 from appliance.vision.marks import Mark
 from appliance.vision.outline import beside, outlined
+from model.network import SURE
 
-SURE = 0.9
-"""Strokes are joined, and marks split, only where every part is then read with this confidence."""
 _DARK, _BRIGHT = 0.12, 0.985
 """A picture whose lightest parts are darker, or whose darkest are lighter, shows nothing."""
 _STROKE, SOFT = 0.3, 0.78

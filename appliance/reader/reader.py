@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from appliance.reader.decision import (
-    SURE,
     Read,
     among_digits,
     cut_off,
@@ -31,7 +30,7 @@ from appliance.vision.marks import (
     strongest,
 )
 from model.inference import OneDigit
-from model.network import DIGITS, Network
+from model.network import DIGITS, SURE, Network
 from model.weights import checksum
 
 _FEW_PIXELS = 40

@@ -23,9 +23,8 @@ from appliance.simulator.textures import TEXTURES
 from appliance.vision.glyph import glyph
 from appliance.vision.ink import find_ink, reduced, reduction
 from appliance.vision.marks import Mark, find_marks
+from model.network import NOT_A_DIGIT
 
-NOT_A_DIGIT = 10
-"""The label of what is no digit."""
 Scan = Callable[[np.random.Generator], tuple[Array, int]]
 
 # What the examples show: scanned digits, digits of the project's own hand, and no digits.

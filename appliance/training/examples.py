@@ -73,12 +73,12 @@ def _split_into_blocks(
     """Yield for each block its size, scans uint8 (n, 784), labels uint8 (n,) and generator."""
     import numpy as np
 
-    division = recipe.division(len(data), seed)
+    _, learned = recipe.split_rows(len(data), seed)
     for number, start in enumerate(range(0, count, BLOCK_SIZE)):
         rng = np.random.default_rng([seed, number])
-        rows = rng.integers(division.learned_count, size=_SCANS_AN_EXAMPLE * BLOCK_SIZE)
+        rows = learned[rng.integers(len(learned), size=_SCANS_AN_EXAMPLE * BLOCK_SIZE)]
         # The scans, not the data set: its open file cannot go to another process.
-        yield min(BLOCK_SIZE, count - start), *data.take(division.learned(rows)), rng
+        yield min(BLOCK_SIZE, count - start), *data.take(rows), rng
 
 
 def _make_block(

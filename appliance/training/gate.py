@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.datasets import Scaling, Split
-from model.network import Network
+from model.network import SURE, Network
 from model.shuffle import Rows
 
 OWN_DIGITS = "your digits"
@@ -33,7 +33,6 @@ MOST_CONTRADICTIONS = 0.15
 
 Above it labels are wrong: the candidate learned from the same owner's other digits.
 """
-SURE = 0.9
 _BATCH = 128
 
 Flags = npt.NDArray[np.bool_]

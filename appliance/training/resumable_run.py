@@ -242,9 +242,9 @@ class ResumableRun:
             "your digits": (self.pictures.held_out, np.arange(len(self.pictures.held_out)))
         }
         if self.base is None:
-            rows = recipe.division(len(examples), SEED).held_out()
+            rows, _ = recipe.split_rows(len(examples), SEED)
         else:
-            sets["MNIST"] = self.base, recipe.division(len(self.base), SEED).held_out()
+            sets["MNIST"] = self.base, recipe.split_rows(len(self.base), SEED)[0]
             rows = np.arange(len(examples) - recipe.held_out(len(examples)), len(examples))
         return {**sets, "other hands": (examples, rows)}
 

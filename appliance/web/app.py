@@ -23,7 +23,7 @@ from appliance.training.process import TrainingProcess
 from appliance.web.access import session
 from appliance.web.access.guard import guard
 from appliance.web.inside import view
-from appliance.web.language import translate
+from appliance.web.language import register_languages
 from appliance.web.lazy_routes import App
 from appliance.web.problem import problem as problem_of
 from appliance.web.views import captures as teach
@@ -73,7 +73,7 @@ def create_app(
     app = App(__name__)
     app.config["MAX_CONTENT_LENGTH"] = upload_megabytes * 1_000_000
     guard(app, owner, names=names, look=look)
-    translate(app)
+    register_languages(app)
 
     def problems() -> list[str]:
         return [each for each in (owner.shut, problem) if each]

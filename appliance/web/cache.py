@@ -1,41 +1,38 @@
-"""What is made once and told often: a Pi Zero is asked by many pages."""
+"""Nothing is made or sent twice: a cache of values, and the ETag of an answer."""
 
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from flask import Response
+
 Value = TypeVar("Value")
 
 
-class Kept(Generic[Value]):
-    """Holds the newest value, which is made anew only when its stamp is another one."""
+class Cache(Generic[Value]):
+    """A thread-safe cache of the `size` values that were used last.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: tuple[object, Value] | None = None
+    A value is kept under its stamp: anything that changes whenever the value would.
+    """
 
-    def of(self, stamp: object, make: Callable[[], Value]) -> Value:
-        """Return the value of a stamp; of many who ask at once, one makes it and the rest wait."""
-        with self._lock:
-            if self._kept is None or self._kept[0] != stamp:
-                self._kept = stamp, make()
-            return self._kept[1]
-
-
-class KeptFew(Generic[Value]):
-    """Holds the values of the stamps that were asked for last, `size` of them."""
-
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int = 1) -> None:
         self._size = size
         self._lock = threading.Lock()
-        self._kept: dict[object, Value] = {}
+        self._values: dict[object, Value] = {}
 
-    def of(self, stamp: object, make: Callable[[], Value]) -> Value:
-        """Return the value of a stamp; one at a time is made, and whoever asks meanwhile waits."""
+    def get(self, stamp: object, make: Callable[[], Value]) -> Value:
+        """Return the value of a stamp, made if need be; other callers wait while one is made."""
         with self._lock:
-            value = self._kept.pop(stamp) if stamp in self._kept else make()
-            # A dict is in the order of what was put in: the first was not asked for the longest.
-            self._kept[stamp] = value
-            for old in list(self._kept)[: -self._size]:
-                del self._kept[old]
+            value = self._values.pop(stamp) if stamp in self._values else make()
+            # A dict keeps the order of insertion: the least recently used value is the first.
+            self._values[stamp] = value
+            for old in list(self._values)[: -self._size]:
+                del self._values[old]
             return value
+
+
+def set_etag(response: Response, etag: str) -> Response:
+    """Return the response with an ETag, which a browser asks about before it uses its copy."""
+    response.set_etag(etag)
+    response.headers["Cache-Control"] = "no-cache"
+    return response

@@ -1,4 +1,4 @@
-"""The routes' addresses: what one is built with is compiled when it is built for the first time."""
+"""Routes whose URL builders are compiled when a URL is built for the first time."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,10 +10,10 @@ Builder = Callable[..., tuple[str, str]]
 
 
 class LateRule(Rule):
-    """A route whose two builders are compiled when `url_for` asks for one.
+    """A route whose two URL builders are compiled when `url_for` first needs one.
 
-    Werkzeug compiles them for each route as it is added: on a Pi Zero a tenth of a second, for some
-    forty of which the page builds a handful.
+    Werkzeug compiles both for every route as it is added: a tenth of a second on a Pi Zero, for
+    some forty routes of which the page needs a handful.
     """
 
     def _compile_builder(self, append_unknown: bool = True) -> Builder:
@@ -28,6 +28,6 @@ class LateRule(Rule):
 
 
 class App(Flask):
-    """Flask with such routes."""
+    """Flask with these routes."""
 
     url_rule_class = LateRule

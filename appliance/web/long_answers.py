@@ -58,7 +58,7 @@ class Rest:
         began = time.thread_time()
         with self._at_work:
             self._make()
-        self.channel.server.shares.spend(self.addr[0], time.thread_time() - began)
+        self.channel.server.fair_share.charge(self.addr[0], time.thread_time() - began)
         if self.channel.connected:
             self.channel.last_activity = time.time()
             self.channel.server.pull_trigger()

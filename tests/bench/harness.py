@@ -97,7 +97,7 @@ class Score:
 
     def add(self, truth: int | None, reading: "Reading") -> None:
         """Count the answer to one frame; any digit is wrong where there is none to be read."""
-        from model.evaluate import CONFIDENT
+        from model.network import SURE
 
         self.total += 1
         if reading.digit is None:
@@ -106,7 +106,7 @@ class Score:
             self.right += 1
         else:
             self.wrong += 1
-            self.confident += reading.confidence >= CONFIDENT
+            self.confident += reading.confidence >= SURE
 
     def include(self, other: "Score") -> None:
         """Count another's answers too."""

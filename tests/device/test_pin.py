@@ -22,19 +22,14 @@ from hypothesis.stateful import (
 )
 
 from appliance.__main__ import main
-from appliance.captures.store import Captures
 from appliance.device.control import Control
 from appliance.device.pin import FREE_TRIES, MOST_TRIES, Owner, owner_file
 from appliance.errors import StateError
-from appliance.networks.live import LiveNetwork
-from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
-from appliance.outputs.metrics import Metrics
-from appliance.reader.reader import Reader
 from appliance.reading import Reading
 from appliance.web.access.session import HOURS
 from appliance.web.app import create_app
-from tests.conftest import FakeTrainingProcess, signed_in
+from tests.conftest import signed_in
 
 SESSION = "/api/v1/session"
 ANYONES = {"api.read", "session.begin", "session.end"}
@@ -487,26 +482,6 @@ def test_it_answers_to_its_own_names_alone(named: FlaskClient, host: str, code: 
         with named.get(path, headers={"Host": host}) as answer:
             assert answer.status_code == code
             assert code == 200 or "[web] names" in detail(answer)
-
-
-@pytest.fixture
-def parts(
-    latest: Latest,
-    history: History,
-    captures: Captures,
-    reader: Reader,
-    networks: LiveNetwork,
-    training: FakeTrainingProcess,
-    owner: Owner,
-    control: Control,
-) -> dict[str, Any]:
-    return {
-        "latest": latest, "history": history, "captures": captures, "reader": reader,
-        "networks": networks, "training": training, "owner": owner, "metrics": Metrics(),
-        "control": control,
-        "camera": "picamera", "state": Path(), "in_force": [],
-        "upload_megabytes": 1,
-    }  # fmt: skip
 
 
 @pytest.fixture

@@ -101,8 +101,12 @@ def test_no_file_is_a_beginning(data: Split, tmp_path: Path) -> None:
     assert going.progress == 0
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "other", "foreign", "empty", "recipe"])
-def test_what_cannot_be_taken_up_is_a_sentence(data: Split, tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize(
+    "damage", ["cut", "flipped", "other", "foreign", "empty", "recipe", "older"]
+)
+def test_what_cannot_be_taken_up_is_a_sentence(
+    data: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
     file = tmp_path / "training.npz"
     going = course(data, SMALL)
     going.run(leave=after(5))
@@ -122,6 +126,8 @@ def test_what_cannot_be_taken_up_is_a_sentence(data: Split, tmp_path: Path, dama
             about = {**ABOUT, "seed": 2}
         case "recipe":
             preset = SMALL_CONV
+        case "older":
+            monkeypatch.setattr(checkpoint, "FORMAT", checkpoint.FORMAT + 1)
     file.write_bytes(raw)
     with pytest.raises(CheckpointError, match=r"cannot be taken up again .*: it begins anew"):
         checkpoint.load(file, course(data, preset), about)

@@ -94,6 +94,7 @@ ELSEWHERE = {
     "model/checkpoint.py": "arrays in memory",
     "model/datasets.py": "a table that a person names",
     "model/files.py": "the functions themselves",
+    "model/shuffle.py": "rows beside the program",
 }
 
 

@@ -9,7 +9,7 @@ from model.errors import PresetError
 from model.evaluate import evaluate
 from model.network import NOT_A_DIGIT, Network
 from model.presets import PRESETS, Preset, preset
-from model.shuffle import Shuffled
+from model.shuffle import split_rows
 from model.train import Epoch, train
 
 SMALL = replace(
@@ -83,7 +83,7 @@ def test_ctrl_c_keeps_the_best_so_far(data: Split, last: int) -> None:
     assert training.interrupted
     assert training.best is not None
     # The network that is returned is the one of that epoch.
-    images, labels = data.take(Shuffled(len(data), 1)[:100])
+    images, labels = data.take(split_rows(len(data), 100, 1)[0])
     scores = training.network.forward(Scaling()(images))
     assert np.mean(scores.argmax(axis=1) == labels) == pytest.approx(training.best.validation)
 
@@ -190,7 +190,7 @@ def test_examples_take_their_share_of_the_places_and_the_held_out_ones_none(data
     assert set(shown) <= set(every[:200])
     assert len(set(shown)) > 170
     scans = {row.tobytes() for row in Scaling()(data.images)}
-    held_out = Scaling()(data.take(recipe.division(len(data), 1).held_out())[0])
+    held_out = Scaling()(data.take(recipe.split_rows(len(data), 1)[0])[0])
     assert not {row.tobytes() for row in held_out} & set(recorder.seen)
     assert set(recorder.seen) <= scans | set(every)
     assert training.epochs[-1].camera is not None

@@ -11,17 +11,12 @@ import pytest
 from flask.testing import FlaskClient
 
 from appliance.__main__ import main
-from appliance.captures.store import Captures
-from appliance.device.control import Control
 from appliance.device.pin import Owner
 from appliance.networks.live import LiveNetwork
 from appliance.networks.vault import Vault
-from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
-from appliance.outputs.metrics import Metrics
 from appliance.reader.reader import Reader
 from appliance.reading import Frame, Reading, frame
-from appliance.training.process import TrainingProcess
 from appliance.web.app import create_app
 from model import weights
 from model.network import Network, build
@@ -244,31 +239,11 @@ def test_without_frames_the_page_notices_a_promotion(
 
 
 def test_a_file_that_the_settings_name_is_told_when_promoting(
-    latest: Latest,
-    history: History,
-    captures: Captures,
-    vault: Vault,
-    reader: Reader,
-    training: TrainingProcess,
-    owner: Owner,
-    control: Control,
+    parts: dict[str, Any], vault: Vault, reader: Reader, owner: Owner
 ) -> None:
     held = vault.load_current()._replace(id="f" * 12)
-    app = create_app(
-        latest=latest,
-        history=history,
-        captures=captures,
-        reader=reader,
-        networks=LiveNetwork(vault, reader, held, configured_file="/home/me/mine.npz"),
-        training=training,
-        owner=owner,
-        control=control,
-        metrics=Metrics(),
-        camera="picamera",
-        state=Path(),
-        in_force=[],
-        upload_megabytes=1,
-    )
+    parts["networks"] = LiveNetwork(vault, reader, held, configured_file="/home/me/mine.npz")
+    app = create_app(**parts)
     client = signed_in(app.test_client(), owner.new_pin())
     id = vault.add(saying(8), {})
     done = client.post(f"/api/v1/networks/{id}/promote").get_json()

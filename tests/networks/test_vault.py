@@ -183,7 +183,7 @@ def test_what_is_no_id_is_no_path(vault: Vault, id: str) -> None:
     promoted(vault)
     before = states(vault)
     (vault.folder.parent / "outside.npz").write_bytes((vault.folder / "current").read_bytes())
-    for use in (vault.promote, vault.entry, lambda id: vault.compare(id, id)):
+    for use in (vault.promote, vault.find, lambda id: vault.compare(id, id)):
         with pytest.raises(VaultError, match="there is no network"):
             use(id)
     assert states(vault) == before

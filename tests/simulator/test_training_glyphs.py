@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from appliance.simulator.training_glyphs import NOT_A_DIGIT, through_camera
+from appliance.simulator.training_glyphs import through_camera
+from model.network import NOT_A_DIGIT
 from tests.conftest import digits_in_mnist_form
 
 IMAGES, LABELS = digits_in_mnist_form(40, seed=5)

@@ -54,7 +54,7 @@ def test_they_are_of_the_digits_that_are_learned_from() -> None:
     made = make_examples(RECIPE, data, 7, camera=copying, processes=1)
     assert len(made) == 9 * BLOCK_SIZE - 10
     rows = rows_of(made)
-    learned = RECIPE.division(600, 7).learned(np.arange(500))
+    _, learned = RECIPE.split_rows(600, 7)
     assert set(rows) <= set(learned)
     assert len(set(rows)) > 250
     digits = made.labels != NOT_A_DIGIT

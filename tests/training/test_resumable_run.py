@@ -69,8 +69,7 @@ def test_the_gate_sees_nothing_that_is_learned_from(tmp_path: Path, owned: Captu
     own, rows = sets["your digits"]
     assert len(rows) == len(own) > 0
     assert not learned & {image.tobytes() for image in own.images}
-    division = night.recipe.division(len(base()), SEED)
-    every = division.learned(np.arange(division.learned_count))
+    _, every = night.recipe.split_rows(len(base()), SEED)
     assert not set(every) & set(sets["MNIST"][1])
     examples, last = sets["other hands"]
     assert last[-1] == len(examples) - 1

@@ -5,7 +5,6 @@ import io
 import re
 import sqlite3
 import threading
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,18 +13,13 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from appliance.captures.store import Captures
-from appliance.device.control import Control
-from appliance.device.pin import Owner
-from appliance.networks.live import LiveNetwork
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
-from appliance.outputs.metrics import Metrics
 from appliance.picture import Turns
 from appliance.reader.reader import Reader
 from appliance.reading import Frame, Reading, frame
 from appliance.simulator.handwriting import PLAIN, drawn
 from appliance.simulator.paper import Conditions, photographed
-from appliance.training.process import TrainingProcess
 from appliance.web.app import create_app
 from tests.conftest import ROOT, SAMPLES
 
@@ -113,32 +107,10 @@ def test_health_tells_the_network(client: FlaskClient, latest: Latest, a_seven: 
     assert health["camera"]["source"] == "folder:samples"
 
 
-def test_a_loop_that_is_stuck_is_a_fault(
-    history: History,
-    captures: Captures,
-    reader: Reader,
-    networks: LiveNetwork,
-    training: TrainingProcess,
-    owner: Owner,
-    control: Control,
-    a_seven: Reading,
-) -> None:
+def test_a_loop_that_is_stuck_is_a_fault(parts: dict[str, Any], a_seven: Reading) -> None:
     now = 0.0
     latest = Latest(clock=lambda: now)
-    parts = {
-        "history": history,
-        "captures": captures,
-        "reader": reader,
-        "networks": networks,
-        "training": training,
-        "owner": owner,
-        "control": control,
-        "metrics": Metrics(),
-        "camera": "picamera",
-        "state": Path(),
-        "in_force": [],
-    }
-    client = create_app(latest=latest, upload_megabytes=1, **parts).test_client()
+    client = create_app(**{**parts, "latest": latest}).test_client()
     latest.show(a_seven)
     assert client.get("/api/v1/health").get_json()["status"] == "ok"
     now = 31.0
@@ -147,15 +119,7 @@ def test_a_loop_that_is_stuck_is_a_fault(
     assert "no reading for 31 seconds" in health["camera"]["fault"]
 
 
-def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(
-    latest: Latest,
-    history: History,
-    captures: Captures,
-    networks: LiveNetwork,
-    training: TrainingProcess,
-    owner: Owner,
-    control: Control,
-) -> None:
+def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(parts: dict[str, Any]) -> None:
     entered, leave = threading.Semaphore(0), threading.Event()
 
     class Slow(Reader):
@@ -167,21 +131,8 @@ def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(
             assert leave.wait(10)
             return Reading(at=0, reason="blank")
 
-    parts = {
-        "history": history,
-        "captures": captures,
-        "reader": Slow(),
-        "networks": networks,
-        "training": training,
-        "owner": owner,
-        "control": control,
-        "metrics": Metrics(),
-        "camera": "picamera",
-        "state": Path(),
-        "in_force": [],
-    }
     turns = Turns()
-    app = create_app(latest=latest, upload_megabytes=1, turns=turns, **parts)
+    app = create_app(**{**parts, "reader": Slow()}, turns=turns)
     data = (SAMPLES / "2-marker.jpg").read_bytes()
     codes: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Addresses are what Flask makes them, though their builders are compiled late."""
+"""A URL is what Flask builds, though its builder is compiled late."""
 
 import pytest
 from flask import Flask, url_for
@@ -24,7 +24,7 @@ def with_routes(app: Flask) -> Flask:
         ("static", {"filename": "now.js", "_anchor": "top"}),
     ],
 )
-def test_an_address_is_what_flask_builds(endpoint: str, values: dict[str, object]) -> None:
+def test_a_url_is_what_flask_builds(endpoint: str, values: dict[str, object]) -> None:
     built = []
     for app in (with_routes(App(__name__)), with_routes(Flask(__name__))):
         with app.test_request_context():
@@ -32,6 +32,6 @@ def test_an_address_is_what_flask_builds(endpoint: str, values: dict[str, object
     assert len(set(built)) == 1
 
 
-def test_what_is_missing_is_still_refused() -> None:
+def test_a_url_without_a_value_it_needs_is_refused() -> None:
     with with_routes(App(__name__)).test_request_context(), pytest.raises(BuildError):
         url_for("of", number=7)

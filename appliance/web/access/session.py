@@ -9,7 +9,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 
 from appliance.device.pin import Owner
 from appliance.web.problem import problem
-from appliance.web.request_args import sent
+from appliance.web.request_args import json_body
 
 COOKIE = "digits-owner"
 HOURS = 12
@@ -76,7 +76,7 @@ def blueprint(owner: Owner) -> Blueprint:
 
     @routes.post("")
     def begin() -> Response:
-        body = sent()
+        body = json_body()
         pin = body.get("pin") if isinstance(body, dict) else None
         if not isinstance(pin, str) or len(pin) > 64:
             return problem(400, 'the body must be {"pin": "123456"}, the PIN as a text')

@@ -11,9 +11,9 @@ import numpy as np
 from appliance.outputs.latest import Latest, Recent
 from appliance.reading import Array
 from appliance.vision.glyph import SIDE
-from appliance.web.cache import Kept
+from appliance.web.cache import Cache
 from appliance.web.inside.feature_maps import grey
-from appliance.web.request_args import whole
+from appliance.web.request_args import int_arg
 
 MOST_NUMBER = 10**12
 _SECONDS = 2
@@ -49,16 +49,16 @@ class Digits:
 
     def __init__(self, latest: Latest, drawn: Recent, clock: Callable[[], float]) -> None:
         self._latest, self._drawn, self._clock = latest, drawn, clock
-        self._newest = Kept[Digit | None]()
+        self._newest = Cache[Digit | None]()
         self._lock = threading.Lock()
         self._looked_at: dict[int, Digit] = {}
 
     def asked(self) -> tuple[Digit, bool]:
         """Return the digit that the query names, and whether it is another for one that is gone.
 
-        Raises ValueError for a query that names none.
+        Raises BadRequest for a query that names none.
         """
-        own, number = whole("digit", 0, 9), whole("reading", -MOST_NUMBER, MOST_NUMBER)
+        own, number = int_arg("digit", 0, 9), int_arg("reading", -MOST_NUMBER, MOST_NUMBER)
         if own is not None:
             return _own(own), False
         found = None if number is None else self._of(number)
@@ -68,7 +68,7 @@ class Digits:
 
     def camera(self) -> Digit | None:
         """Return the camera's newest reading with a mark, looked for every two seconds."""
-        return self._newest.of(int(self._clock() // _SECONDS), self._find_newest)
+        return self._newest.get(int(self._clock() // _SECONDS), self._find_newest)
 
     def sent(self) -> list[Digit]:
         """Return the last few that were drawn or sent, the newest first."""

@@ -19,15 +19,15 @@ from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader.reader import Reader
 from appliance.reading import Array
-from appliance.web.cache import Kept, KeptFew
+from appliance.web.cache import Cache, set_etag
 from appliance.web.draw.pictures import png
 from appliance.web.inside.digit import MOST_NUMBER, Digits
 from appliance.web.inside.feature_maps import greys, largest, scale, sheet, shown
 from appliance.web.inside.steps import Shown, found, number, stepped
 from appliance.web.inside.steps import answer as likeliest
-from appliance.web.language import Texts, spoken, texts
+from appliance.web.language import Texts, request_texts
 from appliance.web.problem import problem
-from appliance.web.request_args import whole
+from appliance.web.request_args import int_arg
 from model.activations import Tracer, filters
 from model.errors import ReportError
 from model.network import Network
@@ -51,14 +51,10 @@ def blueprint(
     """Return the routes; `drawn` has the pictures that were sent and read."""
     routes = Blueprint("inside", __name__)
     digits = Digits(latest, drawn, clock)
-    read_with, told = Kept[_Network](), Kept[bytes]()
-    kept_steps, pages = KeptFew[list[Shown]](_STEPPED), KeptFew[bytes](_PAGES)
+    read_with, told = Cache[_Network](), Cache[bytes]()
+    kept_steps, pages = Cache[list[Shown]](_STEPPED), Cache[bytes](_PAGES)
     # Numbers of readings begin anew with a restart; an ETag of before must not match then.
     boot = secrets.token_hex(4)
-
-    @routes.errorhandler(ValueError)
-    def wrong(error: ValueError) -> Response:
-        return problem(400, str(error))
 
     def now() -> tuple[str, "_Network"]:
         """Return the network that reads, under a stamp that its report changes too."""
@@ -84,31 +80,31 @@ def blueprint(
                     trouble = str(each)
             return _Network(id[:12], network, report, trouble)
 
-        return stamp, read_with.of(stamp, made)
+        return stamp, read_with.get(stamp, made)
 
     @routes.get("/api/v1/inside")
     def api() -> Response:
         stamp, network = now()
         if stamp in request.if_none_match:
-            return _tagged(Response(status=304), stamp)
-        body = told.of(stamp, lambda: json.dumps(_told(network)).encode())
-        return _tagged(Response(body, mimetype="application/json"), stamp)
+            return set_etag(Response(status=304), stamp)
+        body = told.get(stamp, lambda: json.dumps(_told(network)).encode())
+        return set_etag(Response(body, mimetype="application/json"), stamp)
 
     @routes.get("/inside")
     def page() -> Response:
         stamp, network = now()
         digit, gone = digits.asked()
-        place, t = whole("layer", 1, MOST_NUMBER) or 1, texts(spoken())
+        place, t = int_arg("layer", 1, MOST_NUMBER) or 1, request_texts()
         sent, from_camera = digits.sent(), digits.camera() is not None
         chips = "".join(f"{each.number}" for each in sent)
         tag = f"{stamp}{digit.key}{gone:d}{from_camera:d}.{place}.{t.language}{chips}"
         if tag in request.if_none_match:
-            return _tagged(Response(status=304), tag)
+            return set_etag(Response(status=304), tag)
 
         def rendered() -> bytes:
             from appliance.web.inside.reliability import render_reliability_diagram
 
-            steps = kept_steps.of((stamp, digit.key), lambda: stepped(network.tracer, digit.glyph))
+            steps = kept_steps.get((stamp, digit.key), lambda: stepped(network.tracer, digit.glyph))
             # A network that was promoted meanwhile may have fewer layers.
             here = min(place, len(steps))
             step = steps[here - 1]
@@ -138,8 +134,8 @@ def blueprint(
             )
             return page.encode()
 
-        response = Response(pages.of(tag, rendered), mimetype="text/html")
-        return _tagged(response, tag)
+        response = Response(pages.get(tag, rendered), mimetype="text/html")
+        return set_etag(response, tag)
 
     @routes.get("/inside/wrong.png")
     def wrong_ones() -> Response:
@@ -150,7 +146,7 @@ def blueprint(
         if request.args.get("of") == stamp:
             response.headers["Cache-Control"] = "private, max-age=86400"
             return response
-        return _tagged(response, stamp)
+        return set_etag(response, stamp)
 
     return routes
 
@@ -271,9 +267,3 @@ def _told_wrong(wrong: "Wrong") -> dict[str, Any]:
         "confidence": wrong.confidence,
         "glyph": None if pixels is None else png(pixels.reshape(28, 28)),
     }
-
-
-def _tagged(response: Response, tag: str) -> Response:
-    response.set_etag(tag)
-    response.headers["Cache-Control"] = "no-cache"
-    return response

@@ -18,7 +18,7 @@ from appliance.reader.reader import Reader
 from appliance.reading import Reading
 from appliance.web.draw.pictures import png, surroundings
 from appliance.web.problem import problem
-from appliance.web.request_args import sent, whole
+from appliance.web.request_args import int_arg, json_body
 from model.network import NOT_A_DIGIT
 
 # Imported where somebody looks: the start does without.
@@ -122,10 +122,10 @@ def blueprint(*, captures: Captures, latest: Latest, drawn: Recent, reader: Read
 
     @routes.get("")
     def listing() -> Response:
-        label = whole("label", 0, NOT_A_DIGIT, CaptureError)
-        before = whole("before", 1, 10**12, CaptureError)
-        limit = whole("limit", 1, MOST_LISTED, CaptureError) or 50
-        deleted = whole("deleted", 0, 1, CaptureError) == 1
+        label = int_arg("label", 0, NOT_A_DIGIT)
+        before = int_arg("before", 1, 10**12)
+        limit = int_arg("limit", 1, MOST_LISTED) or 50
+        deleted = int_arg("deleted", 0, 1) == 1
         numbers = _numbers(request.args.get("ids"))
         found = captures.listing(label, before, limit, deleted) if numbers is None else []
         for number in numbers or ():
@@ -243,7 +243,7 @@ def _told(capture: Capture) -> dict[str, Any]:
 
 
 def _body() -> dict[str, Any]:
-    body = sent()
+    body = json_body()
     if not isinstance(body, dict):
         raise CaptureError('the body must be a JSON object, such as {"label": 7}')
     return body

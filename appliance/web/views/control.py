@@ -5,7 +5,7 @@ from flask import Blueprint, Response, jsonify
 from appliance.device.control import Control
 from appliance.errors import PinError, PowerError, SettingsError
 from appliance.web.problem import problem
-from appliance.web.request_args import sent
+from appliance.web.request_args import json_body
 
 
 def blueprint(control: Control) -> Blueprint:
@@ -41,7 +41,7 @@ def blueprint(control: Control) -> Blueprint:
 
     @routes.patch("/settings")
     def settings() -> Response:
-        body = sent()
+        body = json_body()
         if not isinstance(body, dict) or "value" not in body:
             raise SettingsError(
                 'the body must be {"table": "reader", "key": "agree", "value": 5}; null takes the '

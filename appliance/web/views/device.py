@@ -21,8 +21,8 @@ from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import STARTING, Latest
 from appliance.settings.schema import InForce
 from appliance.web.access.session import session_of
-from appliance.web.cache import Kept
-from appliance.web.language import Texts, spoken, texts
+from appliance.web.cache import Cache
+from appliance.web.language import Texts, request_texts
 
 _SECONDS = 5
 """So long what was looked at is told again."""
@@ -46,13 +46,13 @@ def blueprint(
     """
     routes = Blueprint("device", __name__)
     # Asking for the power starts a program: thirty pages that are reloaded start no more of them.
-    kept, codes = Kept[dict[str, Any]](), Kept[str | None]()
-    libraries = Kept[dict[str, str]]()
+    kept, codes = Cache[dict[str, Any]](), Cache[str | None]()
+    libraries = Cache[dict[str, str]]()
     hosts = [each for each in in_force if (each.table, each.key) == ("web", "host")]
     listens = next((each.value.strip('"') for each in hosts), "")
 
     def told() -> dict[str, Any]:
-        return kept.of(int(clock() // _SECONDS), looked_at)
+        return kept.get(int(clock() // _SECONDS), looked_at)
 
     def looked_at() -> dict[str, Any]:
         _, newest = latest.newest()
@@ -64,7 +64,7 @@ def blueprint(
             "version": __version__,
             "python": platform.python_version(),
             "machine": platform.machine(),
-            "libraries": libraries.of(0, _libraries),
+            "libraries": libraries.get(0, _libraries),
             "network": str(networks.card()["id"]),
             "fault": newest.fault if newest else STARTING,
             "reading_milliseconds": newest.milliseconds if newest and not newest.fault else None,
@@ -92,7 +92,7 @@ def blueprint(
     @routes.get("/device")
     def page() -> str:
         now = told()
-        facts = _facts({**now, "network": networks.card()}, texts(spoken()))
+        facts = _facts({**now, "network": networks.card()}, request_texts())
         address = None if _is_loopback(listens) else _address(now["addresses"])
         return render_template(
             "device.html",
@@ -105,7 +105,7 @@ def blueprint(
                 for at, level, text in control.lines.last()[-_LINES:]
             ],
             address=address,
-            code=address and codes.of(address, lambda: _code(address)),
+            code=address and codes.get(address, lambda: _code(address)),
         )
 
     return routes
@@ -144,15 +144,15 @@ def _facts(told: dict[str, Any], t: Texts) -> list[tuple[str, str]]:
     celsius, took = told["celsius"], told["reading_milliseconds"]
     clock = time.strftime("%Y-%m-%d %H:%M", time.localtime(told["time"]))
     facts = [
-        ("camera", t.said(told["fault"]) or t("device.gives_frames")),
+        ("camera", t.translate(told["fault"]) or t("device.gives_frames")),
         ("exposure", _exposure(told["exposure"], t)),
         ("takes", took and f"{took:.0f} ms"),
         ("network", _network(told["network"], t)),
         ("name", told["name"]),
         ("addresses", ", ".join(told["addresses"])),
         ("temperature", celsius and f"{celsius:.0f} °C"),
-        ("power", t.said(told["power"]) or t("device.no_complaint")),
-        ("power_before", t.said(told["power_before"])),
+        ("power", t.translate(told["power"]) or t("device.no_complaint")),
+        ("power_before", t.translate(told["power_before"])),
         ("memory", _megabytes(told["memory_resident_bytes"])),
         ("memory_free", _megabytes(told["memory_available_bytes"])),
         ("disk", _megabytes(told["disk_free_bytes"])),
@@ -174,7 +174,7 @@ def _exposure(exposure: dict[str, Any] | None, t: Texts) -> str | None:
 def _network(card: dict[str, Any], t: Texts) -> str:
     """Return which network reads, and how well it reads MNIST where its card tells."""
     if card["problem"]:
-        return t.said(card["problem"])
+        return t.translate(card["problem"])
     words = t("device.network_of", **{"preset": "–", "parameters": "–", **card})
     test = card.get("test")
     if not test:

@@ -11,9 +11,8 @@ from flask import Blueprint, Response, jsonify, render_template, request, url_fo
 
 from appliance.outputs.history import NO_DIGIT, Entry, History
 from appliance.web.draw.pictures import png
-from appliance.web.language import spoken, texts
-from appliance.web.problem import problem
-from appliance.web.request_args import whole
+from appliance.web.language import request_texts
+from appliance.web.request_args import int_arg
 
 MOST_HISTORY = 500
 MOST_NUMBER = 10**12
@@ -24,15 +23,11 @@ def blueprint(history: History, clock: Callable[[], float] = time.time) -> Bluep
     """Return the routes over the history; `clock` gives Unix seconds."""
     routes = Blueprint("history", __name__)
 
-    @routes.errorhandler(ValueError)
-    def wrong(error: ValueError) -> Response:
-        return problem(400, str(error))
-
     def asked(most: int, usual: int) -> tuple[list[Entry], int | None]:
         """Return the entries that the query asks for, and which answer it asks for."""
-        answer = whole("answer", 0, NO_DIGIT)
-        limit = whole("limit", 1, most) or usual
-        return history.newest(limit, before=whole("before", 1, MOST_NUMBER), answer=answer), answer
+        answer, before = int_arg("answer", 0, NO_DIGIT), int_arg("before", 1, MOST_NUMBER)
+        limit = int_arg("limit", 1, most) or usual
+        return history.newest(limit, before=before, answer=answer), answer
 
     @routes.get("/api/v1/history")
     def past() -> Response:
@@ -53,7 +48,7 @@ def blueprint(history: History, clock: Callable[[], float] = time.time) -> Bluep
         older = None
         if len(entries) == _ROWS:
             older = url_for(".page", before=entries[-1].id, answer=answer)
-        t = texts(spoken())
+        t = request_texts()
         now = clock()
         since = now - now % 3600 - (_HOURS - 1) * 3600
         counts = history.hours(since, _HOURS)

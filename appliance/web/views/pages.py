@@ -4,6 +4,7 @@ from flask import Blueprint, Response, g, render_template, request
 
 from appliance.outputs.latest import STARTING, Latest
 from appliance.reading import Reading
+from appliance.web.cache import set_etag
 from appliance.web.draw.pictures import stage
 from appliance.web.problem import problem
 
@@ -35,8 +36,7 @@ def blueprint(latest: Latest) -> Blueprint:
             return problem(404, f"the newest reading has no {name}: nothing was found in view")
         data, mimetype = found
         response = Response(data, mimetype=mimetype)
-        response.headers["Cache-Control"] = "no-cache"
-        response.set_etag(f"{number}-{newest.at if newest else 0}-{name}")
+        set_etag(response, f"{number}-{newest.at if newest else 0}-{name}")
         response.make_conditional(request)
         return response
 

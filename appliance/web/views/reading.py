@@ -17,8 +17,8 @@ from appliance.outputs.latest import STARTING, Latest, Recent
 from appliance.picture import Turns, picture_from_chunks
 from appliance.reader.reader import Reader
 from appliance.reading import Reading
-from appliance.web.access.poll_interval import POLL_AFTER, Lookers
-from appliance.web.cache import Kept
+from appliance.web.access.poll_interval import POLL_AFTER, PollInterval
+from appliance.web.cache import Cache, set_etag
 from appliance.web.draw.pictures import strip
 from appliance.web.problem import problem
 
@@ -48,8 +48,8 @@ def blueprint(
     """
     routes = Blueprint("api", __name__, url_prefix="/api/v1")
     # With the pictures and without.
-    newest_told = Kept[bytes](), Kept[bytes]()
-    lookers = Lookers()
+    newest_told = Cache[bytes](), Cache[bytes]()
+    poll_interval = PollInterval()
     # A restart begins to count anew; an ETag of before must not match then.
     boot = secrets.token_hex(4)
     numbers = itertools.count(-1, -1)
@@ -65,12 +65,12 @@ def blueprint(
         if tag in request.if_none_match:
             response = Response(status=304)
         else:
-            body = newest_told[pictures].of(number, lambda: _told(number, newest, pictures))
+            body = newest_told[pictures].get(number, lambda: _told(number, newest, pictures))
             response = Response(body, mimetype="application/json")
         if "page" in request.args:
-            wait = lookers.wait(request.args["page"][:32], newest.milliseconds / 1000)
+            wait = poll_interval.next_poll(request.args["page"][:32], newest.milliseconds / 1000)
             response.headers[POLL_AFTER] = f"{wait:.1f}"
-        return _tagged(response, tag)
+        return set_etag(response, tag)
 
     @routes.get("/health")
     def health() -> Response:
@@ -201,9 +201,3 @@ def _with_frame(reading: Reading) -> dict[str, Any]:
     """Return a reading with its time and the frame's [width, height], which the box refers to."""
     frame = list(reading.frame.size) if reading.frame else None
     return {**reading.as_json(), "at": reading.at, "frame": frame}
-
-
-def _tagged(response: Response, tag: str) -> Response:
-    response.set_etag(tag)
-    response.headers["Cache-Control"] = "no-cache"
-    return response

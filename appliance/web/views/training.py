@@ -11,10 +11,10 @@ from appliance.captures.store import Captures
 from appliance.errors import StateError, TrainingError
 from appliance.training import records
 from appliance.training.process import TrainingProcess
-from appliance.web.cache import Kept
-from appliance.web.language import spoken, texts
+from appliance.web.cache import Cache
+from appliance.web.language import request_texts
 from appliance.web.problem import problem
-from appliance.web.request_args import sent
+from appliance.web.request_args import json_body
 
 MOST_NIGHTS = 7
 _OF_THE_CURVE = ("curve", "epochs")
@@ -36,11 +36,11 @@ def blueprint(trainer: TrainingProcess, captures: Captures) -> Blueprint:
     """Return the routes over the retraining of an appliance with these captures."""
     routes = Blueprint("training", __name__, url_prefix="/api/v1/training")
     state = trainer.state
-    kept_nights, kept_enough = Kept[list[dict[str, Any]]](), Kept[Enough]()
+    kept_nights, kept_enough = Cache[list[dict[str, Any]]](), Cache[Enough]()
 
     def past() -> list[dict[str, Any]]:
         stamp = _stamp(state / records.NIGHTS)
-        return kept_nights.of(
+        return kept_nights.get(
             stamp, lambda: [_UNTOLD | each for each in records.load_nights(state, MOST_NIGHTS)]
         )
 
@@ -55,7 +55,7 @@ def blueprint(trainer: TrainingProcess, captures: Captures) -> Blueprint:
     @routes.get("")
     def training() -> Response:
         running, progress = trainer.is_running(), records.load_progress(state)
-        enough = kept_enough.of(captures.change(), captures.enough)
+        enough = kept_enough.get(captures.change(), captures.enough)
         told = {
             "running": running,
             "sentence": sentence(running, progress, past(), trainer.failure()),
@@ -82,12 +82,12 @@ def blueprint(trainer: TrainingProcess, captures: Captures) -> Blueprint:
             return problem(404, "there is no curve yet: a training draws it")
         points, epochs = shown.get("curve", ()), shown.get("epochs", ())
         of = shown.get("of", 0)
-        svg = render_learning_curves(points, epochs, of, texts(spoken()))
+        svg = render_learning_curves(points, epochs, of, request_texts())
         return Response(svg, mimetype="image/svg+xml")
 
     @routes.post("")
     def start() -> Response:
-        body = sent() if request.get_data() else {}
+        body = json_body() if request.get_data() else {}
         from_scratch = body.get("from_scratch", False) if isinstance(body, dict) else None
         if not isinstance(from_scratch, bool):
             return problem(400, 'the body must be {"from_scratch": true}, or false, or none')

@@ -1,78 +1,57 @@
-"""Pages that are open share what a machine has time for."""
+"""Open pages share what a machine has time for."""
 
 import pytest
 from flask.testing import FlaskClient
 
 from appliance.outputs.latest import Latest
 from appliance.reading import Reading
-from appliance.web.access.poll_interval import LATEST, SOONEST, Lookers
-from appliance.web.cache import Kept
+from appliance.web.access.poll_interval import LONGEST, SHORTEST, PollInterval
+from tests.web.clock import Clock
 
 PI, LAPTOP = 0.4, 0.012
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.mark.parametrize(
-    ("pages", "seconds", "wait"),
-    [(1, LAPTOP, SOONEST), (50, LAPTOP, SOONEST), (1, PI, SOONEST), (10, PI, 1.6), (50, PI, 8.0),
-     (200, PI, LATEST), (50, 0.0, SOONEST)],
+    ("pages", "reading_seconds", "expected"),
+    [(1, LAPTOP, SHORTEST), (50, LAPTOP, SHORTEST), (1, PI, SHORTEST), (10, PI, 1.6), (50, PI, 8.0),
+     (200, PI, LONGEST), (50, 0.0, SHORTEST)],
 )  # fmt: skip
-def test_the_more_pages_and_the_slower_the_machine_the_later(
-    pages: int, seconds: float, wait: float
+def test_the_more_pages_and_the_slower_the_machine_the_longer_is_the_interval(
+    pages: int, reading_seconds: float, expected: float
 ) -> None:
-    lookers = Lookers(Clock())
+    interval = PollInterval(Clock())
     for page in range(pages):
-        told = lookers.wait(str(page), seconds)
-    assert told == pytest.approx(wait)
+        seconds = interval.next_poll(str(page), reading_seconds)
+    assert seconds == pytest.approx(expected)
 
 
-def test_pages_that_ask_as_told_stay_and_those_that_are_closed_go() -> None:
+def test_pages_that_ask_in_time_count_and_closed_ones_do_not() -> None:
     clock = Clock()
-    lookers = Lookers(clock)
+    interval = PollInterval(clock)
     waits = []
     for at in range(0, 60, 4):
         clock.now = at
         # Half of them are closed after half a minute.
         for page in range(40 if at < 30 else 20):
-            told = lookers.wait(str(page), PI)
-        waits.append(told)
+            seconds = interval.next_poll(str(page), PI)
+        waits.append(seconds)
     assert waits[:8] == pytest.approx([6.4] * 8)
     assert waits[-1] == pytest.approx(3.2)
 
 
-def test_names_without_end_do_not_fill_the_memory() -> None:
-    lookers = Lookers(Clock())
+def test_of_countless_names_only_so_many_count() -> None:
+    interval = PollInterval(Clock())
     for page in range(5000):
-        told = lookers.wait(str(page), PI)
-    assert told == LATEST
-    assert len(lookers._seen) <= 512
+        seconds = interval.next_poll(str(page), PI / 100)
+    # As many as 512 pages.
+    assert seconds == pytest.approx(512 * PI / 100 / 25 / 0.1)
 
 
-def test_a_page_is_told_when_to_ask_again(
-    client: FlaskClient, latest: Latest, a_seven: Reading
-) -> None:
+def test_a_page_is_sent_its_interval(client: FlaskClient, latest: Latest, a_seven: Reading) -> None:
     latest.show(a_seven)
     path = "/api/v1/reading?pictures=1"
     first = client.get(f"{path}&page=a")
-    assert float(first.headers["Poll-After"]) == SOONEST
+    assert float(first.headers["Poll-After"]) == SHORTEST
     again = client.get(f"{path}&page=a", headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.headers["Poll-After"]) == (304, "0.5")
     assert "Poll-After" not in client.get(path).headers
-
-
-def test_what_is_kept_is_made_once_for_each_stamp() -> None:
-    made: list[int] = []
-    kept = Kept[int]()
-
-    def make() -> int:
-        made.append(len(made))
-        return made[-1]
-
-    assert [kept.of(stamp, make) for stamp in (1, 1, 2, 2, 1)] == [0, 0, 1, 1, 2]

@@ -20,13 +20,12 @@ from appliance.reader.reader import Reader
 from appliance.reading import Reading
 from appliance.simulator.handwriting import PLAIN, drawn
 from appliance.vision.glyph import glyph
-from appliance.web.cache import KeptFew
 from appliance.web.draw.bars import render_scores
 from appliance.web.inside.digit import _own
 from appliance.web.inside.feature_maps import cells, indexed, sheet, shown
 from appliance.web.inside.reliability import render_reliability_diagram
 from appliance.web.inside.view import blueprint
-from appliance.web.language import texts, translate
+from appliance.web.language import load_texts, register_languages
 from model import evaluation_report as reports
 from model import weights
 from model.activations import Tracer, filters
@@ -259,7 +258,7 @@ def view(
     """The view alone, with a clock, and the pictures that were sent."""
     app = Flask("appliance.web")
     app.config.update(LOOK="anyone", MAX_CONTENT_LENGTH=1_000_000)
-    translate(app)
+    register_languages(app)
     app.context_processor(lambda: {"problems": list})
     clock, sent = Clock(), Recent()
     app.register_blueprint(
@@ -537,18 +536,8 @@ def test_bars_go_either_way_from_zero() -> None:
 
 def test_the_reliability_has_a_disc_for_each_bin() -> None:
     bins = [Bin(0.4, 0.5, 10, 0.45, 0.5), Bin(0.9, 1.0, 1000, 0.99, 1.0)]
-    chart = render_reliability_diagram(bins, texts("en"))
+    chart = render_reliability_diagram(bins, load_texts("en"))
     radii = [float(each) for each in re.findall(r'r="([\d.]+)"', chart)]
     assert radii == [4.5, 8.5]
     assert "10 answers with 45 % on average, 50 % of them right" in chart
-    assert "<circle" not in render_reliability_diagram([], texts("de"))
-
-
-def test_the_last_few_are_kept() -> None:
-    few, made = KeptFew[int](2), []
-
-    def value(stamp: int) -> int:
-        return few.of(stamp, lambda: made.append(stamp) or stamp)
-
-    assert [value(each) for each in (1, 2, 1, 3, 1, 2)] == [1, 2, 1, 3, 1, 2]
-    assert made == [1, 2, 3, 2]
+    assert "<circle" not in render_reliability_diagram([], load_texts("de"))

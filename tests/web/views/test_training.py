@@ -21,7 +21,7 @@ from appliance.training import records
 from appliance.training.lock import hold_training_lock
 from appliance.training.process import TrainingProcess
 from appliance.web.draw.curves import render_learning_curves
-from appliance.web.language import texts
+from appliance.web.language import load_texts
 from appliance.web.views.training import sentence
 from tests.conftest import ROOT, FakeTrainingProcess
 
@@ -29,7 +29,7 @@ EPOCHS = [
     {"number": n, "of": 5, "loss": 0.2 / n, "validation": 0.99 + n / 1000, "camera": 0.95}
     for n in (1, 2, 3)
 ]
-ENGLISH = texts("en")
+ENGLISH = load_texts("en")
 CURVE = [[0.1, 0.25], [0.2, 0.2], [0.6, 0.07]]
 NIGHT = {
     "at": 900.0,
