@@ -1,4 +1,28 @@
-"""Waitress, a WSGI server in pure Python, around the application."""
+"""Waitress, a WSGI server in pure Python, around the application, with fairness between clients.
+
+Why this is not plain waitress behind nginx. Measured on x86-64: nginx-light 1.22 of Debian
+bookworm, one worker, limit_req 5 a second and limit_conn 16 an address, timeouts of 3 s, against
+this server with a patience of 3 s. Requests of 20 and of 200 ms of processor came from one
+address over 12 connections without pause:
+
+| measured | nginx, waitress | this server |
+|---|---|---|
+| memory (PSS of nginx's master and worker), idle / with 64 uploads | 4 / 5 MB | 0 |
+| the address's share of the processor, 20 / 200 ms | 0.11 / 0.99 | 0.11 / 0.77 |
+| another address's answer meanwhile, median, 20 / 200 ms | 2 / 210 ms | 24 / 480 ms |
+| a body that comes a byte a second | open after 20 s | ended after 4 s |
+| another address's answer beside 16 clients that read no answer | 9 s | 10 ms |
+| bodies on the card, 64 of 2 MB at once | 128 MB | at most 3 of the largest |
+
+512 MB would bear nginx, and it is no worse at sharing the processor. But its timeouts count from
+byte to byte, it has no limit over all clients, and a client that reads slowly holds a thread of
+waitress's. Its rate would have to suit both a style sheet and a page that takes a Pi Zero a second.
+The PIN's back-off would have to trust a header for the address, and the appliance would be two
+services to install, start and update.
+
+Beyond its settings this uses of waitress: the classes of channel, request and task, a channel's
+public attributes, two of its flush methods (in `handle_write`), and the dispatcher's queue.
+"""
 
 import errno
 import logging

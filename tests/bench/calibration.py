@@ -11,14 +11,14 @@ from appliance.training.pool import map_blocks
 from tests.bench.harness import (
     Source,
     add_bench,
-    blocks,
-    count_of,
-    processes_of,
-    reader_of,
-    source_of,
+    get_count,
+    get_processes,
+    get_reader,
+    get_source,
+    iterate_blocks,
 )
-from tests.bench.pages import folder_of, publish, table
-from tests.bench.sheets import simulated
+from tests.bench.pages import make_folder, make_table, publish
+from tests.bench.sheets import read_simulated
 
 if TYPE_CHECKING:
     from model.calibration import Right
@@ -71,10 +71,10 @@ def add(parsers: Any) -> None:
 def measure(args: argparse.Namespace) -> None:
     from model.calibration import calibration_error, reliability
 
-    folder = folder_of(args)
-    photos = _photographs(args)
-    sheets = simulated(args, count_of(args))
-    held = {
+    folder = make_folder(args)
+    photos = _read_photographs(args)
+    sheets = read_simulated(args, get_count(args))
+    answers = {
         "photographs of digits": _answers(
             (answer for label, answer in photos if label != NONE),
             sum(label != NONE for label, _ in photos),
@@ -91,7 +91,7 @@ def measure(args: argparse.Namespace) -> None:
     publish(
         folder,
         "calibration",
-        _page(held, len(sheets)),
+        _write_page(answers, len(sheets)),
         {
             "seed": args.seed,
             "shape": list(args.shape),
@@ -104,10 +104,10 @@ def measure(args: argparse.Namespace) -> None:
                     "bins": [vars(one) for one in reliability(each.confidence, each.right)],
                     "levels": [each.from_level(level) for level in LEVELS],
                 }
-                for name, each in held.items()
+                for name, each in answers.items()
             },
         },
-        lambda figure: _paint(figure, held),
+        lambda figure: _plot(figure, answers),
     )
 
 
@@ -126,7 +126,7 @@ Labelled = tuple[str, tuple[float, bool] | None]
 """A photograph's label, and its answer's confidence and whether it is right; None: refused."""
 
 
-def _photographs(args: argparse.Namespace) -> list[Labelled]:
+def _read_photographs(args: argparse.Namespace) -> list[Labelled]:
     from appliance.errors import PictureError
     from appliance.picture import pictures_in
 
@@ -141,9 +141,9 @@ def _photographs(args: argparse.Namespace) -> list[Labelled]:
     if args.quick:
         files = files[::10]
     say(f"{len(files)} photographs")
-    source = source_of(args)
-    tasks = ((source, files[first:end]) for first, end in blocks(len(files)))
-    return [each for block in map_blocks(read_files, tasks, processes_of(args)) for each in block]
+    source = get_source(args)
+    tasks = ((source, files[first:end]) for first, end in iterate_blocks(len(files)))
+    return [each for block in map_blocks(read_files, tasks, get_processes(args)) for each in block]
 
 
 def read_files(source: Source, files: Sequence[tuple[str, Path]]) -> list[Labelled]:
@@ -151,24 +151,26 @@ def read_files(source: Source, files: Sequence[tuple[str, Path]]) -> list[Labell
     from appliance.errors import PictureError
     from appliance.picture import open_picture
 
-    found: list[Labelled] = []
+    labelled: list[Labelled] = []
     for label, file in files:
         try:
-            reading = reader_of(source).read(open_picture(file, str(file)))
+            reading = get_reader(source).read(open_picture(file, str(file)))
         except (PictureError, OSError) as error:
             say(f"left out: {error}")
             continue
         refused = reading.digit is None
-        found.append(
+        labelled.append(
             (label, None if refused else (reading.confidence, str(reading.digit) == label))
         )
-    return found
+    return labelled
 
 
-def _page(held: dict[str, Answers], sheets: int) -> str:
+def _write_page(answers: dict[str, Answers], sheets: int) -> str:
     from model.calibration import calibration_error, reliability
 
-    errors = {name: calibration_error(each.confidence, each.right) for name, each in held.items()}
+    errors = {
+        name: calibration_error(each.confidence, each.right) for name, each in answers.items()
+    }
     high = [f"{name} ({100 * error:.2f} %)" for name, error in errors.items() if error > WANTED]
     parts = [
         "# Calibration",
@@ -178,12 +180,12 @@ def _page(held: dict[str, Answers], sheets: int) -> str:
         f"{sheets:,} simulated sheets of 2 to 12 digits, each mark with an answer. An answer where "
         "there is no digit is wrong. The expected calibration error is over 15 equal bins.",
         "",
-        table(
+        make_table(
             ["of", "digits", "answers", "right", "calibration error"],
             (
                 (name, each.of, len(each.right), int(each.right.sum()),
                  f"{100 * errors[name]:.2f} %")
-                for name, each in held.items()
+                for name, each in answers.items()
             ),
         ),
         "",
@@ -191,12 +193,12 @@ def _page(held: dict[str, Answers], sheets: int) -> str:
         if high
         else f"None is above {100 * WANTED:g} %.",
     ]  # fmt: skip
-    for name, each in held.items():
+    for name, each in answers.items():
         parts += [
             "",
             f"## {name[0].upper()}{name[1:]}",
             "",
-            table(
+            make_table(
                 ["confidence", "answers", "mean confidence", "right"],
                 (
                     (f"{one.low:.2f} to {one.high:.2f}", one.count,
@@ -205,7 +207,7 @@ def _page(held: dict[str, Answers], sheets: int) -> str:
                 ),
             ),
             "",
-            table(
+            make_table(
                 ["answered from", "given", "of all digits", "wrong", "error"],
                 (
                     (level["level"], level["given"], f"{100 * level['coverage']:.1f} %",
@@ -217,13 +219,13 @@ def _page(held: dict[str, Answers], sheets: int) -> str:
     return "\n".join(parts)
 
 
-def _paint(figure: Any, held: dict[str, Answers]) -> None:
+def _plot(figure: Any, answers: dict[str, Answers]) -> None:
     from model.calibration import reliability, risk_coverage
 
     figure.set_size_inches(9, 3.6)
     belief, risk = figure.subplots(1, 2)
     belief.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
-    for name, each in held.items():
+    for name, each in answers.items():
         bins = reliability(each.confidence, each.right)
         (line,) = belief.plot(
             [one.confidence for one in bins],

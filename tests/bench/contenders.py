@@ -38,7 +38,7 @@ def measure(task: str, contender: str) -> dict[str, float]:
         "remember": _remember,
     }  # fmt: skip
     value = verbs[verb](contender, name)
-    return {"value": value, "peak_mb": _peak()}
+    return {"value": value, "peak_mb": _peak_memory()}
 
 
 def _train(contender: str, name: str) -> float:
@@ -108,11 +108,11 @@ def _train(contender: str, name: str) -> float:
             # One call goes through many batches, so that its own checks do not count for much.
             many = np.repeat(x, 32, axis=0)
             machine.partial_fit(many, np.tile(labels, 32), classes=range(10))
-            each = _seconds(lambda: machine.partial_fit(many, np.tile(labels, 32)))
+            each = _time_call(lambda: machine.partial_fit(many, np.tile(labels, 32)))
             return 32 * batch / each
         case _:
             raise ValueError(contender)
-    return batch / _seconds(step)
+    return batch / _time_call(step)
 
 
 def _answer(contender: str, name: str) -> float:
@@ -126,13 +126,13 @@ def _answer(contender: str, name: str) -> float:
             from model.inference import OneDigit
 
             one = OneDigit(network)
-            return 1e6 * _seconds(lambda: one.probabilities(x[0]))
+            return 1e6 * _time_call(lambda: one.probabilities(x[0]))
         case "ours by layers":
             folded = network.folded()
-            return 1e6 * _seconds(lambda: folded.probabilities(x))
+            return 1e6 * _time_call(lambda: folded.probabilities(x))
         case "the book's query":
             book = _Book(network)
-            return 1e6 * _seconds(lambda: book.query(x[0]))
+            return 1e6 * _time_call(lambda: book.query(x[0]))
         case "PyTorch":
             import torch
 
@@ -142,13 +142,13 @@ def _answer(contender: str, name: str) -> float:
                 with torch.inference_mode():
                     return torch.softmax(theirs(inputs), 1)
 
-            return 1e6 * _seconds(ask)
+            return 1e6 * _time_call(ask)
         case "scikit-learn":
             from sklearn.neural_network import MLPClassifier
 
             machine = MLPClassifier((200,), activation="logistic", max_iter=1)
             machine.partial_fit(np.repeat(x, 20, axis=0), np.arange(20) % 10, classes=range(10))
-            return 1e6 * _seconds(lambda: machine.predict_proba(x))
+            return 1e6 * _time_call(lambda: machine.predict_proba(x))
         case "ONNX Runtime":
             import onnxruntime
 
@@ -159,7 +159,7 @@ def _answer(contender: str, name: str) -> float:
             )
             theirs = session.run(None, {"x": x})[0]
             np.testing.assert_allclose(theirs, network.probabilities(x), atol=1e-4)
-            return 1e6 * _seconds(lambda: session.run(None, {"x": x}))
+            return 1e6 * _time_call(lambda: session.run(None, {"x": x}))
     raise ValueError(contender)
 
 
@@ -177,7 +177,7 @@ def _convolve(contender: str, name: str) -> float:
     ours = layer.forward(x).copy()
     match contender:
         case "ours":
-            return 1e6 * _seconds(lambda: layer.forward(x))
+            return 1e6 * _time_call(lambda: layer.forward(x))
         case "im2col":
             flat = kernels.reshape(layer.outputs, -1)
             s = x.strides
@@ -211,7 +211,7 @@ def _convolve(contender: str, name: str) -> float:
         case _:
             raise ValueError(contender)
     np.testing.assert_allclose(found, ours, rtol=1e-3, atol=1e-4)
-    return 1e6 * _seconds(product)
+    return 1e6 * _time_call(product)
 
 
 def _multiply(contender: str, name: str) -> float:
@@ -220,7 +220,7 @@ def _multiply(contender: str, name: str) -> float:
 
     a = np.random.default_rng(1).random((512, 512), dtype=np.float32)
     b, c = a.copy(), np.empty_like(a)
-    return 2 * 512**3 / _seconds(lambda: np.matmul(a, b, out=c)) / 1e9
+    return 2 * 512**3 / _time_call(lambda: np.matmul(a, b, out=c)) / 1e9
 
 
 def _remember(contender: str, name: str) -> float:
@@ -244,7 +244,7 @@ def _remember(contender: str, name: str) -> float:
             labels.write(bytes([0, 0, 8, 1]) + struct.pack(">I", digits))
             labels.write(rng.integers(10, size=digits, dtype=np.uint8).tobytes())
         train(preset("appliance"), load_split(Path(place), "train"), seed=1, epochs=1)
-    return _peak()
+    return _peak_memory()
 
 
 def untrained(name: str) -> "Network":
@@ -254,7 +254,7 @@ def untrained(name: str) -> "Network":
     return build(preset(name).layers, seed=1)
 
 
-def _seconds(function: Callable[[], object], enough: float = 1.5) -> float:
+def _time_call(function: Callable[[], object], enough: float = 1.5) -> float:
     """Return the median seconds of a call, over as many as fit into `enough` seconds."""
     for _ in range(3):
         function()
@@ -267,7 +267,7 @@ def _seconds(function: Callable[[], object], enough: float = 1.5) -> float:
     return sorted(times)[len(times) // 2]
 
 
-def _peak() -> float:
+def _peak_memory() -> float:
     """Return the most memory that this process ever held, in MB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):

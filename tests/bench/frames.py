@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.console import say
-from tests.bench.harness import add_bench, count_of, reader_of, source_of
-from tests.bench.pages import folder_of, publish, table
+from tests.bench.harness import add_bench, get_count, get_reader, get_source
+from tests.bench.pages import make_folder, make_table, publish
 
 if TYPE_CHECKING:
     from appliance.reader.reader import Reader
@@ -52,24 +52,26 @@ def add(parsers: Any) -> None:
 
 
 def measure(args: argparse.Namespace) -> None:
-    folder, source = folder_of(args), source_of(args)
-    reader, count = reader_of(source), count_of(args)
-    kinds = scenes_of(args.shape, args.seed)
+    folder, source = make_folder(args), get_source(args)
+    reader, count = get_reader(source), get_count(args)
+    kinds = simulate_frames(args.shape, args.seed)
     times = {}
     for kind, frames in kinds.items():
-        times[kind] = timed(reader, frames, min(TIMED, count))
+        times[kind] = measure_times(reader, frames, min(TIMED, count))
         say(f"{kind}: {times[kind]['median']:.2f} ms, {times[kind]['ratio']:.2f} Gaussian filters")
-    held = memory(reader, [frame for frames in kinds.values() for frame in frames], count)
+    resident = measure_memory(
+        reader, [frame for frames in kinds.values() for frame in frames], count
+    )
     publish(
         folder,
         "frames",
-        _page(args, times, held, min(TIMED, count)),
-        {"seed": args.seed, "shape": list(args.shape), "times": times, "memory": held},
-        lambda figure: _paint(figure, times),
+        _write_page(args, times, resident, min(TIMED, count)),
+        {"seed": args.seed, "shape": list(args.shape), "times": times, "memory": resident},
+        lambda figure: _plot(figure, times),
     )
 
 
-def scenes_of(shape: tuple[int, int], seed: int) -> "dict[str, list[Frame]]":
+def simulate_frames(shape: tuple[int, int], seed: int) -> "dict[str, list[Frame]]":
     """Return some simulated frames of each kind, in a mix of conditions up to strength 0.3."""
     from dataclasses import replace
 
@@ -86,25 +88,27 @@ def scenes_of(shape: tuple[int, int], seed: int) -> "dict[str, list[Frame]]":
         digit = number % 10
         twelve = [(digit + place) % 10 for place in range(12)]
 
-        def drawn(kind: int, number: int = number) -> np.random.Generator:
+        def generator(kind: int, number: int = number) -> np.random.Generator:
             return np.random.default_rng([seed, number, kind])
 
         mixed = random_conditions(np.random.default_rng([seed, number]), 0.3)
         mixed = replace(mixed, ruled=0.0, squared=0.0, dotted=0.0)
         on_ruled = replace(mixed, ruled=0.5, board=0.0)
         pictures = {
-            "one digit": scenes.one(digit, plain[digit], mixed, drawn(0), shape),
+            "one digit": scenes.one(digit, plain[digit], mixed, generator(0), shape),
             "twelve digits": scenes.several(
-                twelve, [plain[each] for each in twelve], mixed, drawn(1), shape
+                twelve, [plain[each] for each in twelve], mixed, generator(1), shape
             ),
-            "blank": scenes.nothing("blank", mixed, drawn(2), shape),
-            "one digit on ruled paper": scenes.one(digit, plain[digit], on_ruled, drawn(3), shape),
+            "blank": scenes.nothing("blank", mixed, generator(2), shape),
+            "one digit on ruled paper": scenes.one(
+                digit, plain[digit], on_ruled, generator(3), shape
+            ),
             # Shadows without an outline are looked at a second time.
             "twelve digits in a shadow": scenes.several(
                 twelve,
                 [plain[each] for each in twelve],
                 replace(mixed, shadow=0.6),
-                drawn(4),
+                generator(4),
                 shape,
             ),
         }
@@ -113,8 +117,8 @@ def scenes_of(shape: tuple[int, int], seed: int) -> "dict[str, list[Frame]]":
     return kinds
 
 
-def timed(reader: "Reader", frames: "Sequence[Frame]", count: int) -> dict[str, Any]:
-    """Return the median milliseconds of a reading, of a filter, of a still frame, and the shares.
+def measure_times(reader: "Reader", frames: "Sequence[Frame]", count: int) -> dict[str, Any]:
+    """Return the median milliseconds of a reading, a filter and a still frame, and the shares.
 
     Each turn measures all of them on one frame, so that a busy machine slows all alike.
     """
@@ -133,12 +137,12 @@ def timed(reader: "Reader", frames: "Sequence[Frame]", count: int) -> dict[str, 
         still.same(frame)
         values = floats[turn % len(floats)]
         each = {
-            "read": _seconds(reader.read, frame),
-            "filter": _seconds(ndimage.gaussian_filter, values, 5),
-            "still": _seconds(still.same, frame),
+            "read": _time_call(reader.read, frame),
+            "filter": _time_call(ndimage.gaussian_filter, values, 5),
+            "still": _time_call(still.same, frame),
         }
-        with stopwatches() as watched:
-            whole = _seconds(reader.read, frame)
+        with time_stages() as watched:
+            whole = _time_call(reader.read, frame)
         if turn == 0:
             # The first of everything also loads it.
             continue
@@ -159,13 +163,13 @@ def timed(reader: "Reader", frames: "Sequence[Frame]", count: int) -> dict[str, 
         "filter": median["filter"],
         "ratio": median["read"] / median["filter"],
         "still": median["still"],
-        "shares": _shares(stages, staged),
+        "shares": _compute_shares(stages, staged),
         "megabytes": peak / 1e6,
     }
 
 
 @contextmanager
-def stopwatches() -> Iterator[dict[str, float]]:
+def time_stages() -> Iterator[dict[str, float]]:
     """Measure the stages of what is read meanwhile: seconds by name."""
     import importlib
 
@@ -178,7 +182,7 @@ def stopwatches() -> Iterator[dict[str, float]]:
             holder = getattr(holder, each)
         function = getattr(holder, name)
         before.append((holder, name, function))
-        setattr(holder, name, _watched(function, stage, spent))
+        setattr(holder, name, _add_stopwatch(function, stage, spent))
     try:
         yield spent
     finally:
@@ -186,7 +190,7 @@ def stopwatches() -> Iterator[dict[str, float]]:
             setattr(holder, name, function)
 
 
-def _watched(function: Callable[..., Any], stage: str, spent: dict[str, float]) -> Any:
+def _add_stopwatch(function: Callable[..., Any], stage: str, spent: dict[str, float]) -> Any:
     def call(*arguments: Any, **named: Any) -> Any:
         started = time.perf_counter()
         try:
@@ -197,13 +201,13 @@ def _watched(function: Callable[..., Any], stage: str, spent: dict[str, float]) 
     return call
 
 
-def _seconds(function: Callable[..., object], *arguments: object) -> float:
+def _time_call(function: Callable[..., object], *arguments: object) -> float:
     started = time.perf_counter()
     function(*arguments)
     return time.perf_counter() - started
 
 
-def _shares(stages: dict[str, float], whole: float) -> dict[str, float]:
+def _compute_shares(stages: dict[str, float], whole: float) -> dict[str, float]:
     """Return each stage's share of the whole, and those of what has no stopwatch of its own."""
     parts = sum(seconds for name, seconds in stages.items() if name.startswith("·"))
     own = sum(seconds for name, seconds in stages.items() if not name.startswith("·"))
@@ -216,21 +220,21 @@ def _shares(stages: dict[str, float], whole: float) -> dict[str, float]:
     return shares
 
 
-def memory(reader: "Reader", frames: "Sequence[Frame]", count: int) -> dict[str, float]:
+def measure_memory(reader: "Reader", frames: "Sequence[Frame]", count: int) -> dict[str, float]:
     """Return the process's resident megabytes after a tenth of so many readings, and after all."""
     early = max(1, count // 10)
-    found: dict[str, float] = {"early_frames": early, "frames": count}
+    megabytes: dict[str, float] = {"early_frames": early, "frames": count}
     for number in range(1, count + 1):
         reader.read(frames[number % len(frames)])
         if number == early:
-            found["early"] = resident()
-            say(f"{number:,} frames: {found['early']:.1f} MB resident")
-    found["late"] = resident()
-    say(f"{count:,} frames: {found['late']:.1f} MB resident")
-    return found
+            megabytes["early"] = resident_megabytes()
+            say(f"{number:,} frames: {megabytes['early']:.1f} MB resident")
+    megabytes["late"] = resident_megabytes()
+    say(f"{count:,} frames: {megabytes['late']:.1f} MB resident")
+    return megabytes
 
 
-def resident() -> float:
+def resident_megabytes() -> float:
     """Return the megabytes of memory that this process holds now."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
@@ -238,8 +242,8 @@ def resident() -> float:
     raise ValueError("no VmRSS in /proc/self/status")
 
 
-def _page(
-    args: argparse.Namespace, times: dict[str, Any], held: dict[str, float], count: int
+def _write_page(
+    args: argparse.Namespace, times: dict[str, Any], resident: dict[str, float], count: int
 ) -> str:
     kinds = list(times)
     worst = max(times, key=lambda kind: float(times[kind]["ratio"]))
@@ -255,7 +259,7 @@ def _page(
             "telling that a frame is like the last one. Memory is the most that one reading "
             "allocates.",
             "",
-            table(
+            make_table(
                 ["frame", "ms", "filter, ms", "ratio", "still, ms", "still / read", "MB"],
                 (
                     (kind, f"{each['median']:.2f}", f"{each['filter']:.2f}",
@@ -272,7 +276,7 @@ def _page(
             "",
             "Where the time goes, in % (the parts with a · are within ink):",
             "",
-            table(
+            make_table(
                 ["stage", *kinds],
                 (
                     (name, *(f"{100 * times[kind]['shares'][name]:.1f}" for kind in kinds))
@@ -280,13 +284,14 @@ def _page(
                 ),
             ),
             "",
-            f"Resident after {held['early_frames']:,} frames: {held['early']:.1f} MB; after "
-            f"{held['frames']:,}: {held['late']:.1f} MB.",
+            f"Resident after {resident['early_frames']:,} frames: {resident['early']:.1f} MB; "
+            "after "
+            f"{resident['frames']:,}: {resident['late']:.1f} MB.",
         ]
     )  # fmt: skip
 
 
-def _paint(figure: Any, times: dict[str, Any]) -> None:
+def _plot(figure: Any, times: dict[str, Any]) -> None:
     figure.set_size_inches(9, 2.8)
     axis = figure.subplots()
     kinds = list(times)[::-1]

@@ -9,15 +9,15 @@ from tests.bench.harness import (
     Score,
     Source,
     add_bench,
-    blocks,
-    count_of,
-    milliseconds,
-    processes_of,
-    scored,
-    source_of,
-    timed_read,
+    get_count,
+    get_processes,
+    get_source,
+    iterate_blocks,
+    mean_milliseconds,
+    read_and_score,
+    score_blocks,
 )
-from tests.bench.pages import folder_of, percent, publish, table
+from tests.bench.pages import format_percent, make_folder, make_table, publish
 
 if TYPE_CHECKING:
     from appliance.reading import Array, Grey
@@ -54,9 +54,9 @@ def add(parsers: Any) -> None:
 def measure(args: argparse.Namespace) -> None:
     from appliance.simulator.handwriting import HANDS
 
-    folder, source = folder_of(args), source_of(args)
-    count, processes = count_of(args), processes_of(args)
-    sets = _sets(args)
+    folder, source = make_folder(args), get_source(args)
+    count, processes = get_count(args), get_processes(args)
+    sets = _load_sets(args)
     tasks: list[tuple[str, tuple[Any, ...]]] = []
     for name, (scans, labels) in sets.items():
         if args.quick:
@@ -65,57 +65,57 @@ def measure(args: argparse.Namespace) -> None:
             (f"{name}, {how}", (source, how, scans[first:end], labels[first:end], args.seed, first,
                                 args.shape))
             for how in ("as pictures", "on paper")
-            for first, end in blocks(len(labels))
+            for first, end in iterate_blocks(len(labels))
         ]  # fmt: skip
-    set_scores = scored(read_set, tasks, processes)
+    set_scores = score_blocks(read_set, tasks, processes)
     hands = [
         (f"{digit} {variant}", (source, digit, variant, args.seed, *block, args.shape))
         for digit, variants in HANDS.items()
         for variant in variants
-        for block in blocks(count)
+        for block in iterate_blocks(count)
     ]
-    hand_scores = scored(read_hand, hands, processes)
+    hand_scores = score_blocks(read_hand, hands, processes)
     publish(
         folder,
         "hands",
-        _page(args, set_scores, hand_scores, count),
+        _write_page(args, set_scores, hand_scores, count),
         {
             "seed": args.seed,
             "shape": list(args.shape),
             "sets": {name: score.as_json() for name, score in set_scores.items()},
             "own": {name: score.as_json() for name, score in hand_scores.items()},
-            "milliseconds": milliseconds([*set_scores.values(), *hand_scores.values()]),
+            "milliseconds": mean_milliseconds([*set_scores.values(), *hand_scores.values()]),
         },
-        lambda figure: _paint(figure, set_scores, hand_scores),
+        lambda figure: _plot(figure, set_scores, hand_scores),
     )
 
 
-def _sets(args: argparse.Namespace) -> "dict[str, Scans]":
+def _load_sets(args: argparse.Namespace) -> "dict[str, Scans]":
     """Return the sets by name: scans float32 (n, h, w) in 0…1, ink bright, with their labels."""
     from appliance.console import say
 
     sets: dict[str, Scans] = {}
-    if (theirs := _of_scikit_learn()) is not None:
+    if (theirs := _load_scikit_learn()) is not None:
         sets["scikit-learn 8×8"] = theirs
     else:
         say("scikit-learn's digits are left out: install the extra 'bench' for them")
     for file in args.sets:
-        sets[file.stem] = _of_file(file)
+        sets[file.stem] = _load_set(file)
     if args.drawings:
-        sets["drawings 28×28"] = _drawings(args.drawings)
+        sets["drawings 28×28"] = _load_drawings(args.drawings)
     return sets
 
 
-def _of_scikit_learn() -> "Scans | None":
+def _load_scikit_learn() -> "Scans | None":
     try:
         from sklearn.datasets import load_digits
     except ImportError:
         return None
-    held = load_digits()
-    return _bright(held.images), [int(each) for each in held.target]
+    data = load_digits()
+    return _scale_to_one(data.images), [int(each) for each in data.target]
 
 
-def _of_file(file: Path) -> "Scans":
+def _load_set(file: Path) -> "Scans":
     import zipfile
 
     import numpy as np
@@ -123,8 +123,8 @@ def _of_file(file: Path) -> "Scans":
     from appliance.errors import PictureError
 
     try:
-        with np.load(file, allow_pickle=False) as held:
-            images, labels = held["images"], held["labels"].astype(np.int64)
+        with np.load(file, allow_pickle=False) as data:
+            images, labels = data["images"], data["labels"].astype(np.int64)
         # An .npy file gives an array, which is no context.
         fits = images.ndim == 3 and len(images) == len(labels) > 0 and images.dtype != object
         fits = fits and set(labels.tolist()) <= set(range(10))
@@ -134,10 +134,10 @@ def _of_file(file: Path) -> "Scans":
         raise PictureError(
             f"{file}: not a set: it is an .npz with images (n, h, w) and labels (n,) from 0 to 9"
         )
-    return _bright(images), [int(label) for label in labels]
+    return _scale_to_one(images), [int(label) for label in labels]
 
 
-def _drawings(folder: Path) -> "Scans":
+def _load_drawings(folder: Path) -> "Scans":
     """Return the pictures, dark on light, in a folder's folders 0 to 9; all of one size."""
     import numpy as np
 
@@ -151,14 +151,14 @@ def _drawings(folder: Path) -> "Scans":
             grey = open_picture(file, str(file)).grey
             if grey.shape != (28, 28):
                 raise PictureError(f"{file}: it is {grey.shape[1]}×{grey.shape[0]}, not 28×28")
-            scans.append(_bright(255 - grey[None])[0])
+            scans.append(_scale_to_one(255 - grey[None])[0])
             labels.append(digit)
     if not scans:
         raise PictureError(f"{folder}: there are no pictures in folders named 0 to 9 in it")
     return np.stack(scans), labels
 
 
-def _bright(images: Any) -> "Array":
+def _scale_to_one(images: Any) -> "Array":
     """Return images float32 in 0…1, the brightest of all of them 1."""
     import numpy as np
 
@@ -166,7 +166,7 @@ def _bright(images: Any) -> "Array":
     return values / np.float32(max(float(values.max()), 1e-6))
 
 
-def picture_of(scan: "Array") -> "Grey":
+def enlarge(scan: "Array") -> "Grey":
     """Return a scan float32 (h, w) enlarged smoothly, dark on light, with room around it."""
     import numpy as np
     from PIL import Image
@@ -203,10 +203,10 @@ def read_set(
 
         def simulate(scan: Any = scan, label: int = label, rng: Any = rng) -> "Scene":
             if how == "as pictures":
-                return scenes.Scene(picture_of(scan), (label,), ())
+                return scenes.Scene(enlarge(scan), (label,), ())
             return scenes.one(label, scan, random_conditions(rng, HARDNESS), rng, shape)
 
-        timed_read(score, source, label, simulate)
+        read_and_score(score, source, label, simulate)
     return score
 
 
@@ -230,18 +230,18 @@ def read_hand(
             conditions = random_conditions(rng, HARDNESS)
             return scenes.one(digit, HANDS[digit][variant], conditions, rng, shape)
 
-        timed_read(score, source, digit, simulate)
+        read_and_score(score, source, digit, simulate)
     return score
 
 
-def _page(
+def _write_page(
     args: argparse.Namespace, sets: dict[str, Score], hands: dict[str, Score], count: int
 ) -> str:
-    cost = milliseconds([*sets.values(), *hands.values()])
+    cost = mean_milliseconds([*sets.values(), *hands.values()])
 
     def row(name: str, score: Score) -> tuple[object, ...]:
-        return (name, score.total, percent(score.accuracy), score.refused, score.usual_refusal,
-                score.wrong, score.confident)  # fmt: skip
+        return (name, score.total, format_percent(score.accuracy), score.refused,
+                score.commonest_refusal, score.wrong, score.confident)  # fmt: skip
 
     head = ["", "digits", "right", "refused", "mostly as", "wrong", "≥ 0.9"]
     parts = [
@@ -255,7 +255,7 @@ def _page(
         "",
     ]
     if sets:
-        parts += [table(["set", *head[1:]], (row(*item) for item in sets.items())), ""]
+        parts += [make_table(["set", *head[1:]], (row(*item) for item in sets.items())), ""]
     else:
         parts += ["No set was there to be read.", ""]
     return "\n".join(
@@ -263,7 +263,7 @@ def _page(
             *parts,
             f"## The project's own hand, {count} of each variant, on paper",
             "",
-            table(["variant", *head[1:]], (row(*item) for item in hands.items())),
+            make_table(["variant", *head[1:]], (row(*item) for item in hands.items())),
             "",
             f"A frame took {cost['simulate']:.1f} ms to simulate and {cost['read']:.1f} ms to "
             "read, on one core.",
@@ -271,7 +271,7 @@ def _page(
     )
 
 
-def _paint(figure: Any, sets: dict[str, Score], hands: dict[str, Score]) -> None:
+def _plot(figure: Any, sets: dict[str, Score], hands: dict[str, Score]) -> None:
     scores = sets | hands
     figure.set_size_inches(6, 0.16 * len(scores) + 0.8)
     axis = figure.subplots()

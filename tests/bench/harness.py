@@ -57,24 +57,24 @@ def add_bench(
     return parser
 
 
-def count_of(args: argparse.Namespace) -> int:
+def get_count(args: argparse.Namespace) -> int:
     """Return how many the options want, at least one."""
     return max(1, args.count // 10) if args.quick else int(args.count)
 
 
-def processes_of(args: argparse.Namespace) -> int:
+def get_processes(args: argparse.Namespace) -> int:
     return args.processes or count_cores()
 
 
-def source_of(args: argparse.Namespace) -> Source:
+def get_source(args: argparse.Namespace) -> Source:
     """Return where the reader comes from; raises its error now if it cannot be had."""
     source = args.network, args.config
-    reader_of(source)
+    get_reader(source)
     return source
 
 
 @lru_cache(maxsize=2)
-def reader_of(source: Source) -> "Reader":
+def get_reader(source: Source) -> "Reader":
     """Return a process's own reader: one cannot be sent to another process."""
     network, config = source
     return load_reader(argparse.Namespace(network=network, config=config))
@@ -128,7 +128,7 @@ class Score:
         return (self.right + self.wrong) / max(1, self.total)
 
     @property
-    def usual_refusal(self) -> str:
+    def commonest_refusal(self) -> str:
         """The commonest reason with its count; of two as common, the first by name."""
         best = min(self.refusals.items(), key=lambda item: (-item[1], item[0]), default=None)
         return f"{best[0]} ({best[1]})" if best else ""
@@ -144,7 +144,7 @@ class Score:
         }
 
 
-def timed_read(
+def read_and_score(
     score: Score, source: Source, truth: int | None, simulate: "Callable[[], Any]"
 ) -> "Reading":
     """Read the scene that `simulate` gives, count and return the reading; both are timed."""
@@ -153,14 +153,14 @@ def timed_read(
     started = time.process_time()
     scene = simulate()
     simulated = time.process_time()
-    reading = reader_of(source).read(frame(scene.grey, 0.0))
+    reading = get_reader(source).read(frame(scene.grey, 0.0))
     score.reading += time.process_time() - simulated
     score.simulating += simulated - started
     score.add(truth, reading)
     return reading
 
 
-def scored(
+def score_blocks(
     work: Callable[..., Score], tasks: Sequence[tuple[str, tuple[Any, ...]]], processes: int
 ) -> dict[str, Score]:
     """Return the score of each cell, summed over its blocks: `tasks` are (cell, block) in turn."""
@@ -178,13 +178,13 @@ def scored(
     return scores
 
 
-def blocks(count: int) -> Iterator[tuple[int, int]]:
+def iterate_blocks(count: int) -> Iterator[tuple[int, int]]:
     """Yield the first and the one after the last of each block of so many frames."""
     for start in range(0, count, BLOCK):
         yield start, min(start + BLOCK, count)
 
 
-def milliseconds(scores: Sequence[Score]) -> dict[str, float]:
+def mean_milliseconds(scores: Sequence[Score]) -> dict[str, float]:
     """Return what a frame took to simulate and to read, on one core of those that shared them."""
     frames = max(1, sum(score.total for score in scores))
     return {

@@ -8,15 +8,15 @@ from tests.bench.harness import (
     Score,
     Source,
     add_bench,
-    blocks,
-    count_of,
-    milliseconds,
-    processes_of,
-    scored,
-    source_of,
-    timed_read,
+    get_count,
+    get_processes,
+    get_source,
+    iterate_blocks,
+    mean_milliseconds,
+    read_and_score,
+    score_blocks,
 )
-from tests.bench.pages import folder_of, percent, publish, table
+from tests.bench.pages import format_percent, make_folder, make_table, publish
 
 WANTED = 0.005
 """At most this share of each may get a digit at all."""
@@ -39,8 +39,8 @@ def measure(args: argparse.Namespace) -> None:
     from appliance.simulator.handwriting import LETTERS, SIGNS
     from appliance.simulator.scenes import NOISES, NOTHING
 
-    folder, source = folder_of(args), source_of(args)
-    count, processes = count_of(args), processes_of(args)
+    folder, source = make_folder(args), get_source(args)
+    count, processes = get_count(args), get_processes(args)
     written = "blank", "letters", "word", "signs", "scribble", "doodle"
     textures = [kind for kind in NOTHING if kind not in (*written, *NOISES)]
     # The textures share one count, as one kind of picture.
@@ -50,17 +50,17 @@ def measure(args: argparse.Namespace) -> None:
     tasks = [
         (kind, (source, kind, args.shape, args.seed, *block))
         for kind in (*written, *textures, *NOISES)
-        for block in blocks(counts[kind])
+        for block in iterate_blocks(counts[kind])
     ]
-    scores = scored(read_block, tasks, processes)
+    scores = score_blocks(read_block, tasks, processes)
     names = [("letter", name) for name in LETTERS] + [("sign", name) for name in SIGNS]
     each = max(1, count // (10 * len(LETTERS)))
     singles = [
         (f"{what} {name}", (source, what, name, args.shape, args.seed, *block))
         for what, name in names
-        for block in blocks(each)
+        for block in iterate_blocks(each)
     ]
-    taken = _taken(singles, processes)
+    taken = _count_confusions(singles, processes)
     whole = Score()
     for kind in textures:
         whole.include(scores[kind])
@@ -69,16 +69,16 @@ def measure(args: argparse.Namespace) -> None:
     publish(
         folder,
         "nothing",
-        _page(args, groups, {kind: scores[kind] for kind in textures}, taken, each),
+        _write_page(args, groups, {kind: scores[kind] for kind in textures}, taken, each),
         {
             "seed": args.seed,
             "shape": list(args.shape),
             "kinds": {kind: score.as_json() for kind, score in scores.items()},
             "each_sign": each,
             "taken": {name: dict(sorted(digits.items())) for name, digits in taken.items()},
-            "milliseconds": milliseconds(list(scores.values())),
+            "milliseconds": mean_milliseconds(list(scores.values())),
         },
-        lambda figure: _paint(figure, groups),
+        lambda figure: _plot(figure, groups),
     )
 
 
@@ -100,7 +100,7 @@ def read_block(
         def simulate(rng: Any = rng, conditions: Any = conditions) -> scenes.Scene:
             return scenes.nothing(kind, conditions, rng, shape)
 
-        timed_read(score, source, None, simulate)
+        read_and_score(score, source, None, simulate)
     return score
 
 
@@ -114,42 +114,44 @@ def read_sign(
     from appliance.simulator.handwriting import LETTERS, SIGNS
     from appliance.simulator.paper import random_conditions
 
-    held = LETTERS if what == "letter" else SIGNS
+    signs = LETTERS if what == "letter" else SIGNS
     score, digits = Score(), Counter[str]()
     for number in range(first, end):
-        rng = np.random.default_rng([seed, number, list(held).index(name)])
+        rng = np.random.default_rng([seed, number, list(signs).index(name)])
         conditions = random_conditions(rng)
 
         def simulate(rng: Any = rng, conditions: Any = conditions) -> scenes.Scene:
             # One sign is set on the sheet as one digit is.
-            return scenes.one(0, held[name], conditions, rng, shape)
+            return scenes.one(0, signs[name], conditions, rng, shape)
 
-        reading = timed_read(score, source, None, simulate)
+        reading = read_and_score(score, source, None, simulate)
         if reading.digit is not None:
             digits[str(reading.digit)] += 1
     return digits
 
 
-def _taken(tasks: list[tuple[str, tuple[Any, ...]]], processes: int) -> dict[str, Counter[str]]:
+def _count_confusions(
+    tasks: list[tuple[str, tuple[Any, ...]]], processes: int
+) -> dict[str, Counter[str]]:
     from appliance.console import say
     from appliance.training.pool import map_blocks
 
     say(f"each letter and sign by itself: {len({name for name, _ in tasks})} of them")
     taken: dict[str, Counter[str]] = {}
-    found = map_blocks(read_sign, (block for _, block in tasks), processes)
-    for (name, _), digits in zip(tasks, found, strict=True):
+    counts = map_blocks(read_sign, (block for _, block in tasks), processes)
+    for (name, _), digits in zip(tasks, counts, strict=True):
         taken.setdefault(name, Counter()).update(digits)
     return taken
 
 
-def _page(
+def _write_page(
     args: argparse.Namespace,
     groups: dict[str, Score],
     textures: dict[str, Score],
     taken: dict[str, Counter[str]],
     each: int,
 ) -> str:
-    cost = milliseconds(list(groups.values()))
+    cost = mean_milliseconds(list(groups.values()))
     rows = [(kind, *_row(score)) for kind, score in groups.items()]
     high = [kind for kind, score in groups.items() if score.answered > WANTED]
     said = (
@@ -172,21 +174,21 @@ def _page(
             f"{args.shape[0]} with a natural mix of conditions, read by the whole reader: how "
             "many got a digit, that of the mark that is most prominent.",
             "",
-            table(head, rows),
+            make_table(head, rows),
             "",
             said,
             "",
             "The textures one by one:",
             "",
-            table(head, ((kind, *_row(score)) for kind, score in textures.items())),
+            make_table(head, ((kind, *_row(score)) for kind, score in textures.items())),
             "",
             f"What was taken for a digit most, of {each:,} photographs of each letter and sign by "
             "itself:",
             "",
-            table(
+            make_table(
                 ["what", "taken for", "times", "share"],
                 (
-                    (name, digit, count, percent(count / each))
+                    (name, digit, count, format_percent(count / each))
                     for count, name, digit in confusions[:10]
                 ),
             ),
@@ -203,11 +205,11 @@ def _row(score: Score) -> tuple[object, ...]:
         score.wrong,
         f"{100 * score.answered:.2f} %",
         score.confident,
-        score.usual_refusal,
+        score.commonest_refusal,
     )
 
 
-def _paint(figure: Any, groups: dict[str, Score]) -> None:
+def _plot(figure: Any, groups: dict[str, Score]) -> None:
     figure.set_size_inches(6, 3.2)
     axis = figure.subplots()
     names = list(groups)[::-1]

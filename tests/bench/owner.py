@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.console import say
-from tests.bench.harness import add_bench, count_of
-from tests.bench.pages import folder_of, publish, table
+from tests.bench.harness import add_bench, get_count
+from tests.bench.pages import make_folder, make_table, publish
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +48,7 @@ def add(parsers: Any) -> None:
 def measure(args: argparse.Namespace) -> None:
     from model.datasets import load_split
 
-    folder, count = folder_of(args), count_of(args)
+    folder, count = make_folder(args), get_count(args)
     base, test = load_split(args.data, "train"), load_split(args.data, "test")
     nights = {
         "leaning": _night(hand(), count, args.seed, base, test),
@@ -57,7 +57,7 @@ def measure(args: argparse.Namespace) -> None:
             hand(mirrors="347"), count, args.seed, base, test, mislabelled=1 / 3
         ),
     }
-    publish(folder, "owner", _page(args, nights, count), nights, lambda f: _paint(f, nights))
+    publish(folder, "owner", _write_page(args, nights, count), nights, lambda f: _plot(f, nights))
 
 
 def hand(*, mirrors: str = "") -> "dict[int, list[Stroke]]":
@@ -115,9 +115,9 @@ def _night(
         vault, captures = Vault(state / "networks"), Captures(state / "captures.db")
         held = vault.load_current()
         reader = Reader(held.network)
-        before = _right(reader, writes, count, seed)
+        before = _count_right(reader, writes, count, seed)
         mnist = evaluate(held.network, test).right
-        with _page_of(reader, vault, captures, state) as page:
+        with _open_page(reader, vault, captures, state) as page:
             kept = _correct(page, writes, count, seed, mislabelled)
         say(f"{before} of {10 * count} read before; {kept} captures through the page's API")
         record = Retraining(
@@ -135,7 +135,7 @@ def _night(
             "sheets": 10 * count,
             "captures": kept,
             "before": before,
-            "after": _right(Reader(after.network), writes, count, seed),
+            "after": _count_right(Reader(after.network), writes, count, seed),
             "mnist_before": mnist,
             "mnist_after": evaluate(after.network, test).right,
             "outcome": record["outcome"],
@@ -151,7 +151,7 @@ def _night(
         shutil.rmtree(state, ignore_errors=True)
 
 
-def _right(reader: "Reader", writes: "dict[int, list[Stroke]]", count: int, seed: int) -> int:
+def _count_right(reader: "Reader", writes: "dict[int, list[Stroke]]", count: int, seed: int) -> int:
     """Return how many of `count` sheets of each digit are read, none of which was corrected."""
     import numpy as np
 
@@ -166,7 +166,7 @@ def _right(reader: "Reader", writes: "dict[int, list[Stroke]]", count: int, seed
 
 
 @contextmanager
-def _page_of(
+def _open_page(
     reader: "Reader", vault: "Vault", captures: "Captures", state: Path
 ) -> "Iterator[FlaskClient]":
     """Yield a client of the page over these parts."""
@@ -230,7 +230,7 @@ def _correct(
     return kept
 
 
-def _page(args: argparse.Namespace, nights: dict[str, dict[str, Any]], count: int) -> str:
+def _write_page(args: argparse.Namespace, nights: dict[str, dict[str, Any]], count: int) -> str:
     rows = [
         (
             name,
@@ -255,12 +255,12 @@ once, {one["multiply_adds"]:.2e} multiply-adds forward and backward
 ({one["share_of_a_night"]:.0%} of the 3.8·10¹² of a Pi Zero's night), and as many other sheets
 are read. MNIST's are its test digits.
 
-{table(head, rows)}
+{make_table(head, rows)}
 
 {reasons}"""
 
 
-def _paint(figure: Any, nights: dict[str, dict[str, Any]]) -> None:
+def _plot(figure: Any, nights: dict[str, dict[str, Any]]) -> None:
     axes = figure.add_subplot()
     for name, night in nights.items():
         axes.plot(*zip(*night["curve"], strict=True), label=name)

@@ -12,7 +12,7 @@ from appliance.commands.options import claim
 from appliance.console import say
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def make_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a Markdown table, its first column to the left and the others to the right."""
     lines = [
         "| " + " | ".join(head) + " |",
@@ -22,11 +22,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def folder_of(args: argparse.Namespace) -> Path | None:
+def make_folder(args: argparse.Namespace) -> Path | None:
     """Return where the bench is to be written, made if need be; None for nowhere.
 
     Raises StateError now for a place that could not be written to in the end.
@@ -53,12 +53,12 @@ def publish(
     """
     from model.files import replaced
 
-    text = "\n".join(_wrapped(line) for line in text.split("\n"))
+    text = "\n".join(_wrap(line) for line in text.split("\n"))
     print(text)
     if folder is None:
         return
     name = f"reading-{what}"
-    if paint is not None and _drawn(folder / f"{name}.svg", paint):
+    if paint is not None and _save_plot(folder / f"{name}.svg", paint):
         text += f"\n\n![{what}]({name}.svg)"
     for file, content in (
         (folder / f"{name}.md", text),
@@ -69,12 +69,12 @@ def publish(
     say(f"written: {folder / name}.md and .json")
 
 
-def _wrapped(line: str) -> str:
+def _wrap(line: str) -> str:
     """Return a paragraph in lines of at most 100 characters; rows of a table stay whole."""
     return line if line.startswith("|") else textwrap.fill(line, 100, break_on_hyphens=False)
 
 
-def _drawn(file: Path, paint: Callable[[Any], None]) -> bool:
+def _save_plot(file: Path, paint: Callable[[Any], None]) -> bool:
     """Draw a plot where matplotlib is installed, and tell whether it was."""
     try:
         import matplotlib

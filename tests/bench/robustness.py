@@ -8,15 +8,15 @@ from tests.bench.harness import (
     Score,
     Source,
     add_bench,
-    blocks,
-    count_of,
-    milliseconds,
-    processes_of,
-    scored,
-    source_of,
-    timed_read,
+    get_count,
+    get_processes,
+    get_source,
+    iterate_blocks,
+    mean_milliseconds,
+    read_and_score,
+    score_blocks,
 )
-from tests.bench.pages import folder_of, percent, publish, table
+from tests.bench.pages import format_percent, make_folder, make_table, publish
 
 if TYPE_CHECKING:
     from model.datasets import Bytes
@@ -54,9 +54,9 @@ def measure(args: argparse.Namespace) -> None:
     for name in args.factor or ():
         if name not in FACTORS:
             raise SettingsError(f"--factor {name[:40]}: one of {', '.join(FACTORS)}")
-    folder, source = folder_of(args), source_of(args)
+    folder, source = make_folder(args), get_source(args)
     data = load_split(args.data, "test")
-    count = min(count_of(args), len(data))
+    count = min(get_count(args), len(data))
     chosen = np.sort(np.random.default_rng(args.seed).permutation(len(data))[:count])
     images, labels = data.take(chosen)
     factors = list(args.factor or FACTORS)
@@ -68,21 +68,21 @@ def measure(args: argparse.Namespace) -> None:
              labels[first:end]),
         )
         for name, strength in cells
-        for first, end in blocks(count)
+        for first, end in iterate_blocks(count)
     ]  # fmt: skip
-    scores = scored(read_block, tasks, processes_of(args))
+    scores = score_blocks(read_block, tasks, get_processes(args))
     publish(
         folder,
         "robustness",
-        _page(args, factors, scores, count),
+        _write_page(args, factors, scores, count),
         {
             "seed": args.seed,
             "digits": count,
             "shape": list(args.shape),
             "cells": {cell: score.as_json() for cell, score in scores.items()},
-            "milliseconds": milliseconds(list(scores.values())),
+            "milliseconds": mean_milliseconds(list(scores.values())),
         },
-        lambda figure: _paint(figure, factors, scores),
+        lambda figure: _plot(figure, factors, scores),
     )
 
 
@@ -115,50 +115,52 @@ def read_block(
         def simulate(scan: Any = scan, label: int = label, rng: Any = rng) -> scenes.Scene:
             return scenes.one(label, scan, conditions, rng, shape)
 
-        timed_read(score, source, label, simulate)
+        read_and_score(score, source, label, simulate)
     return score
 
 
-def _page(
+def _write_page(
     args: argparse.Namespace, factors: list[str], scores: dict[str, Score], count: int
 ) -> str:
     height, width = args.shape
-    cost = milliseconds(list(scores.values()))
+    cost = mean_milliseconds(list(scores.values()))
     reference = scores[f"{REFERENCE} 0.0"]
     middle = {name: scores[f"{name} {MIDDLE}"] for name in factors}
     rows = [
         (
             name,
-            *(percent(scores[f"{name} {strength}"].accuracy) for strength in STRENGTHS),
+            *(format_percent(scores[f"{name} {strength}"].accuracy) for strength in STRENGTHS),
             each.refused,
-            each.usual_refusal,
+            each.commonest_refusal,
             each.wrong,
             each.confident,
         )
         for name, each in middle.items()
     ]
-    low = [f"{name} ({percent(each.accuracy)})" for name, each in middle.items()
+    low = [f"{name} ({format_percent(each.accuracy)})" for name, each in middle.items()
            if each.accuracy < WANTED]  # fmt: skip
     said = (
-        f"Below {percent(WANTED)} at the middle strength: {', '.join(low)}."
+        f"Below {format_percent(WANTED)} at the middle strength: {', '.join(low)}."
         if low
-        else f"At the middle strength every factor keeps {percent(WANTED)} or more."
+        else f"At the middle strength every factor keeps {format_percent(WANTED)} or more."
     )
     return "\n".join(
         [
             "# Robustness",
             "",
             "Written by `python -m tests.bench robustness --data MNIST`. The same "
-            f"{count:,} of MNIST's test digits in every cell, photographed by the simulator at "
+            f"{count:,} of MNIST's test digits in every cell, read_photographs by the simulator at "
             f"{width}×{height} with one factor and no other (`digits simulate --list` says what "
             "each does), and read by the whole reader. Accuracy, a refusal counting as not right; "
             "the last four columns are at strength 0.5.",
             "",
-            f"Without any factor: {percent(reference.accuracy)} right, {reference.refused} "
+            f"Without any factor: {format_percent(reference.accuracy)} right, {reference.refused} "
             f"refused, {reference.wrong} wrong, {reference.confident} of them with confidence "
             "0.9 or more.",
             "",
-            table(["factor", *map(str, STRENGTHS), "refused", "mostly as", "wrong", "≥ 0.9"], rows),
+            make_table(
+                ["factor", *map(str, STRENGTHS), "refused", "mostly as", "wrong", "≥ 0.9"], rows
+            ),
             "",
             said,
             "",
@@ -168,7 +170,7 @@ def _page(
     )
 
 
-def _paint(figure: Any, factors: list[str], scores: dict[str, Score]) -> None:
+def _plot(figure: Any, factors: list[str], scores: dict[str, Score]) -> None:
     across = min(6, len(factors))
     down = -(-len(factors) // across)
     figure.set_size_inches(1.8 * across, 1.5 * down + 0.3)

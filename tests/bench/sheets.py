@@ -12,13 +12,13 @@ from appliance.training.pool import map_blocks
 from tests.bench.harness import (
     Source,
     add_bench,
-    blocks,
-    count_of,
-    processes_of,
-    reader_of,
-    source_of,
+    get_count,
+    get_processes,
+    get_reader,
+    get_source,
+    iterate_blocks,
 )
-from tests.bench.pages import folder_of, percent, publish, table
+from tests.bench.pages import format_percent, make_folder, make_table, publish
 
 if TYPE_CHECKING:
     from appliance.reading import Answer, Box
@@ -69,13 +69,13 @@ def add(parsers: Any) -> None:
 
 
 def measure(args: argparse.Namespace) -> None:
-    folder = folder_of(args)
-    real = photographed(args.photos_sheets, source_of(args)) if args.photos_sheets else {}
-    sheets = simulated(args, count_of(args))
+    folder = make_folder(args)
+    real = read_photographs(args.photos_sheets, get_source(args)) if args.photos_sheets else {}
+    sheets = read_simulated(args, get_count(args))
     publish(
         folder,
         "sheets",
-        _page(args, sheets, real),
+        _write_page(args, sheets, real),
         {
             "seed": args.seed,
             "shape": list(args.shape),
@@ -88,7 +88,7 @@ def measure(args: argparse.Namespace) -> None:
                     "found": sum(sheet.found for sheet in held),
                     "right": sum(sheet.right for sheet in held),
                 }
-                for count, held in _by_count(sheets).items()
+                for count, held in _group_by_count(sheets).items()
             },
             "photographs": {
                 name: {"digits": s.count, "found": s.found, "right": s.right,
@@ -98,19 +98,19 @@ def measure(args: argparse.Namespace) -> None:
             "milliseconds": {"simulate": _mean(s.simulating for s in sheets),
                              "read": _mean(s.reading for s in sheets)},
         },
-        lambda figure: _paint(figure, sheets),
+        lambda figure: _plot(figure, sheets),
     )  # fmt: skip
 
 
-def simulated(args: argparse.Namespace, count: int) -> list[Sheet]:
+def read_simulated(args: argparse.Namespace, count: int) -> list[Sheet]:
     """Return what is made of so many simulated sheets, half of MNIST's test digits."""
     from model.datasets import load_split
 
-    source, processes = source_of(args), processes_of(args)
+    source, processes = get_source(args), get_processes(args)
     data = load_split(args.data, "test")
     tasks = (
-        (source, args.shape, args.seed, first, _scans(data, args.seed, first, end))
-        for first, end in blocks(count)
+        (source, args.shape, args.seed, first, _draw_scans(data, args.seed, first, end))
+        for first, end in iterate_blocks(count)
     )
     sheets: list[Sheet] = []
     started = time.monotonic()
@@ -121,7 +121,7 @@ def simulated(args: argparse.Namespace, count: int) -> list[Sheet]:
     return sheets
 
 
-def _scans(data: "Split", seed: int, first: int, end: int) -> list[tuple[Any, Any]]:
+def _draw_scans(data: "Split", seed: int, first: int, end: int) -> list[tuple[Any, Any]]:
     """Return the scans uint8 (n, 784) and labels (n,) that each of some sheets may show."""
     import numpy as np
 
@@ -162,9 +162,9 @@ def read_block(
         started = time.process_time()
         scene = scenes.several(digits, writings, random_conditions(rng, HARDNESS), rng, shape)
         simulated = time.process_time()
-        reading = reader_of(source).read(frame(scene.grey, 0.0))
+        reading = get_reader(source).read(frame(scene.grey, 0.0))
         sheets.append(
-            compared(
+            compare_marks(
                 scene.digits, scene.boxes, reading.marks, simulated - started,
                 time.process_time() - simulated,
             )
@@ -172,7 +172,7 @@ def read_block(
     return sheets
 
 
-def compared(
+def compare_marks(
     digits: Sequence[int],
     boxes: "Sequence[Box]",
     marks: "Sequence[Answer]",
@@ -217,7 +217,7 @@ def _place(box: "Box", boxes: "Sequence[Box]") -> int | None:
     return min(inside)[1] if inside else None
 
 
-def photographed(folder: Path, source: Source) -> dict[str, Sheet]:
+def read_photographs(folder: Path, source: Source) -> dict[str, Sheet]:
     """Return what is made of each photograph of the list beside its folder, by its file."""
     from appliance.errors import PictureError
     from appliance.picture import open_picture
@@ -240,14 +240,14 @@ def photographed(folder: Path, source: Source) -> dict[str, Sheet]:
     sheets = {}
     for file, held in truths.items():
         started = time.process_time()
-        reading = reader_of(source).read(open_picture(folder.parent / file, file))
+        reading = get_reader(source).read(open_picture(folder.parent / file, file))
         boxes, digits = zip(*held, strict=True)
         seconds = time.process_time() - started
-        sheets[Path(file).name] = compared(digits, boxes, reading.marks, reading=seconds)
+        sheets[Path(file).name] = compare_marks(digits, boxes, reading.marks, reading=seconds)
     return sheets
 
 
-def _by_count(sheets: Sequence[Sheet]) -> dict[int, list[Sheet]]:
+def _group_by_count(sheets: Sequence[Sheet]) -> dict[int, list[Sheet]]:
     held: dict[int, list[Sheet]] = {}
     for sheet in sorted(sheets, key=lambda sheet: sheet.count):
         held.setdefault(sheet.count, []).append(sheet)
@@ -259,7 +259,7 @@ def _mean(seconds: Iterator[float]) -> float:
     return 1000 * sum(values) / max(1, len(values))
 
 
-def _page(args: argparse.Namespace, sheets: Sequence[Sheet], real: dict[str, Sheet]) -> str:
+def _write_page(args: argparse.Namespace, sheets: Sequence[Sheet], real: dict[str, Sheet]) -> str:
     def row(name: object, held: Sequence[Sheet]) -> tuple[object, ...]:
         digits = sum(sheet.count for sheet in held)
         whole = sum(sheet.whole for sheet in held)
@@ -267,10 +267,10 @@ def _page(args: argparse.Namespace, sheets: Sequence[Sheet], real: dict[str, She
             name,
             len(held),
             whole,
-            percent(whole / len(held)),
+            format_percent(whole / len(held)),
             digits,
-            percent(sum(sheet.found for sheet in held) / digits),
-            percent(sum(sheet.right for sheet in held) / digits),
+            format_percent(sum(sheet.found for sheet in held) / digits),
+            format_percent(sum(sheet.right for sheet in held) / digits),
         )
 
     whole = sum(sheet.whole for sheet in sheets) / len(sheets)
@@ -284,13 +284,16 @@ def _page(args: argparse.Namespace, sheets: Sequence[Sheet], real: dict[str, She
         f"{HARDNESS}. A sheet is right when its answers are its digits in reading order, no more "
         "and no fewer; refused marks are no answers.",
         "",
-        table(
+        make_table(
             ["digits", "sheets", "right", "share", "digits in all", "found", "digits right"],
-            [*(row(count, held) for count, held in _by_count(sheets).items()), row("all", sheets)],
+            [
+                *(row(count, held) for count, held in _group_by_count(sheets).items()),
+                row("all", sheets),
+            ],
         ),
         "",
-        f"{percent(whole)} of the sheets are right, {verdict} {percent(WANTED)}. A sheet took "
-        f"{_mean(s.simulating for s in sheets):.1f} ms to simulate and "
+        f"{format_percent(whole)} of the sheets are right, {verdict} {format_percent(WANTED)}. "
+        f"A sheet took {_mean(s.simulating for s in sheets):.1f} ms to simulate and "
         f"{_mean(s.reading for s in sheets):.1f} ms to read, on one core.",
     ]
     if real:
@@ -300,7 +303,7 @@ def _page(args: argparse.Namespace, sheets: Sequence[Sheet], real: dict[str, She
             "",
             "## Photographs of sheets",
             "",
-            table(
+            make_table(
                 ["photograph", "digits", "found", "right", "in order", "all right"],
                 (
                     (name, s.count, s.found, s.right, *("yes" if each else "no"
@@ -309,15 +312,15 @@ def _page(args: argparse.Namespace, sheets: Sequence[Sheet], real: dict[str, She
                 ),
             ),
             "",
-            f"{right} of {digits} digits right ({percent(right / digits)}).",
+            f"{right} of {digits} digits right ({format_percent(right / digits)}).",
         ]  # fmt: skip
     return "\n".join(parts)
 
 
-def _paint(figure: Any, sheets: Sequence[Sheet]) -> None:
+def _plot(figure: Any, sheets: Sequence[Sheet]) -> None:
     figure.set_size_inches(6, 3.2)
     axis = figure.subplots()
-    held = _by_count(sheets)
+    held = _group_by_count(sheets)
     whole = [100 * sum(s.whole for s in each) / len(each) for each in held.values()]
     right = [
         100 * sum(s.right for s in each) / sum(s.count for s in each) for each in held.values()

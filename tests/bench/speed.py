@@ -14,7 +14,7 @@ from typing import Any
 from appliance.commands.options import add_command, claim, positive
 from appliance.console import say
 from tests.bench.contenders import NETWORKS, TASKS, untrained
-from tests.bench.contenders import measure as measured
+from tests.bench.contenders import measure as run_contender
 
 
 def add(parsers: Any) -> None:
@@ -22,7 +22,7 @@ def add(parsers: Any) -> None:
         parsers,
         "networks",
         "measure training, answering and memory beside other libraries, in one run",
-        "python -m tests.bench networks --markdown docs/measured/benchmark.md\n"
+        "python -m tests.bench networks --markdown docs/run_contender/benchmark.md\n"
         "PyTorch, scikit-learn and ONNX Runtime take part where they are installed (the extra\n"
         "'bench').",
     )
@@ -51,7 +51,7 @@ def measure(args: argparse.Namespace) -> None:
     from model.files import replaced
 
     if args.contender:
-        print(json.dumps(measured(*args.contender)))
+        print(json.dumps(run_contender(*args.contender)))
         return
     for option, file in (("--markdown", args.markdown), ("--json", args.json)):
         if file:
@@ -61,14 +61,14 @@ def measure(args: argparse.Namespace) -> None:
         for task, contenders in TASKS.items():
             # Memory is the same every time.
             for contender in contenders if turn == 0 or task != "remember" else ():
-                found = _in_own_process(task, contender)
-                if found is None:
+                figure = _run_in_own_process(task, contender)
+                if figure is None:
                     continue
-                say(f"{turn + 1}: {task}, {contender}: {found['value']:,.5g}")
-                held = figures.setdefault(task, {}).setdefault(contender, found)
+                say(f"{turn + 1}: {task}, {contender}: {figure['value']:,.5g}")
+                best = figures.setdefault(task, {}).setdefault(contender, figure)
                 better = min if task.startswith(("answer", "convolve", "remember")) else max
-                held["value"] = better(held["value"], found["value"])
-    text = _as_markdown(figures)
+                best["value"] = better(best["value"], figure["value"])
+    text = _make_tables(figures)
     print(text)
     for file, content in (
         (args.markdown, HEAD + text),
@@ -79,8 +79,8 @@ def measure(args: argparse.Namespace) -> None:
                 target.write(content.encode() + b"\n")
 
 
-def _in_own_process(task: str, contender: str) -> dict[str, float] | None:
-    """Return what a contender measured in its own process, or None where it is not installed."""
+def _run_in_own_process(task: str, contender: str) -> dict[str, float] | None:
+    """Return what a contender takes in a process of its own, or None where it is not installed."""
     command = [sys.executable, "-m", "tests.bench", "--contender", task, contender]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -94,8 +94,8 @@ def _in_own_process(task: str, contender: str) -> dict[str, float] | None:
 HEAD = """\
 # Benchmark
 
-Written by `python -m tests.bench --markdown docs/measured/benchmark.md --json
-docs/measured/benchmark.json`. Every contender runs in a process of its own, on one thread,
+Written by `python -m tests.bench --markdown docs/run_contender/benchmark.md --json
+docs/run_contender/benchmark.json`. Every contender runs in a process of its own, on one thread,
 in turn, three turns; the fastest counts. A ratio above 1 is in our
 favour. Training is forward, loss, backward and step on batches of random pixels that are in memory,
 without augmentation. The book's loop is float64 and one digit at a time; all else is
@@ -106,7 +106,7 @@ of 120,000 does.
 """
 
 
-def _as_markdown(figures: dict[str, dict[str, dict[str, float]]]) -> str:
+def _make_tables(figures: dict[str, dict[str, dict[str, float]]]) -> str:
     """Return the tables: training, answering, convolving, memory."""
     ceiling = figures.get("multiply", {}).get("sgemm", {}).get("value", 0.0)
     lines = [f"sgemm of this machine's BLAS, 512×512, one thread: {ceiling:.1f} GFLOP/s."]
@@ -135,11 +135,11 @@ def _as_markdown(figures: dict[str, dict[str, dict[str, float]]]) -> str:
         first = figures[task].get(TASKS[task][0], {}).get("value")
         if first is None:
             continue
-        for contender, found in figures[task].items():
-            ratio = first / found["value"] if unit == "digits/s" else found["value"] / first
+        for contender, figure in figures[task].items():
+            ratio = first / figure["value"] if unit == "digits/s" else figure["value"] / first
             said = "" if contender == "ours" or task == "remember" else f"{ratio:.2f}×"
             lines.append(
-                f"| {contender} | {found['value']:,.0f} | {said} | {found['peak_mb']:.0f} |"
+                f"| {contender} | {figure['value']:,.0f} | {said} | {figure['peak_mb']:.0f} |"
             )
         if task.startswith("train") and ceiling:
             cost = 2 * untrained(task.split()[1]).training_multiply_adds()

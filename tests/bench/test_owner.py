@@ -14,8 +14,8 @@ from tests.bench import owner
 def test_the_leaning_hand_is_read_and_the_mirrored_digits_of_the_child_are_not(
     reader: Reader,
 ) -> None:
-    assert owner._right(reader, owner.hand(), 1, seed=1) >= 9
-    assert owner._right(reader, owner.hand(mirrors="347"), 1, seed=1) <= 7
+    assert owner._count_right(reader, owner.hand(), 1, seed=1) >= 9
+    assert owner._count_right(reader, owner.hand(mirrors="347"), 1, seed=1) <= 7
 
 
 @pytest.mark.parametrize(("mislabelled", "least", "most"), [(0.0, 20, 20), (0.5, 5, 15)])
@@ -23,7 +23,7 @@ def test_the_owner_corrects_through_the_page(
     reader: Reader, tmp_path: Path, mislabelled: float, least: int, most: int
 ) -> None:
     captures = Captures(tmp_path / "captures.db")
-    with owner._page_of(reader, Vault(tmp_path / "networks"), captures, tmp_path) as page:
+    with owner._open_page(reader, Vault(tmp_path / "networks"), captures, tmp_path) as page:
         kept = owner._correct(page, owner.hand(mirrors="3"), 2, 1, mislabelled)
     found = captures.listing(limit=50)[::-1]
     captures.close()

@@ -25,8 +25,8 @@ SMALL = ["--shape", "160x120"]
 def small_and_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make blocks of two frames, and leave out what is installed here and not there."""
     monkeypatch.setattr(harness, "BLOCK", 2)
-    monkeypatch.setattr(hands, "_of_scikit_learn", lambda: None)
-    monkeypatch.setattr(pages, "_drawn", lambda file, paint: False)
+    monkeypatch.setattr(hands, "_load_scikit_learn", lambda: None)
+    monkeypatch.setattr(pages, "_save_plot", lambda file, paint: False)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def a_set(tmp_path: Path) -> Path:
     return tmp_path / "sixteen.npz"
 
 
-def benched(out: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
+def run_bench(out: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
     """Run a bench and return its page without the times, and its figures without them."""
     assert main([*arguments, *SMALL, "--out", str(out)]) == 0
     page = (out / f"reading-{arguments[0]}.md").read_text()
@@ -60,8 +60,8 @@ def benched(out: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
 
 def twice(tmp_path: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
     """Return what one process finds, which two must find as well."""
-    alone = benched(tmp_path / "one", *arguments, "--processes", "1")
-    assert benched(tmp_path / "two", *arguments, "--processes", "2") == alone
+    alone = run_bench(tmp_path / "one", *arguments, "--processes", "1")
+    assert run_bench(tmp_path / "two", *arguments, "--processes", "2") == alone
     return alone
 
 
@@ -109,17 +109,17 @@ def test_hands_reads_each_set_twice_and_each_variant(a_set: Path, tmp_path: Path
 def test_drawings_are_dark_on_light_and_each_in_its_folder(tmp_path: Path) -> None:
     (tmp_path / "4").mkdir()
     Image.new("L", (28, 28), 255).save(tmp_path / "4" / "a.png")
-    scans, labels = hands._drawings(tmp_path)
+    scans, labels = hands._load_drawings(tmp_path)
     assert (scans.shape, scans.max(), labels) == ((1, 28, 28), 0, [4])
     Image.new("L", (20, 28), 255).save(tmp_path / "4" / "b.png")
     with pytest.raises(ValueError, match=r"b\.png: it is 20×28, not 28×28"):
-        hands._drawings(tmp_path)
+        hands._load_drawings(tmp_path)
 
 
 def test_a_scan_becomes_a_picture_dark_on_light_with_room_around_it() -> None:
     scan = np.zeros((8, 8), np.float32)
     scan[2:6, 3:5] = 1
-    picture = hands.picture_of(scan)
+    picture = hands.enlarge(scan)
     assert picture.shape == (12 * 12, 12 * 12)
     assert picture[0, 0] == 235
     assert picture[72, 72] == 35
@@ -142,7 +142,7 @@ def test_calibration_counts_an_answer_to_no_digit_as_wrong(
 
 
 def test_frames_tells_every_stage_and_the_memory(tmp_path: Path) -> None:
-    page, figures = benched(tmp_path, "frames", "--count", "3")
+    page, figures = run_bench(tmp_path, "frames", "--count", "3")
     for kind in ("one digit", "twelve digits", "blank", "one digit on ruled paper",
                  "twelve digits in a shadow"):  # fmt: skip
         found = figures["times"][kind]
@@ -157,7 +157,7 @@ def test_frames_tells_every_stage_and_the_memory(tmp_path: Path) -> None:
 
 def test_stopwatches_measure_what_is_read_meanwhile_and_nothing_later(reader: Reader) -> None:
     blank = frame(np.full((120, 160), 200, np.uint8), 0.0)
-    with frames.stopwatches() as spent:
+    with frames.time_stages() as spent:
         reader.read(blank)
     assert {"reduce", "ink", "marks"} <= set(spent)
     before = dict(spent)
@@ -176,8 +176,8 @@ def test_a_score_counts_right_wrong_confident_and_why_not() -> None:
     assert (score.total, score.right, score.wrong, score.confident) == (5, 1, 2, 1)
     assert score.refusals == Counter({"unsure between two": 2})
     assert (score.accuracy, score.answered) == (0.2, 0.6)
-    assert score.usual_refusal == "unsure between two (2)"
-    assert Score().usual_refusal == ""
+    assert score.commonest_refusal == "unsure between two (2)"
+    assert Score().commonest_refusal == ""
 
 
 def test_a_quick_run_is_a_tenth_and_writes_nothing(

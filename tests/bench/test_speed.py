@@ -22,8 +22,8 @@ OWN = [
 @pytest.fixture(autouse=True)
 def in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Call everything a few times instead of for a second and a half."""
-    measured = contenders._seconds
-    monkeypatch.setattr(contenders, "_seconds", lambda function: measured(function, enough=0.0))
+    measured = contenders._time_call
+    monkeypatch.setattr(contenders, "_time_call", lambda function: measured(function, enough=0.0))
 
 
 @pytest.mark.parametrize(("task", "contender"), OWN)
@@ -54,7 +54,9 @@ def test_tables_and_json_are_written(
         "PyTorch": {"value": 200.0, "peak_mb": 9.0},
     }
     monkeypatch.setattr(speed, "TASKS", {"train appliance": tuple(answers)})
-    monkeypatch.setattr(speed, "_in_own_process", lambda task, contender: dict(answers[contender]))
+    monkeypatch.setattr(
+        speed, "_run_in_own_process", lambda task, contender: dict(answers[contender])
+    )
     files = tmp_path / "b.md", tmp_path / "b.json"
     arguments = ["--markdown", str(files[0]), "--json", str(files[1]), "--rounds", "2"]
     assert main([*arguments]) == 0
@@ -71,7 +73,7 @@ def test_the_networks_are_what_is_measured_unless_another_is_named(
 ) -> None:
     monkeypatch.setattr(speed, "TASKS", {"train appliance": ("ours",)})
     monkeypatch.setattr(
-        speed, "_in_own_process", lambda task, contender: {"value": 1.0, "peak_mb": 1.0}
+        speed, "_run_in_own_process", lambda task, contender: {"value": 1.0, "peak_mb": 1.0}
     )
     assert main([*arguments]) == 0
     assert "1: train appliance, ours" in capsys.readouterr().out
@@ -80,5 +82,5 @@ def test_the_networks_are_what_is_measured_unless_another_is_named(
 def test_what_is_not_installed_is_told_and_left_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert speed._in_own_process("train appliance", "Torch 7") is None
+    assert speed._run_in_own_process("train appliance", "Torch 7") is None
     assert "train appliance, Torch 7: not measured (" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What is asked of every request before it is answered: to whom, from where, and by whom."""
+"""The checks before a request is answered: to which host, from which site, by whom."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -8,71 +8,72 @@ from flask import Flask, g, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from appliance.device.pin import Owner
-from appliance.web.access.session import refuse_change, session_of
+from appliance.web.access.session import current_session, refuse_change
 from appliance.web.problem import problem
 
-_SAFE = "GET", "HEAD", "OPTIONS"
+_SAFE_METHODS = "GET", "HEAD", "OPTIONS"
 # A picture that is sent is read and forgotten; showing the PIN cannot need the PIN.
-_ANYONES = "api.read", "session.begin", "session.end"
-# The page without anything on it, which asks for the PIN; whether the appliance is well.
-_PAGES = "history.page", "page.teach", "page.training", "inside.page", "device.page"
-_SEEN_BY_ALL = "session.who", "page.now", "static", "api.health"
+_OPEN_TO_ALL = "api.read", "session.begin", "session.end"
+# Where looking needs the PIN: the empty page, which asks for it, and whether the appliance is well.
+_VISIBLE_WITHOUT_PIN = "session.who", "page.now", "static", "api.health"
+_VIEWS = "history.page", "page.teach", "page.training", "inside.page", "device.page"
 _NEEDS_PIN = "here looking needs the PIN as well: unlock the page with it"
 # Pictures that are taken away, and what tells of the machine and who uses it.
-_OWNERS = "teach.export", "control.log", "device.settings"
-_OWNERS_ALONE = "only the owner may see this: show the PIN first"
+_OWNER_ONLY = "teach.export", "control.log", "device.settings"
+_OWNER_ONLY_REFUSAL = "only the owner may see this: show the PIN first"
 
 
 def guard(app: Flask, owner: Owner, *, names: Iterable[str], look: str) -> None:
-    """Have an application refuse what a stranger's page or hand asks for.
+    """Have an application refuse requests for other hosts, from other sites, or without the PIN.
 
-    `names` are the host names that it is asked by, beside every address; `look` is "anyone", or
+    `names` are the host names that it answers to, beside every address; `look` is "anyone", or
     "owner" where looking needs the PIN as well.
     """
-    known = {"localhost", *(name.lower() for name in names)}
-    # The page itself asks for the PIN at once.
+    known_names = {"localhost", *(name.lower() for name in names)}
+    # The page's scripts ask for the PIN at once.
     app.config["LOOK"] = look
 
     @app.before_request
-    def admitted() -> BaseResponse | None:
-        host = _name(request.host)
-        if host not in known and not _is_address(host):
-            # A name of a stranger's that leads here: the browser would take us for that site.
+    def check_request() -> BaseResponse | None:
+        host = _host_name(request.host)
+        if host not in known_names and not _is_address(host):
+            # DNS rebinding: the browser would take us for a stranger's site whose name leads here.
             return problem(
                 421,
                 f"this appliance is not called {host[:60]!r}: ask for it by its address, or name "
                 "it under [web] names in digits.toml",
             )
-        if request.method not in _SAFE:
-            if _from_elsewhere():
+        if request.method not in _SAFE_METHODS:
+            if _is_cross_site():
                 return problem(403, "another site's page asked for this: use the appliance's own")
-            return None if request.endpoint in _ANYONES else refuse_change(owner)
-        if look == "owner" and not session_of(owner):
-            # The page that asks for the PIN says it where the reading would stand.
+            return None if request.endpoint in _OPEN_TO_ALL else refuse_change(owner)
+        if look == "owner" and not current_session(owner):
+            # The empty page says it where the reading would stand.
             g.instead = _NEEDS_PIN
-            if request.endpoint in _PAGES:
+            if request.endpoint in _VIEWS:
                 return redirect(url_for("page.now"))
-            if request.endpoint not in _SEEN_BY_ALL:
+            if request.endpoint not in _VISIBLE_WITHOUT_PIN:
                 return problem(401, _NEEDS_PIN)
-        if request.endpoint in _OWNERS and not session_of(owner):
-            return problem(401, _OWNERS_ALONE)
+        if request.endpoint in _OWNER_ONLY and not current_session(owner):
+            return problem(401, _OWNER_ONLY_REFUSAL)
         return None
 
     @app.after_request
-    def private(response: BaseResponse) -> BaseResponse:
+    def keep_out_of_shared_caches(response: BaseResponse) -> BaseResponse:
         if request.endpoint == "static":
             return response
-        # An answer may be another one for the owner, after a change and in another language.
+        # The owner, or somebody in another language, may get another answer.
         response.vary.add("Cookie")
-        kept = response.cache_control
-        if response.status_code >= 400 or request.endpoint in _OWNERS or kept.no_store:
+        cache_control = response.cache_control
+        is_private = response.status_code >= 400 or request.endpoint in _OWNER_ONLY
+        if is_private or cache_control.no_store:
             response.headers["Cache-Control"] = "no-store"
-        elif not kept.max_age:
+        elif not cache_control.max_age:
             response.headers["Cache-Control"] = "private, no-cache"
         return response
 
 
-def _name(host: str) -> str:
+def _host_name(host: str) -> str:
     """Return the name or address in a Host header, without its port."""
     try:
         return (urlsplit(f"//{host}").hostname or "").removesuffix(".")
@@ -81,7 +82,7 @@ def _name(host: str) -> str:
 
 
 def _is_address(host: str) -> bool:
-    # No name server has a word in an address.
+    # An address comes from no name server, so nobody else can point it here.
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -89,8 +90,8 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _from_elsewhere() -> bool:
-    """Tell whether a browser says that another site's page sent the request."""
+def _is_cross_site() -> bool:
+    """Tell whether the browser says that another site's page sent the request."""
     origin = request.headers.get("Origin")
     if origin not in (None, f"http://{request.host}", f"https://{request.host}"):
         return True

@@ -1,4 +1,4 @@
-"""Who asks: anyone, who may look, or the owner, who has shown the PIN to this browser."""
+"""The owner's session: a signed cookie in the browser to which the PIN was shown."""
 
 import hmac
 import secrets
@@ -13,42 +13,43 @@ from appliance.web.request_args import json_body
 
 COOKIE = "digits-owner"
 HOURS = 12
-"""So long the PIN need not be shown again."""
+"""How long a session lasts."""
 TOKEN = "X-CSRF-Token"
-_LONGEST_COOKIE = 500
-# On a card that is read-only these may help.
-_KEEP_NOTHING = (
+"""The header that carries the session's token with every change."""
+_MAX_COOKIE_LENGTH = 500
+# They store nothing: with a card that is read-only they are what may help.
+_STORES_NOTHING = (
     "control.doctor", "control.leds", "control.start_again", "control.reboot", "control.power_off",
 )  # fmt: skip
 
 
 class Session(NamedTuple):
-    """That the PIN was shown; `token` is sent with every change, as no other site knows it."""
+    """A browser's session; changes carry its `token`, which no other site knows."""
 
     token: str
 
 
-def session_of(owner: Owner) -> Session | None:
-    """Return the session of the request that is being answered, None without the PIN."""
+def current_session(owner: Owner) -> Session | None:
+    """Return the session of the request, None where the PIN was not shown."""
     cookie = request.cookies.get(COOKIE, "")
-    if not cookie or len(cookie) > _LONGEST_COOKIE:
+    if not cookie or len(cookie) > _MAX_COOKIE_LENGTH:
         return None
     try:
-        told = _signer(owner).loads(cookie, max_age=HOURS * 3600)
+        content = _signer(owner).loads(cookie, max_age=HOURS * 3600)
     except BadData:
         return None
-    # Whoever changes the PIN ends what was begun with the old one.
-    if not isinstance(told, dict) or told.get("owner") != owner.id:
+    # A new PIN ends the sessions of the old one.
+    if not isinstance(content, dict) or content.get("owner") != owner.id:
         return None
-    return Session(str(told.get("token")))
+    return Session(str(content.get("token")))
 
 
 def refuse_change(owner: Owner) -> Response | None:
-    """Return why the request may not change anything, None where it may."""
-    shut = owner.problem if request.endpoint in _KEEP_NOTHING else owner.shut
+    """Return the refusal of a request that changes something, None where it is allowed."""
+    shut = owner.problem if request.endpoint in _STORES_NOTHING else owner.shut
     if shut:
         return problem(503, shut)
-    session = session_of(owner)
+    session = current_session(owner)
     if session is None:
         return problem(401, "only the owner may change this: show the PIN first")
     token = request.headers.get(TOKEN, "")
@@ -60,10 +61,10 @@ def refuse_change(owner: Owner) -> Response | None:
 
 
 def blueprint(owner: Owner) -> Blueprint:
-    """Return the routes of the session: who asks, show the PIN, leave."""
+    """Return the routes of the session: look at it, begin one with the PIN, end it."""
     routes = Blueprint("session", __name__, url_prefix="/api/v1/session")
 
-    def told(session: Session | None) -> Response:
+    def to_json(session: Session | None) -> Response:
         response = jsonify(
             owner=session is not None, token=session and session.token, pin=owner.known
         )
@@ -72,7 +73,7 @@ def blueprint(owner: Owner) -> Blueprint:
 
     @routes.get("")
     def who() -> Response:
-        return told(session_of(owner))
+        return to_json(current_session(owner))
 
     @routes.post("")
     def begin() -> Response:
@@ -88,7 +89,7 @@ def blueprint(owner: Owner) -> Blueprint:
             wait = refused.seconds or None
             return problem(429 if refused.waiting else 403, refused.sentence, retry_after=wait)
         session = Session(secrets.token_urlsafe(18))
-        response = told(session)
+        response = to_json(session)
         response.set_cookie(
             COOKIE,
             _signer(owner).dumps({"owner": owner.id, "token": session.token}),
@@ -100,7 +101,7 @@ def blueprint(owner: Owner) -> Blueprint:
 
     @routes.delete("")
     def end() -> Response:
-        response = told(None)
+        response = to_json(None)
         response.delete_cookie(COOKIE, httponly=True, samesite="Strict")
         return response
 

@@ -1,4 +1,4 @@
-"""Arrays as pictures for the page: the strip frame → ink → mark → 28×28."""
+"""Arrays as picture files and data URLs: the stages frame → ink → mark → 28×28."""
 
 import base64
 import io
@@ -13,19 +13,19 @@ from appliance.reading import Array, Reading
 if TYPE_CHECKING:
     from PIL import Image
 
-_LONGEST = 400
-"""No side of the picture that many look at is longer: 5 kB, where 640 pixels are 40 kB."""
-_SURROUNDINGS = 160
-_GREYS = 32
+_MAX_FRAME_SIDE = 400
+"""No side of the frame on the page is longer: 5 kB, where 640 pixels are 40 kB."""
+_SURROUNDINGS_SIDE = 160
+_SURROUNDINGS_GREYS = 32
 
 
-def strip(reading: Reading) -> dict[str, str | None]:
+def encode_stages(reading: Reading) -> dict[str, str | None]:
     """Return a reading's four stages as data URLs; a stage that was not reached is None."""
-    stages = {name: stage(reading, name) for name in ("frame", "ink", "mark", "glyph")}
-    return {name: found and _url(*found) for name, found in stages.items()}
+    stages = {name: encode_stage(reading, name) for name in ("frame", "ink", "mark", "glyph")}
+    return {name: file and to_data_url(*file) for name, file in stages.items()}
 
 
-def stage(reading: Reading, name: str) -> tuple[bytes, str] | None:
+def encode_stage(reading: Reading, name: str) -> tuple[bytes, str] | None:
     """Return "frame", "ink", "mark" or "glyph" of a reading as a file and its type, or None."""
     from PIL import Image
 
@@ -33,55 +33,46 @@ def stage(reading: Reading, name: str) -> tuple[bytes, str] | None:
         if reading.frame is None:
             return None
         grey = reading.frame.grey
-        picture = Image.fromarray(grey).reduce(-(-max(grey.shape) // _LONGEST))
-        return _file(picture, "JPEG", quality=75)
+        picture = Image.fromarray(grey).reduce(-(-max(grey.shape) // _MAX_FRAME_SIDE))
+        return encode(picture, "JPEG", quality=75), "image/jpeg"
     cover: Array | None = getattr(reading, name)
-    return None if cover is None else _png(np.rint(cover * 255).astype(np.uint8))
+    if cover is None:
+        return None
+    return _encode_grey(np.rint(cover * 255).astype(np.uint8)), "image/png"
 
 
-def surroundings(reading: Reading) -> bytes:
-    """Return the frame of a reading that `Recent` keeps as a PNG: what is around its mark.
+def encode_surroundings(reading: Reading) -> bytes:
+    """Return what is around the mark of a reading that `Recent` keeps: its frame as a PNG.
 
-    It has at most 160 pixels a side and 2 to 6 kB. Grey has 32 steps, which halves a file.
+    It has at most 160 pixels a side and 2 to 6 kB; 32 greys instead of 256 halve the file.
     """
     from PIL import Image
 
     if reading.frame is None:
         raise ValueError("a reading without a mark has no surroundings")
     picture = Image.fromarray(reading.frame.grey)
-    picture.thumbnail((_SURROUNDINGS, _SURROUNDINGS))
-    steps = 256 // _GREYS
+    picture.thumbnail((_SURROUNDINGS_SIDE, _SURROUNDINGS_SIDE))
+    step = 256 // _SURROUNDINGS_GREYS
+    return encode(Image.fromarray(np.asarray(picture) // step * step), "PNG", optimize=True)
+
+
+def to_png_url(grey: npt.NDArray[np.uint8]) -> str:
+    """Return a grey uint8 (h, w) array as the data URL of a PNG."""
+    return to_data_url(_encode_grey(grey), "image/png")
+
+
+def encode(picture: "Image.Image", form: str, **options: int) -> bytes:
+    """Return a picture as a file of the form "PNG" or "JPEG"."""
     file = io.BytesIO()
-    Image.fromarray(np.asarray(picture) // steps * steps).save(file, "PNG", optimize=True)
+    picture.save(file, form, **options)
     return file.getvalue()
 
 
-def png(grey: npt.NDArray[np.uint8]) -> str:
-    """Return a grey uint8 (h, w) array as a PNG data URL."""
-    return _url(*_png(grey))
+def to_data_url(data: bytes, mimetype: str) -> str:
+    return f"data:{mimetype};base64,{base64.b64encode(data).decode()}"
 
 
-def file_of(picture: "Image.Image", form: str, **options: int) -> bytes:
-    """Return a picture as a file of the form "PNG" or "JPEG"."""
-    return _file(picture, form, **options)[0]
-
-
-def file_url(picture: "Image.Image", form: str, **options: int) -> str:
-    """Return the same as a data URL."""
-    return _url(*_file(picture, form, **options))
-
-
-def _png(grey: npt.NDArray[np.uint8]) -> tuple[bytes, str]:
+def _encode_grey(grey: npt.NDArray[np.uint8]) -> bytes:
     from PIL import Image
 
-    return _file(Image.fromarray(grey), "PNG", compress_level=3)
-
-
-def _file(picture: "Image.Image", form: str, **options: int) -> tuple[bytes, str]:
-    file = io.BytesIO()
-    picture.save(file, form, **options)
-    return file.getvalue(), f"image/{form.lower()}"
-
-
-def _url(data: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    return encode(Image.fromarray(grey), "PNG", compress_level=3)

@@ -1,4 +1,4 @@
-"""Which digit is followed through the network: a reading's, or one of the project's own."""
+"""The digit that is followed through the network: a reading's, or one of ten examples."""
 
 import threading
 from collections.abc import Callable
@@ -12,97 +12,101 @@ from appliance.outputs.latest import Latest, Recent
 from appliance.reading import Array
 from appliance.vision.glyph import SIDE
 from appliance.web.cache import Cache
-from appliance.web.inside.feature_maps import grey
 from appliance.web.request_args import int_arg
 
-MOST_NUMBER = 10**12
-_SECONDS = 2
-"""So long the newest reading is the one that was found before."""
-_LOOKED_AT = 32
-_OWN = 3
+MAX_NUMBER = 10**12
+_REFRESH_SECONDS = 2
+"""The view looks for a newer reading of the camera's every so many seconds."""
+_MAX_KEPT = 32
+_FIRST_EXAMPLE = 3
 """The digit that is shown before anything was read."""
 
 
 class Digit(NamedTuple):
-    """A digit to step through: a reading's by its number, or one of the project's own."""
+    """A glyph (28, 28) to follow: a reading's with its number, or the example of a digit."""
 
     glyph: Array
     number: int | None = None
-    own: int | None = None
+    example: int | None = None
 
     @property
     def key(self) -> str:
-        return f".{self.number}" if self.own is None else f".own{self.own}"
+        return f".{self.number}" if self.example is None else f".own{self.example}"
 
     @property
     def query(self) -> dict[str, int | None]:
-        """What an address of the view names it by."""
-        return {"reading": self.number, "digit": self.own}
+        """The part of the view's URL that names it."""
+        return {"reading": self.number, "digit": self.example}
 
     @property
     def url(self) -> str:
-        return grey(self.glyph).url
+        from appliance.web.inside.feature_maps import render_grey
+
+        return render_grey(self.glyph).url
 
 
 class Digits:
-    """The digits that can be looked at, each for longer than its reading is kept elsewhere."""
+    """The digits to follow; keeps those that were followed for longer than their readings are kept.
 
-    def __init__(self, latest: Latest, drawn: Recent, clock: Callable[[], float]) -> None:
-        self._latest, self._drawn, self._clock = latest, drawn, clock
+    `uploads` has the readings of pictures that were drawn on the page or sent to it; their numbers
+    are below zero.
+    """
+
+    def __init__(self, latest: Latest, uploads: Recent, clock: Callable[[], float]) -> None:
+        self._latest, self._uploads, self._clock = latest, uploads, clock
         self._newest = Cache[Digit | None]()
         self._lock = threading.Lock()
-        self._looked_at: dict[int, Digit] = {}
+        self._kept: dict[int, Digit] = {}
 
-    def asked(self) -> tuple[Digit, bool]:
-        """Return the digit that the query names, and whether it is another for one that is gone.
+    def requested(self) -> tuple[Digit, bool]:
+        """Return the digit that the query names, and whether it stands in for one that is gone.
 
         Raises BadRequest for a query that names none.
         """
-        own, number = int_arg("digit", 0, 9), int_arg("reading", -MOST_NUMBER, MOST_NUMBER)
-        if own is not None:
-            return _own(own), False
-        found = None if number is None else self._of(number)
-        if found is not None:
-            return found, False
-        return self.camera() or _own(_OWN), number is not None
+        example, number = int_arg("digit", 0, 9), int_arg("reading", -MAX_NUMBER, MAX_NUMBER)
+        if example is not None:
+            return load_example(example), False
+        digit = None if number is None else self._find(number)
+        if digit is not None:
+            return digit, False
+        return self.from_camera() or load_example(_FIRST_EXAMPLE), number is not None
 
-    def camera(self) -> Digit | None:
-        """Return the camera's newest reading with a mark, looked for every two seconds."""
-        return self._newest.get(int(self._clock() // _SECONDS), self._find_newest)
+    def from_camera(self) -> Digit | None:
+        """Return the camera's newest reading with a mark, None without one."""
+        return self._newest.get(int(self._clock() // _REFRESH_SECONDS), self._find_newest)
 
-    def sent(self) -> list[Digit]:
+    def from_uploads(self) -> list[Digit]:
         """Return the last few that were drawn or sent, the newest first."""
         return [
             Digit(reading.glyph, number)
-            for number, reading in self._drawn.newest(4)
+            for number, reading in self._uploads.newest(4)
             if reading.glyph is not None
         ]
 
     def _find_newest(self) -> Digit | None:
         for number, _ in self._latest.recent.newest(1):
-            return self._of(number)
+            return self._find(number)
         return None
 
-    def _of(self, number: int) -> Digit | None:
+    def _find(self, number: int) -> Digit | None:
         with self._lock:
-            found = self._looked_at.pop(number, None)
-            if found is None:
-                reading = (self._latest.recent if number > 0 else self._drawn).of(number)
+            digit = self._kept.pop(number, None)
+            if digit is None:
+                reading = (self._latest.recent if number > 0 else self._uploads).of(number)
                 if reading is None or reading.glyph is None:
                     return None
-                found = Digit(reading.glyph, number)
-            self._looked_at[number] = found
-            for old in list(self._looked_at)[:-_LOOKED_AT]:
-                del self._looked_at[old]
-            return found
+                digit = Digit(reading.glyph, number)
+            self._kept[number] = digit
+            for old in list(self._kept)[:-_MAX_KEPT]:
+                del self._kept[old]
+            return digit
 
 
 @lru_cache
-def _own(digit: int) -> Digit:
+def load_example(digit: int) -> Digit:
+    """Return the example of a digit, which data/make_samples.py drew: its pen needs scipy."""
     from PIL import Image
 
-    # Drawn by data/make_samples.py: the simulator's pen needs scipy, which the appliance does
-    # without.
     with Image.open(Path(__file__).parents[1] / "static" / "own-digits.png") as picture:
         pixels = np.asarray(picture)[:, SIDE * digit : SIDE * (digit + 1)]
-    return Digit(np.divide(pixels, 255, dtype=np.float32), own=digit)
+    return Digit(np.divide(pixels, 255, dtype=np.float32), example=digit)

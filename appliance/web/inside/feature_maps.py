@@ -1,4 +1,4 @@
-"""What is in a network as pictures: above zero orange, zero black, below zero blue."""
+"""Feature maps and filters as pictures: above zero orange, zero black, below zero blue."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -7,76 +7,74 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance.reading import Array
-from appliance.web.draw.pictures import file_of, file_url
+from appliance.web.draw.pictures import encode, to_data_url
 
-MOST_MAPS, _MOST_PIXELS = 64, 20_000
+_MAX_MAPS, _MAX_PIXELS = 64, 20_000
 _LEVELS = 24
 _GAP = 2 * _LEVELS + 1
-"""The entry of the palette for what lies between two maps, which is transparent."""
-# At a middling value orange and blue are equally bright, for eyes that tell no colours apart.
-_ZERO, _ABOVE, _BELOW = (18, 22, 27), ((244, 140, 30), (255, 238, 205)), (
-    (50, 140, 250),
-    (215, 234, 255),
-)  # fmt: skip
+"""The palette's index for the gap between two maps, which is transparent."""
+# Half way up, orange and blue are equally bright, for eyes that do not tell colours apart.
+_ZERO = (18, 22, 27)
+_ABOVE = (244, 140, 30), (255, 238, 205)
+_BELOW = (50, 140, 250), (215, 234, 255)
 
 
 class Sheet(NamedTuple):
-    """A picture as a data URL, its sides in pixels, and by how much it is to be enlarged."""
+    """A picture as a data URL, its sides in pixels, and how many times the page enlarges it."""
 
     url: str
     width: int
     height: int
-    times: int
+    zoom: int
 
 
-def shown(maps: Array) -> Array:
+def limit_maps(maps: Array) -> Array:
     """Return as many of the maps (n, rows, columns) as a page has room for, the first ones."""
     pixels = maps.shape[1] * maps.shape[2]
-    return maps[: max(1, min(MOST_MAPS, _MOST_PIXELS // max(1, pixels)))]
+    return maps[: max(1, min(_MAX_MAPS, _MAX_PIXELS // max(1, pixels)))]
 
 
-def cells(units: Array) -> Array:
-    """Return units (n,) as one map (1, rows, columns), near to a square, nan where there is none.
+def units_to_map(units: Array) -> Array:
+    """Return units (n,) as one nearly square map (1, rows, columns), nan where it has no unit.
 
-    What there are too many of is left out.
+    Units that a page has no room for are left out.
     """
-    units = units[:_MOST_PIXELS]
+    units = units[:_MAX_PIXELS]
     side = int(np.ceil(np.sqrt(len(units))))
-    map = np.full(side * -(-len(units) // side), np.nan, np.float32)
-    map[: len(units)] = np.nan_to_num(units)
-    return map.reshape(1, -1, side)
+    cells = np.full(side * -(-len(units) // side), np.nan, np.float32)
+    cells[: len(units)] = np.nan_to_num(units)
+    return cells.reshape(1, -1, side)
 
 
-def sheet(maps: Array, most: float | None = None, *, width: int = 540) -> Sheet:
-    """Return maps (n, rows, columns) beside and below each other, as one PNG.
+def render_sheet(maps: Array, limit: float | None = None, *, width: int = 540) -> Sheet:
+    """Return maps (n, rows, columns) in a grid, as one PNG; nan is transparent.
 
-    The colours reach to `most` either way, without it to the largest value. The enlarged picture is
-    at most about `width` pixels wide, and no higher. What is nan is transparent.
+    The colours reach from -limit to limit; without a limit, to the largest magnitude. The enlarged
+    picture has about `width` pixels a side at most.
     """
     count, rows, columns = maps.shape
-    across = _across(count)
+    across = _grid_columns(count)
     down = -(-count // across)
     gap = int(count > 1)
     canvas = np.full((down * (rows + gap) - gap, across * (columns + gap) - gap), _GAP, np.uint8)
-    for place, map in enumerate(indexed(maps, most)):
+    for place, indices in enumerate(to_palette_indices(maps, limit)):
         y, x = place // across * (rows + gap), place % across * (columns + gap)
-        canvas[y : y + rows, x : x + columns] = map
+        canvas[y : y + rows, x : x + columns] = indices
     height, wide = canvas.shape
-    times = max(1, min(width // max(wide, height), 24))
-    return Sheet(_url(canvas), wide, height, times)
+    return Sheet(_encode_indices(canvas), wide, height, max(1, min(width // max(wide, height), 24)))
 
 
-def grey(picture: Array, *, width: int = 540) -> Sheet:
-    """Return one picture (rows, columns) in 0…1 as it is: 0 black, 1 white."""
+def render_grey(picture: Array, *, width: int = 540) -> Sheet:
+    """Return one picture (rows, columns) in 0…1 in grey: 0 black, 1 white."""
     from PIL import Image
 
     values = np.rint(np.clip(np.nan_to_num(picture), 0, 1) * 255).astype(np.uint8)
     height, wide = values.shape
-    url = file_url(Image.fromarray(values), "PNG", compress_level=9)
+    url = to_data_url(encode(Image.fromarray(values), "PNG", compress_level=9), "image/png")
     return Sheet(url, wide, height, max(1, width // max(wide, height)))
 
 
-def greys(pictures: npt.NDArray[np.uint8]) -> bytes:
+def tile_greys(pictures: npt.NDArray[np.uint8]) -> bytes:
     """Return pictures uint8 (n, h, w) in rows of eight, without gaps, as a PNG of 16 greys."""
     from PIL import Image
 
@@ -84,59 +82,61 @@ def greys(pictures: npt.NDArray[np.uint8]) -> bytes:
     rows = -(-count // 8)
     canvas = np.zeros((rows * 8, height, width), np.uint8)
     canvas[:count] = pictures >> 4
-    whole = canvas.reshape(rows, 8, height, width).swapaxes(1, 2).reshape(rows * height, 8 * width)
-    picture = Image.fromarray(whole)
+    tiles = canvas.reshape(rows, 8, height, width).swapaxes(1, 2).reshape(rows * height, 8 * width)
+    picture = Image.fromarray(tiles)
     picture.putpalette([17 * step for step in range(16) for _ in range(3)])
-    return file_of(picture, "PNG", compress_level=9)
+    return encode(picture, "PNG", compress_level=9)
 
 
 @lru_cache
-def scale() -> str:
-    """Return the colours from the lowest to the highest as a data URL, one pixel high."""
-    return _url(np.arange(_GAP, dtype=np.uint8)[None])
+def render_colour_scale() -> str:
+    """Return all colours from the lowest to the highest as a data URL, one pixel high."""
+    return _encode_indices(np.arange(_GAP, dtype=np.uint8)[None])
 
 
-def largest(values: Array) -> float:
-    """Return the largest distance from zero among the values that are numbers."""
+def max_magnitude(values: Array) -> float:
+    """Return the largest distance from zero among the finite values."""
     finite = values[np.isfinite(values)]
     return float(np.abs(finite).max(initial=0))
 
 
-def indexed(maps: Array, most: float | None = None) -> npt.NDArray[np.uint8]:
-    """Return the palette's entry of each value, uint8 of the same shape."""
-    most = largest(maps) if most is None else most
-    # In float64: what is nearly the largest float32 has no room to be scaled.
-    share = np.clip(np.nan_to_num(maps.astype(np.float64)) / max(most, 1e-30), -1, 1)
-    entries = np.rint(share * _LEVELS).astype(np.int16) + _LEVELS
-    return np.where(np.isnan(maps), _GAP, entries).astype(np.uint8)
+def to_palette_indices(maps: Array, limit: float | None = None) -> npt.NDArray[np.uint8]:
+    """Return the palette's index of each value, uint8 of the same shape."""
+    limit = max_magnitude(maps) if limit is None else limit
+    # In float64: values near the largest float32 would overflow.
+    share = np.clip(np.nan_to_num(maps.astype(np.float64)) / max(limit, 1e-30), -1, 1)
+    indices = np.rint(share * _LEVELS).astype(np.int16) + _LEVELS
+    return np.where(np.isnan(maps), _GAP, indices).astype(np.uint8)
 
 
-def _across(count: int) -> int:
-    """Return how many of some maps stand beside each other: about as many as below, or more."""
+def _grid_columns(count: int) -> int:
+    """Return how many of some maps stand beside each other: as many as below each other, or more.
+
+    A full grid goes before a square one: 8 maps are 4 × 2, 24 are 6 × 4, 48 are 8 × 6.
+    """
     if count <= 3:
         return max(1, count)
     side = int(np.ceil(np.sqrt(count)))
-    # 8 are 4 × 2, 24 are 6 × 4, 48 are 8 × 6: rather a full grid than a square one.
     return next((each for each in range(side, 2 * side) if count % each == 0), side)
 
 
-def _url(entries: npt.NDArray[np.uint8]) -> str:
+def _encode_indices(indices: npt.NDArray[np.uint8]) -> str:
     from PIL import Image
 
-    # Small pictures have few colours, and a palette of those alone.
-    used, places = np.unique(entries, return_inverse=True)
-    picture = Image.fromarray(places.astype(np.uint8).reshape(entries.shape))
+    # A palette of the colours in use alone: small pictures have few.
+    used, places = np.unique(indices, return_inverse=True)
+    picture = Image.fromarray(places.astype(np.uint8).reshape(indices.shape))
     picture.putpalette(_palette()[used].ravel().tolist())
-    see_through = {"transparency": len(used) - 1} if used[-1] == _GAP else {}
-    return file_url(picture, "PNG", compress_level=9, **see_through)
+    options = {"transparency": len(used) - 1} if used[-1] == _GAP else {}
+    return to_data_url(encode(picture, "PNG", compress_level=9, **options), "image/png")
 
 
 def _palette() -> npt.NDArray[np.uint8]:
     steps = np.linspace(0, 1, _LEVELS + 1)
-    sides = [
+    below, above = (
         np.stack([np.interp(steps, (0, 0.6, 1), of) for of in zip(_ZERO, *ends, strict=True)], 1)
         for ends in (_BELOW, _ABOVE)
-    ]
-    colours = np.concatenate([sides[0][:0:-1], sides[1], np.zeros((1, 3))])
-    entries: npt.NDArray[np.uint8] = np.rint(colours).astype(np.uint8)
-    return entries
+    )
+    colours = np.concatenate([below[:0:-1], above, np.zeros((1, 3))])
+    palette: npt.NDArray[np.uint8] = np.rint(colours).astype(np.uint8)
+    return palette

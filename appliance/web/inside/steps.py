@@ -5,12 +5,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from appliance.reading import Array
-from appliance.web.inside.feature_maps import Sheet, cells, grey, largest, sheet, shown
+from appliance.web.inside.feature_maps import (
+    Sheet,
+    limit_maps,
+    max_magnitude,
+    render_grey,
+    render_sheet,
+    units_to_map,
+)
 from appliance.web.language import Texts
 from model.activations import SHARES, SOFTMAX, Step, Tracer
 from model.network import DIGITS, NOT_A_DIGIT
 
-_SIZES = {
+_SPEC_NAMES = {
     "conv": ("inputs", "outputs", "kernel"),
     "dense": ("inputs", "outputs"),
     "book-output": ("inputs", "outputs"),
@@ -18,122 +25,124 @@ _SIZES = {
     "average-pool": ("size",),
     "dropout": ("share",),
 }
-"""What a layer's spec begins with, for its sentence."""
+"""The names of the first values in a layer's spec; the sentences on the layers have them."""
 
 
-class Shown(NamedTuple):
-    """One step as the page shows it; `answers` tells that its values stand for the answers."""
+class StepView(NamedTuple):
+    """One step as the page shows it.
+
+    `sentence` is the key of its sentence, which `sizes` fill in. `is_answer` says that each value
+    stands for an answer, `signed` that the colours go below zero.
+    """
 
     kind: str
     sheet: Sheet
     shape: str
-    says: str
-    of: dict[str, Any]
+    sentence: str
+    sizes: dict[str, Any]
     values: Array
-    answers: bool
+    is_answer: bool
     signed: bool
-    maps: int
-    shown: int
-    parameters: int
+    map_count: int
+    shown_count: int
+    parameter_count: int
 
     @property
-    def each(self) -> list[Sheet]:
-        """The maps one by one, in the colours of all."""
-        most = largest(self.values)
-        return [sheet(map[None], most, width=100) for map in shown(self.values)]
+    def map_sheets(self) -> list[Sheet]:
+        """The maps one by one, on one scale of colours."""
+        limit = max_magnitude(self.values)
+        return [render_sheet(each[None], limit, width=100) for each in limit_maps(self.values)]
 
     @property
-    def most(self) -> str:
-        return number(largest(self.values))
+    def magnitude(self) -> str:
+        return format_number(max_magnitude(self.values))
 
     @property
-    def learned(self) -> str:
-        return number(self.parameters)
+    def parameters(self) -> str:
+        return format_number(self.parameter_count)
 
-    def bars(self, t: Texts) -> str | None:
-        """Return the answers as bars, None where the values stand for nothing with a name."""
-        if not self.answers:
+    def render_bars(self, t: Texts) -> str | None:
+        """Return the values as bars, None where they do not stand for answers."""
+        if not self.is_answer:
             return None
         from appliance.web.draw.bars import render_scores
 
         values = np.nan_to_num(self.values).tolist()
-        shares = self.kind in (SOFTMAX, SHARES)
-        told = [f"{100 * each:.1f} %" if shares else _signed(each) for each in values]
-        names = _names(len(values), t)
-        words = ", ".join(f"{name}: {said}" for name, said in zip(names, told, strict=True))
-        return render_scores(values, names, told, t(f"inside.kind_{self.kind}"), words)
+        if self.kind in (SOFTMAX, SHARES):
+            labels = [f"{100 * each:.1f} %" for each in values]
+        else:
+            labels = [f"{each:.2f}".replace("-", "−") for each in values]
+        names = _answer_names(t)[: len(values)]
+        description = ", ".join(
+            f"{name}: {label}" for name, label in zip(names, labels, strict=True)
+        )
+        return render_scores(values, names, labels, t(f"inside.kind_{self.kind}"), description)
 
 
-def stepped(tracer: Tracer, glyph: Array) -> list[Shown]:
+def trace_steps(tracer: Tracer, glyph: Array) -> list[StepView]:
     """Return the steps of a glyph (28, 28) through a network."""
     steps = tracer.steps(glyph.ravel())
-    weighs = [place for place, each in enumerate(steps) if each.kind in ("dense", "book-output")]
-    # From the last layer that weighs on, each unit stands for one answer.
-    last = max(weighs, default=len(steps) - 1)
+    weighing = [place for place, each in enumerate(steps) if each.kind in ("dense", "book-output")]
+    # From the last layer with weights on, each unit stands for one answer.
+    last = max(weighing, default=len(steps) - 1)
     return [
-        _shown(step, first=place == 0, scores=place == last, answers=place >= last)
+        _to_view(step, is_first=place == 0, is_scores=place == last, is_answer=place >= last)
         for place, step in enumerate(steps)
     ]
 
 
-def _shown(step: Step, *, first: bool, scores: bool, answers: bool) -> Shown:
+def first_filter_results(steps: list[StepView]) -> list[Sheet]:
+    """Return the map of each filter in the first layer, [] where that layer is no convolution."""
+    first = next((each for each in steps if each.parameter_count), None)
+    return first.map_sheets if first and first.kind == "conv" else []
+
+
+def likeliest_answer(probabilities: Array, t: Texts) -> tuple[str, int]:
+    """Return the likeliest answer and its probability in per cent."""
+    probabilities = np.nan_to_num(probabilities)
+    best = int(probabilities.argmax())
+    return _answer_names(t)[best], round(100 * float(probabilities[best]))
+
+
+def format_number(value: float) -> str:
+    """Return an int with thin spaces, which no language takes for a decimal point, or a float."""
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", "\u202f")
+    return f"{value:.3g}".replace("-", "−")
+
+
+def _to_view(step: Step, *, is_first: bool, is_scores: bool, is_answer: bool) -> StepView:
     values, kind = step.values, step.kind.replace("-", "_")
-    maps = shown(values) if values.ndim == 3 else cells(values)
-    says = kind
-    if kind == "dense" and scores:
-        says = "scores"
+    maps = limit_maps(values) if values.ndim == 3 else units_to_map(values)
+    sentence = kind
+    if kind == "dense" and is_scores:
+        sentence = "scores"
     elif kind == "conv" and step.spec[0] > 1:
-        says = "conv_more"
-    elif kind == "image" and not first:
-        says = "laid_out"
-    of = dict(zip(_SIZES.get(step.kind, ()), step.spec, strict=False))
-    if "share" in of:
-        of["share"] = f"{100 * of['share']:.0f}"
-    return Shown(
+        sentence = "conv_more"
+    elif kind == "image" and not is_first:
+        sentence = "laid_out"
+    sizes = dict(zip(_SPEC_NAMES.get(step.kind, ()), step.spec, strict=False))
+    if "share" in sizes:
+        sizes["share"] = f"{100 * sizes['share']:.0f}"
+    return StepView(
         kind=kind,
-        sheet=grey(maps[0]) if first else sheet(maps),
-        shape=" × ".join(map(str, step.shape[1:] if first else step.shape)),
-        says=says,
-        of={
-            **of,
+        sheet=render_grey(maps[0]) if is_first else render_sheet(maps),
+        shape=" × ".join(map(str, step.shape[1:] if is_first else step.shape)),
+        sentence=sentence,
+        sizes={
+            **sizes,
             "units": int(values.size),
             "rows": values.shape[-2] if values.ndim == 3 else 1,
             "columns": values.shape[-1],
         },
         values=values,
-        answers=answers and values.ndim == 1 and len(values) <= NOT_A_DIGIT + 1,
-        signed=not first,
-        maps=len(values) if values.ndim == 3 else 1,
-        shown=len(maps),
-        parameters=step.parameters,
+        is_answer=is_answer and values.ndim == 1 and len(values) <= NOT_A_DIGIT + 1,
+        signed=not is_first,
+        map_count=len(values) if values.ndim == 3 else 1,
+        shown_count=len(maps),
+        parameter_count=step.parameters,
     )
 
 
-def _names(count: int, t: Texts) -> list[str]:
-    return [*map(str, range(DIGITS)), t("teaching.not_a_digit")][:count]
-
-
-def found(steps: list[Shown]) -> list[Sheet]:
-    """Return what each filter of the first layer finds, where that layer gives pictures."""
-    first = next((each for each in steps if each.parameters), None)
-    return first.each if first and first.kind == "conv" else []
-
-
-def answer(shares: Array, t: Texts) -> tuple[str, int]:
-    """Return the likeliest answer and its probability in per cent."""
-    shares = np.nan_to_num(shares)
-    best = int(shares.argmax())
-    return _names(NOT_A_DIGIT + 1, t)[best], round(100 * float(shares[best]))
-
-
-def number(value: float) -> str:
-    """Return a number with thin spaces, which no language takes for a decimal point."""
-    return (
-        f"{value:,}".replace(",", "\u202f")
-        if isinstance(value, int)
-        else f"{value:.3g}".replace("-", "−")
-    )
-
-
-def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
+def _answer_names(t: Texts) -> list[str]:
+    return [*map(str, range(DIGITS)), t("teaching.not_a_digit")]

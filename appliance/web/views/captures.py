@@ -16,7 +16,7 @@ from appliance.errors import CaptureError, ClosedError, NoCaptureError, StateErr
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader.reader import Reader
 from appliance.reading import Reading
-from appliance.web.draw.pictures import png, surroundings
+from appliance.web.draw.pictures import encode_surroundings, to_png_url
 from appliance.web.problem import problem
 from appliance.web.request_args import int_arg, json_body
 from model.network import NOT_A_DIGIT
@@ -69,7 +69,7 @@ class Teaching:
             confidence=min(1.0, max(0.0, reading.confidence)),
             network=reading.network,
             glyph=np.rint(reading.glyph * 255).astype(np.uint8),
-            picture=surroundings(reading),
+            picture=encode_surroundings(reading),
             at=reading.at,
         )
         self._of_reading[key] = capture.id
@@ -238,7 +238,7 @@ def _told(capture: Capture) -> dict[str, Any]:
         "network": capture.network,
         "corrected": capture.corrected,
         "held_out": capture.held_out,
-        "glyph": png(capture.glyph),
+        "glyph": to_png_url(capture.glyph),
     }
 
 

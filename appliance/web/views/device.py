@@ -20,7 +20,7 @@ from appliance.device.pin import Owner
 from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import STARTING, Latest
 from appliance.settings.schema import InForce
-from appliance.web.access.session import session_of
+from appliance.web.access.session import current_session
 from appliance.web.cache import Cache
 from appliance.web.language import Texts, request_texts
 
@@ -96,7 +96,7 @@ def blueprint(
         address = None if _is_loopback(listens) else _address(now["addresses"])
         return render_template(
             "device.html",
-            owner=session_of(owner) is not None,
+            owner=current_session(owner) is not None,
             facts=facts,
             settings=_by_table(in_force),
             changes=control.changes,

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, render_template, request, url_for
 
 from appliance.outputs.history import NO_DIGIT, Entry, History
-from appliance.web.draw.pictures import png
+from appliance.web.draw.pictures import to_png_url
 from appliance.web.language import request_texts
 from appliance.web.request_args import int_arg
 
@@ -84,7 +84,7 @@ def _told(entry: Entry) -> dict[str, Any]:
         "digit": entry.digit,
         "reason": entry.reason,
         "confidence": round(entry.confidence, 4),
-        "glyph": None if entry.glyph is None else png(entry.glyph),
+        "glyph": None if entry.glyph is None else to_png_url(entry.glyph),
     }
 
 

@@ -5,7 +5,7 @@ from flask import Blueprint, Response, g, render_template, request
 from appliance.outputs.latest import STARTING, Latest
 from appliance.reading import Reading
 from appliance.web.cache import set_etag
-from appliance.web.draw.pictures import stage
+from appliance.web.draw.pictures import encode_stage
 from appliance.web.problem import problem
 
 
@@ -31,7 +31,7 @@ def blueprint(latest: Latest) -> Blueprint:
     @routes.get("/api/v1/reading/<any(frame, ink, mark, glyph):name>")
     def picture(name: str) -> Response:
         number, newest = latest.newest()
-        found = stage(newest, name) if newest else None
+        found = encode_stage(newest, name) if newest else None
         if found is None:
             return problem(404, f"the newest reading has no {name}: nothing was found in view")
         data, mimetype = found

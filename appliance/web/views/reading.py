@@ -19,7 +19,7 @@ from appliance.reader.reader import Reader
 from appliance.reading import Reading
 from appliance.web.access.poll_interval import POLL_AFTER, PollInterval
 from appliance.web.cache import Cache, set_etag
-from appliance.web.draw.pictures import strip
+from appliance.web.draw.pictures import encode_stages
 from appliance.web.problem import problem
 
 LATE = 30.0
@@ -126,7 +126,7 @@ def blueprint(
                     )
                 file = itertools.chain([first], chunks)
                 answer = reader.read(picture_from_chunks(file, "the picture", clock()))
-                pictures = {"strip": strip(answer)} if "pictures" in request.args else {}
+                pictures = {"strip": encode_stages(answer)} if "pictures" in request.args else {}
                 number = next(numbers)
                 drawn.keep(number, answer)
                 return jsonify(number=number, **_with_frame(answer), **pictures)
@@ -146,7 +146,7 @@ def _told(number: int, reading: Reading, pictures: bool) -> bytes:
         "state": reading.state,
         "settled": reading.settled,
         "fault": reading.fault,
-        **({"strip": strip(reading)} if pictures else {}),
+        **({"strip": encode_stages(reading)} if pictures else {}),
     }
     return json.dumps(told).encode()
 

@@ -8,7 +8,6 @@ does not depend on how many there are of either.
 """
 
 import argparse
-import itertools
 import sys
 from functools import partial
 from pathlib import Path
@@ -74,7 +73,7 @@ if __name__ == "__main__":
         preflight._SAMPLE = 50
     if args.what == "begin":
         smaller(examples=100, epochs=1)
-        whole = train._batches
-        train._batches = lambda *of: itertools.islice(whole(*of), BATCHES)  # type: ignore[assignment]
+        every = train.permutation
+        train.permutation = lambda *of: every(*of)[: BATCHES * Sizes().batch]
     if args.what in ("retrain", "begin"):
         sys.exit(main(["retrain", "--state", str(args.state), "--data", str(args.data)]))

@@ -1,4 +1,4 @@
-"""The view Inside: what it shows of a network is true, of whatever layers, and costs little."""
+"""The view Inside: what it shows of a network is true, whatever its layers, and costs little."""
 
 import base64
 import io
@@ -21,8 +21,13 @@ from appliance.reading import Reading
 from appliance.simulator.handwriting import PLAIN, drawn
 from appliance.vision.glyph import glyph
 from appliance.web.draw.bars import render_scores
-from appliance.web.inside.digit import _own
-from appliance.web.inside.feature_maps import cells, indexed, sheet, shown
+from appliance.web.inside.digit import load_example
+from appliance.web.inside.feature_maps import (
+    limit_maps,
+    render_sheet,
+    to_palette_indices,
+    units_to_map,
+)
 from appliance.web.inside.reliability import render_reliability_diagram
 from appliance.web.inside.view import blueprint
 from appliance.web.language import load_texts, register_languages
@@ -35,6 +40,7 @@ from model.evaluate import answers
 from model.network import KINDS, Network, build
 from tests.conftest import SAMPLES
 from tests.networks.test_live import saying
+from tests.web.clock import Clock
 
 EVERY_KIND: list[list[list[Any]]] = [
     [["dense", 784, 10]],
@@ -79,18 +85,18 @@ def steps_on(page: str) -> list[str]:
 # ---- what is shown is true ----
 
 
-def test_the_digits_of_its_own_are_those_of_the_projects_hand() -> None:
+def test_the_examples_are_drawn_by_the_simulators_pen() -> None:
     for digit in range(10):
         cover = drawn(PLAIN[digit], (64, 64), centre=(32, 32), height=40, width=6, slant=0.1)
-        assert np.abs(_own(digit).glyph - glyph(cover)).max() <= 0.5 / 255 + 1e-6
+        assert np.abs(load_example(digit).glyph - glyph(cover)).max() <= 0.5 / 255 + 1e-6
 
 
-def test_the_networks_here_have_every_kind_of_layer() -> None:
+def test_these_networks_have_every_kind_of_layer() -> None:
     assert {kind for spec in EVERY_KIND for kind, *_ in spec} == set(KINDS)
 
 
 @pytest.mark.parametrize("network", networks_of_every_kind())
-def test_the_steps_lead_to_what_the_network_answers(network: Network) -> None:
+def test_the_last_step_is_what_the_network_answers(network: Network) -> None:
     x = pixels()
     steps = Tracer(network).steps(x)
     assert steps[0].kind == "image"
@@ -101,7 +107,7 @@ def test_the_steps_lead_to_what_the_network_answers(network: Network) -> None:
 
 
 @pytest.mark.parametrize("network", networks_of_every_kind())
-def test_a_step_holds_each_layers_output_the_right_way_round(network: Network) -> None:
+def test_a_step_has_its_layers_output_the_right_way_round(network: Network) -> None:
     x = pixels()
     steps = Tracer(network).steps(x)[-len(network.layers) - 1 : -1]
     y = x[:, None]
@@ -123,7 +129,7 @@ def test_tracing_leaves_the_network_that_reads_alone() -> None:
     np.testing.assert_array_equal(network.layers[1]._held["y"], held)
 
 
-def test_filters_are_the_weights_of_the_first_layer_that_weighs() -> None:
+def test_filters_are_the_weights_of_the_first_layer_that_has_any() -> None:
     network, _ = weights.load(weights.SHIPPED)
     kernels = filters(network)
     assert kernels.shape == (8, 5, 5)
@@ -135,7 +141,7 @@ def test_filters_are_the_weights_of_the_first_layer_that_weighs() -> None:
     assert len(filters(build([["image", 28, 28], ["flatten"]]))) == 0
 
 
-def test_a_card_may_tell_anything_or_nothing(client: FlaskClient, networks: LiveNetwork) -> None:
+def test_the_view_survives_any_card(client: FlaskClient, networks: LiveNetwork) -> None:
     cards: list[dict[str, Any]] = [
         {}, {"test": {"right": 0, "total": 0}, "validation_accuracy": "high", "preset": None},
         {"test": [1], "made": {}, "preset": "<b>", "validation_accuracy": 0.25},
@@ -175,7 +181,7 @@ def test_every_step_is_reached_by_links(client: FlaskClient) -> None:
     assert "The answer: 7, with" in text_of(page)
 
 
-def test_the_last_step_tells_the_networks_own_probabilities(
+def test_the_last_step_shows_the_networks_probabilities(
     client: FlaskClient, latest: Latest, reader: Reader, a_seven: Reading
 ) -> None:
     latest.show(a_seven)
@@ -209,7 +215,7 @@ def test_every_kind_of_layer_is_shown_and_explained(
         reader.use(before)
 
 
-def test_numbers_that_overflow_are_shown_all_the_same(client: FlaskClient, reader: Reader) -> None:
+def test_numbers_that_overflow_are_shown(client: FlaskClient, reader: Reader) -> None:
     before, network = reader.network, build([["dense", 784, 10], ["relu"], ["dense", 10, 10]], 1)
     network.weights[...] = 3e38
     reader.use(network)
@@ -226,29 +232,22 @@ def test_numbers_that_overflow_are_shown_all_the_same(client: FlaskClient, reade
     "query", ["layer=0", "layer=-1", "layer=x", "layer=9e9", "reading=x", "reading=1.5",
               "reading=--1", "digit=10", "digit=-1"],
 )  # fmt: skip
-def test_a_wrong_query_is_a_sentence(client: FlaskClient, query: str) -> None:
+def test_a_wrong_query_is_an_error_that_says_what_is_right(client: FlaskClient, query: str) -> None:
     answer = client.get(f"/inside?{query}")
     assert answer.status_code == 400
     assert "must be a whole number from" in answer.get_json(force=True)["detail"]
 
 
-def test_a_layer_that_the_network_does_not_have_is_its_last(client: FlaskClient) -> None:
+def test_a_layer_beyond_the_last_is_the_last(client: FlaskClient) -> None:
     assert heading(client.get("/inside?layer=99").text) == "Step 14 of 14: Softmax"
 
 
-def test_a_reading_that_is_gone_is_told(client: FlaskClient) -> None:
+def test_a_reading_that_is_gone_is_replaced_and_the_page_says_so(client: FlaskClient) -> None:
     for number in ("7", "-7", "0"):
         answer = client.get(f"/inside?reading={number}")
         assert answer.status_code == 200
         assert "That reading is no longer kept" in answer.text
     assert "no longer kept" not in client.get("/inside").text
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -260,7 +259,7 @@ def view(
     app.config.update(LOOK="anyone", MAX_CONTENT_LENGTH=1_000_000)
     register_languages(app)
     app.context_processor(lambda: {"problems": list})
-    clock, sent = Clock(), Recent()
+    clock, sent = Clock(100), Recent()
     app.register_blueprint(
         blueprint(reader=reader, networks=networks, latest=latest, drawn=sent, clock=clock)
     )
@@ -311,7 +310,7 @@ def test_thirty_pupils_cost_no_more_than_one(
     steps = Tracer.steps
     monkeypatch.setattr(Tracer, "steps", lambda self, x: made.append("steps") or steps(self, x))
     monkeypatch.setattr(
-        "appliance.web.inside.view.filters",
+        "appliance.web.inside.network_view.filters",
         lambda network: made.append("filters") or filters(network),
     )
     for layer in (1, 2, 3, 2, 1) * 6:
@@ -352,7 +351,7 @@ def four_answers() -> tuple[Network, Split]:
     return saying(4), Split(images, np.array([4, 1, 9, 4], np.uint8), {"x": "y"})
 
 
-def test_a_report_counts_and_has_the_wrong_ones(tmp_path: Path) -> None:
+def test_a_report_has_the_counts_and_the_mistakes(tmp_path: Path) -> None:
     network, data = four_answers()
     report = reports.report(network, data, answers(network, data))
     assert (report.tally.right, report.tally.total) == (2, 4)
@@ -373,7 +372,7 @@ def test_a_report_counts_and_has_the_wrong_ones(tmp_path: Path) -> None:
     assert [each.pixels for each in bare.wrong] == [None, None]
 
 
-def test_no_more_than_48_wrong_ones_are_kept_and_the_surest_first() -> None:
+def test_a_report_has_the_48_surest_mistakes_surest_first() -> None:
     network = build([["dense", 784, 10]], 1)
     rng = np.random.default_rng(0)
     data = Split(
@@ -413,7 +412,9 @@ def damaged(change: Callable[[dict[str, Any]], object]) -> bytes:
         damaged(lambda told: told["bins"][0].update(count=True)),
     ],
 )
-def test_a_damaged_report_is_a_sentence(client: FlaskClient, tmp_path: Path, told: bytes) -> None:
+def test_a_damaged_report_is_named_and_the_shipped_one_stands_in(
+    client: FlaskClient, tmp_path: Path, told: bytes
+) -> None:
     _, card = weights.load(weights.SHIPPED)
     file = tmp_path / "networks" / f"{card['sha256'][:12]}.report.json"
     file.parent.mkdir(exist_ok=True)
@@ -475,7 +476,7 @@ def test_another_network_has_its_own_report_or_none(
         reader.use(before)
 
 
-def test_a_networks_report_goes_with_it(tmp_path: Path) -> None:
+def test_a_networks_report_is_deleted_with_it(tmp_path: Path) -> None:
     from appliance.networks.vault import Vault
 
     vault = Vault(tmp_path / "networks", keep=1)
@@ -494,10 +495,10 @@ def test_a_networks_report_goes_with_it(tmp_path: Path) -> None:
 # ---- the pictures ----
 
 
-def test_colours_tell_above_from_below_and_from_nothing() -> None:
+def test_colours_differ_above_zero_below_zero_and_at_zero() -> None:
     maps = np.array([[[-2.0, 0.0, 1.0, 2.0]]], np.float32)
-    assert indexed(maps).ravel().tolist() == [0, 24, 36, 48]
-    url = sheet(maps).url
+    assert to_palette_indices(maps).ravel().tolist() == [0, 24, 36, 48]
+    url = render_sheet(maps).url
     picture = Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGBA")
     low, zero, middle, high = (picture.getpixel((x, 0)) for x in range(4))
     assert low[2] > low[0]
@@ -505,26 +506,28 @@ def test_colours_tell_above_from_below_and_from_nothing() -> None:
     assert middle[0] > middle[2]
     assert high[0] > high[2]
     assert {each[3] for each in (low, zero, middle, high)} == {255}
-    gap = Image.open(io.BytesIO(base64.b64decode(sheet(np.ones((4, 2, 2))).url.split(",")[1])))
+    gap = Image.open(
+        io.BytesIO(base64.b64decode(render_sheet(np.ones((4, 2, 2))).url.split(",")[1]))
+    )
     assert gap.size == (5, 5)
     assert gap.convert("RGBA").getpixel((2, 0))[3] == 0
 
 
-def test_a_picture_of_nothing_at_all_is_black() -> None:
-    assert set(indexed(np.zeros((2, 3, 3), np.float32)).ravel().tolist()) == {24}
+def test_a_map_of_zeros_is_black() -> None:
+    assert set(to_palette_indices(np.zeros((2, 3, 3), np.float32)).ravel().tolist()) == {24}
     huge = np.array([[[np.inf, -np.inf, 3e38]]], np.float32)
-    assert indexed(huge).ravel().tolist() == [48, 0, 48]
+    assert to_palette_indices(huge).ravel().tolist() == [48, 0, 48]
 
 
-def test_what_a_page_has_no_room_for_is_left_out() -> None:
-    assert len(shown(np.zeros((500, 3, 3), np.float32))) == 64
-    assert len(shown(np.zeros((200, 28, 28), np.float32))) == 25
-    assert len(shown(np.zeros((2, 200, 200), np.float32))) == 1
-    assert cells(np.zeros(576, np.float32)).shape == (1, 24, 24)
-    assert np.isnan(cells(np.zeros(11, np.float32))).sum() == 1
+def test_maps_that_a_page_has_no_room_for_are_left_out() -> None:
+    assert len(limit_maps(np.zeros((500, 3, 3), np.float32))) == 64
+    assert len(limit_maps(np.zeros((200, 28, 28), np.float32))) == 25
+    assert len(limit_maps(np.zeros((2, 200, 200), np.float32))) == 1
+    assert units_to_map(np.zeros(576, np.float32)).shape == (1, 24, 24)
+    assert np.isnan(units_to_map(np.zeros(11, np.float32))).sum() == 1
 
 
-def test_bars_go_either_way_from_zero() -> None:
+def test_score_bars_go_either_way_from_zero() -> None:
     chart = render_scores([-1.0, 3.0], ["a", "<b>"], ["-1", "3"], "A & B", "two")
     (low, high) = re.findall(r'<rect x="([\d.]+)" y="\d+" width="([\d.]+)"', chart)
     assert float(low[0]) + float(low[1]) == pytest.approx(float(high[0]), abs=0.2)
@@ -534,7 +537,7 @@ def test_bars_go_either_way_from_zero() -> None:
     assert "<rect" in render_scores([0.0], ["a"], ["0"], "", "")
 
 
-def test_the_reliability_has_a_disc_for_each_bin() -> None:
+def test_the_reliability_diagram_has_a_disc_for_each_bin() -> None:
     bins = [Bin(0.4, 0.5, 10, 0.45, 0.5), Bin(0.9, 1.0, 1000, 0.99, 1.0)]
     chart = render_reliability_diagram(bins, load_texts("en"))
     radii = [float(each) for each in re.findall(r'r="([\d.]+)"', chart)]

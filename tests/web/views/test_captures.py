@@ -320,7 +320,7 @@ def test_taps_at_once_keep_one_capture(
 
 
 def test_the_surroundings_of_a_mark_in_a_corner_and_of_a_tiny_frame(reader: Reader) -> None:
-    from appliance.web.draw.pictures import surroundings
+    from appliance.web.draw.pictures import encode_surroundings
 
     for size in ((40, 40), (480, 640)):
         grey = np.full(size, 220, np.uint8)
@@ -329,7 +329,7 @@ def test_the_surroundings_of_a_mark_in_a_corner_and_of_a_tiny_frame(reader: Read
         recent.keep(1, Reading(at=0, frame=frame(grey, 0.0), box=(0, 0, 12, 30), glyph=glyph))
         reading = recent.of(1)
         assert reading is not None
-        with Image.open(io.BytesIO(surroundings(reading))) as picture:
+        with Image.open(io.BytesIO(encode_surroundings(reading))) as picture:
             assert max(picture.size) <= LONGEST_SIDE
             assert picture.mode == "L"
 
