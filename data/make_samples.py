@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from appliance.reading import Array, Grey
 from appliance.simulator.handwriting import PLAIN, SCRIBBLE, drawn
-from appliance.vision.glyph import glyph
+from appliance.vision.glyph import make_glyph
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,9 @@ def glyphs() -> Grey:
         drawn(PLAIN[digit], (64, 64), centre=(32, 32), height=40, width=6, slant=0.1)
         for digit in range(10)
     ]
-    side_by_side: Grey = np.rint(255 * np.hstack([glyph(each) for each in covers])).astype(np.uint8)
+    side_by_side: Grey = np.rint(255 * np.hstack([make_glyph(each) for each in covers])).astype(
+        np.uint8
+    )
     return side_by_side
 
 

@@ -78,7 +78,7 @@ class Tracer:
                         layer.multiply_adds(before),
                     )
                 )
-            shares = network.shares(x.T.copy())[0]
+            shares = network.to_probabilities(x.T.copy())[0]
         return [*found, Step(SOFTMAX if network.logits else SHARES, shares)]
 
 

@@ -125,7 +125,7 @@ def _neighbours(pictures: Array) -> tuple[Array, Array, Array, Array]:
     )
 
 
-def rotated(glyphs: Array, degrees: float, ground: float = 0.0) -> Array:
+def rotate(glyphs: Array, degrees: float, ground: float = 0.0) -> Array:
     """Return glyphs (n, 784) turned anticlockwise, with `ground` where nothing was: the book's way.
 
     Source: T. Rashid, "Make Your Own Neural Network", part 3, through `scipy.ndimage.rotate`.

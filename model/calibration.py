@@ -32,7 +32,7 @@ class Bin:
 
 
 @dataclass(frozen=True)
-class Calibrated:
+class Calibration:
     """A network whose logits are divided by `temperature`, and its calibration error around it."""
 
     network: Network
@@ -41,7 +41,7 @@ class Calibrated:
     after: float
 
 
-def calibrated(network: Network, pictures: Iterable[tuple[Bytes, Labels]]) -> Calibrated:
+def calibrate(network: Network, pictures: Iterable[tuple[Bytes, Labels]]) -> Calibration:
     """Return a folded network with its confidence set right on pictures it has not learned from.
 
     `pictures` are batches of uint8 (n, 784) with labels (n,), of which only the scores are kept.
@@ -53,14 +53,14 @@ def calibrated(network: Network, pictures: Iterable[tuple[Bytes, Labels]]) -> Ca
         scores.append(network.forward(scaling(images)))
         labels.append(truth)
     logits, truths = np.concatenate(scores), np.concatenate(labels)
-    found = temperature(logits, truths) if len(truths) else 1.0
+    found = fit_temperature(logits, truths) if len(truths) else 1.0
     cooled = logits / np.float32(found)
-    return Calibrated(
-        divided(network, found), found, _error(logits, truths), _error(cooled, truths)
+    return Calibration(
+        divide_logits(network, found), found, _error(logits, truths), _error(cooled, truths)
     )
 
 
-def temperature(scores: Array, labels: Labels) -> float:
+def fit_temperature(scores: Array, labels: Labels) -> float:
     """Return the T from 0.2 to 5 by which logits (n, classes), divided, are likeliest for labels.
 
     The likelihood has one peak over 1 / T: where the mean of the scores, weighed by their
@@ -79,12 +79,12 @@ def temperature(scores: Array, labels: Labels) -> float:
     return float(np.exp((cold + hot) / 2))
 
 
-def divided(network: Network, temperature: float) -> Network:
+def divide_logits(network: Network, temperature: float) -> Network:
     """Return a folded network whose logits are divided by a temperature, in its last layer.
 
     Raises ValueError where that is not a dense layer.
     """
-    network = network.folded()
+    network = network.fold()
     last = network.layers[-1]
     if not isinstance(last, Dense):
         raise ValueError(f"a {last.kind} layer gives no logits that a temperature could divide")

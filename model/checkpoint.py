@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from model.errors import CheckpointError
-from model.files import read_regular, replaced
-from model.train import Course
-from model.weights import zipped
+from model.files import read_regular, replace_file
+from model.train import TrainingRun
+from model.weights import to_npz
 
 FORMAT = 2
 """Another order of the digits, or other contents, is another format: what was begun begins anew."""
 _LARGEST = 64_000_000
 
 
-def save(path: Path, course: Course, about: dict[str, Any]) -> int:
+def save(path: Path, course: TrainingRun, about: dict[str, Any]) -> int:
     """Write where a course stands to `path` in one step; return the bytes. Raises OSError.
 
     `about` tells, in JSON, which course it is: data, recipe, seed.
@@ -27,11 +27,11 @@ def save(path: Path, course: Course, about: dict[str, Any]) -> int:
     arrays, facts = course.state()
     card = {"format": FORMAT, "about": about, "facts": facts, "sha256": _checksum(arrays)}
     text = json.dumps(card).encode()
-    with replaced(path) as file:
-        return file.write(zipped(facts=np.frombuffer(text, np.uint8), **arrays))
+    with replace_file(path) as file:
+        return file.write(to_npz(facts=np.frombuffer(text, np.uint8), **arrays))
 
 
-def load(path: Path, course: Course, about: dict[str, Any]) -> bool:
+def load(path: Path, course: TrainingRun, about: dict[str, Any]) -> bool:
     """Bring a course to where `path` says it stood; False where there is no such file.
 
     Raises CheckpointError, in a sentence, for a damaged file or one of another course; make the

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from model.layers import Array, Layer, Shape, drawn
+from model.layers import Array, Layer, Shape, draw_weights
 
 
 class Image(Layer):
@@ -31,7 +31,7 @@ class Image(Layer):
     def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
         return gradient.reshape(self.rows * self.columns, gradient.shape[-1])
 
-    def shape(self, before: Shape) -> Shape:
+    def output_shape(self, before: Shape) -> Shape:
         if before != (self.rows * self.columns,):
             raise ValueError(f"{before} is no picture of {self.rows}×{self.columns}")
         return (self.rows, 1, self.columns)
@@ -52,7 +52,7 @@ class Flatten(Layer):
     def backward(self, gradient: Array, *, to_input: bool = True) -> Array:
         return gradient.reshape(self._shape)
 
-    def shape(self, before: Shape) -> Shape:
+    def output_shape(self, before: Shape) -> Shape:
         rows, channels, columns = _picture(before, self.kind)
         return (rows * channels * columns,)
 
@@ -80,7 +80,7 @@ class Conv2D(Layer):
 
     def initialise(self, rng: "np.random.Generator", *, rectified: bool) -> None:
         weights = self.parameters["weights"]
-        weights[...] = drawn(rng, weights.shape, self.inputs * self.kernel**2, rectified)
+        weights[...] = draw_weights(rng, weights.shape, self.inputs * self.kernel**2, rectified)
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
         n = x.shape[3]
@@ -108,7 +108,7 @@ class Conv2D(Layer):
             np.matmul(turned.reshape(self.inputs, -1), unfolded, out=dx)
         return dx.reshape(len(dx), self.inputs, -1, n)
 
-    def shape(self, before: Shape) -> Shape:
+    def output_shape(self, before: Shape) -> Shape:
         rows, channels, columns = _picture(before, self.kind)
         grown = 2 * self.padding - self.kernel + 1
         if channels != self.inputs or min(rows, columns) + grown < 1:
@@ -119,7 +119,7 @@ class Conv2D(Layer):
         return rows + grown, self.outputs, columns + grown
 
     def multiply_adds(self, before: Shape) -> int:
-        rows, outputs, columns = self.shape(before)
+        rows, outputs, columns = self.output_shape(before)
         return rows * columns * outputs * self.inputs * self.kernel**2
 
     def spec(self) -> list[Any]:
@@ -158,7 +158,7 @@ class Pool(Layer):
         super().__init__()
         self.size = size
 
-    def shape(self, before: Shape) -> Shape:
+    def output_shape(self, before: Shape) -> Shape:
         rows, channels, columns = _picture(before, self.kind)
         if min(rows, columns) < self.size:
             raise ValueError(f"a {self.kind} of {self.size}×{self.size} cannot take {before}")

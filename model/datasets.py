@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import DatasetError
-from model.files import regular, replaced
+from model.files import open_regular, replace_file
 from model.layers import Array
 from model.shuffle import Rows
 
@@ -81,7 +81,7 @@ class Split:
     source: PictureFile | None = None
 
     @classmethod
-    def of_file(cls, pictures: IO[bytes], labels: Bytes) -> "Split":
+    def from_file(cls, pictures: IO[bytes], labels: Bytes) -> "Split":
         """Return the data set whose pictures, 784 bytes each, stand in an open and flushed file."""
         images = _mapped(pictures, 0, (len(labels), 784))
         return cls(images, labels, source=PictureFile(pictures, 0))
@@ -125,7 +125,7 @@ def load_split(folder: Path, split: str) -> Split:
     on disk and are paged in as they are used. Raises DatasetError when a file is missing, damaged,
     or does not fit its partner.
     """
-    if is_one_table(folder):
+    if is_csv_file(folder):
         return load_csv(folder)
     table = folder / f"mnist_{split}.csv"
     if table.is_file() and _lacks_idx(folder, split):
@@ -150,14 +150,14 @@ def load_split(folder: Path, split: str) -> Split:
     )
 
 
-def is_one_table(path: Path) -> bool:
+def is_csv_file(path: Path) -> bool:
     """Tell whether a path names one CSV file, which has no part to train on and one to test on."""
     return path.suffix == ".csv" and not path.is_dir()
 
 
 def _lacks_idx(folder: Path, split: str) -> bool:
     return all(
-        found(folder, name) is None for name in MNIST_SHA256 if name.startswith(SPLITS[split])
+        find_file(folder, name) is None for name in MNIST_SHA256 if name.startswith(SPLITS[split])
     )
 
 
@@ -169,7 +169,7 @@ def load_csv(path: Path) -> Split:
     that is not such a file.
     """
     digest, digits = hashlib.sha256(), 0
-    with vanishing() as pixels, vanishing() as labels:
+    with open_temporary() as pixels, open_temporary() as labels:
         try:
             with open(path, "rb") as file:
                 for number in count(1):
@@ -193,7 +193,7 @@ def load_csv(path: Path) -> Split:
             raise DatasetError(
                 f"{path}: there is no digit in it: each line is a label and 784 pixels"
             )
-        split = Split.of_file(pixels, _mapped(labels, 0, (digits,)))
+        split = Split.from_file(pixels, _mapped(labels, 0, (digits,)))
         return replace(split, checksums={path.name: digest.hexdigest()})
 
 
@@ -214,21 +214,21 @@ def _csv_values(path: Path, number: int, line: bytes) -> bytes:
     return values
 
 
-def found(folder: Path, name: str) -> Path | None:
+def find_file(folder: Path, name: str) -> Path | None:
     """Return where one MNIST file stands in a folder, plain or with .gz, or None."""
     places = folder / name, folder / f"{name}.gz"
     return next((place for place in places if place.is_file()), None)
 
 
-def missing(folder: Path) -> list[str]:
+def list_missing(folder: Path) -> list[str]:
     """Return the names of MNIST's files that a folder lacks."""
-    return [name for name in MNIST_SHA256 if found(folder, name) is None]
+    return [name for name in MNIST_SHA256 if find_file(folder, name) is None]
 
 
-def is_whole(path: Path, name: str) -> bool:
+def is_genuine(path: Path, name: str) -> bool:
     """Tell whether a file has the content of the MNIST file `name`."""
     try:
-        with open(path, "rb", opener=regular) as file:
+        with open(path, "rb", opener=open_regular) as file:
             return _unpack(file, path, None) == MNIST_SHA256[name]
     except DatasetError:
         return False
@@ -248,7 +248,7 @@ def import_file(source: IO[bytes], path: Path, folder: Path, name: str = "") -> 
             "plain or with .gz"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    with replaced(folder / name) as file:
+    with replace_file(folder / name) as file:
         checksum = _unpack(source, path, file)
         if checksum != MNIST_SHA256[name]:
             raise DatasetError(
@@ -263,17 +263,17 @@ def _read_idx(folder: Path, name: str) -> tuple[Bytes, str, PictureFile]:
 
     A gzipped one is unpacked into a file that vanishes with the map.
     """
-    path = found(folder, name)
+    path = find_file(folder, name)
     if path is None:
         raise DatasetError(
             f"{folder}: there is no {name} in it (nor {name}.gz): "
             f"run 'digits data fetch --to {folder}'"
         )
     if path.suffix != ".gz":
-        with open(path, "rb", opener=regular) as file:
+        with open(path, "rb", opener=open_regular) as file:
             checksum = _unpack(file, path, None)
             return _map(file, path), checksum, PictureFile(file, _IDX3_HEADER)
-    with vanishing() as unpacked, open(path, "rb", opener=regular) as file:
+    with open_temporary() as unpacked, open(path, "rb", opener=open_regular) as file:
         checksum = _unpack(file, path, unpacked)
         return _map(unpacked, path), checksum, PictureFile(unpacked, _IDX3_HEADER)
 
@@ -286,7 +286,7 @@ def _unreadable(path: Path, error: OSError) -> DatasetError:
     return DatasetError(f"{path}: cannot be read ({error.strerror}): name a file that can")
 
 
-def vanishing() -> IO[bytes]:
+def open_temporary() -> IO[bytes]:
     """Open a file without a name, on the card: /tmp is RAM on Raspberry Pi OS trixie."""
     return tempfile.TemporaryFile(dir="/var/tmp" if Path("/var/tmp").is_dir() else None)
 

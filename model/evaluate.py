@@ -12,7 +12,7 @@ from model.losses import Labels
 from model.network import DIGITS, NOT_A_DIGIT, SURE, Network
 
 Answers = npt.NDArray[np.int64]
-Found = tuple[Answers, Array]
+Predictions = tuple[Answers, Array]
 """The likeliest answer to each picture, int64 (n,), and its probability, float32 (n,)."""
 
 
@@ -62,10 +62,10 @@ class Tally:
 
 def evaluate(network: Network, data: Split) -> Tally:
     """Return the network's answers on a data set of digits; "not a digit" is a refusal."""
-    return tallied(data.labels, *answers(network, data))
+    return count_answers(data.labels, *predict(network, data))
 
 
-def answers(network: Network, data: Split) -> Found:
+def predict(network: Network, data: Split) -> Predictions:
     """Return a network's answers to a data set."""
     found, sure = np.zeros(len(data), np.int64), np.zeros(len(data), np.float32)
     scaling = Scaling()
@@ -78,7 +78,7 @@ def answers(network: Network, data: Split) -> Found:
     return found, sure
 
 
-def tallied(labels: Labels, found: Answers, sure: Array) -> Tally:
+def count_answers(labels: Labels, found: Answers, sure: Array) -> Tally:
     """Return answers counted against the labels, all (n,); "not a digit" is a refusal."""
     tally = Tally()
     for truth, answer, confidence in zip(labels, found, sure, strict=True):

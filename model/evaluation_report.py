@@ -13,8 +13,8 @@ import numpy.typing as npt
 from model.calibration import Bin, calibration_error, reliability
 from model.datasets import Bytes, Split
 from model.errors import ReportError
-from model.evaluate import Found, Tally, tallied
-from model.files import regular
+from model.evaluate import Predictions, Tally, count_answers
+from model.files import open_regular
 from model.network import DIGITS, NOT_A_DIGIT, Network
 from model.weights import SHIPPED, checksum
 
@@ -59,7 +59,7 @@ class Report:
     def tally(self) -> Tally:
         return Tally(self.confusion)
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
             "network": self.network,
@@ -74,7 +74,9 @@ class Report:
         }
 
 
-def report(network: Network, data: Split, answered: Found, *, pixels: bool = True) -> Report:
+def make_report(
+    network: Network, data: Split, answered: Predictions, *, pixels: bool = True
+) -> Report:
     """Return the report of what a network answered to digits, with the wrong ones' `pixels`."""
     found, sure = answered
     right = found == data.labels
@@ -83,7 +85,7 @@ def report(network: Network, data: Split, answered: Found, *, pixels: bool = Tru
     images, labels = data.take(wrong)
     return Report(
         network=checksum(network),
-        confusion=tallied(data.labels, found, sure).confusion,
+        confusion=count_answers(data.labels, found, sure).confusion,
         calibration_error=round(calibration_error(sure, right), 6),
         bins=tuple(_rounded(each) for each in reliability(sure, right)),
         wrong=tuple(
@@ -100,9 +102,9 @@ def report(network: Network, data: Split, answered: Found, *, pixels: bool = Tru
     )
 
 
-def written(of: Report) -> bytes:
+def to_bytes(of: Report) -> bytes:
     """Return a report as the bytes of its file: a line for each row, bin and wrong digit."""
-    told = of.as_json()
+    told = of.to_json()
     parts = []
     for key, value in told.items():
         text = json.dumps(value)
@@ -118,7 +120,7 @@ def load(file: Path, network: str) -> Report | None:
     `network` is the sha256 of the one that is meant. Raises ReportError for a damaged file.
     """
     try:
-        with open(file, "rb", opener=regular) as opened:
+        with open(file, "rb", opener=open_regular) as opened:
             told = opened.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         return None

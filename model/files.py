@@ -19,7 +19,7 @@ class NotRegularError(OSError):
         super().__init__(number, what, str(path))
 
 
-def regular(path: Any, flags: int) -> int:
+def open_regular(path: Any, flags: int) -> int:
     """Open a regular file: what `open` takes as its `opener` where others may write.
 
     A link would lead elsewhere, a pipe would be waited for without end, and a device may do
@@ -50,7 +50,7 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
 
     It is what every small file of a state directory is read with.
     """
-    with open(path, "rb", opener=regular) as file:
+    with open(path, "rb", opener=open_regular) as file:
         data = file.read() if most is None else file.read(most + 1)
     if most is not None and len(data) > most:
         raise OSError(errno.EFBIG, f"has more than {most:,} bytes", path)
@@ -59,7 +59,7 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
 
 def copy_regular(source: Path, to: Path) -> None:
     """Copy what is in a regular file into another; raises OSError."""
-    with open(source, "rb", opener=regular) as old, open(to, "wb", opener=regular) as new:
+    with open(source, "rb", opener=open_regular) as old, open(to, "wb", opener=open_regular) as new:
         shutil.copyfileobj(old, new)
 
 
@@ -132,7 +132,7 @@ class NewFile:
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[IO[bytes]]:
+def replace_file(path: Path) -> Iterator[IO[bytes]]:
     """Yield a binary file that takes the place of `path` only when the block ends well.
 
     The bytes go into `.<name>.new` in the same folder, are flushed to the card, and are renamed in

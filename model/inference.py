@@ -22,7 +22,7 @@ class OneDigit:
     """
 
     def __init__(self, network: Network) -> None:
-        folded = network.folded()
+        folded = network.fold()
         self._lock = threading.Lock()
         self._logits = not isinstance(folded.layers[-1], Sigmoid)
         self._pixels = array = np.zeros(folded.shapes[0], np.float32)

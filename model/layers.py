@@ -47,7 +47,7 @@ class Layer(ABC):
     def initialise(self, rng: "np.random.Generator", *, rectified: bool) -> None:  # noqa: B027
         """Draw the weights anew, if there are any; `rectified` says that a ReLU follows."""
 
-    def shape(self, before: Shape) -> Shape:
+    def output_shape(self, before: Shape) -> Shape:
         """Return the shape of one example's output; raises ValueError when `before` cannot be."""
         return before
 
@@ -84,7 +84,7 @@ class Dense(Layer):
 
     def initialise(self, rng: "np.random.Generator", *, rectified: bool) -> None:
         weights = self.parameters["weights"]
-        weights[...] = drawn(rng, weights.shape, self.inputs, rectified)
+        weights[...] = draw_weights(rng, weights.shape, self.inputs, rectified)
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
         if training:
@@ -108,7 +108,7 @@ class Dense(Layer):
             np.matmul(self.parameters["weights"].T, gradient, out=dx)
         return dx
 
-    def shape(self, before: Shape) -> Shape:
+    def output_shape(self, before: Shape) -> Shape:
         if before != (self.inputs,):
             raise ValueError(f"a dense layer of {self.inputs} inputs cannot take {before}")
         return (self.outputs,)
@@ -309,7 +309,7 @@ class BatchNorm(Layer):
         shift: Array = self.parameters["shift"] - self.statistics["mean"] * scale
         return scale, shift
 
-    def shape(self, before: Shape) -> Shape:
+    def output_shape(self, before: Shape) -> Shape:
         # Pictures are (rows, channels, columns), units are (channels,).
         if (before[1] if len(before) == 3 else before[0]) != self.channels:
             raise ValueError(f"a batch-norm of {self.channels} channels cannot take {before}")
@@ -335,7 +335,7 @@ def _dots(a: Array, b: Array) -> Array:
     return total
 
 
-def drawn(rng: "np.random.Generator", shape: Shape, inputs: int, rectified: bool) -> Array:
+def draw_weights(rng: "np.random.Generator", shape: Shape, inputs: int, rectified: bool) -> Array:
     """Draw weights for so many inputs: of variance 2 / inputs before a ReLU, else 1 / inputs.
 
     Sources: K. He et al., "Delving Deep into Rectifiers", 2015; Y. LeCun et al., "Efficient

@@ -57,7 +57,7 @@ class Network:
         self.layers = list(layers)
         self.shapes: list[Shape] = [(inputs,)]
         for layer in self.layers:
-            self.shapes.append(layer.shape(self.shapes[-1]))
+            self.shapes.append(layer.output_shape(self.shapes[-1]))
         for layer in self.layers:
             layer.dtype = dtype
             layer.gradients = {name: np.zeros_like(p) for name, p in layer.parameters.items()}
@@ -86,7 +86,7 @@ class Network:
 
     def probabilities(self, x: Array) -> Array:
         """Return (n, outputs) values from 0, rows that sum to 1: softmax, or each score's share."""
-        return self.shares(self.forward(x))
+        return self.to_probabilities(self.forward(x))
 
     @property
     def logits(self) -> bool:
@@ -94,14 +94,14 @@ class Network:
         last = next(layer for layer in reversed(self.layers) if not isinstance(layer, Dropout))
         return not isinstance(last, Sigmoid | BookOutput)
 
-    def shares(self, scores: Array) -> Array:
+    def to_probabilities(self, scores: Array) -> Array:
         """Return what `probabilities` makes of the scores (n, outputs)."""
         if self.logits:
             return softmax(scores)
         total: Array = np.maximum(scores.sum(axis=1, keepdims=True), np.float32(1e-30))
         return scores / total
 
-    def believable(self) -> bool:
+    def is_finite(self) -> bool:
         """Tell whether all weights and statistics are numbers that a trained network can have."""
         # NaN is not below the bound either; sums of larger ones would overflow float32.
         return all(
@@ -119,7 +119,7 @@ class Network:
             for name, values in {**layer.parameters, **layer.statistics}.items():
                 yield f"{position}.{name}", values
 
-    def folded(self, gain: float = 1.0, offset: float = 0.0) -> "Network":
+    def fold(self, gain: float = 1.0, offset: float = 0.0) -> "Network":
         """Return a network for inference: the same answers without batch-norm and dropout.
 
         A batch-norm goes into the weights of the convolution or dense layer before it; one that

@@ -21,15 +21,15 @@ class Optimiser(Protocol):
     def arrays(self) -> Iterator[Array]:
         """Yield the arrays that it remembers from step to step, to be saved and restored."""
 
-    def step(self, size: float) -> None:
-        """Move every weight one step of `size` by the network's `gradient`, which is used up."""
+    def step(self, learning_rate: float) -> None:
+        """Move every weight one step by the network's `gradient`, which is used up."""
 
 
 class SGD:
-    """Stochastic gradient descent: v ← m v + g; w ← w - size · v.
+    """Stochastic gradient descent with momentum: v ← m v + g; w ← w - η v, η the learning rate.
 
-    `nesterov` looks ahead: w ← w - size · (g + m v). `decay` adds decay · w to the gradient of
-    kernels and matrices, not of biases. Source: I. Sutskever et al., "On the importance of
+    `nesterov` looks ahead: w ← w - η (g + m v). `decay` adds decay · w to the gradient of kernels
+    and matrices, not of biases. Source: I. Sutskever et al., "On the importance of
     initialization and momentum", 2013.
     """
 
@@ -47,13 +47,13 @@ class SGD:
         if self._velocity is not None:
             yield self._velocity
 
-    def step(self, size: float) -> None:
+    def step(self, learning_rate: float) -> None:
         weights, gradient, change = self._network.weights, self._network.gradient, self._change
         self.steps += 1
         if self._decay is not None:
             gradient += np.multiply(self._decay, weights, out=change)
         if self._velocity is None:
-            gradient *= size
+            gradient *= learning_rate
             weights -= gradient
             return
         self._velocity *= self._momentum
@@ -62,7 +62,7 @@ class SGD:
         if self._nesterov:
             np.multiply(self._velocity, self._momentum, out=change)
             direction = np.add(change, gradient, out=change)
-        weights -= np.multiply(direction, size, out=change)
+        weights -= np.multiply(direction, learning_rate, out=change)
 
 
 class AdamW:
@@ -88,7 +88,7 @@ class AdamW:
         yield self._mean
         yield self._square
 
-    def step(self, size: float) -> None:
+    def step(self, learning_rate: float) -> None:
         weights, gradient, change = self._network.weights, self._network.gradient, self._change
         self.steps += 1
         for average, rate, power in zip(
@@ -101,14 +101,14 @@ class AdamW:
             average += change
         if self._decay is not None:
             np.multiply(self._decay, weights, out=change)
-            change *= size
+            change *= learning_rate
             weights -= change
         mean_part, square_part = (1 - rate**self.steps for rate in self._rates)
         np.multiply(self._square, 1 / square_part, out=change)
         np.sqrt(change, out=change)
         change += self.EPSILON
         np.divide(self._mean, change, out=change)
-        change *= size / mean_part
+        change *= learning_rate / mean_part
         weights -= change
 
 

@@ -34,7 +34,7 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Mixed:
+class ExtraPictures:
     """Pictures that take a `share` 0…1 of the places of each batch, with their own labels.
 
     The last `held_out` of them are not learned from. Where there is a teacher, those that it
@@ -67,13 +67,13 @@ class Training:
     diverged: bool = False
 
 
-def learn(
-    network: Network, loss: Loss, optimiser: Optimiser, step: float, x: Array, y: Array
+def train_batch(
+    network: Network, loss: Loss, optimiser: Optimiser, learning_rate: float, x: Array, y: Array
 ) -> float:
     """Take one step towards targets y (n, outputs) for inputs x (n, inputs); return the loss."""
     value, gradient = loss(network.forward(x, training=True), y)
     network.backward(gradient)
-    optimiser.step(step)
+    optimiser.step(learning_rate)
     return value
 
 
@@ -97,19 +97,19 @@ def train(
     the places of each batch. `on_epoch` gets each epoch and the network as it is then, `on_batch`
     the epoch's number and the share of it that is done.
     """
-    mixed = [] if camera is None else [through_camera(preset, camera)]
-    course = Course(preset, data, seed=seed, epochs=epochs, mixed=mixed)
+    mixed = [] if camera is None else [mix_in_camera(preset, camera)]
+    course = TrainingRun(preset, data, seed=seed, epochs=epochs, mixed=mixed)
     course.run(on_epoch=on_epoch, on_batch=on_batch)
     return course.result()
 
 
-def through_camera(preset: Preset, camera: Split) -> Mixed:
+def mix_in_camera(preset: Preset, camera: Split) -> ExtraPictures:
     """Return examples through the camera as a preset mixes them in."""
-    held_out = preset.held_out(len(camera))
-    return Mixed(camera, preset.exchanged, held_out, strength=preset.exchanged_strength)
+    held_out = preset.held_out_count(len(camera))
+    return ExtraPictures(camera, preset.camera_share, held_out, strength=preset.camera_strength)
 
 
-class Course:
+class TrainingRun:
     """One training, which may be left after any batch and taken up again bit for bit.
 
     `start` are the weights to go on from, of the preset's layers; without it they are drawn from
@@ -126,7 +126,7 @@ class Course:
         *,
         seed: int,
         epochs: int,
-        mixed: Sequence[Mixed] = (),
+        mixed: Sequence[ExtraPictures] = (),
         start: Network | None = None,
         teacher: Network | None = None,
     ) -> None:
@@ -281,7 +281,7 @@ class Course:
         preset = self._preset
         images, labels = self._data.take(rows)
         taught, strength = _mix(images, labels, self._mixed, self._rng)
-        size = preset.step * SCHEDULES[preset.schedule](self.progress)
+        rate = preset.learning_rate * SCHEDULES[preset.schedule](self.progress)
         targets = one_hot(labels, *preset.targets, self.network.shapes[-1][0])
         for x in preset.variants(images, self._rng, strength):
             wanted = targets
@@ -290,7 +290,7 @@ class Course:
                 wanted = targets.copy()
                 wanted[taught] = (targets[taught] + self._teacher.probabilities(x[taught])) / 2
             loss = LOSSES[preset.loss]
-            self._total += learn(self.network, loss, self._optimiser, size, x, wanted)
+            self._total += train_batch(self.network, loss, self._optimiser, rate, x, wanted)
             self._batches += 1
             if self._average is not None:
                 self._average.add()
@@ -305,7 +305,7 @@ class Course:
         ]
         right = sum(counts)
         # Weights that are no numbers any more, or that no file would hold, are never kept.
-        training.diverged = not candidate.believable()
+        training.diverged = not candidate.is_finite()
         # Of equals the later has learned longer; to be patient for, it is no better.
         best = not training.diverged and right >= self._most
         if right > self._most:
@@ -321,17 +321,17 @@ class Course:
         on_epoch(epoch, candidate)
 
 
-def held_out_rows(
+def list_held_out(
     preset: Preset, data: Split, camera: Split | None, seed: int
 ) -> list[tuple[Split, Rows]]:
     """Return the digits, and the examples where there are some, each with its held-out rows."""
     held_out = [(data, preset.split_rows(len(data), seed)[0])]
     if camera is not None:
-        held_out.append((camera, through_camera(preset, camera).rows()))
+        held_out.append((camera, mix_in_camera(preset, camera).rows()))
     return held_out
 
 
-def taken(data: Split, rows: Rows, size: int) -> Iterator[tuple[Bytes, Labels]]:
+def batches(data: Split, rows: Rows, size: int) -> Iterator[tuple[Bytes, Labels]]:
     """Yield the pictures and labels at some rows, `size` at a time."""
     for start in range(0, len(rows), size):
         yield data.take(rows[start : start + size])
@@ -360,7 +360,7 @@ class Average:
 
 
 def _mix(
-    images: Bytes, labels: Labels, mixed: Sequence[Mixed], rng: np.random.Generator
+    images: Bytes, labels: Labels, mixed: Sequence[ExtraPictures], rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.bool_], Array]:
     """Put what is mixed in, with its labels, in the places of some digits.
 
@@ -383,7 +383,7 @@ def _mix(
 def _count_right(network: Network, preset: Preset, data: Split, rows: Rows) -> int:
     """Return how many of the pictures at `rows` the network gets right."""
     right = 0
-    for images, labels in taken(data, rows, preset.batch):
+    for images, labels in batches(data, rows, preset.batch):
         scores = network.forward(preset.inputs(images))
         right += int(np.count_nonzero(scores.argmax(axis=1) == labels))
     return right

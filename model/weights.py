@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import WeightsError
-from model.files import NotRegularError, regular, replaced
+from model.files import NotRegularError, open_regular, replace_file
 from model.network import DIGITS, KINDS, NOT_A_DIGIT, Network, build
 
 FORMAT = 2
@@ -48,12 +48,12 @@ def save(path: Path, network: Network, card: dict[str, Any]) -> dict[str, Any]:
     }
     text = json.dumps(card, indent=1).encode()
     arrays = dict(network.arrays())
-    with replaced(path) as file:
-        file.write(zipped(card=np.frombuffer(text, np.uint8), **arrays))
+    with replace_file(path) as file:
+        file.write(to_npz(card=np.frombuffer(text, np.uint8), **arrays))
     return card
 
 
-def zipped(**arrays: npt.NDArray[Any]) -> bytes:
+def to_npz(**arrays: npt.NDArray[Any]) -> bytes:
     """Return named arrays as the bytes of an .npz file.
 
     In memory first: an archive that a full disk breaks off would trouble whoever collects it.
@@ -70,7 +70,7 @@ def load(path: Path) -> tuple[Network, dict[str, Any]]:
     half-loaded network is ever returned. A link is not followed: resolve one that is trusted.
     """
     try:
-        with open(path, "rb", opener=regular) as file, zipfile.ZipFile(file) as archive:
+        with open(path, "rb", opener=open_regular) as file, zipfile.ZipFile(file) as archive:
             card = _read_card(archive)
             network = _believable_network(card)
             for name, values in network.arrays():
@@ -164,7 +164,7 @@ def _believable_network(card: dict[str, Any]) -> Network:
 
 def _check_answers(network: Network) -> None:
     """Raise ValueError for weights that answer anything but numbers, to paper or to ink."""
-    if not network.believable():
+    if not network.is_finite():
         raise ValueError("it has values that no trained network has")
     with np.errstate(all="ignore"):
         for level in (0.0, 1.0):

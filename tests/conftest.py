@@ -37,7 +37,7 @@ from appliance.settings.overrides import Changes
 from appliance.settings.schema import Settings, in_force, read
 from appliance.simulator.handwriting import PLAIN, drawn
 from appliance.training.process import TrainingProcess
-from appliance.vision.glyph import glyph
+from appliance.vision.glyph import make_glyph
 from appliance.web.app import create_app
 from model import weights
 
@@ -144,7 +144,7 @@ class FakeTrainingProcess(TrainingProcess):
         self.asked: list[str] = []
         self.failed: str | None = None
 
-    def is_running(self) -> bool:
+    def running(self) -> bool:
         return self.runs
 
     def start(self, *, from_scratch: bool = False) -> None:
@@ -157,7 +157,7 @@ class FakeTrainingProcess(TrainingProcess):
             raise TrainingError("no training is running")
         self.asked.append("stop")
 
-    def failure(self) -> str | None:
+    def problem(self) -> str | None:
         return self.failed
 
 
@@ -295,7 +295,7 @@ def digits_in_mnist_form(count: int, seed: int) -> tuple[Any, Any]:
             degrees=rng.uniform(-10, 10),
             slant=rng.uniform(0, 0.3),
         )
-        image[...] = glyph(cover) * 255
+        image[...] = make_glyph(cover) * 255
     return images, labels
 
 

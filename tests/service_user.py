@@ -27,7 +27,7 @@ from appliance.outputs.history import History
 from appliance.reading import Reading
 from appliance.settings.overrides import Changes
 from appliance.training.records import append_night
-from model.files import regular
+from model.files import open_regular
 from model.network import build
 from tests.captured import added, glyph
 
@@ -386,7 +386,7 @@ def _told_to_user(path: Path) -> list[str]:
     with suppress(OSError):
         if path.lstat().st_uid != USER:
             wrong.append(f"{path} is not the user's")
-        with open(path, "rb", opener=regular) as file:
+        with open(path, "rb", opener=open_regular) as file:
             if MARK.encode() in file.read():
                 wrong.append(f"{path} tells what is in a file of root's")
     return wrong

@@ -18,6 +18,7 @@ LATER = {
     "PIL", "multiprocessing", "appliance.doctor.checks", "appliance.backup.archive",
     "appliance.captures.archive",
     "appliance.captures.audit", "appliance.commands.train", "appliance.web.views.openapi",
+    "appliance.web.schemas",
     "appliance.web.inside.reliability", "model.evaluation_report", "model.calibration", "segno",
 }  # fmt: skip
 

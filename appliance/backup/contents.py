@@ -13,7 +13,7 @@ from appliance.settings.schema import Settings, changeable, load, with_values
 from appliance.storage.database import check, clean
 from appliance.training.records import NIGHTS, parse_night
 from model import evaluation_report, weights
-from model.files import read_regular, regular
+from model.files import open_regular, read_regular
 
 SETTINGS = "digits.toml"
 CAPTURES, HISTORY = "captures.db", "history.db"
@@ -66,7 +66,7 @@ def check_file(name: str, file: Path) -> str | None:
     elif name == CHANGED:
         _check_changed(json.loads(read_regular(file)))
     elif name == NIGHTS:
-        with open(file, "rb", opener=regular) as lines:
+        with open(file, "rb", opener=open_regular) as lines:
             if not all(map(is_night, lines)):
                 raise ValueError(f"{name} has a line that is no night's")
     elif name in DATABASES:

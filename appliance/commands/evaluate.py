@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from appliance.commands.contact_sheet import Failure
     from appliance.reader.reader import Reader
     from model.datasets import Split
-    from model.evaluate import Found, Tally
+    from model.evaluate import Predictions, Tally
     from model.network import Network
 
 NONE = "none"
@@ -76,11 +76,11 @@ def run(args: argparse.Namespace) -> int:
     none = None
     if args.mnist:
         from model.datasets import load_split
-        from model.evaluate import answers, tallied
+        from model.evaluate import count_answers, predict
 
         data = load_split(args.mnist, "test")
-        found = answers(reader.network, data)
-        tally = tallied(data.labels, *found)
+        found = predict(reader.network, data)
+        tally = count_answers(data.labels, *found)
         if args.report:
             _write_report(args.report, reader.network, data, found, pixels=not args.no_pixels)
     else:
@@ -133,15 +133,15 @@ def _photographs(
 
 
 def _write_report(
-    file: Path, network: "Network", data: "Split", found: "Found", *, pixels: bool
+    file: Path, network: "Network", data: "Split", found: "Predictions", *, pixels: bool
 ) -> None:
     from appliance.errors import StateError
-    from model.evaluation_report import report, written
-    from model.files import replaced
+    from model.evaluation_report import make_report, to_bytes
+    from model.files import replace_file
 
-    told = written(report(network, data, found, pixels=pixels))
+    told = to_bytes(make_report(network, data, found, pixels=pixels))
     try:
-        with replaced(file) as target:
+        with replace_file(file) as target:
             target.write(told)
     except OSError as error:
         raise StateError(f"{file}: cannot be written ({error.strerror})") from None
@@ -150,12 +150,12 @@ def _write_report(
 def _draw(file: Path, failures: "list[Failure]") -> None:
     """Write the contact sheet of some failures; without any there is none to be written."""
     from appliance.commands.contact_sheet import contact_sheet
-    from model.files import replaced
+    from model.files import replace_file
 
     if not failures:
         print(f"digits: nothing was read wrongly: {file} is not written", file=sys.stderr)
         return
-    with replaced(file) as target:
+    with replace_file(file) as target:
         contact_sheet(failures).save(target, "PNG", optimize=True)
 
 

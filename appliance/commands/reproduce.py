@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from appliance.errors import StateError
     from model.books.rows import ROWS
     from model.books.workbench import Ground
-    from model.datasets import is_one_table, load_split
+    from model.datasets import is_csv_file, load_split
     from model.errors import DatasetError, PresetError
 
     for name in args.names:
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         _check(args.docs)
         if args.pictures:
             claim("--pictures", args.pictures)
-    if args.data and is_one_table(args.data):
+    if args.data and is_csv_file(args.data):
         raise DatasetError(f"{args.data}: reproduce needs training and test digits: name a folder")
     ground = Ground(
         training=load_split(args.data, "train") if args.data else None,
@@ -149,7 +149,7 @@ def _as_text(name: str, outcome: "Outcome", seconds: float) -> str:
 def _write(folder: Path, name: str, outcome: "Outcome", seconds: float) -> None:
     """Put one row into the document, beside those that were done before."""
     from model.books.rows import ROWS
-    from model.files import replaced
+    from model.files import replace_file
 
     done = _done_before(folder)
     picture = _draw(folder / "reproduction", name, outcome.plot) if outcome.plot else None
@@ -161,9 +161,9 @@ def _write(folder: Path, name: str, outcome: "Outcome", seconds: float) -> None:
         "seconds": round(seconds),
     }
     done = {name: done[name] for name in ROWS if name in done}
-    with replaced(folder / "reproduction.json") as file:
+    with replace_file(folder / "reproduction.json") as file:
         file.write(json.dumps(done, indent=1, ensure_ascii=False).encode() + b"\n")
-    with replaced(folder / "reproduction.md") as file:
+    with replace_file(folder / "reproduction.md") as file:
         file.write(_document(done).encode())
 
 
@@ -227,11 +227,11 @@ def _write_pictures(file: Path, pictures: list[list[list[float]]]) -> None:
     from PIL import Image
 
     from appliance.errors import StateError
-    from model.files import replaced
+    from model.files import replace_file
 
     grey = np.rint(np.hstack(pictures) * 255).astype(np.uint8)
     try:
-        with replaced(file) as target:
+        with replace_file(file) as target:
             Image.fromarray(grey).save(target, "PNG", optimize=True)
     except OSError as error:
         raise StateError(f"{file}: cannot be written ({error.strerror})") from None

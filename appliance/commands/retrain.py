@@ -156,10 +156,10 @@ def _base(folder: Path, *, given: bool) -> "Split | None":
     Raises DatasetError for one that is damaged or not whole, and for a folder that was named and
     has none.
     """
-    from model.datasets import MNIST_SHA256, load_split, missing
+    from model.datasets import MNIST_SHA256, list_missing, load_split
 
     # A download that came to nothing leaves a folder.
-    if not given and len(missing(folder)) == len(MNIST_SHA256):
+    if not given and len(list_missing(folder)) == len(MNIST_SHA256):
         return None
     return load_split(folder, "train")
 

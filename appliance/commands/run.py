@@ -82,7 +82,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     from appliance.outputs.latest import Latest
     from appliance.outputs.metrics import Metrics
     from appliance.picture import Turns
-    from appliance.reader.debounce import Steady
+    from appliance.reader.debounce import Debouncer
     from appliance.reader.reader import Reader
     from appliance.settings import schema as known
     from appliance.settings.overrides import Changes
@@ -172,10 +172,10 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     loop = Loop(
         open_camera=lambda: _watched_camera(settings.camera, turns),
         reader=reader,
-        steady=Steady(settings.reader.agree),
+        debouncer=Debouncer(settings.reader.agree),
         outputs=[latest, history, metrics, *leds, *mqtt, Journal()],
         rate=settings.camera.rate,
-        look=look,
+        before_frame=look,
     )
     # Where there are no pins for LEDs there are none for a button, and it was said already.
     close_button = _button(settings.leds, loop.read_now) if leds else lambda: None

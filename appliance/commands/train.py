@@ -75,12 +75,12 @@ def add(parsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     one_thread()
     from appliance.errors import StateError
-    from model.cost import plan
+    from model.cost import describe_cost
     from model.datasets import load_split
-    from model.presets import preset
+    from model.presets import get_preset
     from model.train import train
 
-    recipe = preset(args.preset)
+    recipe = get_preset(args.preset)
     if args.through_camera:
         recipe = recipe.for_camera()
     if args.patience:
@@ -90,17 +90,17 @@ def run(args: argparse.Namespace) -> int:
     epochs = args.epochs or recipe.epochs
     if args.plan:
         digits = len(load_split(args.data, "train")) if args.data else 60_000
-        say(f"{recipe.name}: {recipe.summary}\n{plan(recipe, digits, epochs)}")
+        say(f"{recipe.name}: {recipe.summary}\n{describe_cost(recipe, digits, epochs)}")
         return 0
     if args.data is None or args.out is None:
         missing = "--data DIR" if args.data is None else "--out FILE"
         args.wrong_usage(f"{missing} is needed, but for a --plan")
-    data = recipe.of(load_split(args.data, "train"))
+    data = recipe.training_part(load_split(args.data, "train"))
     # A night's work must not be lost for want of a place to write it: find out now.
     claim("--out", args.out)
     if any(args.out.exists() and args.out.samefile(f) for f in (args.data, *args.data.glob("*"))):
         raise StateError(f"--out {args.out}: is a file of the data set: name another")
-    say(f"{recipe.name}: {recipe.summary}\n{plan(recipe, len(data), epochs)}")
+    say(f"{recipe.name}: {recipe.summary}\n{describe_cost(recipe, len(data), epochs)}")
     camera = make_examples(recipe, data, args.seed) if args.through_camera else None
     progress = Progress(epochs)
     with one_interruption() as no_more:
@@ -135,12 +135,12 @@ def _measure_and_save(
 
     from appliance.errors import StateError
     from model import weights
-    from model.calibration import calibrated
+    from model.calibration import calibrate
     from model.cost import multiply_adds
-    from model.datasets import is_one_table, load_split
+    from model.datasets import is_csv_file, load_split
     from model.errors import DatasetError
     from model.evaluate import evaluate
-    from model.train import held_out_rows, taken
+    from model.train import batches, list_held_out
 
     assert training.best is not None
     network = recipe.for_pixels(training.network)
@@ -162,12 +162,12 @@ def _measure_and_save(
         "validation_accuracy": _rounded(training.best.validation),
     }
     if camera is not None:
-        found = calibrated(
+        found = calibrate(
             network,
             (
                 batch
-                for held_out in held_out_rows(recipe, data, camera, args.seed)
-                for batch in taken(*held_out, recipe.batch)
+                for held_out in list_held_out(recipe, data, camera, args.seed)
+                for batch in batches(*held_out, recipe.batch)
             ),
         )
         network = found.network
@@ -185,7 +185,7 @@ def _measure_and_save(
             f"with temperature {found.temperature:.3f} {found.after:.2%}"
         )
     try:
-        if is_one_table(args.data):
+        if is_csv_file(args.data):
             raise DatasetError(f"{args.data} is what was trained on")
         test = load_split(args.data, "test")
     except (DatasetError, OSError) as error:

@@ -28,7 +28,7 @@ from appliance.outputs.latest import STARTING
 from appliance.settings.schema import CameraSettings, LedSettings, Settings, WebSettings
 from appliance.training.records import load_nights
 from model import weights
-from model.datasets import missing
+from model.datasets import list_missing
 from model.errors import WeightsError
 from model.files import read_regular
 
@@ -270,14 +270,14 @@ def _running_camera(running: Said) -> str:
 
 def _judged(source: str, frame: "Frame") -> str:
     """Tell of a frame what the reader makes of it, which is the judge of light and sharpness."""
-    from appliance.reader.decision import firmness
+    from appliance.reader.decision import sharpness
     from appliance.reader.reader import Reader
 
     reading: Reading = Reader(weights.load(weights.SHIPPED)[0]).read(frame)
     grey, exposure = frame.grey, frame.exposure
     taken = _exposed(exposure.camera, exposure.seconds, exposure.gain) if exposure else ""
     said = f"{source}, {grey.shape[1]}×{grey.shape[0]}, mean grey {grey.mean():.0f}{taken}"
-    sharp = max((firmness(mark.ink) for mark in reading.marks), default=None)
+    sharp = max((sharpness(mark.ink) for mark in reading.marks), default=None)
     return f"{said}, {_seen(reading.reason, reading.digit, sharp)}"
 
 
@@ -290,17 +290,17 @@ def _seen(reason: str | None, digit: int | None, sharp: float | None) -> str:
 
     `sharp` is how firm its sharpest mark is, None where nothing is drawn or it is not told.
     """
-    from appliance.reader.decision import SOFT
+    from appliance.reader.decision import BLURRED
 
-    if digit is None and sharp is not None and sharp < SOFT:
+    if digit is None and sharp is not None and sharp < BLURRED:
         reason = "blurred"
     if reason in _HELP:
         raise CameraError(f"the picture is {reason}: {_HELP[reason]}, then run this again")
     read = f"a {digit} is read" if digit is not None else f"no digit is read ({reason})"
     if sharp is None:
         return f"light good, {read}"
-    words = "good" if sharp >= SOFT else "poor"
-    return f"light good, sharpness {words} ({sharp:.2f}; below {SOFT} is poor), {read}"
+    words = "good" if sharp >= BLURRED else "poor"
+    return f"light good, sharpness {words} ({sharp:.2f}; below {BLURRED} is poor), {read}"
 
 
 def _leds(leds: LedSettings, running: Said | None, walk: bool) -> str:
@@ -435,7 +435,7 @@ def _digits(state: Path) -> str:
 
 
 def _mnist(folder: Path) -> str:
-    absent = missing(folder)
+    absent = list_missing(folder)
     if absent:
         raise OSError(
             f"{folder} lacks {len(absent)} of the 4 files: training needs them; "

@@ -14,7 +14,7 @@ from appliance.errors import ApplianceError, StateError, VaultError
 from appliance.networks.promotions import ID, SHIPPED, Promotions
 from model import weights
 from model.errors import WeightsError
-from model.files import regular
+from model.files import open_regular
 from model.inference import OneDigit
 from model.network import Network
 
@@ -328,7 +328,7 @@ class Vault:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         # Opened to read only, so that the service may lock what root has made.
-        file = regular(self.folder / ".lock", os.O_RDONLY | os.O_CREAT)
+        file = open_regular(self.folder / ".lock", os.O_RDONLY | os.O_CREAT)
         try:
             end = time.monotonic() + _LOCK_SECONDS
             while True:

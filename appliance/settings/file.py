@@ -14,7 +14,7 @@ from pathlib import Path
 from appliance.console import printable
 from appliance.errors import SettingsError
 from appliance.settings.schema import CONFIG, Settings, load, not_toml, template, with_values
-from model.files import replaced
+from model.files import replace_file
 
 STATE = "/var/lib/digits"
 """Where an installed appliance writes."""
@@ -105,7 +105,7 @@ def take(card: Path, config: Path = CONFIG, folder: str = STATE) -> str:
         config.parent.mkdir(parents=True, exist_ok=True)
         if config.exists():
             shutil.copy2(config, f"{config}.old")
-        with replaced(config) as file:
+        with replace_file(config) as file:
             os.fchmod(file.fileno(), 0o644)
             file.write(text.encode())
         card.replace(f"{card}.taken")

@@ -20,8 +20,8 @@ from appliance.simulator.scenes import (
     trimmed,
 )
 from appliance.simulator.textures import TEXTURES
-from appliance.vision.glyph import glyph
-from appliance.vision.ink import find_ink, reduced, reduction
+from appliance.vision.glyph import make_glyph
+from appliance.vision.ink import downsample, find_ink, reduction_factors
 from appliance.vision.marks import Mark, find_marks
 from model.network import NOT_A_DIGIT
 
@@ -60,18 +60,18 @@ def through_camera(scan: Scan, rng: np.random.Generator) -> tuple[Array, int] | 
         mark = max(_marks(grey), key=lambda mark: mark.prominence, default=None)
         if box is None or mark is None or _overlap(mark.box, box) < _LEAST_OVERLAP:
             return None
-        return glyph(mark.ink), label
+        return make_glyph(mark.ink), label
     what = str(rng.choice(_KINDS, p=_SHARES))
     marks = _marks(_no_digit(what, scan, unit, rng))
     if not marks or (what in _OF_DIGITS and len(marks) > 1):
         return None
     # The reader answers to every mark that it finds, not to the most prominent one alone.
     mark = marks[rng.integers(len(marks))]
-    return None if _like_a_one(mark.ink) else (glyph(mark.ink), NOT_A_DIGIT)
+    return None if _like_a_one(mark.ink) else (make_glyph(mark.ink), NOT_A_DIGIT)
 
 
 def _marks(grey: Grey) -> list[Mark]:
-    return find_marks(find_ink(reduced(grey, reduction(grey.shape))))
+    return find_marks(find_ink(downsample(grey, reduction_factors(grey.shape))))
 
 
 def _digit(writing: Writing, unit: float, rng: np.random.Generator) -> tuple[Grey, Box | None]:

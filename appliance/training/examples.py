@@ -45,18 +45,18 @@ def make_examples(
     """
     import numpy as np
 
-    from model.datasets import Split, vanishing
+    from model.datasets import Split, open_temporary
 
     if camera is None:
         from appliance.simulator.training_glyphs import through_camera
 
         camera = through_camera
-    count = recipe.photographed(len(data))
+    count = recipe.photograph_count(len(data))
     started = time.monotonic()
     say(f"{count:,} examples through the camera: being made")
     labels = np.empty(count, np.uint8)
     made = 0
-    with vanishing() as file:
+    with open_temporary() as file:
         blocks = ((camera, *block) for block in _split_into_blocks(recipe, data, seed, count))
         for glyphs, answers in map_blocks(_make_block, blocks, processes or count_cores()):
             file.write(glyphs.tobytes())
@@ -64,7 +64,7 @@ def make_examples(
             made += len(answers)
         file.flush()
         say(f"{count:,} examples through the camera, {clock(time.monotonic() - started)}")
-        return Split.of_file(file, labels)
+        return Split.from_file(file, labels)
 
 
 def _split_into_blocks(

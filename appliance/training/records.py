@@ -12,7 +12,7 @@ from typing import Any
 
 from appliance.errors import StateError
 from appliance.training.lock import is_training
-from model.files import read_regular, regular, replaced
+from model.files import open_regular, read_regular, replace_file
 
 NIGHTS = "nights.jsonl"
 """The outcome of each night, a JSON object a line, in the state directory."""
@@ -54,7 +54,7 @@ class Progress:
         new = self.file.with_name(f".{self.file.name}.new")
         with suppress(OSError):
             # No fsync: a file rewritten every few seconds is not worth the SD card's wear.
-            with open(new, "w", encoding="utf-8", opener=regular) as file:
+            with open(new, "w", encoding="utf-8", opener=open_regular) as file:
                 file.write(json.dumps(self.as_json()))
             os.replace(new, self.file)
 
@@ -129,7 +129,7 @@ def append_night(state: Path, record: dict[str, Any]) -> None:
     """Append a record and remove the oldest ones; raises StateError."""
     file = state / NIGHTS
     try:
-        with open(file, "ab+", opener=regular) as lines:
+        with open(file, "ab+", opener=open_regular) as lines:
             size = lines.tell()
             # A power cut may have left half a line: end it, or it spoils this one.
             broken = size and os.pread(lines.fileno(), 1, size - 1) != b"\n"
@@ -144,7 +144,7 @@ def append_night(state: Path, record: dict[str, Any]) -> None:
     with suppress(OSError):
         records = read_regular(file).splitlines(keepends=True)
         if len(records) >= 2 * KEPT_NIGHTS:
-            with replaced(file) as shorter:
+            with replace_file(file) as shorter:
                 shorter.writelines(records[-KEPT_NIGHTS:])
 
 

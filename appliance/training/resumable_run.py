@@ -24,16 +24,16 @@ from appliance.errors import ApplianceError, StateError
 from model import checkpoint, weights
 from model.datasets import Bytes, Split
 from model.errors import ModelError
-from model.files import read_regular, regular, replaced
+from model.files import open_regular, read_regular, replace_file
 from model.network import Network
-from model.presets import PRESETS, Preset, preset
-from model.train import Course, Mixed, taken
+from model.presets import PRESETS, Preset, get_preset
+from model.train import ExtraPictures, TrainingRun, batches
 
 SEED = 1
 """The seed that the shipped network holds digits out by: no night ever learns from those."""
 EPOCHS = 3
 """Epochs of a course that goes on from a network, with a base set."""
-_STEP, _BATCH = 0.003, 128
+_LEARNING_RATE, _BATCH = 0.003, 128
 _OWN, _CAMERA = 0.15, 0.25
 """The share of each batch that captures and examples through the camera take."""
 _BLOCK = 256
@@ -43,7 +43,7 @@ MakeExamples = Callable[[Preset, Split, int], Split]
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much a course is: examples through the camera, pictures a batch, the first step, epochs.
+    """How much a course is: examples through the camera, pictures a batch, learning rate, epochs.
 
     Where there is no base set the examples stand in for it for `alone` epochs; they are made of so
     many `scans` of the project's own hand.
@@ -52,7 +52,7 @@ class Sizes:
     examples: int = 3000
     scans: int = 2000
     batch: int = _BATCH
-    step: float = _STEP
+    learning_rate: float = _LEARNING_RATE
     epochs: int = EPOCHS
     alone: int = 20
     from_scratch: int = PRESETS["appliance"].epochs
@@ -161,7 +161,7 @@ class ResumableRun:
             ) from None
         return cls(folder, base, sizes)
 
-    def course(self) -> tuple[Course, str | None]:
+    def course(self) -> tuple[TrainingRun, str | None]:
         """Return the course where it stands, and a sentence if its checkpoint was of no use."""
         course = self._course()
         try:
@@ -172,7 +172,7 @@ class ResumableRun:
             return self._course(), str(error) if isinstance(error, ModelError) else sentence
         return course, None
 
-    def keep(self, course: Course) -> None:
+    def keep(self, course: TrainingRun) -> None:
         """Write where the course stands; raises StateError."""
         try:
             checkpoint.save(self._checkpoint, course, self._about())
@@ -204,10 +204,14 @@ class ResumableRun:
         """How this course learns: one that goes on from a network takes small steps."""
         sizes = self._sizes
         if self.plan.from_scratch:
-            own = preset("appliance").for_camera()
+            own = get_preset("appliance").for_camera()
             return replace(own, batch=sizes.batch, epochs=sizes.from_scratch)
         epochs = sizes.alone if self.base is None else sizes.epochs
-        return replace(fine_tuning_preset(self.parent, epochs), batch=sizes.batch, step=sizes.step)
+        return replace(
+            fine_tuning_preset(self.parent, epochs),
+            batch=sizes.batch,
+            learning_rate=sizes.learning_rate,
+        )
 
     def _about(self) -> dict[str, Any]:
         """Return what a checkpoint must be of; an update that brings another recipe is another."""
@@ -215,17 +219,17 @@ class ResumableRun:
         about = {"pictures": plan.pictures, "base": plan.base, "parent": plan.parent}
         return {**about, "recipe": repr(self.recipe)}
 
-    def _course(self) -> Course:
+    def _course(self) -> TrainingRun:
         recipe, pictures = self.recipe, self.pictures
-        own = Mixed(pictures.learned, _OWN)
+        own = ExtraPictures(pictures.learned, _OWN)
         if self.base is None:
             data, mixed = pictures.examples, [own]
         else:
-            held_out = recipe.held_out(len(pictures.examples))
-            camera = Mixed(pictures.examples, _CAMERA, held_out, taught=True)
+            held_out = recipe.held_out_count(len(pictures.examples))
+            camera = ExtraPictures(pictures.examples, _CAMERA, held_out, taught=True)
             data, mixed = self.base, [camera, own]
         parent = None if self.plan.from_scratch else self.parent
-        return Course(
+        return TrainingRun(
             recipe,
             data,
             seed=SEED,
@@ -245,16 +249,16 @@ class ResumableRun:
             rows, _ = recipe.split_rows(len(examples), SEED)
         else:
             sets["MNIST"] = self.base, recipe.split_rows(len(self.base), SEED)[0]
-            rows = np.arange(len(examples) - recipe.held_out(len(examples)), len(examples))
+            rows = np.arange(len(examples) - recipe.held_out_count(len(examples)), len(examples))
         return {**sets, "other hands": (examples, rows)}
 
 
 def fine_tuning_preset(network: Network, epochs: int) -> Preset:
     """Return the recipe by which a night goes on from a network: small steps from where it is."""
     return replace(
-        preset("appliance").for_camera(),
+        get_preset("appliance").for_camera(),
         layers=tuple(tuple(layer) for layer in network.spec()),
-        step=_STEP,
+        learning_rate=_LEARNING_RATE,
         settings={"momentum": 0.9, "nesterov": True},
         batch=_BATCH,
         average=0.0,
@@ -276,7 +280,7 @@ def draw_digits(count: int) -> Split:
     from appliance.simulator.handwriting import HANDS
     from appliance.simulator.paper import Conditions
     from appliance.simulator.scenes import inked
-    from appliance.vision.glyph import glyph
+    from appliance.vision.glyph import make_glyph
 
     images, labels = np.empty((count, 784), np.uint8), np.empty(count, np.uint8)
     for place in range(count):
@@ -284,7 +288,7 @@ def draw_digits(count: int) -> Split:
         label = place % 10
         variants = list(HANDS[label].values())
         drawn = inked(variants[rng.integers(len(variants))], rng, Conditions(), 60)
-        images[place] = np.rint(glyph(drawn).ravel() * np.float32(255))
+        images[place] = np.rint(make_glyph(drawn).ravel() * np.float32(255))
         labels[place] = label
     return Split(images, labels)
 
@@ -299,7 +303,7 @@ def _read_plan(path: Path) -> Plan:
 
 def _write_plan(folder: Path, plan: Plan) -> None:
     facts = asdict(plan)
-    with replaced(folder / "plan.json") as file:
+    with replace_file(folder / "plan.json") as file:
         file.write(json.dumps({"plan": facts, "sha256": _sum_of(facts)}, indent=1).encode())
 
 
@@ -314,7 +318,7 @@ def _examples(
 
     Returns their count and sha256.
     """
-    recipe = replace(preset("appliance").for_camera(), photographs=sizes.examples)
+    recipe = replace(get_preset("appliance").for_camera(), photographs=sizes.examples)
     about = {
         "version": __version__,
         "recipe": repr(recipe),
@@ -328,8 +332,8 @@ def _examples(
             _read_pictures(file, *told["pictures"])
             return list(told["pictures"])
     made = make_examples(recipe, draw_digits(sizes.scans) if base is None else base, SEED)
-    pictures = _write_pictures(file, taken(made, np.arange(len(made)), _BLOCK))
-    with replaced(card) as told_file:
+    pictures = _write_pictures(file, batches(made, np.arange(len(made)), _BLOCK))
+    with replace_file(card) as told_file:
         told_file.write(json.dumps({"about": about, "pictures": pictures}).encode())
     return pictures
 
@@ -345,7 +349,7 @@ def _write_pictures(path: Path, blocks: Iterable[tuple[Bytes, Bytes]]) -> list[A
     Returns how many, and the sha256 of the file.
     """
     labels, digest = bytearray(), hashlib.sha256()
-    with replaced(path) as file:
+    with replace_file(path) as file:
         for pictures, answers in blocks:
             file.write(pictures.tobytes())
             digest.update(pictures.tobytes())
@@ -356,7 +360,7 @@ def _write_pictures(path: Path, blocks: Iterable[tuple[Bytes, Bytes]]) -> list[A
 
 
 def _read_pictures(path: Path, count: int, checksum: str) -> Split:
-    with open(path, "rb", opener=regular) as file:
+    with open(path, "rb", opener=open_regular) as file:
         if os.fstat(file.fileno()).st_size != 785 * count:
             raise ValueError(f"{path.name} has another size than it had")
         if hashlib.file_digest(file, "sha256").hexdigest() != checksum:
@@ -364,4 +368,4 @@ def _read_pictures(path: Path, count: int, checksum: str) -> Split:
         if not count:
             return Split(np.empty((0, 784), np.uint8), np.empty(0, np.uint8))
         file.seek(784 * count)
-        return Split.of_file(file, np.frombuffer(file.read(), np.uint8))
+        return Split.from_file(file, np.frombuffer(file.read(), np.uint8))

@@ -32,10 +32,10 @@ from appliance.training.records import (
 )
 from appliance.training.resumable_run import SEED, MakeExamples, ResumableRun, Sizes, discard
 from model import weights
-from model.calibration import calibrated
+from model.calibration import calibrate
 from model.datasets import Split
 from model.network import Network
-from model.train import Course, Epoch, Training, taken
+from model.train import Epoch, Training, TrainingRun, batches
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ class Retraining:
             return record
         return self._decide(night, course, held.id, held.network)
 
-    def _learn(self, night: ResumableRun, course: Course) -> None:
+    def _learn(self, night: ResumableRun, course: TrainingRun) -> None:
         """Go on with a course until it is finished or the night is over, and keep it."""
         recipe, rate = night.recipe, Rate(self._clock)
         pictures = len(night.pictures.examples if night.base is None else night.base)
@@ -176,7 +176,7 @@ class Retraining:
             raise KeyboardInterrupt
         self._keep(night, course)
 
-    def _keep(self, night: ResumableRun, course: Course) -> None:
+    def _keep(self, night: ResumableRun, course: TrainingRun) -> None:
         """Keep where a course stands, and add what it took since it was kept before."""
         night.keep(course)
         now, cpu = self._clock(), time.process_time()
@@ -252,7 +252,7 @@ class Retraining:
             self._heat_at = self._clock()
             log.info("goes on")
 
-    def _tell(self, course: Course, epoch: int, rate: "Rate", total: int) -> None:
+    def _tell(self, course: TrainingRun, epoch: int, rate: "Rate", total: int) -> None:
         progress = self.progress
         progress.progress, progress.epoch = course.progress, epoch
         progress.loss = course.loss
@@ -283,7 +283,7 @@ class Retraining:
     # ---- after ----
 
     def _decide(
-        self, night: ResumableRun, course: Course, id: str, before: Network
+        self, night: ResumableRun, course: TrainingRun, id: str, before: Network
     ) -> dict[str, Any]:
         self._say("deciding", "compares the candidate with the network in use")
         finished, training, sets = course.finished, course.result(), night.gate_sets()
@@ -291,13 +291,13 @@ class Retraining:
             why = "the training diverged: the network in use stays"
             return self._settle(night, self._record_of(night, "diverged", why, finished=True))
         log.info("epoch %d was the best: the candidate is compared", training.best.number)
-        network = calibrated(
+        network = calibrate(
             night.recipe.for_pixels(training.network),
             (
                 batch
                 for name, (data, rows) in sets.items()
                 if name != OWN_DIGITS
-                for batch in taken(data, rows, night.recipe.batch)
+                for batch in batches(data, rows, night.recipe.batch)
             ),
         ).network
         comparisons, contradictions = compare_networks(before, network, sets)

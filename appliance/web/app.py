@@ -96,11 +96,11 @@ def create_app(
         )
     )
     app.register_blueprint(control_api.blueprint(control))
-    drawn = Recent()
+    sent = Recent()
     app.register_blueprint(
         reading.blueprint(
             latest=latest,
-            drawn=drawn,
+            sent=sent,
             reader=reader,
             networks=networks,
             camera=camera,
@@ -121,11 +121,11 @@ def create_app(
     app.register_blueprint(networks_api.blueprint(networks))
     app.register_blueprint(training_api.blueprint(training, captures))
     app.register_blueprint(
-        teach.blueprint(captures=captures, latest=latest, drawn=drawn, reader=reader)
+        teach.blueprint(captures=captures, latest=latest, sent=sent, reader=reader)
     )
 
     app.register_blueprint(
-        view.blueprint(reader=reader, networks=networks, latest=latest, drawn=drawn)
+        view.blueprint(reader=reader, networks=networks, latest=latest, drawn=sent)
     )
 
     @app.before_request

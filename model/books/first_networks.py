@@ -9,7 +9,7 @@ from model.layers import Array
 from model.losses import squared_error
 from model.network import Network, build
 from model.optimisers import SGD
-from model.train import learn
+from model.train import train_batch
 
 GATES = {"OR": (0.1, 0.9, 0.9, 0.9), "AND": (0.1, 0.1, 0.1, 0.9), "XOR": (0.1, 0.9, 0.9, 0.1)}
 """Each gate's answers to (0.1, 0.1), (0.1, 0.9), (0.9, 0.1), (0.9, 0.9)."""
@@ -57,7 +57,7 @@ def logic(gate: str, *, hidden: int = 3, epochs: int = 5000, seed: int = 1) -> l
     x, y = np.array(_PAIRS, np.float32), np.array(GATES[gate], np.float32)[:, None]
     optimiser = SGD(network, momentum=0.9)
     # The loss is half of the mean over the four.
-    return [8 * learn(network, squared_error, optimiser, 1.0, x, y) for _ in range(epochs)]
+    return [8 * train_batch(network, squared_error, optimiser, 1.0, x, y) for _ in range(epochs)]
 
 
 def hill_climb(*, hidden: int = 3, tries: int = 20_000, seed: int = 1) -> Iterator[float]:
@@ -94,7 +94,7 @@ def by_hand() -> dict[str, float]:
         parameters["bias"][...] = bias
     x: npt.NDArray[np.float64] = np.array([[0.8]])
     y: npt.NDArray[np.float64] = np.array([[1.0]])
-    before = learn(network, squared_error, SGD(network), 0.1, x, y)  # type: ignore[arg-type]
+    before = train_batch(network, squared_error, SGD(network), 0.1, x, y)  # type: ignore[arg-type]
     after, _ = squared_error(network.forward(x), y)  # type: ignore[arg-type]
     return {
         "b2": float(second["bias"][0]),
@@ -116,4 +116,4 @@ def _descend(network: Network, x: list[list[int]], y: list[int], steps: int) -> 
     inputs, targets = np.array(x, np.float32), np.array(y, np.float32)[:, None]
     optimiser = SGD(network)
     for _ in range(steps):
-        learn(network, squared_error, optimiser, float(len(y)), inputs, targets)
+        train_batch(network, squared_error, optimiser, float(len(y)), inputs, targets)

@@ -21,7 +21,7 @@ from model.evaluate import evaluate
 from model.layers import Array
 from model.losses import one_hot
 from model.network import NOT_A_DIGIT, Network
-from model.presets import preset
+from model.presets import get_preset
 from model.train import train
 
 
@@ -91,10 +91,14 @@ def by_hand(ground: Ground) -> Outcome:
 
 def scratch_100(ground: Ground) -> Outcome:
     theirs = {0.3: "94.73 %", 0.1: "95.23 %", 0.2: "95.37 %", 0.6: "90.47 %", 0.01: "92.41 %"}
-    recipe = preset("scratch-100")
+    recipe = get_preset("scratch-100")
     lines = [
-        Line(f"step {step}", their, ground.said(ground.trained(replace(recipe, step=step))[0][-1]))
-        for step, their in theirs.items()
+        Line(
+            f"learning rate {rate}",
+            their,
+            ground.said(ground.trained(replace(recipe, learning_rate=rate))[0][-1]),
+        )
+        for rate, their in theirs.items()
     ]
     network = ground.trained(recipe)[1]
     training = ground.mnist()[0]
@@ -107,18 +111,18 @@ def scratch_100(ground: Ground) -> Outcome:
 
 def scratch_tiny(ground: Ground) -> Outcome:
     training, test = ground.mnist()
-    recipe = preset("scratch-tiny")
+    recipe = get_preset("scratch-tiny")
 
     def right(seed: int) -> int:
-        result = train(recipe, recipe.of(training), seed=seed, epochs=recipe.epochs)
+        result = train(recipe, recipe.training_part(training), seed=seed, epochs=recipe.epochs)
         if result.interrupted:
             raise KeyboardInterrupt
         return evaluate(recipe.for_pixels(result.network), test.first(10)).right
 
     counts = [right(seed) for seed in range(1, 21)]
     return Outcome(
-        f"784-100-10 on the first 100 training digits, step {recipe.step}, {recipe.epochs} epoch, "
-        "asked the first 10 test digits",
+        f"784-100-10 on the first 100 training digits, learning rate {recipe.learning_rate}, "
+        f"{recipe.epochs} epoch, asked the first 10 test digits",
         [
             Line(
                 "right of 10",
@@ -130,33 +134,33 @@ def scratch_tiny(ground: Ground) -> Outcome:
 
 
 def scratch_epochs(ground: Ground) -> Outcome:
-    recipe = preset("scratch-epochs")
+    recipe = get_preset("scratch-epochs")
     curves = {
-        step: ground.trained(replace(recipe, step=step, epochs=epochs))[0]
-        for step, epochs in ((0.2, 20), (0.1, 50), (0.01, 50))
+        rate: ground.trained(replace(recipe, learning_rate=rate, epochs=epochs))[0]
+        for rate, epochs in ((0.2, 20), (0.1, 50), (0.01, 50))
     }
 
-    def best(step: float) -> str:
-        shares = curves[step][:20]
+    def best(rate: float) -> str:
+        shares = curves[rate][:20]
         return f"{ground.said(max(shares))} after {int(np.argmax(shares)) + 1} epochs"
 
-    at_7, at_5 = (curves[step][min(n, len(curves[step])) - 1] for step, n in ((0.2, 7), (0.1, 5)))
+    at_7, at_5 = (curves[rate][min(n, len(curves[rate])) - 1] for rate, n in ((0.2, 7), (0.1, 5)))
     return Outcome(
-        "784-100-10, accuracy after each of 20 epochs of step 0.2 and of 50 of steps 0.1 and 0.01",
+        "784-100-10, accuracy after each of 20 epochs of learning rate 0.2, 50 of 0.1 and 0.01",
         [
-            Line("step 0.2, 7 epochs", "96.28 % (their best)", ground.said(at_7)),
-            Line("step 0.2, best of 20 epochs", "96.28 % (7 epochs)", best(0.2)),
-            Line("step 0.1, 5 epochs", "96.89 % (their best)", ground.said(at_5)),
-            Line("step 0.1, best of 20 epochs", "96.89 % (5 epochs)", best(0.1)),
-            Line("50 epochs, step 0.1", "97–97.5 %", ground.said(curves[0.1][-1])),
-            Line("50 epochs, step 0.01", "97–97.5 %", ground.said(curves[0.01][-1])),
+            Line("learning rate 0.2, 7 epochs", "96.28 % (their best)", ground.said(at_7)),
+            Line("learning rate 0.2, best of 20 epochs", "96.28 % (7 epochs)", best(0.2)),
+            Line("learning rate 0.1, 5 epochs", "96.89 % (their best)", ground.said(at_5)),
+            Line("learning rate 0.1, best of 20 epochs", "96.89 % (5 epochs)", best(0.1)),
+            Line("50 epochs, learning rate 0.1", "97–97.5 %", ground.said(curves[0.1][-1])),
+            Line("50 epochs, learning rate 0.01", "97–97.5 %", ground.said(curves[0.01][-1])),
         ],
-        "The step of their 50 epochs is not known.",
+        "The learning rate of their 50 epochs is not known.",
         plot=Plot(
             "784-100-10: accuracy after each epoch",
             "epoch",
             "accuracy on the test digits",
-            {f"step {s}": (range(1, len(c) + 1), c) for s, c in curves.items()},
+            {f"learning rate {s}": (range(1, len(c) + 1), c) for s, c in curves.items()},
         ),
     )
 
@@ -170,7 +174,7 @@ def scratch_500(ground: Ground) -> Outcome:
 
 
 def scratch_hidden(ground: Ground) -> Outcome:
-    recipe = preset("scratch-200")
+    recipe = get_preset("scratch-200")
     theirs = {5: "70.01 %", 10: "89.98 %", 100: "–", 200: "97.51 %"}
     shares = {}
     for hidden in theirs:
@@ -181,7 +185,7 @@ def scratch_hidden(ground: Ground) -> Outcome:
                 ground.trained(replace(recipe, layers=layers), seed=seed)[0][-1] for seed in (2, 3)
             ]
     return Outcome(
-        "784-n-10, 5 epochs of step 0.1",
+        "784-n-10, 5 epochs of learning rate 0.1",
         [
             *(
                 Line(f"{hidden} hidden nodes", their, ground.said(shares[hidden]))
@@ -198,19 +202,19 @@ def scratch_hidden(ground: Ground) -> Outcome:
 
 
 def scratch_rotated(ground: Ground) -> Outcome:
-    recipe = preset("scratch-rotated")
+    recipe = get_preset("scratch-rotated")
     full = ground.trained(recipe)[0]
     sweep = {
         angle: ground.trained(replace(recipe, copies=(angle, -angle), epochs=1))[0][-1]
         for angle in (5.0, 10.0, 15.0, 20.0, 30.0)
     }
     best = max(sweep, key=lambda angle: sweep[angle])
-    larger = ground.trained(replace(recipe, step=0.1, epochs=1))[0][-1]
+    larger = ground.trained(replace(recipe, learning_rate=0.1, epochs=1))[0][-1]
     return Outcome(
-        "784-200-10 that learns each digit and its copies at ±10°, step 0.01; other angles",
+        "784-200-10 that learns each digit and its copies at ±10°, rate 0.01; other angles",
         [
             Line("1 epoch", "96.69 %", ground.said(full[0])),
-            Line("1 epoch, step 0.1", "–", ground.said(larger)),
+            Line("1 epoch, learning rate 0.1", "–", ground.said(larger)),
             Line("10 epochs", "97.87 %", ground.said(full[-1])),
             Line(
                 "best angle of the sweep",
@@ -228,7 +232,7 @@ def scratch_rotated(ground: Ground) -> Outcome:
 
 
 def pi_zero(ground: Ground) -> Outcome:
-    recipe = preset("pi-zero")
+    recipe = get_preset("pi-zero")
     started = time.monotonic()
     share = ground.trained(recipe)[0][-1]
     seconds = time.monotonic() - started
@@ -255,19 +259,19 @@ def sgd_16_16(ground: Ground) -> Outcome:
 
 def sgd_none(ground: Ground) -> Outcome:
     outcome = _one_figure(ground, "sgd-none", "about 75 %")
-    recipe = preset("sgd-none")
+    recipe = get_preset("sgd-none")
     others = [ground.trained(recipe, seed=seed)[0][-1] for seed in (2, 3)]
-    gentle = ground.trained(replace(recipe, initial="scaled", step=0.5))[0][-1]
+    gentle = ground.trained(replace(recipe, initial="scaled", learning_rate=0.5))[0][-1]
     return replace(
         outcome,
         lines=[
             *outcome.lines,
             Line("seeds 2 and 3", "–", ", ".join(map(ground.said, others))),
-            Line("scaled initial weights, step 0.5", "–", ground.said(gentle)),
+            Line("scaled initial weights, learning rate 0.5", "–", ground.said(gentle)),
         ],
         note="With initial weights of variance 1, some outputs begin at 0 or 1, where the squared "
         "error of a sigmoid has no slope, and whole digits are never answered: how many is a "
-        "matter of the seed. Initial weights scaled to their inputs, with a smaller step, "
+        "matter of the seed. Initial weights scaled to their inputs, with a smaller learning rate, "
         "learn all ten.",
     )
 
@@ -286,7 +290,7 @@ def own_handwriting(ground: Ground) -> Outcome:
         network = (
             weights.load(weights.SHIPPED)[0]
             if name == "appliance"
-            else ground.trained(preset(name))[1]
+            else ground.trained(get_preset(name))[1]
         )
         x = Scaling()(np.stack([drawing.pixels for drawing in ground.drawings]))
         answers = network.forward(x).argmax(axis=1)
@@ -301,7 +305,7 @@ def own_handwriting(ground: Ground) -> Outcome:
 
 
 def back_query(ground: Ground) -> Outcome:
-    network = ground.trained(preset("scratch-200"))[1]
+    network = ground.trained(get_preset("scratch-200"))[1]
     pictures = [backquery(network, digit) for digit in range(10)]
     x = np.stack([picture.ravel() for picture in pictures])
     right = int((network.forward(x).argmax(axis=1) == np.arange(10)).sum())
@@ -321,7 +325,7 @@ def simard_800(ground: Ground) -> Outcome:
 
 def appliance(ground: Ground) -> Outcome:
     """The shipped file, and its recipe, through the camera, with three seeds."""
-    recipe = preset("appliance").for_camera()
+    recipe = get_preset("appliance").for_camera()
     network, _ = weights.load(weights.SHIPPED)
     tally = evaluate(network, ground.mnist()[1])
     shares = [ground.trained(recipe, seed=seed)[0][-1] for seed in (1, 2, 3)]
@@ -351,7 +355,7 @@ ROWS: dict[str, Callable[[Ground], Outcome]] = {
 
 
 def _one_figure(ground: Ground, name: str, theirs: str) -> Outcome:
-    recipe = preset(name)
+    recipe = get_preset(name)
     shares = ground.trained(recipe)[0]
     kept = ", the best by validation digits" if recipe.validation else ""
     lines = [Line(f"{recipe.epochs} epochs{kept}", theirs, ground.said(shares[-1]))]

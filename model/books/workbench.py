@@ -87,17 +87,17 @@ class Ground:
         def measure(epoch: Epoch, network: Network) -> None:
             shares.append(evaluate(recipe.for_pixels(network), test).accuracy)
             self.say(
-                f"  {recipe.name}, step {recipe.step}, seed {seed}: "
+                f"  {recipe.name}, learning rate {recipe.learning_rate}, seed {seed}: "
                 f"epoch {epoch.number}/{epochs}: {shares[-1]:.2%}"
             )
 
-        data = recipe.of(training)
+        data = recipe.training_part(training)
         result = train(
             recipe,
             data,
             seed=seed,
             epochs=epochs,
-            camera=self.examples(recipe, data, seed) if recipe.refuses else None,
+            camera=self.examples(recipe, data, seed) if recipe.through_camera else None,
             on_epoch=measure,
         )
         if result.interrupted:

@@ -25,14 +25,14 @@ WANTED = 3.0
 # Each stage with the module and the name that it is called by, in the order of the flow; the
 # indented ones are parts of the one before.
 STAGES = {
-    "reduce": ("appliance.reader.reader", "reduced"),
+    "reduce": ("appliance.reader.reader", "downsample"),
     "ink": ("appliance.reader.reader", "find_ink"),
-    "· polarity": ("appliance.vision.ink", "polarity"),
-    "· ruled lines": ("appliance.vision.ink", "without_rules"),
-    "· regions": ("appliance.vision.ink", "_by_region"),
+    "· polarity": ("appliance.vision.ink", "find_polarity"),
+    "· ruled lines": ("appliance.vision.ink", "remove_ruled_lines"),
+    "· components": ("appliance.vision.ink", "_measure_components"),
     "marks": ("appliance.reader.reader", "find_marks"),
-    "small marks, closer": ("appliance.reader.reader", "closer"),
-    "glyph": ("appliance.reader.reader", "glyph"),
+    "small marks, refined": ("appliance.reader.reader", "refine_ink"),
+    "glyph": ("appliance.reader.reader", "make_glyph"),
     "network": ("model.inference", "OneDigit.probabilities"),
 }
 GROUND, REST = "· ground and the rest of it", "rest"
@@ -125,21 +125,21 @@ def measure_times(reader: "Reader", frames: "Sequence[Frame]", count: int) -> di
     import numpy as np
     from scipy import ndimage
 
-    from appliance.reader.change_detector import Still
+    from appliance.reader.change_detector import ChangeDetector
 
     floats = [frame.grey.astype(np.float32) for frame in frames]
     spent: dict[str, list[float]] = {name: [] for name in ("read", "filter", "still")}
     stages: dict[str, float] = {}
     staged = 0.0
-    still = Still()
+    detector = ChangeDetector()
     for turn in range(count + 1):
         frame = frames[turn % len(frames)]
-        still.same(frame)
+        detector.detect_change(frame)
         values = floats[turn % len(floats)]
         each = {
             "read": _time_call(reader.read, frame),
             "filter": _time_call(ndimage.gaussian_filter, values, 5),
-            "still": _time_call(still.same, frame),
+            "still": _time_call(detector.detect_change, frame),
         }
         with time_stages() as watched:
             whole = _time_call(reader.read, frame)

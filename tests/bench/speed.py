@@ -48,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser, argument_default: Any = None) -
 
 
 def measure(args: argparse.Namespace) -> None:
-    from model.files import replaced
+    from model.files import replace_file
 
     if args.contender:
         print(json.dumps(run_contender(*args.contender)))
@@ -75,7 +75,7 @@ def measure(args: argparse.Namespace) -> None:
         (args.json, json.dumps(figures, indent=1)),
     ):
         if file:
-            with replaced(file) as target:
+            with replace_file(file) as target:
                 target.write(content.encode() + b"\n")
 
 

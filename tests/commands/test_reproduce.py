@@ -54,7 +54,7 @@ def test_a_network_is_trained_only_once(ground: Ground) -> None:
 
 def test_a_recipe_for_the_camera_gets_its_examples(ground: Ground) -> None:
     def examples(recipe: Preset, data: Split, seed: int) -> Split:
-        asked.append((recipe.refuses, len(data), seed))
+        asked.append((recipe.through_camera, len(data), seed))
         return Split(np.zeros((60, 784), np.uint8), np.full(60, NOT_A_DIGIT, np.uint8))
 
     asked: list[tuple[bool, int, int]] = []

@@ -23,7 +23,7 @@ from tests.faults.program import report_of
 from tests.owner import Clock, base, correct, current, hand, retraining, tiny
 
 pytestmark = pytest.mark.usefixtures("cool")
-TINIEST = Sizes(examples=60, batch=8, step=0.01, epochs=1)
+TINIEST = Sizes(examples=60, batch=8, learning_rate=0.01, epochs=1)
 
 
 def test_killed_at_any_instant_and_resumed_it_ends_with_the_bits_of_an_undisturbed_night() -> None:

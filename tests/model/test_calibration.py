@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from model.calibration import (
-    calibrated,
+    calibrate,
     calibration_error,
-    divided,
+    divide_logits,
+    fit_temperature,
     reliability,
     risk_coverage,
-    temperature,
 )
 from model.datasets import Scaling
 from model.layers import Array
@@ -27,14 +27,16 @@ def test_the_factor_that_logits_were_scaled_by_is_found(factor: float) -> None:
     rng = np.random.default_rng(3)
     scores = 2 * rng.standard_normal((20_000, 11), dtype=np.float32)
     labels = drawn(scores, rng)
-    found = temperature(scores * np.float32(factor), labels)
+    found = fit_temperature(scores * np.float32(factor), labels)
     assert found == pytest.approx(factor, rel=0.03)
 
 
 def test_no_error_at_all_gives_a_temperature_that_a_network_can_bear() -> None:
     scores = np.eye(11, dtype=np.float32)
-    assert temperature(scores, np.arange(11, dtype=np.uint8)) == pytest.approx(0.2, rel=1e-3)
-    assert temperature(scores, np.arange(11, dtype=np.uint8)[::-1]) == pytest.approx(5, rel=1e-3)
+    assert fit_temperature(scores, np.arange(11, dtype=np.uint8)) == pytest.approx(0.2, rel=1e-3)
+    assert fit_temperature(scores, np.arange(11, dtype=np.uint8)[::-1]) == pytest.approx(
+        5, rel=1e-3
+    )
 
 
 def test_a_perfectly_calibrated_set_has_almost_no_error() -> None:
@@ -80,10 +82,12 @@ def test_a_divided_network_gives_the_same_answers_and_another_confidence() -> No
     x = np.random.default_rng(1).random((5, 784), dtype=np.float32)
     network = toy()
     before = network.weights.copy()
-    np.testing.assert_allclose(divided(network, 2.5).forward(x), network.forward(x) / 2.5, 1e-5)
+    np.testing.assert_allclose(
+        divide_logits(network, 2.5).forward(x), network.forward(x) / 2.5, 1e-5
+    )
     np.testing.assert_array_equal(network.weights, before)
     with pytest.raises(ValueError, match="a sigmoid layer gives no logits"):
-        divided(build([["dense", 784, 10], ["sigmoid"]]), 2)
+        divide_logits(build([["dense", 784, 10], ["sigmoid"]]), 2)
 
 
 def test_a_network_too_sure_of_itself_is_set_right() -> None:
@@ -91,14 +95,14 @@ def test_a_network_too_sure_of_itself_is_set_right() -> None:
     images = rng.integers(256, size=(4000, 784), dtype=np.uint8)
     network = toy()
     # The labels are as likely as a network half as sure would say.
-    labels = drawn(divided(network, 2).forward(Scaling()(images)), rng)
-    found = calibrated(network, [(images[:999], labels[:999]), (images[999:], labels[999:])])
+    labels = drawn(divide_logits(network, 2).forward(Scaling()(images)), rng)
+    found = calibrate(network, [(images[:999], labels[:999]), (images[999:], labels[999:])])
     assert found.temperature == pytest.approx(2, rel=0.1)
     assert found.after < found.before / 3
 
 
 def test_nothing_to_calibrate_on_leaves_the_network_as_it_is() -> None:
     network = toy()
-    found = calibrated(network, [])
+    found = calibrate(network, [])
     assert (found.temperature, found.before, found.after) == (1, 0, 0)
     np.testing.assert_array_equal(found.network.weights, network.weights)

@@ -11,7 +11,7 @@ from model.datasets import Split, load_split
 from model.errors import CheckpointError
 from model.network import Network
 from model.presets import Preset
-from model.train import Course, Mixed
+from model.train import ExtraPictures, TrainingRun
 from tests.model.test_train import SMALL, SMALL_CONV, noise
 
 ABOUT = {"data": "a few digits", "seed": 1}
@@ -22,10 +22,10 @@ def data(tiny_mnist: Path) -> Split:
     return load_split(tiny_mnist, "train")
 
 
-def course(data: Split, preset: Preset, *, start: Network | None = None) -> Course:
+def course(data: Split, preset: Preset, *, start: Network | None = None) -> TrainingRun:
     preset = replace(preset.for_camera(), validation=50)
-    mixed = [Mixed(noise(60), 0.2, held_out=10), Mixed(noise(20, 3), 0.1)]
-    return Course(preset, data, seed=1, epochs=2, mixed=mixed, start=start)
+    mixed = [ExtraPictures(noise(60), 0.2, held_out=10), ExtraPictures(noise(20, 3), 0.1)]
+    return TrainingRun(preset, data, seed=1, epochs=2, mixed=mixed, start=start)
 
 
 def after(batches: int) -> "Leave":
@@ -80,8 +80,8 @@ def test_a_teacher_is_learned_from_but_for_what_is_mixed_in_untaught(data: Split
     preset = replace(SMALL.for_camera(), augment=None)
     other = noise(60, 5)
     other = Split(255 - other.images, other.labels)
-    mixed = [Mixed(noise(20, 3), 0.3), Mixed(other, 0.2, taught=True)]
-    taught = Course(preset, data, seed=1, epochs=8, mixed=mixed, teacher=teacher)
+    mixed = [ExtraPictures(noise(20, 3), 0.3), ExtraPictures(other, 0.2, taught=True)]
+    taught = TrainingRun(preset, data, seed=1, epochs=8, mixed=mixed, teacher=teacher)
     taught.run()
     network = taught.result().network
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from model.files import read_regular, regular
+from model.files import open_regular, read_regular
 from tests.conftest import ROOT
 
 
 def test_a_regular_file_is_read_and_written(tmp_path: Path) -> None:
     file = tmp_path / "file"
-    with open(file, "w", opener=regular) as out:
+    with open(file, "w", opener=open_regular) as out:
         out.write("whole")
     assert read_regular(file) == b"whole"
     assert read_regular(file, 5) == b"whole"
@@ -26,12 +26,12 @@ def test_a_link_is_not_followed(tmp_path: Path, mode: str) -> None:
     link.symlink_to(precious)
     with (
         pytest.raises(OSError, match="is a link, and none is followed there"),
-        open(link, mode, opener=regular),
+        open(link, mode, opener=open_regular),
     ):
         pass
     link.unlink()
     link.symlink_to(tmp_path / "not there yet")
-    with pytest.raises(OSError, match="is a link"), open(link, mode, opener=regular):
+    with pytest.raises(OSError, match="is a link"), open(link, mode, opener=open_regular):
         pass
     assert precious.read_text() == "precious"
     assert not (tmp_path / "not there yet").exists()
@@ -45,7 +45,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, mode: str) -> None:
     def tried() -> None:
         with (
             pytest.raises(OSError, match="is no regular file") as error,
-            open(tmp_path / "pipe", mode, opener=regular),
+            open(tmp_path / "pipe", mode, opener=open_regular),
         ):
             pass
         said.append(str(error.value))
@@ -99,7 +99,7 @@ ELSEWHERE = {
 
 
 def opened(path: Path) -> list[str]:
-    """Return each call in a module that opens a file by its name, but for `opener=regular`."""
+    """Return each call in a module that opens a file by its name, but for `opener=open_regular`."""
     found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.Call) or any(each.arg == "opener" for each in node.keywords):
@@ -121,5 +121,5 @@ def test_all_that_lies_in_a_state_directory_is_opened_by_one_function() -> None:
         if not path.is_relative_to(ROOT / "appliance" / "commands") and (calls := opened(path))
     }
     unknown = {name: calls for name, calls in found.items() if name not in ELSEWHERE}
-    assert not unknown, "opened otherwise than with `opener=regular` or `read_regular`"
+    assert not unknown, "opened otherwise than with `opener=open_regular` or `read_regular`"
     assert set(ELSEWHERE) == set(found), "no longer so"

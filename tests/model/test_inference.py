@@ -51,7 +51,7 @@ def test_one_digit_and_folding_give_what_the_layers_give(name: str) -> None:
     one = OneDigit(network)
     for pixels, shares in zip(x, expected, strict=True):
         np.testing.assert_allclose(one.probabilities(pixels), shares, rtol=2e-4, atol=1e-5)
-    folded = network.folded()
+    folded = network.fold()
     np.testing.assert_allclose(folded.probabilities(x), expected, rtol=2e-4, atol=1e-5)
     kinds = {layer.kind for layer in folded.layers}
     assert not kinds & {"dropout", "book-output"}
@@ -66,11 +66,11 @@ def test_every_preset_has_a_fused_path_of_no_more_than_a_pi_zero_can(name: str) 
     np.testing.assert_allclose(
         OneDigit(network).probabilities(x[0]), network.probabilities(x)[0], atol=1e-5
     )
-    assert network.folded().multiply_adds() == network.multiply_adds() <= 3_000_000
+    assert network.fold().multiply_adds() == network.multiply_adds() <= 3_000_000
 
 
 def test_the_network_that_ships_is_within_its_bounds() -> None:
-    network = build(PRESETS["appliance"].layers).folded()
+    network = build(PRESETS["appliance"].layers).fold()
     assert network.parameter_count() <= 60_000
     assert network.multiply_adds() <= 3_000_000
 
@@ -79,10 +79,10 @@ def test_scaling_is_folded_into_the_first_layer() -> None:
     network = settled(SPECS["sigmoids"])
     x = np.random.default_rng(2).random((4, 784), dtype=np.float32)
     seen = x * np.float32(0.99) + np.float32(0.01)
-    folded = network.folded(0.99, 0.01)
+    folded = network.fold(0.99, 0.01)
     np.testing.assert_allclose(folded.forward(x), network.forward(seen), atol=1e-5)
     with pytest.raises(ValueError, match="image layer cannot hold"):
-        settled(SPECS["convolutions"]).folded(1.0, 0.01)
+        settled(SPECS["convolutions"]).fold(1.0, 0.01)
 
 
 def test_threads_that_share_it_do_not_mix_their_digits() -> None:

@@ -79,7 +79,7 @@ def test_the_books_rule_is_the_books() -> None:
     wih_change = (hidden_errors * hidden * (1 - hidden)) @ x
     np.testing.assert_allclose(network.layers[2].gradients["weights"], -who_change, rtol=1e-4)
     np.testing.assert_allclose(network.layers[0].gradients["weights"], -wih_change, rtol=1e-4)
-    np.testing.assert_allclose(network.folded().forward(x), y, rtol=1e-6)
+    np.testing.assert_allclose(network.fold().forward(x), y, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ENDS)

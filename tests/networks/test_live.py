@@ -105,15 +105,15 @@ def test_a_reading_ends_with_the_network_that_it_began_with(
     from appliance.reader import reader as under_test
 
     sheet = np.maximum(written(3, centre=(160, 240)), written(5, centre=(480, 240)))
-    glyph, seen = under_test.glyph, []
+    make_glyph, seen = under_test.make_glyph, []
 
     def promoted_meanwhile(ink: Any) -> Any:
         seen.append(1)
         if len(seen) == 1:
             reader.use(saying(8))
-        return glyph(ink)
+        return make_glyph(ink)
 
-    monkeypatch.setattr(under_test, "glyph", promoted_meanwhile)
+    monkeypatch.setattr(under_test, "make_glyph", promoted_meanwhile)
     first = reader.read(photograph(sheet))
     assert [mark.digit for mark in first.marks] == [3, 5]
     assert {mark.digit for mark in reader.read(photograph(sheet)).marks} == {8}
@@ -218,7 +218,7 @@ def test_an_unknown_a_damaged_and_an_unwritable_network_are_sentences(
         def replaced(path: Path) -> None:
             raise OSError(28, "No space left on device")
 
-        full.setattr("appliance.networks.promotions.replaced", replaced)
+        full.setattr("appliance.networks.promotions.replace_file", replaced)
         answer = client.post(f"/api/v1/networks/{id}/promote")
         assert answer.status_code == 503
         assert "No space left on device" in answer.get_json()["detail"]

@@ -261,7 +261,7 @@ def test_a_full_disk_does_not_keep_a_bad_network_in_place(
     vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = promoted(vault)
-    monkeypatch.setattr("appliance.networks.promotions.replaced", failing(errno.ENOSPC))
+    monkeypatch.setattr("appliance.networks.promotions.replace_file", failing(errno.ENOSPC))
     assert vault.roll_back() == one
     assert (vault.load_current().id, vault.previous_id()) == (one, shipped_id(vault))
     with pytest.raises(StateError, match=f"{two} is not promoted .No space left on device"):

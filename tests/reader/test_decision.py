@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from appliance.reader.decision import Read, among_digits
+from appliance.reader.decision import Candidate, accept_among_digits
 from appliance.reader.reader import Reader
 from appliance.reading import Answer, frame
 from appliance.simulator import scenes
@@ -124,33 +124,34 @@ def test_a_letter_is_not_split_into_a_one_and_the_rest(reader: Reader, letter: s
     assert (reading.digit, one_line(reading)) == (None, "?")
 
 
-def doubtful(digit: int, share: float, none: float, height: int = 60) -> Read:
+def doubtful(digit: int, probability: float, none: float, height: int = 60) -> Candidate:
     """Return a mark that is refused, though it may be a digit."""
-    shares = np.full(10, (1 - share - none) / 9)
-    shares[digit] = share
+    probabilities = np.full(10, (1 - probability - none) / 9)
+    probabilities[digit] = probability
     ink = np.zeros((height, 40), np.float32)
     ink[:, 17:23] = 1
     box = (0, 0, 40, height)
-    answer = Answer(None, "not a digit", share, tuple(shares), box, ink, np.zeros((28, 28)))
-    return Mark(ink, box, 1.0, 0.8, False), answer
+    answer = Answer(
+        None, "not a digit", probability, tuple(probabilities), box, ink, np.zeros((28, 28))
+    )
+    return Candidate(Mark(ink, box, 1.0, 0.8, False), answer)
 
 
-def certain(digit: int) -> Read:
-    mark, answer = doubtful(digit, 0.99, 0.0)
-    return mark, answer._replace(digit=digit, reason=None)
+def certain(digit: int) -> Candidate:
+    each = doubtful(digit, 0.99, 0.0)
+    return each._replace(answer=each.answer._replace(digit=digit, reason=None))
 
 
 ROW = [certain(digit) for digit in (3, 5, 8)]
 
 
-def answered(read: list[Read], drawn: list[bool] | None = None) -> list[int | None]:
-    found = among_digits(read, drawn or [True] * len(read), 0.7)
-    return [answer.digit for _, answer in found]
+def accepted(candidates: list[Candidate]) -> list[int | None]:
+    return [each.answer.digit for each in accept_among_digits(candidates, 0.7)]
 
 
 def test_among_digits_what_may_be_one_is_one() -> None:
-    assert answered([*ROW, doubtful(4, 0.3, 0.68)]) == [3, 5, 8, 4]
-    _, answer = among_digits([*ROW, doubtful(4, 0.3, 0.68)], [True] * 4, 0.7)[-1]
+    assert accepted([*ROW, doubtful(4, 0.3, 0.68)]) == [3, 5, 8, 4]
+    answer = accept_among_digits([*ROW, doubtful(4, 0.3, 0.68)], 0.7)[-1].answer
     # 0.3 of 0.32 and a tenth of 0.68.
     assert answer.confidence == max(answer.probabilities) == pytest.approx(0.3 / 0.388)
     assert answer.reason is None
@@ -166,19 +167,19 @@ def test_among_digits_what_may_be_one_is_one() -> None:
     ],
     ids=["a letter", "unsure between two", "a speck", "a pen"],
 )
-def test_among_digits_what_is_none_stays_none(last: Read) -> None:
-    assert answered([*ROW, last]) == [3, 5, 8, None]
+def test_among_digits_what_is_none_stays_none(last: Candidate) -> None:
+    assert accepted([*ROW, last]) == [3, 5, 8, None]
 
 
 @pytest.mark.parametrize("reason", ["blurred", "touches the edge"])
 def test_among_digits_what_is_refused_for_another_reason_stays_so(reason: str) -> None:
-    mark, answer = doubtful(4, 0.3, 0.68)
-    assert answered([*ROW, (mark, answer._replace(reason=reason))])[-1] is None
+    each = doubtful(4, 0.3, 0.68)
+    assert accepted([*ROW, each._replace(answer=each.answer._replace(reason=reason))])[-1] is None
 
 
 def test_what_is_likelier_none_is_none_for_the_least_confident_too() -> None:
-    found = among_digits([*ROW, doubtful(4, 0.04, 0.955)], [True] * 4, 0.1)
-    assert found[-1][1].digit is None
+    candidates = accept_among_digits([*ROW, doubtful(4, 0.04, 0.955)], 0.1)
+    assert candidates[-1].answer.digit is None
 
 
 @pytest.mark.parametrize("height", [160, 180, 260])
@@ -190,9 +191,9 @@ def test_a_pen_beside_three_digits_is_no_one_either(reader: Reader, height: int)
 
 def test_two_digits_are_no_row_nor_are_three_in_a_crowd() -> None:
     maybe = doubtful(4, 0.3, 0.68)
-    assert answered([*ROW[1:], maybe]) == [5, 8, None]
-    assert answered([*ROW, maybe, maybe, maybe]) == [3, 5, 8, None, None, None]
+    assert accepted([*ROW[1:], maybe]) == [5, 8, None]
+    assert accepted([*ROW, maybe, maybe, maybe]) == [3, 5, 8, None, None, None]
 
 
 def test_a_shadow_among_digits_is_no_digit() -> None:
-    assert answered([*ROW, doubtful(4, 0.3, 0.68)], [True, True, True, False])[-1] is None
+    assert accepted([*ROW, doubtful(4, 0.3, 0.68)._replace(outlined=False)])[-1] is None

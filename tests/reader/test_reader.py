@@ -1,4 +1,4 @@
-"""The whole sentence, on pictures that have an answer."""
+"""Frames in, readings out: pictures that have an answer, and any others."""
 
 import io
 import re
@@ -13,7 +13,7 @@ from PIL import Image
 
 from appliance.errors import PictureError
 from appliance.picture import open_picture
-from appliance.reader.reader import Reader, _shows_more
+from appliance.reader.reader import Reader, shows_more
 from appliance.reading import Answer, Frame, Reading, frame
 from appliance.simulator import scenes
 from appliance.simulator.handwriting import LETTERS, PLAIN, SCRIBBLE, drawn
@@ -434,10 +434,10 @@ def shown(*marks: tuple[int, float, int]) -> Reading:
     ],
     ids=["one more", "another digit", "elsewhere", "unsure", "a 1 more"],
 )
-def test_a_second_look_shows_more_if_nothing_is_lost(
+def test_a_second_lookshows_more_if_nothing_is_lost(
     again: list[tuple[int, float, int]], more: bool
 ) -> None:
-    assert _shows_more(shown(*again), shown((6, 0.97, 10))) is more
+    assert shows_more(shown(*again), shown((6, 0.97, 10))) is more
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (3, 4001), (2000, 3000)])

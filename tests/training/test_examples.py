@@ -90,5 +90,5 @@ def test_a_camera_that_finds_nothing_is_a_sentence(processes: int) -> None:
 
 def test_a_small_data_set_has_fewer() -> None:
     recipe = PRESETS["appliance"]
-    assert [recipe.photographed(n) for n in (60_000, 600, 1)] == [384_000, 3840, 7]
-    assert PRESETS["sgd-30"].photographed(60_000) == 0
+    assert [recipe.photograph_count(n) for n in (60_000, 600, 1)] == [384_000, 3840, 7]
+    assert PRESETS["sgd-30"].photograph_count(60_000) == 0

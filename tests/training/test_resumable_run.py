@@ -298,9 +298,9 @@ class Ending:
 def command_recipe() -> Any:
     from dataclasses import replace
 
-    from model.presets import preset
+    from model.presets import get_preset
 
-    return replace(preset("appliance").for_camera(), photographs=50)
+    return replace(get_preset("appliance").for_camera(), photographs=50)
 
 
 @pytest.mark.parametrize(

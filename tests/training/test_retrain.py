@@ -102,7 +102,7 @@ def test_a_training_that_diverges_leaves_the_network_in_use(
     tmp_path: Path, owned: Captures
 ) -> None:
     with np.errstate(all="ignore"):
-        record = retraining(tmp_path, owned, sizes=replace(FEW, step=1e30)).run()
+        record = retraining(tmp_path, owned, sizes=replace(FEW, learning_rate=1e30)).run()
     assert record["outcome"] == "diverged"
     assert record["finished"]
     assert current(tmp_path) == SHIPPED
@@ -139,8 +139,9 @@ def test_left_at_the_end_of_its_time_it_goes_on_and_ends_with_the_same_bits(
 def test_an_epoch_is_decided_on_once_and_the_training_goes_on(
     tmp_path: Path, owned: Captures
 ) -> None:
-    parts = {"sizes": replace(FEW, epochs=3)}
-    steps = -(-417 // FEW.batch)
+    sizes = replace(FEW, epochs=3, batch=16)
+    parts = {"sizes": sizes}
+    steps = -(-417 // sizes.batch)
     first = retraining(tmp_path, owned, **parts, limits=LimitAfter(steps + 3), clock=Clock(0))
     one = first.run()
     assert (one["outcome"], one["finished"]) == ("promoted", False)

@@ -2,8 +2,15 @@ import numpy as np
 import pytest
 
 from appliance.simulator.handwriting import HANDS, PLAIN, SCRIBBLE, Stroke, drawn
-from appliance.vision.ink import Ink, find_ink
-from appliance.vision.marks import Mark, find_marks, in_reading_order, joined, one_above, splits
+from appliance.vision.ink import InkMaps, find_ink
+from appliance.vision.marks import (
+    Mark,
+    are_stacked,
+    find_marks,
+    find_splits,
+    join_marks,
+    sort_in_reading_order,
+)
 
 SHAPE = 240, 320
 BAR: list[Stroke] = [[(0.0, 0.0), (0.0, 1.0)]]
@@ -15,7 +22,7 @@ def written(strokes: int | list[Stroke], **place: object) -> np.ndarray:
     return drawn(strokes, SHAPE, **{"centre": (160, 120), "height": 120, "width": 8, **place})
 
 
-def seen(*covers: np.ndarray, strengths: tuple[float, ...] = ()) -> Ink:
+def seen(*covers: np.ndarray, strengths: tuple[float, ...] = ()) -> InkMaps:
     """Return the ink of white paper with covers drawn on it, each as strongly as is said."""
     sheet = np.full(SHAPE, 0.9, np.float32)
     for cover, strength in zip(covers, strengths or [0.8] * len(covers), strict=True):
@@ -120,7 +127,7 @@ def test_a_fading_mark_is_as_strong_upside_down() -> None:
 def test_one_above_is_hardly_beside(down: int, yes: bool) -> None:
     upper, lower = (Mark(np.ones((60, 10), np.float32), (x, y, x + 10, y + 60), 1.0, 1.0, False)
                     for x, y in ((50, 20), (66, 20 + down)))  # fmt: skip
-    assert one_above(upper, lower) is one_above(lower, upper) is yes
+    assert are_stacked(upper, lower) is are_stacked(lower, upper) is yes
 
 
 @pytest.mark.parametrize(("down", "order"), [(42, [0, 1]), (48, [1, 0])])
@@ -132,7 +139,7 @@ def test_neighbours_are_a_row_if_a_quarter_of_the_smaller_is_beside(
         Mark(np.ones((60, 30), np.float32), (x, y, x + 30, y + 60), 1.0, 1.0, False)
         for x, y in ((20, 60 + down), (70, 60))
     ]
-    assert in_reading_order(both) == [both[place] for place in order]
+    assert sort_in_reading_order(both) == [both[place] for place in order]
 
 
 def test_a_low_and_a_high_digit_stand_in_one_row() -> None:
@@ -246,7 +253,7 @@ def a_mark(x0: int, y0: int, x1: int, y1: int, *, strength: float = 0.8, cut: bo
 
 
 def test_two_near_marks_joined_have_both_inks_in_one_box() -> None:
-    both = joined(a_mark(10, 20, 40, 120), a_mark(46, 60, 60, 130, cut=True))
+    both = join_marks(a_mark(10, 20, 40, 120), a_mark(46, 60, 60, 130, cut=True))
     assert both is not None
     assert (both.box, both.cut, both.prominence) == ((10, 20, 60, 130), True, 4.0)
     assert both.ink.shape == (110, 50)
@@ -258,21 +265,21 @@ def test_two_near_marks_joined_have_both_inks_in_one_box() -> None:
 @pytest.mark.parametrize("gap", [-30, 0, 10])
 def test_marks_are_joined_in_either_direction(gap: int) -> None:
     one = a_mark(50, 50, 80, 150)
-    assert joined(one, a_mark(80 + gap, 60, 140, 140)) is not None
-    assert joined(a_mark(20, 60, 50 - gap, 140), one) is not None
-    assert joined(one, a_mark(50, 150 + gap, 80, 220)) is not None
+    assert join_marks(one, a_mark(80 + gap, 60, 140, 140)) is not None
+    assert join_marks(a_mark(20, 60, 50 - gap, 140), one) is not None
+    assert join_marks(one, a_mark(50, 150 + gap, 80, 220)) is not None
 
 
 def test_marks_too_far_apart_are_not_joined() -> None:
-    assert joined(a_mark(10, 20, 40, 120), a_mark(60, 20, 90, 120)) is None
-    assert joined(a_mark(10, 20, 40, 120), a_mark(10, 140, 40, 200)) is None
+    assert join_marks(a_mark(10, 20, 40, 120), a_mark(60, 20, 90, 120)) is None
+    assert join_marks(a_mark(10, 20, 40, 120), a_mark(10, 140, 40, 200)) is None
 
 
 def test_marks_drawn_unlike_are_not_joined() -> None:
     pen = a_mark(10, 20, 40, 120)
-    assert joined(pen, a_mark(44, 20, 70, 120, strength=0.7)) is not None
-    assert joined(pen, a_mark(44, 20, 70, 120, strength=0.2)) is None
-    assert joined(a_mark(44, 20, 70, 120, strength=0.2), pen) is None
+    assert join_marks(pen, a_mark(44, 20, 70, 120, strength=0.7)) is not None
+    assert join_marks(pen, a_mark(44, 20, 70, 120, strength=0.2)) is None
+    assert join_marks(a_mark(44, 20, 70, 120, strength=0.2), pen) is None
 
 
 def touching(left: int, right: int) -> tuple[np.ndarray, np.ndarray]:
@@ -302,7 +309,7 @@ def share(part: Mark, cover: np.ndarray) -> float:
 def test_two_digits_that_just_touch_have_a_clear_cut(pair: str) -> None:
     first, second = touching(*map(int, pair))
     (mark,) = marks(first, second)
-    parts = splits(mark)
+    parts = find_splits(mark)
     assert any(share(a, first) > 0.93 and share(b, second) > 0.93 for a, b in parts)
     for left, right in parts:
         assert left.ink.sum() + right.ink.sum() <= 1.001 * mark.ink.sum()
@@ -313,7 +320,7 @@ def test_two_digits_that_just_touch_have_a_clear_cut(pair: str) -> None:
 
 def test_the_clearest_cut_comes_first_and_there_are_few() -> None:
     first, second = touching(4, 4)
-    parts = splits(marks(first, second)[0])
+    parts = find_splits(marks(first, second)[0])
     assert 1 < len(parts) <= 4
     assert share(parts[0][0], first) > 0.93
     assert share(parts[0][1], second) > 0.93
@@ -323,12 +330,12 @@ def test_the_clearest_cut_comes_first_and_there_are_few() -> None:
 @pytest.mark.parametrize("variant", ["flag", "bar", "long"])
 def test_a_single_one_has_no_cut(variant: str, degrees: int) -> None:
     for mark in marks(written(HANDS[1][variant], degrees=degrees, width=6)):
-        assert splits(mark) == []
+        assert find_splits(mark) == []
 
 
 @pytest.mark.parametrize("digit", [0, 3, 6, 8])
 def test_a_round_digit_has_no_cut(digit: int) -> None:
-    assert splits(marks(written(digit))[0]) == []
+    assert find_splits(marks(written(digit))[0]) == []
 
 
 def test_a_scribble_is_one_mark() -> None:

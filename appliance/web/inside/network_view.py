@@ -92,7 +92,7 @@ class NetworkView:
                 "refused": report.tally.refused,
                 "confusion": report.confusion.tolist(),
                 "calibration_error": report.calibration_error,
-                "bins": report.as_json()["bins"],
+                "bins": report.to_json()["bins"],
                 "wrong": [_wrong_to_json(each) for each in report.wrong],
             },
         }

@@ -19,12 +19,14 @@ from appliance.reader.reader import Reader
 from appliance.web.cache import Cache, set_etag
 from appliance.web.inside.digit import MAX_NUMBER, Digits
 from appliance.web.language import request_texts
+from appliance.web.operation import operation
 from appliance.web.problem import problem
 from appliance.web.request_args import int_arg
 from model.network import NOT_A_DIGIT
 
 # Imported where somebody looks: the start does without.
 if TYPE_CHECKING:
+    from appliance.web import schemas
     from appliance.web.inside.network_view import NetworkView
     from appliance.web.inside.steps import StepView
 
@@ -69,7 +71,8 @@ def blueprint(
         return stamp, views.get(stamp, make_view)
 
     @routes.get("/api/v1/inside")
-    def api() -> Response:
+    @operation("The network that reads from inside, and how well it reads MNIST; it has an ETag")
+    def api() -> "schemas.Inside | Response":
         stamp, network = current_network()
         if stamp in request.if_none_match:
             return set_etag(Response(status=304), stamp)

@@ -9,6 +9,7 @@ from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import Latest
 from appliance.outputs.metrics import Metrics, family
 from appliance.training.process import TrainingProcess
+from appliance.web.operation import operation
 
 
 def blueprint(
@@ -44,6 +45,7 @@ def blueprint(
         ]  # fmt: skip
 
     @routes.get("/metrics")
+    @operation("Counts and gauges in Prometheus's text format", gives=("text/plain",))
     def told() -> Response:
         about = {"version": __version__, "network": str(networks.card()["id"])}
         families = [

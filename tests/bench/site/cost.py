@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.training.resumable_run import Sizes
+from appliance.web.draw.svg import Scale, chart, element, line_path, text
 from model.network import build
 from model.cost import PI_ZERO
 from model.presets import PRESETS
@@ -52,15 +53,15 @@ def pages() -> dict[str, str]:
     soak = json.loads((MEASURED / "cost-soak.json").read_text())
     board = MEASURED / "cost-board.json"
     drawings = {
-        "cost-start.svg": drawn(told["start"], "a start", deepest=9),
-        "cost-read.svg": drawn(told["reads"]["one digit"], "a reading of one digit"),
-        "cost-memory.svg": month(soak["days"]),
+        "cost-start.svg": render_icicle(told["start"], "a start", deepest=9),
+        "cost-read.svg": render_icicle(told["reads"]["one digit"], "a reading of one digit"),
+        "cost-memory.svg": render_month(soak["days"]),
     }
     page = _page(told, before, budgets)
     if board.exists():
         page += _board(json.loads(board.read_text()), budgets)
     page += _soak(soak)
-    return {f"measured/{name}": text for name, text in {"cost.md": page, **drawings}.items()}
+    return {f"measured/{name}": content for name, content in {"cost.md": page, **drawings}.items()}
 
 
 def _page(told: dict[str, Any], before: dict[str, Any], budgets: dict[str, Any]) -> str:
@@ -168,42 +169,37 @@ def _soak(soak: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def month(days: list[dict[str, Any]]) -> str:
-    """Return a drawing of the memory at each day's end, and of its peak by then, from 0 up."""
-    left, top, width, height = 46, 10, WIDTH - 60, 220
-    highest = max(day["peak_kb"] for day in days) / 1000 * 1.1
-    across = width / max(1, len(days) - 1)
+def render_month(days: list[dict[str, Any]]) -> str:
+    """Return a chart of the memory at each day's end, and of its peak by then, from 0 up."""
+    left, right, top, bottom = 46, WIDTH - 14, 10, 230
+    x = Scale(0, max(1, len(days) - 1), left, right)
+    y = Scale(0, max(day["peak_kb"] for day in days) / 1000 * 1.1, bottom, top)
 
     def line(key: str, colour: str) -> str:
-        points = " ".join(
-            f"{left + n * across:.1f},{top + height - day[key] / 1000 / highest * height:.1f}"
-            for n, day in enumerate(days)
-        )
-        return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>'
+        path = line_path((x(place), y(day[key] / 1000)) for place, day in enumerate(days))
+        return element("path", d=path, fill="none", stroke=colour, stroke_width=2)
 
     marks = []
-    for megabytes in range(0, int(highest) + 1, 20):
-        y = top + height - megabytes / highest * height
-        marks.append(f'<path d="M{left} {y:.1f}h{width}" stroke="#8884"/>')
-        marks.append(
-            f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{megabytes} MB</text>'
-        )
-    for n in range(0, len(days), max(1, len(days) // 10)):
-        x = left + n * across
-        marks.append(f'<text x="{x:.1f}" y="{top + height + 16}">{days[n]["day"]}</text>')
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top + height + 40}" '
-            f'role="img" aria-label="memory over {len(days)} days">',
-            "<style>text { font: 11px sans-serif; fill: #777 }</style>",
-            *marks,
-            line("peak_kb", "#b5b9bd"),
-            line("resident_kb", "#e08a1e"),
-            f'<text x="{left}" y="{top + height + 34}">orange: at the end of each day; '
-            "grey: the most by then</text>",
-            "</svg>",
-            "",
-        ]
+    for megabytes in range(0, int(y.high) + 1, 20):
+        at = y(megabytes)
+        marks.append(element("path", d=f"M{left} {at:.1f}H{right}", stroke="#8884"))
+        marks.append(text(left - 6, at + 4, f"{megabytes} MB", "end"))
+    marks.extend(
+        text(x(place), bottom + 16, str(days[place]["day"]), "start")
+        for place in range(0, len(days), max(1, len(days) // 10))
+    )
+    legend = "orange: at the end of each day; grey: the most by then"
+    return chart(
+        "memory",
+        WIDTH,
+        bottom + 40,
+        f"memory over {len(days)} days",
+        legend,
+        element("style", "text { font: 11px sans-serif; fill: #777 }"),
+        *marks,
+        line("peak_kb", "#b5b9bd"),
+        line("resident_kb", "#e08a1e"),
+        text(left, bottom + 34, legend, "start"),
     )
 
 
@@ -216,7 +212,7 @@ def _trainings(counts: dict[str, float]) -> list[str]:
     """Return a section on what the whole of a training and of a night takes."""
     recipe, night = PRESETS["appliance"], Sizes()
     network = build(recipe.layers)
-    taught = network.training_multiply_adds() + network.folded().multiply_adds()
+    taught = network.training_multiply_adds() + network.fold().multiply_adds()
     lines = [
         "## A training, and a night",
         "",
@@ -232,7 +228,7 @@ def _trainings(counts: dict[str, float]) -> list[str]:
         ("a night, with the network in use as teacher", night.batch, night.epochs,
          taught, counts["night"]),
     ):  # fmt: skip
-        digits = recipe.steps(MNIST, epochs)
+        digits = recipe.picture_count(MNIST, epochs)
         hours = 2 * adds * digits / PI_ZERO / 3600
         lines.append(
             f"| {what} | {digits / batch:,.0f} | {batch} | {adds * digits:.2e} | {hours:.1f} "
@@ -263,55 +259,54 @@ def _library(name: str) -> str:
     return next((library for library, tops in LIBRARIES.items() if top in tops), REST)
 
 
-def drawn(part: dict[str, Any], what: str, deepest: int = 8) -> str:
-    """Return an icicle: each part as wide as what it takes, its own parts below it."""
+def render_icicle(part: dict[str, Any], what: str, deepest: int = 8) -> str:
+    """Return an icicle chart: each part as wide as what it takes, its own parts below it."""
     scale = WIDTH / part["millions"]
     boxes: list[str] = []
     rows = 0
 
-    def lay(each: dict[str, Any], x: float, row: int) -> None:
+    def add_box(each: dict[str, Any], x: float, row: int) -> None:
         nonlocal rows
         rows = max(rows, row)
-        wide = each["millions"] * scale
+        width = each["millions"] * scale
         name = "all" if row == 0 else each["name"].removeprefix("import ")
         count = _number(each["millions"])
-        said = f"{name} {count}"
-        room = int((wide - 6) / LETTER)
+        room = int((width - 6) / LETTER)
         last = name.rsplit(".", 1)[-1]
-        fitting = (each for each in (said, f"{last} {count}", last) if len(each) <= room)
-        shown = next(fitting, last[: room - 1] + "…" if room > 3 else "")
-        fill = COLOURS[_library(each["name"])]
+        labels = (f"{name} {count}", f"{last} {count}", last)
+        fallback = last[: room - 1] + "…" if room > 3 else ""
+        label = next((each for each in labels if len(each) <= room), fallback)
+        colour = COLOURS[_library(each["name"])]
         y = row * ROW
         boxes.append(
-            f'<g><title>{escape(said)} million instructions</title><rect x="{x:.1f}" y="{y}" '
-            f'width="{max(wide - 0.6, 0.4):.1f}" height="{ROW - 1}" fill="{fill}"/>'
-            + (f'<text x="{x + 3:.1f}" y="{y + 13}">{escape(shown)}</text>' if shown else "")
-            + "</g>"
+            element(
+                "g",
+                element("title", escape(f"{name} {count} million instructions")),
+                element("rect", x=x, y=y, width=max(width - 0.6, 0.4), height=ROW - 1, fill=colour),
+                text(x + 3, y + 13, label, "start") if label else "",
+            )
         )
         if row < deepest:
             for below in each.get("parts", []):
                 if below["millions"] * scale >= LEAST:
-                    lay(below, x, row + 1)
+                    add_box(below, x, row + 1)
                 x += below["millions"] * scale
 
-    lay(part, 0, 0)
+    add_box(part, 0, 0)
     legend, x = [], 0.0
     y = (rows + 1) * ROW + 8
     used = {_library(name) for name, _ in _each(part)}
     for name in (each for each in COLOURS if each in used):
-        legend.append(
-            f'<rect x="{x:.0f}" y="{y}" width="12" height="12" fill="{COLOURS[name]}"/>'
-            f'<text class="l" x="{x + 17:.0f}" y="{y + 10}">{escape(name)}</text>'
-        )
+        legend.append(element("rect", x=x, y=y, width=12, height=12, fill=COLOURS[name]))
+        legend.append(text(x + 17, y + 10, name, "start", class_="legend"))
         x += 17 + (len(name) + 3) * (LETTER + 0.4)
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y + 18}" role="img" '
-            f'aria-label="{what} in {_number(part["millions"])} million instructions">',
-            "<style>text { font: 10px sans-serif; fill: #111 } .l { fill: #777 }</style>",
-            *boxes,
-            *legend,
-            "</svg>",
-            "",
-        ]
+    return chart(
+        "icicle",
+        WIDTH,
+        y + 18,
+        f"{what} in {_number(part['millions'])} million instructions",
+        "Each part is as wide as what it takes; whom it calls is below it.",
+        element("style", "text { font: 10px sans-serif; fill: #111 } .legend { fill: #777 }"),
+        *boxes,
+        *legend,
     )

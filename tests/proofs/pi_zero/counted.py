@@ -229,7 +229,7 @@ def frames(count: Counter) -> dict[str, Any]:
     import numpy as np
 
     from appliance.loop import Loop
-    from appliance.reader.debounce import Steady
+    from appliance.reader.debounce import Debouncer
     from appliance.reader.reader import Reader
     from model import weights
     from model.inference import OneDigit
@@ -240,11 +240,11 @@ def frames(count: Counter) -> dict[str, Any]:
     for kind, some in pictures().items():
         told[kind] = [count.of(reader.read, each) for each in some]
     frame = pictures()["one digit"][0]
-    loop = Loop(open_camera=None, reader=reader, steady=Steady(3), outputs=[], rate=0)  # type: ignore[arg-type]
+    loop = Loop(open_camera=None, reader=reader, debouncer=Debouncer(3), outputs=[], rate=0)  # type: ignore[arg-type]
 
     def again() -> None:
         # What the loop does with each frame that its camera gives.
-        loop._show_if_new(replace(frame, at=frame.at + 0.25))
+        loop._process(replace(frame, at=frame.at + 0.25))
 
     for _ in range(5):
         again()
@@ -322,8 +322,8 @@ def training(count: Counter, presets: list[str]) -> dict[str, Any]:
     from appliance.training.resumable_run import fine_tuning_preset
     from model import weights
     from model.datasets import Split
-    from model.presets import PRESETS, preset
-    from model.train import Course, Mixed, through_camera
+    from model.presets import PRESETS, get_preset
+    from model.train import ExtraPictures, TrainingRun, mix_in_camera
 
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (600, 784), np.uint8) * rng.integers(0, 2, (600, 784), np.uint8)
@@ -334,19 +334,19 @@ def training(count: Counter, presets: list[str]) -> dict[str, Any]:
         if name == NIGHT:
             network, _ = weights.load(weights.SHIPPED)
             recipe = fine_tuning_preset(network, epochs=3)
-            camera = Mixed(data, resumable_run._CAMERA, 60, taught=True)
-            own = Mixed(data, resumable_run._OWN)
+            camera = ExtraPictures(data, resumable_run._CAMERA, 60, taught=True)
+            own = ExtraPictures(data, resumable_run._OWN)
             settings = {"mixed": [camera, own], "start": network, "teacher": network}
         else:
-            recipe = preset(name)
+            recipe = get_preset(name)
             if recipe.photographs:
                 recipe = recipe.for_camera()
-                settings["mixed"] = [through_camera(recipe, data)]
-        course = Course(recipe, data, seed=1, epochs=10, **settings)
+                settings["mixed"] = [mix_in_camera(recipe, data)]
+        course = TrainingRun(recipe, data, seed=1, epochs=10, **settings)
         batches = max(1, 64 // recipe.batch)
         rows = np.arange(recipe.batch)
 
-        def some(course: Course = course, rows: Any = rows, batches: int = batches) -> None:
+        def some(course: TrainingRun = course, rows: Any = rows, batches: int = batches) -> None:
             for _ in range(batches):
                 course._learn(rows)
 

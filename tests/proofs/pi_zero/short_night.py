@@ -73,7 +73,7 @@ if __name__ == "__main__":
         preflight._SAMPLE = 50
     if args.what == "begin":
         smaller(examples=100, epochs=1)
-        every = train.permutation
-        train.permutation = lambda *of: every(*of)[: BATCHES * Sizes().batch]
+        whole = train.permutation
+        train.permutation = lambda *of: whole(*of)[: BATCHES * Sizes().batch]
     if args.what in ("retrain", "begin"):
         sys.exit(main(["retrain", "--state", str(args.state), "--data", str(args.data)]))

@@ -19,7 +19,7 @@ from appliance.outputs.latest import Latest, Recent
 from appliance.reader.reader import Reader
 from appliance.reading import Reading
 from appliance.simulator.handwriting import PLAIN, drawn
-from appliance.vision.glyph import glyph
+from appliance.vision.glyph import make_glyph
 from appliance.web.draw.bars import render_scores
 from appliance.web.inside.digit import load_example
 from appliance.web.inside.feature_maps import (
@@ -36,7 +36,7 @@ from model import weights
 from model.activations import Tracer, filters
 from model.calibration import Bin
 from model.datasets import Split
-from model.evaluate import answers
+from model.evaluate import predict
 from model.network import KINDS, Network, build
 from tests.conftest import SAMPLES
 from tests.networks.test_live import saying
@@ -88,7 +88,7 @@ def steps_on(page: str) -> list[str]:
 def test_the_examples_are_drawn_by_the_simulators_pen() -> None:
     for digit in range(10):
         cover = drawn(PLAIN[digit], (64, 64), centre=(32, 32), height=40, width=6, slant=0.1)
-        assert np.abs(load_example(digit).glyph - glyph(cover)).max() <= 0.5 / 255 + 1e-6
+        assert np.abs(load_example(digit).glyph - make_glyph(cover)).max() <= 0.5 / 255 + 1e-6
 
 
 def test_these_networks_have_every_kind_of_layer() -> None:
@@ -353,22 +353,22 @@ def four_answers() -> tuple[Network, Split]:
 
 def test_a_report_has_the_counts_and_the_mistakes(tmp_path: Path) -> None:
     network, data = four_answers()
-    report = reports.report(network, data, answers(network, data))
+    report = reports.make_report(network, data, predict(network, data))
     assert (report.tally.right, report.tally.total) == (2, 4)
     assert [(each.number, each.label, each.answer) for each in report.wrong] == [
         (1, 1, 4),
         (2, 9, 4),
     ]
     file = tmp_path / "report.json"
-    file.write_bytes(reports.written(report))
+    file.write_bytes(reports.to_bytes(report))
     loaded = reports.load(file, weights.checksum(network))
     assert loaded is not None
-    assert loaded.as_json() == report.as_json()
+    assert loaded.to_json() == report.to_json()
     assert loaded.wrong[1].pixels is not None
     assert loaded.wrong[1].pixels.tolist() == data.images[2].tolist()
     assert reports.load(file, "0" * 64) is None
     assert reports.load(tmp_path / "none", "0" * 64) is None
-    bare = reports.report(network, data, answers(network, data), pixels=False)
+    bare = reports.make_report(network, data, predict(network, data), pixels=False)
     assert [each.pixels for each in bare.wrong] == [None, None]
 
 
@@ -378,16 +378,16 @@ def test_a_report_has_the_48_surest_mistakes_surest_first() -> None:
     data = Split(
         rng.integers(0, 256, (200, 784), dtype=np.uint8), rng.integers(0, 10, 200).astype(np.uint8)
     )
-    report = reports.report(network, data, answers(network, data))
+    report = reports.make_report(network, data, predict(network, data))
     sure = [each.confidence for each in report.wrong]
     assert len(sure) == 48
     assert sure == sorted(sure, reverse=True)
-    assert len(reports.written(report)) < 100_000
+    assert len(reports.to_bytes(report)) < 100_000
 
 
 def damaged(change: Callable[[dict[str, Any]], object]) -> bytes:
     network, data = four_answers()
-    told = json.loads(reports.written(reports.report(network, data, answers(network, data))))
+    told = json.loads(reports.to_bytes(reports.make_report(network, data, predict(network, data))))
     change(told)
     return json.dumps(told).encode()
 
@@ -457,7 +457,9 @@ def test_another_network_has_its_own_report_or_none(
         assert "<table" not in page
         file = tmp_path / "networks" / f"{id[:12]}.report.json"
         file.parent.mkdir(exist_ok=True)
-        file.write_bytes(reports.written(reports.report(network, data, answers(network, data))))
+        file.write_bytes(
+            reports.to_bytes(reports.make_report(network, data, predict(network, data)))
+        )
         told = client.get("/api/v1/inside").get_json()["report"]
         assert (told["right"], told["total"]) == (2, 4)
         glyph = Image.open(io.BytesIO(base64.b64decode(told["wrong"][1]["glyph"].split(",")[1])))

@@ -151,12 +151,12 @@ def test_recent_readings_hold_no_large_arrays_but_the_frame(a_seven: Reading) ->
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ({"label": 7}, "'reading' must be a whole number"),
-        ({"label": "7", "reading": 1}, "'label' must be a whole number"),
-        ({"label": True, "reading": 1}, "'label' must be a whole number"),
-        ({"label": 11, "reading": 1}, "a label is a digit from 0 to 9"),
-        ({"label": 10**30, "reading": 1}, "a label is a digit from 0 to 9"),
-        ({"label": 7, "reading": 1, "at": "now"}, "'at' is the reading's own time"),
+        ({"label": 7}, "reading must be a whole number: send JSON such as {"),
+        ({"label": "7", "reading": 1}, "label must be a whole number from 0 to 10"),
+        ({"label": True, "reading": 1}, "label must be a whole number from 0 to 10"),
+        ({"label": 11, "reading": 1}, "label must be a whole number from 0 to 10"),
+        ({"label": 10**30, "reading": 1}, "label must be a whole number from 0 to 10"),
+        ({"label": 7, "reading": 1, "at": "now"}, "at must be a number or null"),
         ([], "the body must be a JSON object"),
     ],
 )
@@ -277,7 +277,7 @@ def test_the_page_says_that_a_damaged_file_was_put_aside(
     from appliance.web.views.captures import blueprint
 
     other = Flask(__name__)
-    parts: dict[str, Any] = {"latest": latest, "drawn": Recent(), "reader": None}
+    parts: dict[str, Any] = {"latest": latest, "sent": Recent(), "reader": None}
     other.register_blueprint(blueprint(captures=captures, **parts))
     assert "was damaged" in other.test_client().get(PATH).get_json()["notice"]
     captures.close()

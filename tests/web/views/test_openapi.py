@@ -14,13 +14,13 @@ from appliance.captures.store import Captures
 from appliance.networks.vault import Vault
 from appliance.outputs.latest import Latest
 from appliance.reading import Reading
-from appliance.web.views.openapi import document
+from tests.bench.site.make import describe
 from tests.captured import added
 from tests.conftest import SAMPLES, FakeTrainingProcess
 from tests.device.test_pin import ANYONES, OWNERS
 from tests.networks.test_live import saying
 
-DOCUMENT = document()
+DOCUMENT = describe()
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -32,7 +32,7 @@ def routes(app: Flask) -> dict[tuple[str, str], str]:
     """Return the endpoint of each (method, path) of the API."""
     found = {}
     for rule in app.url_map.iter_rules():
-        path = re.sub(r"<(?:\w+(?:\([^)]*\))?:)?(\w+)>", r"{\1}", rule.rule)
+        path = re.sub("<(.+?)>", r"{\1}", rule.rule)
         if path.startswith("/api/") or path == "/metrics":
             for method in {each.lower() for each in rule.methods or ()} & METHODS:
                 found[method, path] = rule.endpoint
