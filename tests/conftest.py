@@ -136,7 +136,7 @@ def networks(tmp_path: Path) -> LiveNetwork:
 
 
 class FakeTrainingProcess(TrainingProcess):
-    """A retraining that is asked for and makes no process."""
+    """Stands in for a training: notes what it is asked for, and starts no process."""
 
     def __init__(self, state: Path) -> None:
         super().__init__(state)
@@ -144,7 +144,7 @@ class FakeTrainingProcess(TrainingProcess):
         self.asked: list[str] = []
         self.failed: str | None = None
 
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         return self.runs
 
     def start(self, *, from_scratch: bool = False) -> None:
@@ -157,7 +157,7 @@ class FakeTrainingProcess(TrainingProcess):
             raise TrainingError("no training is running")
         self.asked.append("stop")
 
-    def problem(self) -> str | None:
+    def failure(self) -> str | None:
         return self.failed
 
 
