@@ -16,7 +16,7 @@ QUICK_DIGITS = 2000
 
 
 @dataclass(frozen=True)
-class Line:
+class Figure:
     """One figure of a source beside ours."""
 
     what: str
@@ -40,7 +40,7 @@ class Outcome:
     """A row of the table, done: its figures, why they differ, and its plot."""
 
     recipe: str
-    lines: list[Line]
+    lines: list[Figure]
     note: str = ""
     plot: Plot | None = None
 
@@ -55,7 +55,7 @@ class Drawing:
 
 
 @dataclass
-class Ground:
+class Workbench:
     """What the rows are trained and measured on.
 
     `quick` makes every training one epoch of 2,000 digits: to see that it runs, not to compare.
@@ -70,7 +70,7 @@ class Ground:
     say: Callable[[str], None] = print
     _done: list[tuple[Any, tuple[list[float], Network]]] = field(default_factory=list)
 
-    def trained(self, recipe: Preset, *, seed: int = SEED) -> tuple[list[float], Network]:
+    def train(self, recipe: Preset, *, seed: int = SEED) -> tuple[list[float], Network]:
         """Return the test accuracy after every epoch, and the folded network; trains it only once.
 
         Where digits are held out, the last accuracy and the network are of the epoch that did best
@@ -109,7 +109,7 @@ class Ground:
         self._done.append((key, found))
         return found
 
-    def said(self, share: float) -> str:
+    def format_accuracy(self, share: float) -> str:
         """Return a share of the test digits in per cent, with their number."""
         return f"{percent(share)} ({round(share * len(self.mnist()[1])):,})"
 

@@ -322,11 +322,11 @@ VISION = ("tests/vision", "tests/simulator")
 
 
 LEFT_OUT = (
-    "tests/model/test_frugality.py::test_memory_does_not_grow_with_the_data_set",
+    "tests/model/test_frugality.py::test_memory_grows_with_the_data_set_by_its_order_alone",
     "tests/model/test_frugality.py::test_a_csv_of_any_length_is_read_a_line_at_a_time",
     "tests/model/test_frugality.py::test_no_float64_is_held_in_training_or_answering[scratch-rotated]",
     "tests/commands/test_reproduce.py::test_a_row_gives_its_figures",
-    "tests/commands/test_reproduce.py::test_the_document_keeps_the_rows_that_were_done_before",
+    "tests/bench/test_reproduction.py::test_the_document_keeps_the_rows_that_were_done_before",
     "tests/model/test_train.py::test_it_learns_to_read_digits_it_has_not_seen",
     "tests/model/test_train.py::test_it_learns_to_refuse_what_is_no_digit",
     "tests/model/test_train.py::test_one_seed_gives_the_same_bits",
