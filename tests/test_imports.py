@@ -20,6 +20,7 @@ LATER = {
     "appliance.captures.audit", "appliance.commands.train", "appliance.web.views.openapi",
     "appliance.web.schemas",
     "appliance.web.inside.reliability", "model.evaluation_report", "model.calibration", "segno",
+    "prometheus_client",
 }  # fmt: skip
 
 # The house from top to bottom: a folder or file, and what of the rows below it and of other
@@ -34,7 +35,8 @@ TABLE: dict[str, set[str]] = {
     "web": {
         "training", "networks", "outputs", "reader", "vision.glyph", "captures", "picture",
         "device.control", "device.machine", "device.pin", "settings", "reading", "errors", "model",
-        "flask", "werkzeug", "itsdangerous", "waitress", "segno", "numpy", "PIL",
+        "flask", "werkzeug", "itsdangerous", "waitress", "segno", "prometheus_client", "numpy",
+        "PIL",
     },
     "doctor": {
         "backup.contents", "training.records", "networks", "outputs", "camera", "reader", "device",
@@ -50,7 +52,9 @@ TABLE: dict[str, set[str]] = {
     },
     "loop": {"outputs", "camera", "reader", "device.machine", "reading", "errors"},
     "networks": {"reader", "errors", "model"},
-    "outputs": {"device", "settings", "storage", "reading", "errors", "numpy", "paho"},
+    "outputs": {
+        "device", "settings", "storage", "reading", "errors", "numpy", "paho", "prometheus_client",
+    },
     "camera": {"picture", "reading", "errors", "picamera2"},
     "simulator": {"vision", "reading", "model", "numpy", "scipy.ndimage"},
     "reader": {"vision", "reading", "model", "numpy"},
