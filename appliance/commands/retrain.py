@@ -117,12 +117,12 @@ def _retrain(
                 raise TrainingRefused(why_not)
 
         def simulate(recipe: Preset, data: Split, seed: int) -> Split:
-            from appliance.simulator.training_glyphs import through_camera
+            from appliance.simulator.training_glyphs import simulate_example
 
             def camera(scan: Any, rng: Any) -> Any:
                 if ended:
                     raise _Ended("it was told to end before it had begun: nothing is lost")
-                return through_camera(scan, rng)
+                return simulate_example(scan, rng)
 
             return make_examples(recipe, data, seed, camera=camera, processes=1)
 

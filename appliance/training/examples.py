@@ -39,7 +39,7 @@ def make_examples(
     """Return as many examples as a recipe wants, simulated from a data set's digits.
 
     Uses the digits that the recipe learns from with this seed, never those it holds out. `camera`
-    (default: `training_glyphs.through_camera`) makes one example. The result depends on the seed
+    (default: `training_glyphs.simulate_example`) makes one example. The result depends on the seed
     alone, not on the number of `processes` (default: one a core). The pictures are in a temporary
     file, which goes with the returned data set. Raises DatasetError where no glyph is found.
     """
@@ -48,9 +48,9 @@ def make_examples(
     from model.datasets import Split, open_temporary
 
     if camera is None:
-        from appliance.simulator.training_glyphs import through_camera
+        from appliance.simulator.training_glyphs import simulate_example
 
-        camera = through_camera
+        camera = simulate_example
     count = recipe.photograph_count(len(data))
     started = time.monotonic()
     say(f"{count:,} examples through the camera: being made")
