@@ -321,7 +321,7 @@ def training(count: Counter, presets: list[str]) -> dict[str, Any]:
     import numpy as np
 
     from appliance.training import resumable_run
-    from appliance.training.resumable_run import night_recipe
+    from appliance.training.resumable_run import fine_tuning_preset
     from model import weights
     from model.datasets import Split
     from model.presets import PRESETS, get_preset
@@ -335,15 +335,15 @@ def training(count: Counter, presets: list[str]) -> dict[str, Any]:
         settings: dict[str, Any] = {}
         if name == NIGHT:
             network, _ = weights.load(weights.SHIPPED)
-            recipe = night_recipe(network, epochs=3)
-            camera = ExtraPictures(data, resumable_run._CAMERA, 60, taught=True)
+            recipe = fine_tuning_preset(network, epochs=3)
+            camera = ExtraPictures(data, resumable_run._CAMERA, 60, distilled=True)
             own = ExtraPictures(data, resumable_run._OWN)
-            settings = {"mixed": [camera, own], "start": network, "teacher": network}
+            settings = {"extra": [camera, own], "start": network, "teacher": network}
         else:
             recipe = get_preset(name)
             if recipe.photographs:
                 recipe = recipe.for_camera()
-                settings["mixed"] = [mix_in_camera(recipe, data)]
+                settings["extra"] = [mix_in_camera(recipe, data)]
         course = TrainingRun(recipe, data, seed=1, epochs=10, **settings)
         batches = max(1, 64 // recipe.batch)
         rows = np.arange(recipe.batch)
