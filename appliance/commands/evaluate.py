@@ -149,14 +149,14 @@ def _write_report(
 
 def _draw_failures(file: Path, failures: "list[Failure]") -> None:
     """Write the contact sheet of the failures, if there are any."""
-    from appliance.commands.contact_sheet import contact_sheet
+    from appliance.commands.contact_sheet import render_contact_sheet
     from model.files import replace_file
 
     if not failures:
         print(f"digits: nothing was read wrongly: {file} is not written", file=sys.stderr)
         return
     with replace_file(file) as target:
-        contact_sheet(failures).save(target, "PNG", optimize=True)
+        render_contact_sheet(failures).save(target, "PNG", optimize=True)
 
 
 def _to_json(tally: "Tally", none: dict[str, int] | None) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from werkzeug.sansio.multipart import Data, Field, File, MultipartDecoder, NeedD
 
 from appliance import __version__
 from appliance.errors import PictureError
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import STARTING, Latest, Recent
-from appliance.picture import Turns, picture_from_chunks
+from appliance.picture import PictureQueue, picture_from_chunks
 from appliance.reader.reader import Reader
 from appliance.reading import Reading
 from appliance.web.access.poll_interval import POLL_AFTER, PollInterval
@@ -50,15 +50,15 @@ def blueprint(
     latest: Latest,
     sent: Recent,
     reader: Reader,
-    networks: Networks,
+    networks: LiveNetwork,
     camera: str,
     problems: Callable[[], list[str]],
-    turns: Turns,
+    queue: PictureQueue,
     clock: Callable[[], float],
 ) -> Blueprint:
     """Return the routes; `clock` gives Unix seconds, `problems` what is wrong with the state.
 
-    A picture that is sent is read in its turn of `turns`; its reading goes into `sent`, numbered
+    A picture that is sent is read in its turn of `queue`; its reading goes into `sent`, numbered
     from -1 down.
     """
     routes = Blueprint("api", __name__, url_prefix="/api/v1")
@@ -92,7 +92,7 @@ def blueprint(
     @operation("Whether the appliance works")
     def health() -> "schemas.Health":
         # Without frames the loop does not notice a promotion.
-        networks.look()
+        networks.refresh()
         network = networks.card()
         number, newest = latest.newest()
         age = latest.seconds_since()
@@ -141,7 +141,7 @@ def blueprint(
             sentence = "other pictures are being read: try again in a few seconds"
             return problem(503, sentence, retry_after=3)
         try:
-            with turns.next():
+            with queue.turn():
                 chunks = _picture_chunks()
                 first = next(chunks, b"")
                 if not first:

@@ -265,7 +265,7 @@ def pictures() -> dict[str, list[Any]]:
     import numpy as np
 
     from appliance.picture import open_picture
-    from appliance.reading import frame
+    from appliance.reading import make_frame
     from appliance.simulator import scenes
     from appliance.simulator.handwriting import PLAIN
     from appliance.simulator.paper import random_conditions
@@ -285,12 +285,12 @@ def pictures() -> dict[str, list[Any]]:
         mixed = replace(mixed, ruled=0.0, squared=0.0, dotted=0.0)
         rng = np.random.default_rng([2, number])
         found["blank paper"].append(
-            frame(scenes.render_no_digit("blank", mixed, rng, SIZE).grey, 0.0)
+            make_frame(scenes.render_no_digit("blank", mixed, rng, SIZE).grey, 0.0)
         )
         digits = [(number + place) % 10 for place in range(12)]
         strokes = [list(PLAIN.values())[each] for each in digits]
         sheet = scenes.render_sheet(digits, strokes, mixed, rng, SIZE)
-        found["twelve digits"].append(frame(sheet.grey, 0.0))
+        found["twelve digits"].append(make_frame(sheet.grey, 0.0))
     return found
 
 
@@ -321,7 +321,7 @@ def training(count: Counter, presets: list[str]) -> dict[str, Any]:
     import numpy as np
 
     from appliance.training import resumable_run
-    from appliance.training.resumable_run import night_recipe
+    from appliance.training.resumable_run import fine_tuning_preset
     from model import weights
     from model.datasets import Split
     from model.presets import PRESETS, get_preset
@@ -335,7 +335,7 @@ def training(count: Counter, presets: list[str]) -> dict[str, Any]:
         settings: dict[str, Any] = {}
         if name == NIGHT:
             network, _ = weights.load(weights.SHIPPED)
-            recipe = night_recipe(network, epochs=3)
+            recipe = fine_tuning_preset(network, epochs=3)
             camera = ExtraPictures(data, resumable_run._CAMERA, 60, distilled=True)
             own = ExtraPictures(data, resumable_run._OWN)
             settings = {"extra": [camera, own], "start": network, "teacher": network}

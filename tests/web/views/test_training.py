@@ -18,11 +18,12 @@ from flask.testing import FlaskClient
 from appliance.captures.store import Captures
 from appliance.errors import TrainingError
 from appliance.training import records
-from appliance.training.process import Trainer
+from appliance.training.lock import hold_training_lock
+from appliance.training.process import TrainingProcess
 from appliance.web.draw.curves import render_learning_curves
 from appliance.web.language import load_texts
 from appliance.web.views.training import sentence
-from tests.conftest import ROOT, PretendedTrainer
+from tests.conftest import ROOT, FakeTrainingProcess
 
 EPOCHS = [
     {"number": n, "of": 5, "loss": 0.2 / n, "validation": 0.99 + n / 1000, "camera": 0.95}
@@ -42,7 +43,7 @@ NIGHT = {
 
 
 def told(folder: Path, **facts: Any) -> None:
-    records.Progress(records.progress_file(folder), **facts).show()
+    records.Progress(records.progress_path(folder), **facts).save()
 
 
 # ---- what it says ----
@@ -78,7 +79,7 @@ def test_one_sentence_tells_what_it_does(
 
 
 def test_a_start_that_failed_without_a_word_is_told(
-    client: FlaskClient, training: PretendedTrainer
+    client: FlaskClient, training: FakeTrainingProcess
 ) -> None:
     training.failed = "the training did not begin (code 1): the journal tells why"
     answer = client.get("/api/v1/training").get_json()
@@ -86,7 +87,7 @@ def test_a_start_that_failed_without_a_word_is_told(
 
 
 def test_the_api_tells_progress_nights_and_whether_it_is_worth_it(
-    client: FlaskClient, training: PretendedTrainer, captures: Captures
+    client: FlaskClient, training: FakeTrainingProcess, captures: Captures
 ) -> None:
     first = client.get("/api/v1/training")
     answer = first.get_json()
@@ -97,7 +98,7 @@ def test_the_api_tells_progress_nights_and_whether_it_is_worth_it(
     same = {"If-None-Match": first.headers["ETag"]}
     assert client.get("/api/v1/training", headers=same).status_code == 304
 
-    records.add_night(training.state, NIGHT)
+    records.append_night(training.state, NIGHT)
     answer = client.get("/api/v1/training", headers=same).get_json()
     (night,) = answer["nights"]
     assert night == {key: NIGHT[key] for key in NIGHT if key not in ("curve", "epochs")}
@@ -117,7 +118,7 @@ def test_the_api_tells_progress_nights_and_whether_it_is_worth_it(
     assert (svg.status_code, svg.mimetype) == (200, "image/svg+xml")
 
 
-def test_a_loss_that_diverged_is_null(client: FlaskClient, training: PretendedTrainer) -> None:
+def test_a_loss_that_diverged_is_null(client: FlaskClient, training: FakeTrainingProcess) -> None:
     training.runs = True
     told(training.state, state="training", loss=float("nan"), curve=[(0.1, float("inf"))])
     text = client.get("/api/v1/training").text
@@ -129,7 +130,7 @@ def test_the_captures_and_nights_are_looked_through_once_for_many_polls(
 ) -> None:
     client.get("/api/v1/training")
     monkeypatch.setattr(captures, "blocks", lambda: pytest.fail("looked through again"))
-    monkeypatch.setattr(records, "nights", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(records, "load_nights", lambda *_: pytest.fail("read again"))
     for _ in range(3):
         assert client.get("/api/v1/training").status_code == 200
 
@@ -137,7 +138,7 @@ def test_the_captures_and_nights_are_looked_through_once_for_many_polls(
 # ---- started and stopped over the API ----
 
 
-def test_the_api_starts_and_stops(client: FlaskClient, training: PretendedTrainer) -> None:
+def test_the_api_starts_and_stops(client: FlaskClient, training: FakeTrainingProcess) -> None:
     assert client.post("/api/v1/training/stop").status_code == 409
     assert client.post("/api/v1/training").status_code == 202
     assert client.post("/api/v1/training", json={"from_scratch": True}).status_code == 202
@@ -237,9 +238,11 @@ def no_runtime_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def trainer(tmp_path: Path) -> Iterator[Trainer]:
+def trainer(tmp_path: Path) -> Iterator[TrainingProcess]:
     config = tmp_path / "digits.toml"
-    trainer = Trainer(tmp_path, config=config, command=[sys.executable, "-c", HOLDS_THE_LOCK])
+    trainer = TrainingProcess(
+        tmp_path, config=config, command=[sys.executable, "-c", HOLDS_THE_LOCK]
+    )
     yield trainer
     if trainer._child is not None:
         trainer._child.kill()
@@ -247,14 +250,14 @@ def trainer(tmp_path: Path) -> Iterator[Trainer]:
 
 
 def test_a_training_runs_beside_the_page_and_ends_when_told(
-    trainer: Trainer, tmp_path: Path
+    trainer: TrainingProcess, tmp_path: Path
 ) -> None:
-    assert not trainer.running()
+    assert not trainer.is_running()
     trainer.start(from_scratch=True)
-    assert trainer.running()
+    assert trainer.is_running()
     with pytest.raises(TrainingError, match="running already"):
         trainer.start()
-    until(lambda: records.progress(tmp_path) is not None)
+    until(lambda: records.load_progress(tmp_path) is not None)
     state, config = str(tmp_path), str(tmp_path / "digits.toml")
     root = str(ROOT)
     assert json.loads((tmp_path / "words.json").read_text()) == [
@@ -266,38 +269,40 @@ def test_a_training_runs_beside_the_page_and_ends_when_told(
     # Nothing but the reaping thread waits for it here: there is no zombie.
     until(lambda: not Path(f"/proc/{child.pid}").exists())
     until(lambda: child.returncode == 130)
-    assert not trainer.running()
-    assert trainer.problem() is None
+    assert not trainer.is_running()
+    assert trainer.failure() is None
     with pytest.raises(TrainingError, match="nothing to stop"):
         trainer.stop()
     trainer.start()
-    assert trainer.running()
+    assert trainer.is_running()
 
 
-def test_one_that_another_started_is_seen_and_stopped(trainer: Trainer, tmp_path: Path) -> None:
+def test_one_that_another_started_is_seen_and_stopped(
+    trainer: TrainingProcess, tmp_path: Path
+) -> None:
     words = [*trainer._command, "retrain", "--state", str(tmp_path)]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        assert trainer.running()
+        assert trainer.is_running()
         with pytest.raises(TrainingError, match="running already"):
             trainer.start()
         trainer.stop()
         assert other.wait(20) == 130
-    assert not trainer.running()
+    assert not trainer.is_running()
 
 
 def test_a_number_that_another_program_has_by_now_gets_no_signal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("a signal was sent"))
-    trainer = Trainer(tmp_path)
+    trainer = TrainingProcess(tmp_path)
     told(tmp_path, pid=os.getpid())
     with pytest.raises(TrainingError, match="nothing to stop"):
         trainer.stop()
-    monkeypatch.setattr("appliance.training.process._retrains", lambda pid: False)
+    monkeypatch.setattr("appliance.training.process._is_retrain_command", lambda pid: False)
     with (
-        records.alone(tmp_path),
+        hold_training_lock(tmp_path),
         pytest.raises(TrainingError, match="end it where it was started"),
     ):
         trainer.stop()
@@ -311,28 +316,31 @@ def test_another_users_training_is_a_sentence(
         raise PermissionError
 
     monkeypatch.setattr(os, "kill", kill)
-    monkeypatch.setattr("appliance.training.process._retrains", lambda pid: True)
+    monkeypatch.setattr("appliance.training.process._is_retrain_command", lambda pid: True)
     told(tmp_path, pid=77)
-    with records.alone(tmp_path), pytest.raises(TrainingError, match="belongs to another user"):
-        Trainer(tmp_path).stop()
+    with (
+        hold_training_lock(tmp_path),
+        pytest.raises(TrainingError, match="belongs to another user"),
+    ):
+        TrainingProcess(tmp_path).stop()
 
 
 def test_one_that_fails_at_once_is_a_sentence(tmp_path: Path) -> None:
-    trainer = Trainer(tmp_path, command=[sys.executable, "-c", "raise SystemExit(3)"])
+    trainer = TrainingProcess(tmp_path, command=[sys.executable, "-c", "raise SystemExit(3)"])
     trainer.start()
-    until(lambda: not trainer.running())
-    assert (trainer.problem() or "").startswith("the training did not begin (code 3): 'journalctl")
+    until(lambda: not trainer.is_running())
+    assert (trainer.failure() or "").startswith("the training did not begin (code 3): 'journalctl")
     # One that told of itself has said why.
     assert trainer._child is not None
     told(tmp_path, pid=trainer._child.pid)
-    assert trainer.problem() is None
+    assert trainer.failure() is None
 
 
 def test_a_program_that_cannot_be_started_is_a_sentence(tmp_path: Path) -> None:
-    trainer = Trainer(tmp_path, command=[str(tmp_path / "nothing")])
+    trainer = TrainingProcess(tmp_path, command=[str(tmp_path / "nothing")])
     with pytest.raises(TrainingError, match="cannot be started"):
         trainer.start()
-    assert not trainer.running()
+    assert not trainer.is_running()
 
 
 def test_one_begun_by_hand_is_told_beside_the_place_in_ram(
@@ -342,8 +350,8 @@ def test_one_begun_by_hand_is_told_beside_the_place_in_ram(
     ram = tmp_path / "run"
     ram.mkdir()
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(ram))
-    assert (records.progress(tmp_path) or {})["sentence"] == "by hand"
+    assert (records.load_progress(tmp_path) or {})["sentence"] == "by hand"
     told(tmp_path, sentence="by the timer")
-    assert (records.progress(tmp_path) or {})["sentence"] == "by the timer"
+    assert (records.load_progress(tmp_path) or {})["sentence"] == "by the timer"
     (ram / "retrain.json").write_text("[]")
-    assert (records.progress(tmp_path) or {})["sentence"] == "by hand"
+    assert (records.load_progress(tmp_path) or {})["sentence"] == "by hand"
