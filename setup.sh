@@ -43,6 +43,8 @@ usage() {
 		  backup FILE          write settings, captures, history and networks to one file
 		  restore FILE         put a backup in the place of what is there (as root)
 		  doctor               check camera, pins, libraries, network and disk
+		  downgrade-state      stop the appliance and lay its files as versions before knowledge/
+		                       have them (as root); then check such a version out and install it
 
 		With --dry-run install, update and uninstall print every change and make none; with --yes
 		they ask nothing.
@@ -648,12 +650,19 @@ go_back() {
 			"put it right, then run this again"
 	fi
 	say "going back to the release $OLD"
+	if ! [ -e "$RELEASES/$OLD/appliance/storage/layout.py" ]; then lay_state_back "$RELEASES/$NEW" || true; fi
 	use_release "$OLD"
 	start_units
 	page_state 120 >/dev/null || err "the release $NEW does not run, and $OLD, which is the current one again, does not either:" \
 		"above is why; 'sudo digits doctor' tells more"
 	rm -rf "${RELEASES:?}/$NEW" "$TRYING"
 	err "the release $NEW does not run: above is why; the release $OLD runs again as before"
+}
+
+# What the release $1 carried over into knowledge/ goes back to where one before looks for it.
+lay_state_back() {
+	systemctl stop digits-retrain.timer digits-retrain.service digits.service
+	PYTHONPATH=$(readlink -f "$1") python3 -B -P -m appliance.storage.downgrade "$STATE"
 }
 
 # Two old ones are kept, to go back to by hand.
@@ -870,6 +879,14 @@ restore() {
 	"$COMMAND" restore "$@"
 }
 
+downgrade_state() {
+	need_installed
+	[ "$(id -u)" = 0 ] || err "this changes the system: run 'sudo ./setup.sh downgrade-state'"
+	lay_state_back "$CURRENT"
+	say "The state is laid back, and the appliance stopped: install a version before, as in"
+	say "  git checkout VERSION && sudo ./setup.sh install"
+}
+
 need_installed() {
 	[ -x "$COMMAND" ] || err "the appliance is not installed here: run 'sudo ./setup.sh install' first"
 }
@@ -932,7 +949,7 @@ main() {
 	# shellcheck disable=SC2086  # words without blanks
 	case $VERB in
 	install | update | uninstall) changing $before "$@" ;;
-	demo | test | doctor | backup | restore) [ -z "$before" ] || err "$VERB changes nothing:$before is for install, update and uninstall" ;;
+	demo | test | doctor | backup | restore | downgrade-state) [ -z "$before" ] || err "$VERB changes nothing:$before is for install, update and uninstall" ;;
 	esac
 	case $VERB in
 	demo) demo "$@" ;;
@@ -940,6 +957,7 @@ main() {
 	install | update | uninstall) ;;
 	backup) backup "$@" ;;
 	restore) restore "$@" ;;
+	downgrade-state) downgrade_state ;;
 	doctor) doctor "$@" ;;
 	"" | help | -h | --help) usage ;;
 	*)

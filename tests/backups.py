@@ -4,7 +4,6 @@ Where root runs the tests and the state directory is another user's, this proces
 afterwards: such a test does it in a process of its own.
 """
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -24,11 +23,9 @@ def backup(file: Path, state: Path, settings: Path | None) -> Manifest:
         return made.backup(out, state, source)
 
 
-def restore(
-    file: Path, state: Path, settings: Path | None, *, leave: Sequence[str] = ()
-) -> Restored:
+def restore(file: Path, state: Path, settings: Path | None) -> Restored:
     with ExitStack() as held:
         source = held.enter_context(open_named(file))
         place = settings_file(settings, state, held) if settings else None
         become_owner(state)
-        return put_back.restore(source, file, state, place, leave=leave)
+        return put_back.restore(source, file, state, place)

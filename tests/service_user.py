@@ -26,6 +26,8 @@ from appliance.networks.vault import Vault
 from appliance.outputs.history import History
 from appliance.reading import Reading
 from appliance.settings.overrides import Changes
+from appliance.storage.layout import StateDirectory, carry_over
+from appliance.storage.recovery import PLACE, SETTINGS
 from appliance.training.records import append_night
 from model.files import open_regular
 from model.network import build
@@ -38,13 +40,18 @@ PATIENCE = 30.0
 """Seconds after which a command is taken to hang."""
 
 NAMES = (
-    "captures.db", "captures.db-wal", "captures.db-shm", "captures.db-journal", "captures.db.lock",
-    "captures.db.new", "history.db", "history.db-wal", "settings.json", ".settings.json.new",
-    "nights.jsonl", "in-use.lock", "retrain.lock", "retrain.json", ".retrain.json.new",
-    "owner.json", ".owner.json.new", ".backup.copy", "night", "night/plan.json",
-    "networks", "networks/.lock", "networks/current", "networks/.current.new",
-    "networks/promotions.txt", "networks/.promotions.txt.new", "networks/NEW.npz",
-    "networks/.NEW.npz.new", "networks/NEW.report.json", "restore", "restore/plan.json",
+    "knowledge", "knowledge/captures.db", "knowledge/captures.db-wal", "knowledge/captures.db-shm",
+    "knowledge/captures.db-journal", "knowledge/captures.db.lock", "knowledge/captures.db.new",
+    "knowledge/history.db", "knowledge/history.db-wal", "knowledge/settings.json",
+    "knowledge/.settings.json.new", "knowledge/nights.jsonl", "captures.db", "captures.db-wal",
+    "networks", "settings.json", "knowledge.new", "knowledge.restored",
+    "knowledge.restored/digits.toml", "in-use.lock", "retrain.lock", "retrain.json",
+    ".retrain.json.new", "owner.json", ".owner.json.new", ".backup.copy", "night", "night/plan.json",
+    "knowledge/networks", "knowledge/networks/.lock", "knowledge/networks/current",
+    "knowledge/networks/.current.new", "knowledge/networks/promotions.txt",
+    "knowledge/networks/.promotions.txt.new", "knowledge/networks/NEW.npz",
+    "knowledge/networks/.NEW.npz.new", "knowledge/networks/NEW.report.json", "restore",
+    "restore/plan.json",
     "before-restore", "mnist", "mnist/train-labels-idx1-ubyte",
     "mnist/.train-labels-idx1-ubyte.new",
 )  # fmt: skip
@@ -75,7 +82,7 @@ class House(NamedTuple):
     def commands(self) -> dict[str, list[str]]:
         """Return the words of each command that an owner runs with sudo, by a short name."""
         state = ["--state", str(self.state), "--config", str(self.roots / "digits.toml")]
-        out, networks = self.out, self.state / "networks"
+        out, networks = self.out, StateDirectory(self.state).networks
         return {
             "backup": ["backup", str(out / "b.zip"), *state],
             "restore": ["restore", str(self.folder / "made.zip"), *state],
@@ -131,13 +138,15 @@ def house() -> Iterator[House]:
 def _fill(state: Path) -> str:
     """Make a state directory with something of everything; return a network to be promoted."""
     state.mkdir(mode=0o750)
-    with closing(Captures(state / "captures.db")) as captures:
+    carry_over(state)
+    places = StateDirectory(state)
+    with closing(Captures(places.captures)) as captures:
         for each in range(5):
             added(captures, label=each, glyph=glyph(each))
-    with closing(History(state / "history.db", limit=50)) as history:
+    with closing(History(places.history, limit=50)) as history:
         for each in range(3):
             history.show(Reading(at=1000.0 + each, settled=each))
-    vault = Vault(state / "networks")
+    vault = Vault(places.networks)
     ids = [vault.add(build([["dense", 784, 10]], each), {"seed": each}) for each in range(3)]
     vault.promote(ids[0])
     vault.promote(ids[1])
@@ -225,7 +234,7 @@ def lay_journal(house: House, name: str = "captures.db") -> None:
 
     SQLite takes it for what a power cut left, rolls back, and removes the file that it names.
     """
-    file, victim = house.state / name, str(house.roots / "open").encode()
+    file, victim = StateDirectory(house.state).knowledge / name, str(house.roots / "open").encode()
     for rest in ("-wal", "-shm"):
         file.with_name(name + rest).unlink(missing_ok=True)
     with closing(sqlite3.connect(file)) as database:
@@ -245,22 +254,22 @@ def lay_journal(house: House, name: str = "captures.db") -> None:
 
 def lay_damage(house: House) -> None:
     """Damage the captures, and lead the new file that is made of them elsewhere."""
-    file = house.state / "captures.db"
+    file = StateDirectory(house.state).captures
     data = bytearray(file.read_bytes())
     # The list of free pages: the check at a start finds it, and all rows can be read.
     data[32:40] = struct.pack(">II", 999, 5)
     file.write_bytes(data)
-    lay(house, "captures.db.new", "a link to what is not there")
+    lay(house, "knowledge/captures.db.new", "a link to what is not there")
 
 
 def lay_plan(house: House) -> None:
     """Leave a restore that is to be ended: it takes a file of root's group to where others read."""
-    stage = house.state / "restore"
-    (stage / "before-restore").mkdir(parents=True)
-    (stage / "digits.toml").symlink_to(house.roots / "of-group")
+    stage = StateDirectory(house.state).restored
+    stage.mkdir()
+    (stage / SETTINGS).symlink_to(house.roots / "of-group")
     (house.state / "leak").mkdir()
     place = house.state / "leak" / "got"
-    (stage / "plan.json").write_text(f'{{"new": [], "leave": [], "settings": "{place}"}}')
+    (stage / PLACE).write_text(str(place))
     _give(house.state)
 
 

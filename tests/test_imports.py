@@ -34,9 +34,9 @@ TABLE: dict[str, set[str]] = {
     },
     "web": {
         "training", "networks", "outputs", "reader", "vision.glyph", "captures", "picture",
-        "device.control", "device.machine", "device.pin", "settings", "reading", "errors", "model",
-        "flask", "werkzeug", "itsdangerous", "waitress", "segno", "prometheus_client", "numpy",
-        "PIL",
+        "device.control", "device.machine", "device.pin", "settings", "storage.layout", "reading",
+        "errors", "model", "flask", "werkzeug", "itsdangerous", "waitress", "segno",
+        "prometheus_client", "numpy", "PIL",
     },
     "doctor": {
         "backup.contents", "training.records", "networks", "outputs", "camera", "reader", "device",
@@ -47,8 +47,8 @@ TABLE: dict[str, set[str]] = {
         "storage", "errors", "model",
     },
     "training": {
-        "networks", "simulator", "vision", "captures", "device.machine", "settings", "console",
-        "errors", "model", "numpy",
+        "networks", "simulator", "vision", "captures", "device.machine", "settings", "storage",
+        "console", "errors", "model", "numpy",
     },
     "loop": {"outputs", "camera", "reader", "device.machine", "reading", "errors"},
     "networks": {"reader", "errors", "model"},
@@ -61,8 +61,10 @@ TABLE: dict[str, set[str]] = {
     "vision": {"reading", "numpy"},
     "captures": {"storage", "reading", "errors", "model", "numpy", "PIL"},
     "picture": {"storage.picture_check", "reading", "errors", "numpy", "PIL"},
-    "device": {"settings", "console", "errors", "model", "gpiozero", "werkzeug"},
-    "settings": {"storage.ownership", "console", "errors", "model"},
+    "device": {
+        "settings", "storage.layout", "console", "errors", "model", "gpiozero", "werkzeug",
+    },
+    "settings": {"storage.layout", "storage.ownership", "console", "errors", "model"},
     "storage": {"errors", "model", "numpy"},
     "reading": {"errors", "numpy"},
     "console": set(),

@@ -22,8 +22,6 @@ from typing import IO, Any
 
 from appliance import __version__
 from appliance.backup.contents import (
-    CAPTURES,
-    HISTORY,
     MOST_FILES,
     SETTINGS,
     check_file,
@@ -34,12 +32,11 @@ from appliance.backup.contents import (
 )
 from appliance.errors import ApplianceError, BackupError, StateError
 from appliance.networks.vault import Vault
-from appliance.settings.overrides import CHANGED
 from appliance.storage.database import connect, copied, read_only
+from appliance.storage.layout import CAPTURES, HISTORY, NIGHTS, OVERRIDES, StateDirectory
 from appliance.storage.ownership import Placed
 from appliance.storage.rows import is_damage
 from appliance.storage.zip_check import ENTRY_BYTES, directory_bytes
-from appliance.training.records import NIGHTS
 from model.errors import ModelError
 from model.files import NotRegularError, copy_regular, open_regular
 
@@ -114,6 +111,7 @@ def backup(out: Placed, state: Path, settings: IO[bytes] | None) -> Manifest:
 def _written(out: IO[bytes], scratch: Path, state: Path, settings: IO[bytes] | None) -> Manifest:
     files: dict[str, Member] = {}
     left_out: list[str] = []
+    places = StateDirectory(state)
     with zipfile.ZipFile(out, "w") as archive:
 
         def add(name: str, source: IO[bytes], at: float) -> None:
@@ -122,22 +120,22 @@ def _written(out: IO[bytes], scratch: Path, state: Path, settings: IO[bytes] | N
         if settings is not None:
             add(SETTINGS, settings, os.fstat(settings.fileno()).st_mtime)
         with suppress(FileNotFoundError):
-            _add_whole(CHANGED, state / CHANGED, add, left_out)
+            _add_whole(OVERRIDES, places.overrides, add, left_out)
         with (
             suppress(FileNotFoundError),
-            open(state / NIGHTS, "rb", opener=open_regular) as source,
+            open(places.nights, "rb", opener=open_regular) as source,
         ):
             # A line that a power cut broke off is no night.
             lines = io.BytesIO(b"".join(line for line in source if is_night(line)))
             add(NIGHTS, lines, os.fstat(source.fileno()).st_mtime)
-        for name in (CAPTURES, HISTORY):
-            if os.path.lexists(state / name):
-                damage = _copy(name, state / name, scratch)
+        for name, database in ((CAPTURES, places.captures), (HISTORY, places.history)):
+            if os.path.lexists(database):
+                damage = _copy(name, database, scratch)
                 if damage:
                     left_out.append(damage)
                 with open(scratch, "rb", opener=open_regular) as source:
-                    add(name, source, (state / name).stat().st_mtime)
-        reads = _add_networks(state / "networks", add, left_out)
+                    add(name, source, database.stat().st_mtime)
+        reads = _add_networks(places.networks, add, left_out)
         if len(files) > MOST_FILES:
             raise StateError(
                 f"{state}: {len(files)} files are more than a backup can hold ({MOST_FILES}): "

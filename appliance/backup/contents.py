@@ -8,22 +8,21 @@ from typing import Any
 from appliance.captures.rescue import FORM as CAPTURES_FORM
 from appliance.errors import SettingsError
 from appliance.outputs.history import FORM as HISTORY_FORM
-from appliance.settings.overrides import CHANGED
 from appliance.settings.schema import Settings, changeable, load, with_values
 from appliance.storage.database import check, clean
-from appliance.training.records import NIGHTS, parse_night
+from appliance.storage.layout import CAPTURES, HISTORY, NIGHTS, OVERRIDES
+from appliance.storage.recovery import SETTINGS as SETTINGS
+from appliance.training.records import parse_night
 from model import evaluation_report, weights
 from model.files import open_regular, read_regular
 
-SETTINGS = "digits.toml"
-CAPTURES, HISTORY = "captures.db", "history.db"
 DATABASES = {CAPTURES: CAPTURES_FORM, HISTORY: HISTORY_FORM}
 ORDER = "networks/promotions.txt"
 MOST_FILES = 200
 
 _MOST_BYTES = {
     SETTINGS: 1_000_000,
-    CHANGED: 100_000,
+    OVERRIDES: 100_000,
     NIGHTS: 50_000_000,
     # Four bytes of a zip tell a size, and the limits of the settings come to less.
     CAPTURES: 1_500_000_000,
@@ -63,7 +62,7 @@ def check_file(name: str, file: Path) -> str | None:
         evaluation_report.load(file, "")
     elif name == SETTINGS:
         load(file)
-    elif name == CHANGED:
+    elif name == OVERRIDES:
         _check_changed(json.loads(read_regular(file)))
     elif name == NIGHTS:
         with open(file, "rb", opener=open_regular) as lines:
@@ -92,7 +91,7 @@ def is_night(line: bytes) -> bool:
 
 def _check_changed(tables: Any) -> None:
     if not isinstance(tables, dict):
-        raise SettingsError(f"{CHANGED} holds no tables of settings")
+        raise SettingsError(f"{OVERRIDES} holds no tables of settings")
     with_values(Settings(), tables)
     for table, values in tables.items():
         for key in values:

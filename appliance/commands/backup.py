@@ -40,9 +40,9 @@ def add_place(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from appliance.backup.archive import backup
-    from appliance.backup.restore import in_use
     from appliance.settings import schema as known
     from appliance.storage.ownership import open_named, placed
+    from appliance.storage.state_lock import in_use
 
     settings = known.load(args.config)
     state = known.state_folder(args.state, settings)

@@ -125,17 +125,20 @@ def _place(args: argparse.Namespace) -> "tuple[Path, Settings]":
 @contextmanager
 def _opened(state: Path, settings: "Settings") -> "Iterator[Captures]":
     from appliance.captures.store import Captures
+    from appliance.storage.layout import StateDirectory
 
     enter(state)
-    with closing(Captures(state / "captures.db", limit=settings.captures.limit)) as captures:
+    file = StateDirectory(state).captures
+    with closing(Captures(file, limit=settings.captures.limit)) as captures:
         yield captures
 
 
 def _network(state: Path, settings: "Settings") -> "Network":
     """Return the network that the appliance reads with."""
     from appliance.networks.vault import Vault
+    from appliance.storage.layout import StateDirectory
     from model import weights
 
     if settings.reader.network:
         return weights.load(Path(settings.reader.network).resolve())[0]
-    return Vault(state / "networks").load_current().network
+    return Vault(StateDirectory(state).networks).load_current().network

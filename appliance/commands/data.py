@@ -43,12 +43,13 @@ def add(parsers: Any) -> None:
 
 def run_fetch(args: argparse.Namespace) -> int:
     from appliance.settings import schema
+    from appliance.storage.layout import StateDirectory
     from appliance.storage.ownership import become_owner
     from appliance.training.mnist_download import fetch_mnist
 
     loaded = schema.load(args.config)
     data = schema.DataSettings(tuple(args.mirror)) if args.mirror else loaded.data
-    folder = args.to or schema.state_folder(None, loaded) / "mnist"
+    folder = args.to or StateDirectory(schema.state_folder(None, loaded)).mnist
     become_owner(folder)
     fetch_mnist(folder, data.mirrors, say=lambda line: print(line, flush=True))
     print(f"MNIST is complete in {folder}")
@@ -58,11 +59,12 @@ def run_fetch(args: argparse.Namespace) -> int:
 def run_import(args: argparse.Namespace) -> int:
     from appliance.errors import ApplianceError, StateError
     from appliance.settings import schema
+    from appliance.storage.layout import StateDirectory
     from appliance.storage.ownership import become_owner, open_named
     from model.datasets import MNIST_SHA256, find_file, import_file, list_missing
     from model.errors import DatasetError
 
-    folder = args.to or schema.state_folder(None, schema.load(args.config)) / "mnist"
+    folder = args.to or StateDirectory(schema.state_folder(None, schema.load(args.config))).mnist
     files = [args.path]
     if args.path.is_dir():
         files = [file for name in MNIST_SHA256 if (file := find_file(args.path, name))]

@@ -113,6 +113,7 @@ def _vault(args: argparse.Namespace, *, change: bool = False) -> "tuple[Vault, s
     """Return the vault, and the file that the settings name to be used instead of it, or ''."""
     from appliance.networks.vault import Vault
     from appliance.settings.schema import load, state_folder
+    from appliance.storage.layout import StateDirectory
     from appliance.storage.ownership import become_owner
 
     settings = load(args.config)
@@ -121,7 +122,7 @@ def _vault(args: argparse.Namespace, *, change: bool = False) -> "tuple[Vault, s
         enter(state, there=False)
     else:
         become_owner(state)
-    return Vault(state / "networks"), settings.reader.network
+    return Vault(StateDirectory(state).networks), settings.reader.network
 
 
 def _tell_problem(vault: "Vault") -> None:

@@ -10,7 +10,7 @@ from appliance.commands.backup import add_place, tell, when
 from appliance.commands.options import add_command, enter
 
 if TYPE_CHECKING:
-    from appliance.backup.restore import SettingsFile
+    from appliance.storage.recovery import SettingsFile
 from appliance.console import printable
 
 
@@ -34,26 +34,26 @@ def add(parsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from appliance.backup.contents import SETTINGS
-    from appliance.backup.restore import KEPT, restore
+    from appliance.backup.restore import restore
     from appliance.settings import schema as known
-    from appliance.settings.overrides import CHANGED
+    from appliance.storage.layout import StateDirectory
     from appliance.storage.ownership import open_named
 
     state = known.state_folder(args.state, known.load(args.config))
     place = args.config or known.CONFIG
-    leave = (SETTINGS, CHANGED) if args.no_settings else ()
     with ExitStack() as held:
         source = held.enter_context(open_named(args.file))
         settings = None if args.no_settings else settings_file(place, state, held)
         enter(state, there=False)
-        done = restore(source, args.file, state, settings, leave=leave)
+        done = restore(source, args.file, state, settings, keep_settings=args.no_settings)
     made = done.manifest
     print(f"{state} is as it was at {when(made.made)}, by version {printable(made.version)}:")
     tell(made)
     for sentence in done.left_out:
         print(f"left out: {sentence}")
     if done.kept:
-        print(f"What was there before is in {state / KEPT}, until the next restore.")
+        before = StateDirectory(state).before_restore
+        print(f"What was there before is in {before}, until the next restore.")
     if done.settings:
         print(f"The settings file is restored: {done.settings}")
     elif args.no_settings:
@@ -67,9 +67,9 @@ def run(args: argparse.Namespace) -> int:
 
 def settings_file(place: Path, state: Path, held: ExitStack) -> "SettingsFile | None":
     """Return the settings file that a backup's takes the place of, None where nobody here may."""
-    from appliance.backup.restore import SettingsFile, keep_mode
     from appliance.errors import StateError
     from appliance.storage.ownership import open_named, placed
+    from appliance.storage.recovery import SettingsFile, keep_mode
 
     try:
         out = held.enter_context(placed("--config", place, state))

@@ -56,9 +56,9 @@ def run(args: argparse.Namespace) -> int:
     one_thread()
     _step_aside()
     log_to_stderr()
-    from appliance.backup.restore import in_use
     from appliance.settings.overrides import Changes
     from appliance.settings.schema import load, state_folder
+    from appliance.storage.state_lock import in_use
     from appliance.training.lock import hold_training_lock
 
     settings = load(args.config)
@@ -102,14 +102,15 @@ def _retrain(
 ) -> int:
     from appliance.captures.store import Captures
     from appliance.networks.vault import Vault
+    from appliance.storage.layout import StateDirectory
     from appliance.training.examples import make_examples
     from appliance.training.retrain import Limits, Retraining
     from appliance.training.schedule import find_deadline, reason_to_wait
     from model.datasets import Split
     from model.presets import Preset
 
-    captures = Captures(state / "captures.db")
-    vault = Vault(state / "networks")
+    captures = Captures(StateDirectory(state).captures)
+    vault = Vault(StateDirectory(state).networks)
     try:
         if args.due:
             why_not = reason_to_wait(state, settings, captures)
@@ -130,7 +131,7 @@ def _retrain(
             state,
             vault=vault,
             captures=captures,
-            base=named or _base(state / "mnist", given=False),
+            base=named or _base(StateDirectory(state).mnist, given=False),
             limits=Limits(
                 seconds=3600 * (args.hours or settings.hours),
                 until=find_deadline(settings, time.time()) if args.due else None,

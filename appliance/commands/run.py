@@ -53,8 +53,8 @@ def add(parsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from appliance.backup.restore import in_use
     from appliance.settings.schema import read, state_folder
+    from appliance.storage.state_lock import in_use
 
     log_to_stderr()
     loaded = read(args.config)
@@ -86,21 +86,23 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     from appliance.reader.reader import Reader
     from appliance.settings import schema as known
     from appliance.settings.overrides import Changes
+    from appliance.storage.layout import StateDirectory
     from appliance.training.lock import is_training
     from appliance.training.process import TrainingProcess
     from appliance.web.app import create_app
     from appliance.web.server import Server
 
+    places = StateDirectory(state)
     changes = Changes(state)
     settings = _settings(args, changes.applied(loaded.settings))
-    vault = Vault(state / "networks")
+    vault = Vault(places.networks)
     held = _held(vault, settings.reader.network)
     least, sha256 = settings.reader.least_confidence, held.card["sha256"]
     reader = Reader(held.network, least_confidence=least, sha256=sha256)
     networks = LiveNetwork(vault, reader, held, configured_file=settings.reader.network)
     latest, queue = Latest(), PictureQueue()
-    history = History(state / "history.db", limit=settings.history.limit)
-    captures = Captures(state / "captures.db", limit=settings.captures.limit, stand_in=True)
+    history = History(places.history, limit=settings.history.limit)
+    captures = Captures(places.captures, limit=settings.captures.limit, stand_in=True)
     metrics = Metrics()
     owner = Owner(owner_file(state))
     if not owner.known and not owner.problem:

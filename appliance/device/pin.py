@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from appliance.errors import StateError
+from appliance.storage.layout import StateDirectory
 from model.files import read_regular, replace_file
 
 log = logging.getLogger("appliance")
@@ -38,7 +39,7 @@ _METHOD = "pbkdf2:sha256:20000"
 
 def owner_file(state: Path) -> Path:
     """Return where a state directory holds the PIN's hash."""
-    return state / "owner.json"
+    return StateDirectory(state).pin
 
 
 class Refused(NamedTuple):

@@ -26,6 +26,7 @@ from appliance.errors import CameraError, PinError
 from appliance.networks.vault import Vault
 from appliance.outputs.latest import STARTING
 from appliance.settings.schema import CameraSettings, LedSettings, Settings, WebSettings
+from appliance.storage.layout import StateDirectory
 from appliance.training.records import load_nights
 from model import weights
 from model.datasets import list_missing
@@ -120,7 +121,7 @@ def examine(
         _checked("timer", board.timer),
         _checked("last night", lambda: _last_night(state)),
         _checked("PIN", lambda: _pin(state)),
-        _checked("MNIST", lambda: _mnist(state / "mnist")),
+        _checked("MNIST", lambda: _mnist(StateDirectory(state).mnist)),
     ]
 
 
@@ -220,7 +221,7 @@ def _network(settings: Settings, state: Path) -> str:
         name = Path(settings.reader.network).name
         network, card = weights.load(Path(settings.reader.network).resolve())
     else:
-        held = Vault(state / "networks").load_current()
+        held = Vault(StateDirectory(state).networks).load_current()
         if held.problem:
             raise WeightsError(held.problem)
         name, network, card = held.id, held.network, held.card
@@ -376,9 +377,10 @@ def _databases(state: Path) -> str:
 
     told, damaged = [], []
     for name, form in DATABASES.items():
-        if not os.path.lexists(state / name):
+        file = StateDirectory(state).knowledge / name
+        if not os.path.lexists(file):
             continue
-        sound, damage = look_through(state / name, form)
+        sound, damage = look_through(file, form)
         told.append(f"{name}: {sound} rows are whole")
         damaged += [f"{name} is damaged: {damage}; {sound} rows are whole"] if damage else []
     if damaged:

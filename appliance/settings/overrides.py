@@ -7,12 +7,11 @@ from typing import Any
 
 from appliance.errors import SettingsError, StateError
 from appliance.settings.schema import Settings, changeable, with_values
+from appliance.storage.layout import StateDirectory
 from model.files import read_regular, replace_file
 
 log = logging.getLogger(__name__)
 
-CHANGED = "settings.json"
-"""Their file in the state directory."""
 _MOST_BYTES = 100_000
 Tables = dict[str, dict[str, Any]]
 
@@ -27,7 +26,7 @@ class Changes:
     """
 
     def __init__(self, state: Path) -> None:
-        self._file = state / CHANGED
+        self._file = StateDirectory(state).overrides
         self.tables: Tables = {}
         try:
             self.tables = self._read()

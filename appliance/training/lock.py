@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.errors import StateError, TrainingRefused
+from appliance.storage.layout import StateDirectory
 from model.files import open_regular
 
-_FILE = "retrain.lock"
 _TRIES = 20
 _PAUSE = 0.01
 
@@ -22,7 +22,7 @@ def hold_training_lock(state: Path) -> Iterator[None]:
     Raises TrainingRefused where another process holds it, StateError where it cannot be made.
     """
     try:
-        file = open_regular(state / _FILE, os.O_RDONLY | os.O_CREAT)
+        file = open_regular(StateDirectory(state).training_lock, os.O_RDONLY | os.O_CREAT)
     except OSError as error:
         raise StateError(
             f"{state}: nothing can be written there ({error.strerror}): check the disk and who "
@@ -39,7 +39,7 @@ def hold_training_lock(state: Path) -> Iterator[None]:
 def is_training(state: Path) -> bool:
     """Tell whether a process holds the lock."""
     try:
-        file = open_regular(state / _FILE, os.O_RDONLY)
+        file = open_regular(StateDirectory(state).training_lock, os.O_RDONLY)
     except OSError:
         return False
     try:

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import StateError
+from appliance.storage.layout import StateDirectory
 from appliance.training.lock import is_training
 from model.files import open_regular, read_regular, replace_file
 
-NIGHTS = "nights.jsonl"
-"""The outcome of each night, a JSON object a line, in the state directory."""
 KEPT_NIGHTS = 100
 """Records kept at least: at twice as many the older half is removed."""
 _MOST_PROGRESS_BYTES = 1_000_000
@@ -84,7 +83,8 @@ class Rate:
 def progress_path(state: Path) -> Path:
     """Return the progress file: in RAM under systemd, else in the state directory."""
     runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
-    return Path(runtime or state) / "retrain.json"
+    name = StateDirectory(state).progress
+    return Path(runtime) / name.name if runtime else name
 
 
 def load_progress(state: Path) -> dict[str, Any] | None:
@@ -93,7 +93,7 @@ def load_progress(state: Path) -> dict[str, Any] | None:
     A training that a person started has no folder in RAM from systemd: both places are read.
     """
     candidates = []
-    for file in {progress_path(state), state / progress_path(state).name}:
+    for file in {progress_path(state), StateDirectory(state).progress}:
         with suppress(OSError, ValueError, RecursionError):
             content = json.loads(read_regular(file, _MOST_PROGRESS_BYTES))
             if _is_valid(content, _PROGRESS, required=("updated",)):
@@ -108,7 +108,7 @@ def load_nights(state: Path, most: int = 20) -> list[dict[str, Any]]:
     """Return the records of the last nights, the newest first; damaged lines are left out."""
     records = []
     with suppress(OSError):
-        lines = read_regular(state / NIGHTS).decode(errors="replace").splitlines()
+        lines = read_regular(StateDirectory(state).nights).decode(errors="replace").splitlines()
         records = [record for line in lines if (record := parse_night(line)) is not None]
     return records[::-1][:most]
 
@@ -127,7 +127,7 @@ def parse_night(line: str | bytes) -> dict[str, Any] | None:
 
 def append_night(state: Path, record: dict[str, Any]) -> None:
     """Append a record and remove the oldest ones; raises StateError."""
-    file = state / NIGHTS
+    file = StateDirectory(state).nights
     try:
         with open(file, "ab+", opener=open_regular) as lines:
             size = lines.tell()

@@ -13,6 +13,7 @@ from appliance.captures.store import Captures
 from appliance.device import machine
 from appliance.errors import StateError, VaultError
 from appliance.networks.vault import Vault
+from appliance.storage.layout import StateDirectory
 from appliance.training.gate import (
     MNIST,
     OWN_DIGITS,
@@ -191,7 +192,7 @@ class Retraining:
 
     def _night(self, network: Network, card: dict[str, Any], id: str) -> ResumableRun:
         """Return what was begun if it still fits, else a new one."""
-        folder = self._state / "night"
+        folder = StateDirectory(self._state).night
         if (folder / "plan.json").exists():
             try:
                 night = ResumableRun(folder, self._base, self._sizes)

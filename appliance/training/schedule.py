@@ -8,6 +8,7 @@ from typing import Any
 from appliance.captures.store import Captures
 from appliance.device import machine
 from appliance.settings.schema import RetrainSettings
+from appliance.storage.layout import StateDirectory
 from appliance.training.records import load_nights
 
 _FIRST_UPTIME = 3 * 3600.0
@@ -36,7 +37,7 @@ def reason_to_wait(
     reason = (
         _reason_by_clock(state, settings, now) if clock_is_set else _reason_by_uptime(state, uptime)
     )
-    if reason or (state / "night" / "plan.json").exists():
+    if reason or (StateDirectory(state).night / "plan.json").exists():
         return reason
     finished = [each for each in load_nights(state) if each.get("finished")]
     if finished and finished[0].get("change") == captures.change():

@@ -27,7 +27,6 @@ import pytest
 from appliance.__main__ import main
 from appliance.backup import restore as under_test
 from appliance.backup.archive import MANIFEST
-from appliance.backup.restore import KEPT, in_use
 from appliance.captures.store import Capture, Captures
 from appliance.device.pin import Owner, owner_file
 from appliance.errors import ApplianceError, BackupError, StateError
@@ -36,6 +35,10 @@ from appliance.outputs.history import History
 from appliance.reading import Reading
 from appliance.settings import schema as known
 from appliance.settings.overrides import Changes
+from appliance.storage.downgrade import downgrade
+from appliance.storage.layout import StateDirectory, carry_over, lay_flat
+from appliance.storage.recovery import is_unfinished
+from appliance.storage.state_lock import in_use
 from appliance.training.lock import hold_training_lock
 from appliance.training.records import append_night, load_nights
 from model.network import build
@@ -43,7 +46,6 @@ from tests.backups import backup, restore
 from tests.captured import PICTURE, added, glyph
 
 NIGHT = {"at": 5.0, "outcome": "kept", "why": "it is no better", "outcomes": {}}
-PLAN = "plan.json"
 
 
 @pytest.fixture(autouse=True)
@@ -55,14 +57,15 @@ def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def filled(state: Path, seed: int, reading: Reading) -> Path:
     """Make a state directory with something of everything, another one for each seed."""
     state.mkdir()
-    with closing(Captures(state / "captures.db")) as captures:
+    carry_over(state)
+    with closing(Captures(StateDirectory(state).captures)) as captures:
         for each in range(5 + seed):
             added(captures, label=(each + seed) % 10, glyph=glyph(100 * seed + each))
         captures.delete(2)
-    with closing(History(state / "history.db", limit=50)) as history:
+    with closing(History(StateDirectory(state).history, limit=50)) as history:
         for each in range(3 + seed):
             history.show(reading._replace(settled=each, at=1000.0 + each))
-    vault = Vault(state / "networks")
+    vault = Vault(StateDirectory(state).networks)
     ids = [vault.add(build([["dense", 784, 10]], 10 * seed + n), {"seed": n}) for n in range(3)]
     vault.promote(ids[0])
     vault.promote(ids[1])
@@ -108,14 +111,15 @@ def rows(database: Path) -> list[Any]:
 def content(state: Path) -> dict[str, Any]:
     """Return what an appliance knows, however its databases lie on the disk."""
     found: dict[str, Any] = {}
-    for path in (state / "networks").glob("*"):
+    for path in StateDirectory(state).networks.glob("*"):
         if path.name != ".lock":
             link = path.is_symlink()
             found[f"networks/{path.name}"] = os.readlink(path) if link else path.read_bytes()
+    folder = StateDirectory(state).knowledge
     for name in ("captures.db", "history.db"):
-        found[name] = rows(state / name) if (state / name).exists() else None
+        found[name] = rows(folder / name) if (folder / name).exists() else None
     for name in ("settings.json", "nights.jsonl"):
-        found[name] = (state / name).read_bytes() if (state / name).exists() else None
+        found[name] = (folder / name).read_bytes() if (folder / name).exists() else None
     return found
 
 
@@ -139,16 +143,16 @@ def test_what_was_backed_up_comes_back_the_same(state: Path, made: Path, other: 
     assert content(other) == content(state)
     assert done.kept
     assert owner_file(other).read_bytes() == pin
-    one, two = (Vault(folder / "networks") for folder in (state, other))
+    one, two = (Vault(StateDirectory(folder).networks) for folder in (state, other))
     assert two.list_networks() == one.list_networks()
     assert (two.load_current().id, two.previous_id()) == (one.load_current().id, one.previous_id())
     assert load_nights(other) == load_nights(state)
     assert Changes(other).tables == {"reader": {"agree": 4}}
-    with closing(Captures(other / "captures.db")) as captures:
+    with closing(Captures(StateDirectory(other).captures)) as captures:
         assert captures.notice is None
         captures.restore(2)
         assert added(captures).id == 7
-    kept = content(other / KEPT)
+    kept = content(other / "before-restore")
     assert kept == before
 
 
@@ -160,30 +164,30 @@ def test_what_the_backup_has_not_is_put_aside(tmp_path: Path, other: Path) -> No
     before = content(other)
     restore(tmp_path / "empty.zip", other, None)
     assert {path.name for path in other.iterdir() if path.suffix != ".lock"} == {
-        KEPT, "owner.json", "mnist",
+        "before-restore", "knowledge", "owner.json", "mnist",
     }  # fmt: skip
-    assert content(other / KEPT) == before
-    assert (other / KEPT / "night").is_dir()
-    assert Vault(other / "networks").list_networks()[0].state == "current"
+    assert content(other / "before-restore") == before
+    assert (other / "before-restore" / "night").is_dir()
+    assert Vault(StateDirectory(other).networks).list_networks()[0].state == "current"
 
 
 def test_a_restore_into_nothing_keeps_nothing(tmp_path: Path, state: Path, made: Path) -> None:
     done = restore(made, tmp_path / "a" / "fresh", None)
     assert content(tmp_path / "a" / "fresh") == content(state)
     assert not done.kept
-    assert not (tmp_path / "a" / "fresh" / KEPT).exists()
+    assert not (tmp_path / "a" / "fresh" / "before-restore").exists()
 
 
 def test_only_the_last_restores_old_files_are_kept(made: Path, other: Path, state: Path) -> None:
     restore(made, other, None)
     restore(made, other, None)
-    assert content(other / KEPT) == content(state)
+    assert content(other / "before-restore") == content(state)
 
 
 def test_the_files_are_their_owners_alone(made: Path, other: Path) -> None:
     restore(made, other, None)
     modes = {
-        name: stat.S_IMODE((other / name).stat().st_mode)
+        name: stat.S_IMODE((other / "knowledge" / name).stat().st_mode)
         for name in ("captures.db", "history.db", "nights.jsonl", "settings.json")
     }
     assert set(modes.values()) == {0o640}
@@ -201,7 +205,7 @@ def test_the_pin_and_a_training_are_not_in_it(tmp_path: Path, state: Path, made:
     with zipfile.ZipFile(made) as one, zipfile.ZipFile(again) as two:
         names = one.namelist()
         assert set(names) - set(two.namelist()) == {"digits.toml"}
-    ids = sorted(path.name for path in (state / "networks").glob("*.npz"))
+    ids = sorted(path.name for path in (StateDirectory(state).networks).glob("*.npz"))
     assert names == [
         "digits.toml", "settings.json", "nights.jsonl", "captures.db", "history.db",
         *(f"networks/{id}" for id in ids), "networks/promotions.txt", MANIFEST,
@@ -213,10 +217,10 @@ def test_the_pin_and_a_training_are_not_in_it(tmp_path: Path, state: Path, made:
 
 
 def test_what_is_damaged_is_left_out_and_named(tmp_path: Path, state: Path) -> None:
-    (state / "networks" / "0123456789ab.npz").write_bytes(b"half")
-    (state / "networks" / "0123456789ab.report.json").write_bytes(b"{")
-    (state / "settings.json").write_text('{"reader": {"agree": 900}}')
-    with open(state / "nights.jsonl", "ab") as lines:
+    (StateDirectory(state).networks / "0123456789ab.npz").write_bytes(b"half")
+    (StateDirectory(state).networks / "0123456789ab.report.json").write_bytes(b"{")
+    (StateDirectory(state).overrides).write_text('{"reader": {"agree": 900}}')
+    with open(StateDirectory(state).nights, "ab") as lines:
         lines.write(b'{"at": 3}\n{"at": 4.0, "outc')
     manifest = backup(tmp_path / "b.zip", state, None)
     assert [each.split()[0] for each in manifest.left_out] == [
@@ -230,7 +234,7 @@ def test_what_is_damaged_is_left_out_and_named(tmp_path: Path, state: Path) -> N
 def test_damaged_captures_are_not_backed_up_as_if_they_were_whole(
     tmp_path: Path, state: Path
 ) -> None:
-    with open(state / "captures.db", "r+b") as file:
+    with open(StateDirectory(state).captures, "r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * 4096)
     (tmp_path / "old.zip").write_bytes(b"the one of yesterday")
@@ -260,7 +264,7 @@ def test_a_backup_is_taken_while_another_process_adds_captures(tmp_path: Path, s
     begun = tmp_path / "begun"
 
     def add_for_ever() -> None:
-        with closing(Captures(state / "captures.db")) as captures:
+        with closing(Captures(StateDirectory(state).captures)) as captures:
             for each in range(100_000):
                 added(captures, glyph=glyph(1000 + each))
                 begun.touch()
@@ -273,7 +277,7 @@ def test_a_backup_is_taken_while_another_process_adds_captures(tmp_path: Path, s
     counts = []
     for each in range(5):
         restore(tmp_path / f"{each}.zip", tmp_path / f"back{each}", None)
-        with closing(Captures(tmp_path / f"back{each}" / "captures.db")) as captures:
+        with closing(Captures(StateDirectory(tmp_path / f"back{each}").captures)) as captures:
             assert captures.notice is None
             numbers = [capture.id for capture in captures.every()]
             counts.append(captures.change())
@@ -294,7 +298,7 @@ def test_the_settings_file_is_replaced_with_its_mode_and_kept(
     assert done.settings == place
     assert place.read_text() == "[reader]\nagree = 7\n"
     assert stat.S_IMODE(place.stat().st_mode) == 0o660
-    assert (other / KEPT / "digits.toml").read_text() == "[reader]\nagree = 2\n"
+    assert (other / "before-restore" / "digits.toml").read_text() == "[reader]\nagree = 2\n"
 
 
 def test_settings_can_be_left_as_they_are(tmp_path: Path, made: Path, other: Path) -> None:
@@ -501,7 +505,7 @@ def test_a_bad_backup_is_a_sentence_and_nothing_is_changed(
     assert isinstance(caught.value, (BackupError, StateError))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert f"{other}/restore" not in str(caught.value)
+    assert f"{other}/knowledge" not in str(caught.value)
     assert everything(other) == before
     assert place.read_text() == "[reader]\nagree = 2\n"
 
@@ -539,7 +543,7 @@ def test_changed_bytes_are_never_half_restored(made: Path, tmp_path: Path, state
         try:
             restore(made, fresh, None)
         except ApplianceError:
-            assert not fresh.exists() or everything(fresh) == {}
+            assert not fresh.exists() or everything(fresh) == {"knowledge": False}
         else:
             assert content(fresh) == whole
 
@@ -561,7 +565,7 @@ def test_while_the_appliance_runs_nothing_is_restored(
     ):
         restore(made, other, None)
     with (
-        closing(Captures(other / "captures.db")),
+        closing(Captures(StateDirectory(other).captures)),
         pytest.raises(StateError, match="another program has the captures open"),
     ):
         restore(made, other, None)
@@ -624,7 +628,7 @@ def test_a_power_cut_leaves_all_of_the_old_or_all_of_the_new(
         settings_file(place, 2)
         if not cut_at(len(seen), lambda: restore(made, other, place)):
             break
-        marked = (other / "restore" / PLAN).exists()
+        marked = StateDirectory(other).restored.exists()
         # Once more, in the middle of ending it.
         cut_at(len(seen) % 11, lambda: finished(other))
         finished(other)
@@ -632,10 +636,10 @@ def test_a_power_cut_leaves_all_of_the_old_or_all_of_the_new(
         assert found in (old, new)
         assert (found == new) == (place.read_text() == "[reader]\nagree = 7\n")
         assert not marked or found == new
-        assert not (other / "restore").exists()
+        assert not is_unfinished(other)
         if found == new:
-            assert content(other / KEPT) == old
-            assert (other / KEPT / "digits.toml").read_text() == "[reader]\nagree = 2\n"
+            assert content(other / "before-restore") == old
+            assert (other / "before-restore" / "digits.toml").read_text() == "[reader]\nagree = 2\n"
         seen.append(found == new)
     assert seen == sorted(seen)
     assert set(seen) == {True, False}
@@ -653,7 +657,7 @@ def test_the_next_restore_ends_one_that_was_broken_off(
     while cut_at(number, lambda: restore(made, other, None)):
         restore(made, other, None)
         assert content(other) == new
-        kept.append(content(other / KEPT))
+        kept.append(content(other / "before-restore"))
         copy_of(stock, other)
         number += 9
     assert kept[0] == old
@@ -696,7 +700,7 @@ def test_the_service_ends_what_root_began(made: Path, other: Path, state: Path) 
             found = content(here)
             assert found in (old, new)
             assert (found == new) == (place.read_text() == "[reader]\nagree = 7\n")
-            assert not (here / "restore").exists()
+            assert not is_unfinished(here)
             seen.append(found == new)
         assert set(seen) == {True, False}
         assert {path.lstat().st_uid for path in here.rglob("*") if path.suffix != ".lock"} == {
@@ -731,7 +735,7 @@ def test_a_kill_at_any_instant_leaves_all_of_the_old_or_all_of_the_new(
             time.sleep(chance.uniform(0, takes))
         finished(other)
         assert content(other) in (old, new)
-        assert not (other / "restore").exists()
+        assert not is_unfinished(other)
 
 
 def test_without_the_right_to_the_settings_what_was_begun_is_dropped(
@@ -743,19 +747,121 @@ def test_without_the_right_to_the_settings_what_was_begun_is_dropped(
     with monkeypatch.context() as patch:
         patch.setattr(under_test, "finish", lambda state, settings=None: False)
         restore(made, other, place)
-    assert (other / "restore" / PLAN).exists()
+    assert StateDirectory(other).restored.exists()
     place.unlink()
     (tmp_path / "etc").rmdir()
     finished(other)
     assert content(other) == before
-    assert not (other / "restore").exists()
+    assert not is_unfinished(other)
 
 
-def test_a_plan_that_is_damaged_says_what_to_do(other: Path) -> None:
+def test_a_restore_that_an_older_version_began_says_what_to_do(other: Path) -> None:
     (other / "restore").mkdir()
-    (other / "restore" / PLAN).write_bytes(b"{")
-    with pytest.raises(StateError, match=r"plan\.json: damaged"), in_use(other):
+    (other / "restore" / "plan.json").write_bytes(b"{}")
+    with pytest.raises(StateError, match=r"plan\.json: .* move what is in"), in_use(other):
         pass
+
+
+# ---- the layout of older versions ----
+
+
+@pytest.fixture
+def flat(state: Path) -> Path:
+    """`state` as an older version has it, with a log that its captures need."""
+    lay_flat(state)
+    with closing(sqlite3.connect(state / "captures.db")) as opened:
+        opened.execute("PRAGMA wal_autocheckpoint = 0")
+        opened.execute("UPDATE changes SET number = number + 1")
+        opened.commit()
+        shutil.copy(state / "captures.db", state / "captures.db.copy")
+        shutil.copy(state / "captures.db-wal", state / "captures.db-wal.copy")
+    for name in ("captures.db", "captures.db-wal"):
+        os.replace(state / f"{name}.copy", state / name)
+    return state
+
+
+def test_a_state_of_an_older_version_is_carried_over_once(flat: Path, tmp_path: Path) -> None:
+    shutil.copytree(flat, tmp_path / "reference", symlinks=True)
+    for _ in range(2):
+        finished(flat)
+        assert content(flat) == content(tmp_path / "reference")
+        assert {path.name for path in flat.iterdir() if path.suffix != ".lock"} == {
+            "knowledge", "owner.json",
+        }  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("back", [False, True])
+def test_a_power_cut_while_a_layout_changes_loses_nothing(
+    flat: Path, tmp_path: Path, back: bool
+) -> None:
+    """At each instant of carrying over, or of laying back, the next start has all of it."""
+    stock, reference = tmp_path / "stock", tmp_path / "reference"
+    shutil.copytree(flat, reference, symlinks=True)
+    expected = content(reference)
+    if back:
+        carry_over(flat)
+    flat.rename(stock)
+    number = 0
+    while True:
+        for end in (carry_over, lay_flat):
+            copy_of(stock, flat)
+            going_on = cut_at(number, lambda: (lay_flat if back else carry_over)(flat))
+            end(flat)
+            copy_of(flat, tmp_path / "looked at")
+            assert content(tmp_path / "looked at") == expected
+            assert (flat / "knowledge").exists() == (end is carry_over)
+        if not going_on:
+            break
+        number += 1
+    assert number > 10
+
+
+def test_files_of_both_layouts_stay_where_they_are(
+    flat: Path, other: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An older version ran meanwhile, and nobody had laid the state back for it."""
+    shutil.copytree(other / "knowledge", flat / "knowledge", symlinks=True)
+    log = (flat / "captures.db-wal").read_bytes()
+    finished(flat)
+    assert content(flat) == content(other)
+    assert (flat / "captures.db-wal").read_bytes() == log
+    assert "captures.db lies unused" in caplog.text
+    with pytest.raises(StateError, match="it is there already: move it elsewhere"):
+        downgrade(flat)
+
+
+def test_going_back_to_an_older_version_waits_for_the_appliance_to_stop(state: Path) -> None:
+    with in_use(state), pytest.raises(StateError, match="the appliance runs there: stop it"):
+        downgrade(state)
+    before = content(state)
+    downgrade(state)
+    assert not (state / "knowledge").exists()
+    assert content(state) == before
+
+
+def test_an_older_version_that_still_runs_keeps_its_layout(flat: Path) -> None:
+    with open(flat / "in-use.lock", "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        finished(flat)
+        assert not (flat / "knowledge").exists()
+    finished(flat)
+    assert (flat / "knowledge").exists()
+
+
+def test_a_backup_of_an_older_version_is_restored(flat: Path, other: Path, tmp_path: Path) -> None:
+    """Its zip has the same names and the same manifest as one of today."""
+    backup(tmp_path / "old.zip", flat, None)
+    restore(tmp_path / "old.zip", other, None)
+    assert content(other) == content(flat)
+
+
+def test_a_restore_replaces_what_an_older_version_left(made: Path, flat: Path, other: Path) -> None:
+    before = content(flat)
+    backup(made, other, None)
+    restore(made, flat, None)
+    assert content(flat) == content(other)
+    assert content(flat / "before-restore") == before
 
 
 # ---- the disk ----
@@ -805,12 +911,12 @@ def test_memory_stays_flat_for_many_captures(tmp_path: Path, state: Path) -> Non
     rng = np.random.default_rng(1)
     large = tmp_path / "large"
     large.mkdir()
-    with closing(Captures(large / "captures.db")) as captures:
+    with closing(Captures(StateDirectory(large).captures)) as captures:
         captures.take(
             Capture(0, 1.0 + each, 7, 7, None, 0.5, "ab" * 32, glyph(each), rng.bytes(32_000))
             for each in range(650)
         )
-    assert (large / "captures.db").stat().st_size > 20_000_000
+    assert (StateDirectory(large).captures).stat().st_size > 20_000_000
 
     def peak(work: Callable[[], Any]) -> int:
         """Return how much memory a process had at most, in kB."""
@@ -830,7 +936,7 @@ def test_memory_stays_flat_for_many_captures(tmp_path: Path, state: Path) -> Non
     assert peak(lambda: backup(large_file, large, None)) < small + 6000
     small = peak(lambda: restore(small_file, tmp_path / "a", None))
     assert peak(lambda: restore(large_file, tmp_path / "b", None)) < small + 6000
-    assert rows(tmp_path / "b" / "captures.db") == rows(large / "captures.db")
+    assert rows(StateDirectory(tmp_path / "b").captures) == rows(StateDirectory(large).captures)
 
 
 # ---- the commands ----
@@ -847,7 +953,7 @@ def test_the_commands_say_what_is_in_it(
         assert main(["backup", str(out), *arguments, str(state)]) == 0
     told = capsys.readouterr().out
     assert told.startswith(f"{out}: 0.")
-    current = Vault(state / "networks").load_current().id
+    current = Vault(StateDirectory(state).networks).load_current().id
     for line in ("settings: 49 bytes", "captures: ", "networks: 3, ", f"reads: {current}"):
         assert f"\n  {line}" in told
     assert "password of the MQTT broker: keep it to yourself" in told
@@ -855,7 +961,7 @@ def test_the_commands_say_what_is_in_it(
     assert main(["restore", str(out), *arguments, str(other)]) == 0
     told = capsys.readouterr().out
     assert told.startswith(f"{other} is as it was at 20")
-    assert f"What was there before is in {other / KEPT}" in told
+    assert f"What was there before is in {StateDirectory(other).before_restore}" in told
     assert f"The settings file is restored: {config}" in told
     assert main(["backup", str(out), "--state", str(tmp_path / "none")]) == 1
     assert "no such state directory" in capsys.readouterr().err
@@ -877,7 +983,7 @@ def test_a_settings_file_out_of_reach_is_told_where_it_lies(
 
 def test_pictures_come_back(tmp_path: Path, made: Path) -> None:
     restore(made, tmp_path / "fresh", None)
-    with closing(Captures(tmp_path / "fresh" / "captures.db")) as captures:
+    with closing(Captures(StateDirectory(tmp_path / "fresh").captures)) as captures:
         first = next(captures.every())
         assert first.picture == PICTURE
         np.testing.assert_array_equal(first.glyph, glyph(100))

@@ -192,7 +192,9 @@ def test_it_reads_shows_remembers_and_ends(port: int, tmp_path: Path) -> None:
         assert process.wait(2) == 0
         assert process.stderr.read().splitlines()[-1].endswith("stopped")
     left = {path.name for path in (tmp_path / "state").iterdir()}
-    assert left == {"history.db", "captures.db", "captures.db.lock", "in-use.lock", "owner.json"}
+    assert left == {"knowledge", "in-use.lock", "owner.json"}
+    left = {path.name for path in (tmp_path / "state" / "knowledge").iterdir()}
+    assert left == {"history.db", "captures.db", "captures.db.lock"}
 
 
 def test_without_a_camera_the_page_comes_up_and_says_so(port: int, tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ from appliance.device.pin import Owner, owner_file
 from appliance.networks.vault import Vault
 from appliance.outputs.history import History
 from appliance.reading import Reading
+from appliance.storage.layout import StateDirectory, carry_over
+from appliance.storage.recovery import PLACE, SETTINGS
 from appliance.training.records import Progress, append_night
 from model.network import build
 from tests.captured import added
@@ -45,26 +47,29 @@ HOWS = "empty", "random", "flipped", "cut", "folder"
 def make_state(state: Path) -> str:
     """Lay down a state directory with something in each of its files; return the PIN."""
     state.mkdir()
-    with closing(Captures(state / "captures.db")) as captures:
+    carry_over(state)
+    places = StateDirectory(state)
+    with closing(Captures(places.captures)) as captures:
         for each in range(30):
             added(captures, label=each % 11, at=1e9 + each)
-    with closing(History(state / "history.db", limit=100)) as history:
+    with closing(History(places.history, limit=100)) as history:
         for each in range(30):
             history.show(Reading(at=1e9 + each, settled=each % 10))
-    vault = Vault(state / "networks")
+    vault = Vault(places.networks)
     for seed in range(2):
         vault.promote(vault.add(build([["dense", 784, 10]], seed), {"preset": "appliance"}))
     append_night(state, {"at": 1e9, "outcome": "kept", "why": "not better", "outcomes": {}})
     Progress(state / "retrain.json", state="ended", sentence="not better").save()
-    (state / "settings.json").write_text('{"reader": {"agree": 4}}')
+    places.overrides.write_text('{"reader": {"agree": 4}}')
     (state / "night").mkdir()
     (state / "night" / "plan.json").write_text('{"plan": {}, "sha256": ""}')
     (state / "night" / "checkpoint.npz").write_bytes(bytes(1000))
-    (state / "restore").mkdir()
-    plan = {"new": ["captures.db"], "leave": [], "settings": None}
-    (state / "restore" / "plan.json").write_text(json.dumps(plan))
+    # A restore that waits for the right to a settings file, which nobody here has.
+    places.restored.mkdir()
+    (places.restored / SETTINGS).write_text("[reader]\nagree = 3\n")
+    (places.restored / PLACE).write_text("/nowhere/digits.toml")
     for name in ("captures.db-wal", "captures.db-shm", "history.db-wal", "history.db-shm"):
-        (state / name).touch()
+        (places.knowledge / name).touch()
     (state / "in-use.lock").touch()
     return Owner(owner_file(state)).new_pin()
 
@@ -209,8 +214,8 @@ def main() -> int:
         for name, how in tries:
             shutil.rmtree(state, ignore_errors=True)
             shutil.copytree(base, state, symlinks=True)
-            if not name.startswith("restore/"):
-                shutil.rmtree(state / "restore")
+            if not name.startswith("knowledge.restored/"):
+                shutil.rmtree(StateDirectory(state).restored)
             before: Sequence[str] = ()
             also = changes_are_shut if (name, how) == (READ_ONLY, "card") else None
             if name == READ_ONLY:

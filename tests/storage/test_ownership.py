@@ -86,7 +86,7 @@ def test_a_journal_that_names_a_file_removes_it_where_it_may(house: House) -> No
     own = house.state / "own"
     own.write_text("its own")
     os.chown(own, USER, USER)
-    journal = house.state / "captures.db-journal"
+    journal = house.state / "knowledge" / "captures.db-journal"
     old, new = str(house.roots / "open").encode(), str(own).encode()
     data = journal.read_bytes()
     place = data.rindex(old)

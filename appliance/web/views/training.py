@@ -9,6 +9,7 @@ from flask import Blueprint, Response, jsonify
 from appliance.captures.readiness import Enough
 from appliance.captures.store import Captures
 from appliance.errors import StateError, TrainingError
+from appliance.storage.layout import StateDirectory
 from appliance.training import records
 from appliance.training.process import TrainingProcess
 from appliance.web.cache import Cache
@@ -52,7 +53,7 @@ def blueprint(trainer: TrainingProcess, captures: Captures) -> Blueprint:
     cached_nights, cached_enough = Cache[list[dict[str, Any]]](), Cache[Enough]()
 
     def load_nights() -> list[dict[str, Any]]:
-        stamp = _stamp(state / records.NIGHTS)
+        stamp = _stamp(StateDirectory(state).nights)
         return cached_nights.get(
             stamp,
             lambda: [_UNKNOWN_NIGHT | each for each in records.load_nights(state, _MOST_NIGHTS)],
