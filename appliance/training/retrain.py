@@ -313,7 +313,7 @@ class Retraining:
         record |= {
             "parent": id,
             "candidate": candidate,
-            "outcomes": {name: each.as_json() for name, each in comparisons.items()},
+            "outcomes": {name: each.to_json() for name, each in comparisons.items()},
         }
         return self._settle(night, record, gated=training.best.number)
 
@@ -380,7 +380,7 @@ class Retraining:
             "report": {
                 "promoted": found.promoted,
                 "why": found.why,
-                "outcomes": {name: each.as_json() for name, each in comparisons.items()},
+                "outcomes": {name: each.to_json() for name, each in comparisons.items()},
             },
         }
 
