@@ -15,7 +15,7 @@ from PIL import Image
 from scipy import ndimage
 
 from appliance.reading import Array, Grey
-from appliance.simulator.handwriting import PLAIN, SCRIBBLE, drawn
+from appliance.simulator.handwriting import PLAIN, SCRIBBLE, render_strokes
 from appliance.vision.glyph import make_glyph
 
 
@@ -84,7 +84,7 @@ def main(folder: Path) -> None:
         cover = np.zeros(SHAPE, np.float32)
         if strokes:
             centre = 320 + rng.uniform(-70, 70), 240 + rng.uniform(-40, 40)
-            cover = drawn(
+            cover = render_strokes(
                 strokes, SHAPE, centre=centre, height=height, width=width,
                 degrees=degrees, slant=slant,
             )  # fmt: skip
@@ -94,7 +94,7 @@ def main(folder: Path) -> None:
 def glyphs() -> Grey:
     """Return the digits 0 to 9 as glyphs side by side, grey uint8 (28, 280)."""
     covers = [
-        drawn(PLAIN[digit], (64, 64), centre=(32, 32), height=40, width=6, slant=0.1)
+        render_strokes(PLAIN[digit], (64, 64), centre=(32, 32), height=40, width=6, slant=0.1)
         for digit in range(10)
     ]
     side_by_side: Grey = np.rint(255 * np.hstack([make_glyph(each) for each in covers])).astype(

@@ -35,7 +35,7 @@ from appliance.reader.reader import Reader
 from appliance.reading import Reading
 from appliance.settings.overrides import Changes
 from appliance.settings.schema import Settings, in_force, read
-from appliance.simulator.handwriting import PLAIN, drawn
+from appliance.simulator.handwriting import PLAIN, render_strokes
 from appliance.training.process import Trainer
 from appliance.vision.glyph import make_glyph
 from appliance.web.app import create_app
@@ -286,7 +286,7 @@ def digits_in_mnist_form(count: int, seed: int) -> tuple[Any, Any]:
     labels = rng.integers(0, 10, count).astype(np.uint8)
     images = np.zeros((count, 28, 28), np.uint8)
     for image, label in zip(images, labels, strict=True):
-        cover = drawn(
+        cover = render_strokes(
             PLAIN[int(label)],
             (64, 64),
             centre=(32, 32),

@@ -3,8 +3,8 @@
 import numpy as np
 
 from appliance.reading import Frame, Reading, frame
-from appliance.simulator.handwriting import PLAIN, Stroke, drawn
-from appliance.simulator.paper import Conditions, photographed
+from appliance.simulator.handwriting import PLAIN, Stroke, render_strokes
+from appliance.simulator.paper import Conditions, render_photograph
 
 SHAPE = 480, 640
 
@@ -12,12 +12,14 @@ SHAPE = 480, 640
 def written(strokes: int | list[Stroke], **place: object) -> np.ndarray:
     """Return the cover of a plain digit, or of strokes, in the middle unless told otherwise."""
     strokes = PLAIN[strokes] if isinstance(strokes, int) else strokes
-    return drawn(strokes, SHAPE, **{"centre": (320, 240), "height": 200, "width": 16, **place})
+    return render_strokes(
+        strokes, SHAPE, **{"centre": (320, 240), "height": 200, "width": 16, **place}
+    )
 
 
 def photograph(cover: np.ndarray, seed: int = 0, **conditions: float) -> Frame:
     rng = np.random.default_rng(seed)
-    return frame(photographed(cover, Conditions(**conditions), rng, unit=200), 0)
+    return frame(render_photograph(cover, Conditions(**conditions), rng, unit=200), 0)
 
 
 def one_line(reading: Reading) -> str:

@@ -11,7 +11,7 @@ from appliance.captures.store import Captures
 from appliance.networks.vault import Vault
 from appliance.simulator.handwriting import LETTERS, PLAIN
 from appliance.simulator.paper import Conditions
-from appliance.simulator.scenes import inked
+from appliance.simulator.scenes import render_ink
 from appliance.training.resumable_run import Sizes, night_recipe, own_hand
 from appliance.training.retrain import Limits, Retraining
 from appliance.vision.glyph import make_glyph
@@ -34,7 +34,7 @@ def glyphs(strokes: Any, count: int, seed: int) -> Bytes:
     for place in range(count):
         rng = np.random.default_rng([seed, place])
         found[place] = np.rint(
-            make_glyph(inked(strokes, rng, Conditions(), 60)).ravel() * np.float32(255)
+            make_glyph(render_ink(strokes, rng, Conditions(), 60)).ravel() * np.float32(255)
         )
     return found
 

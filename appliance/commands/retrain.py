@@ -118,13 +118,13 @@ def _retrain(
                 raise Refused(why_not)
 
         def make_examples(recipe: Preset, data: Split, seed: int) -> Split:
-            from appliance.simulator.training_glyphs import through_camera
+            from appliance.simulator.training_glyphs import simulate_example
             from appliance.training.examples import examples
 
             def camera(scan: Any, rng: Any) -> Any:
                 if ended:
                     raise _Ended("it was told to end before it had begun: nothing is lost")
-                return through_camera(scan, rng)
+                return simulate_example(scan, rng)
 
             return examples(recipe, data, seed, camera=camera, processes=1)
 

@@ -108,12 +108,12 @@ def _scene(
     from appliance.simulator import scenes
 
     if args.nothing:
-        return scenes.nothing(args.nothing, conditions, rng)
+        return scenes.render_no_digit(args.nothing, conditions, rng)
     count = int(rng.integers(args.digits[0], args.digits[1] + 1))
     writings, digits = zip(*(draw(rng) for _ in range(count)), strict=True)
     if count == 1:
-        return scenes.one(digits[0], writings[0], conditions, rng)
-    return scenes.several(digits, writings, conditions, rng)
+        return scenes.render_digit(digits[0], writings[0], conditions, rng)
+    return scenes.render_sheet(digits, writings, conditions, rng)
 
 
 def _writer(args: argparse.Namespace) -> "Draw":
@@ -160,10 +160,12 @@ def _scans(folder: Path) -> "Draw":
 
 def _check_kind(kind: str | None) -> None:
     from appliance.errors import SettingsError
-    from appliance.simulator.scenes import NOTHING
+    from appliance.simulator.scenes import NO_DIGIT_KINDS
 
-    if kind is not None and kind not in NOTHING:
-        raise SettingsError(f"--nothing {kind[:40]}: no such kind: one of {', '.join(NOTHING)}")
+    if kind is not None and kind not in NO_DIGIT_KINDS:
+        raise SettingsError(
+            f"--nothing {kind[:40]}: no such kind: one of {', '.join(NO_DIGIT_KINDS)}"
+        )
 
 
 def _made(folder: Path) -> Path:

@@ -40,7 +40,7 @@ def examples(
     """Return the examples through the camera that a recipe wants, of a data set's digits.
 
     Scans are drawn from the digits that the recipe learns from with this seed, never from those it
-    holds out. `camera` (default: `photograph.through_camera`) makes one example of them. One seed
+    holds out. `camera` (default: `simulate_example`) makes one example of them. One seed
     gives the same examples, however many `processes` (default: one a core) share the work. The
     pictures stand in a file that vanishes with the data set.
     """
@@ -49,9 +49,9 @@ def examples(
     from model.datasets import Split, open_temporary
 
     if camera is None:
-        from appliance.simulator.training_glyphs import through_camera
+        from appliance.simulator.training_glyphs import simulate_example
 
-        camera = through_camera
+        camera = simulate_example
     count = recipe.photograph_count(len(data))
     started = time.monotonic()
     say(f"{count:,} examples through the camera: being made")

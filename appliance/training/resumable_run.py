@@ -277,7 +277,7 @@ def own_hand(count: int) -> Split:
     """Return digits of the project's own hand as a data set, where there is no base set."""
     from appliance.simulator.handwriting import HANDS
     from appliance.simulator.paper import Conditions
-    from appliance.simulator.scenes import inked
+    from appliance.simulator.scenes import render_ink
     from appliance.vision.glyph import make_glyph
 
     images, labels = np.empty((count, 784), np.uint8), np.empty(count, np.uint8)
@@ -285,7 +285,7 @@ def own_hand(count: int) -> Split:
         rng = np.random.default_rng([SEED, place])
         label = place % 10
         variants = list(HANDS[label].values())
-        drawn = inked(variants[rng.integers(len(variants))], rng, Conditions(), 60)
+        drawn = render_ink(variants[rng.integers(len(variants))], rng, Conditions(), 60)
         images[place] = np.rint(make_glyph(drawn).ravel() * np.float32(255))
         labels[place] = label
     return Split(images, labels)

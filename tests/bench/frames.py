@@ -95,16 +95,16 @@ def simulate_frames(shape: tuple[int, int], seed: int) -> "dict[str, list[Frame]
         mixed = replace(mixed, ruled=0.0, squared=0.0, dotted=0.0)
         on_ruled = replace(mixed, ruled=0.5, board=0.0)
         pictures = {
-            "one digit": scenes.one(digit, plain[digit], mixed, generator(0), shape),
-            "twelve digits": scenes.several(
+            "one digit": scenes.render_digit(digit, plain[digit], mixed, generator(0), shape),
+            "twelve digits": scenes.render_sheet(
                 twelve, [plain[each] for each in twelve], mixed, generator(1), shape
             ),
-            "blank": scenes.nothing("blank", mixed, generator(2), shape),
-            "one digit on ruled paper": scenes.one(
+            "blank": scenes.render_no_digit("blank", mixed, generator(2), shape),
+            "one digit on ruled paper": scenes.render_digit(
                 digit, plain[digit], on_ruled, generator(3), shape
             ),
             # Shadows without an outline are looked at a second time.
-            "twelve digits in a shadow": scenes.several(
+            "twelve digits in a shadow": scenes.render_sheet(
                 twelve,
                 [plain[each] for each in twelve],
                 replace(mixed, shadow=0.6),

@@ -75,12 +75,12 @@ def sheet(strokes: "list[Stroke]", rng: "np.random.Generator") -> "Grey":
     """Return a photograph of a leaning digit in the middle of a sheet, in ordinary light."""
     from dataclasses import replace
 
-    from appliance.simulator.handwriting import written
+    from appliance.simulator.handwriting import render_handwriting
     from appliance.simulator.paper import random_conditions
-    from appliance.simulator.scenes import scene_of
+    from appliance.simulator.scenes import compose_scene
 
     conditions = replace(random_conditions(rng, 0.3), slant=0, clutter=0)
-    ink = written(
+    ink = render_handwriting(
         strokes, rng, height=_HEIGHT * rng.uniform(0.8, 1.1), pen=7 * rng.uniform(0.8, 1.3),
         wobble=0.6, slant=LEAN,
     )  # fmt: skip
@@ -88,7 +88,7 @@ def sheet(strokes: "list[Stroke]", rng: "np.random.Generator") -> "Grey":
         int((side - own) * rng.uniform(0.35, 0.65))
         for side, own in zip(_SHAPE, ink.shape, strict=True)
     )
-    return scene_of([0], [ink], [(place[0], place[1])], conditions, rng, _SHAPE, _HEIGHT).grey
+    return compose_scene([0], [ink], [(place[0], place[1])], conditions, rng, _SHAPE, _HEIGHT).grey
 
 
 def _night(

@@ -160,7 +160,7 @@ def read_block(
                 variants = list(HANDS[digits[place]].values())
                 writings[place] = variants[rng.integers(len(variants))]
         started = time.process_time()
-        scene = scenes.several(digits, writings, random_conditions(rng, HARDNESS), rng, shape)
+        scene = scenes.render_sheet(digits, writings, random_conditions(rng, HARDNESS), rng, shape)
         simulated = time.process_time()
         reading = get_reader(source).read(frame(scene.grey, 0.0))
         sheets.append(

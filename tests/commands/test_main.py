@@ -165,7 +165,7 @@ def test_train_through_the_camera_learns_to_refuse_and_tells_how_sure_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "appliance.simulator.training_glyphs.through_camera", half_blank, raising=False
+        "appliance.simulator.training_glyphs.simulate_example", half_blank, raising=False
     )
     out = tmp_path / "new.npz"
     arguments = ["train", "--data", str(tiny_mnist), "--out", str(out), "--epochs", "4"]

@@ -3,8 +3,8 @@ import pytest
 
 from appliance.reader.change_detector import ChangeDetector
 from appliance.reading import Frame, frame
-from appliance.simulator.handwriting import PLAIN, drawn
-from appliance.simulator.paper import Conditions, photographed
+from appliance.simulator.handwriting import PLAIN, render_strokes
+from appliance.simulator.paper import Conditions, render_photograph
 
 SHAPE = 480, 640
 SHEET = np.linspace(150, 210, SHAPE[0] * SHAPE[1]).reshape(SHAPE)
@@ -32,10 +32,10 @@ def test_a_cameras_noise_is_no_change(sigma: float) -> None:
 
 @pytest.mark.parametrize("noise", [0.0, 0.2])
 def test_the_same_sheet_photographed_again_is_no_change(noise: float) -> None:
-    cover = drawn(PLAIN[5], SHAPE, centre=(320, 240), height=200, width=14)
+    cover = render_strokes(PLAIN[5], SHAPE, centre=(320, 240), height=200, width=14)
     detector = ChangeDetector()
     changes = [
-        detector.detect_change(frame(photographed(cover, Conditions(noise=noise, light=0.4),
+        detector.detect_change(frame(render_photograph(cover, Conditions(noise=noise, light=0.4),
                                       np.random.default_rng(1), unit=200), 0))
         for _ in range(3)
     ]  # fmt: skip
@@ -48,7 +48,7 @@ def test_the_same_sheet_photographed_again_is_no_change(noise: float) -> None:
 def test_a_thin_stroke_that_appears_or_goes_is_a_change(
     digit: int, where: tuple[int, int], height: int
 ) -> None:
-    cover = drawn(PLAIN[digit], SHAPE, centre=where, height=height, width=3)
+    cover = render_strokes(PLAIN[digit], SHAPE, centre=where, height=height, width=3)
     detector = ChangeDetector()
     detector.detect_change(noisy(SHEET, 0))
     assert detector.detect_change(noisy(SHEET * (1 - 0.6 * cover), 1, at=0.1))
@@ -57,7 +57,7 @@ def test_a_thin_stroke_that_appears_or_goes_is_a_change(
 
 
 def test_a_faint_pencil_stroke_is_a_change() -> None:
-    cover = drawn(PLAIN[2], SHAPE, centre=(320, 240), height=200, width=8)
+    cover = render_strokes(PLAIN[2], SHAPE, centre=(320, 240), height=200, width=8)
     detector = ChangeDetector()
     detector.detect_change(noisy(SHEET, 0, 2.0))
     assert detector.detect_change(noisy(SHEET * (1 - 0.2 * cover), 1, 2.0))

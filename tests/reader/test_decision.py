@@ -7,7 +7,7 @@ from appliance.reader.decision import Candidate, accept_among_digits
 from appliance.reader.reader import Reader
 from appliance.reading import Answer, frame
 from appliance.simulator import scenes
-from appliance.simulator.handwriting import LETTERS, PLAIN, Stroke, drawn
+from appliance.simulator.handwriting import LETTERS, PLAIN, Stroke, render_strokes
 from appliance.simulator.paper import Conditions
 from appliance.vision.marks import Mark
 from tests.drawing import SHAPE, one_line, photograph, written
@@ -20,8 +20,7 @@ def a_one(x: int, y: int = 240, height: int = 200) -> np.ndarray:
 
 
 def test_a_fence_is_no_row_of_ones(reader: Reader) -> None:
-    bars = [drawn([[(0, 0), (0.02, 1)]], SHAPE, centre=(30 + 40 * i, 240), height=260, width=12)
-            for i in range(15)]  # fmt: skip
+    bars = [written(BAR, centre=(30 + 40 * i, 240), height=260, width=12) for i in range(15)]
     reading = reader.read(photograph(np.maximum.reduce(bars)))
     assert reading.digit is None
     assert {mark.digit for mark in reading.marks} <= {None}
@@ -50,7 +49,7 @@ def test_a_one_at_the_border_beside_another_digit_is_a_one(reader: Reader) -> No
 
 
 def test_a_stripe_across_the_picture_is_no_one(reader: Reader) -> None:
-    stripe = drawn(BAR, SHAPE, centre=(320, 240), height=600, width=20)
+    stripe = render_strokes(BAR, SHAPE, centre=(320, 240), height=600, width=20)
     reading = reader.read(photograph(stripe))
     assert reading.digit is None
 
@@ -78,7 +77,7 @@ def test_a_shadow_that_a_one_stands_in_leaves_it_a_one(reader: Reader, darker: f
 def test_the_shadow_of_a_hand_is_no_digit(reader: Reader, seed: int) -> None:
     # Fingers that look like a 2, 3, 4, 5, 6 and 7.
     rng = np.random.default_rng(seed)
-    hand = scenes.nothing("blank", Conditions(shadow=0.6), rng, (240, 320))
+    hand = scenes.render_no_digit("blank", Conditions(shadow=0.6), rng, (240, 320))
     reading = reader.read(frame(hand.grey, 0))
     assert (reading.digit, {mark.digit for mark in reading.marks} <= {None}) == (None, True)
 
@@ -87,7 +86,7 @@ def test_the_shadow_of_a_hand_is_no_digit(reader: Reader, seed: int) -> None:
 def test_digits_in_the_shadow_of_fingers_are_read(reader: Reader, seed: int) -> None:
     digits = [3, 5, 2, 6, 8]
     rng = np.random.default_rng(seed)
-    sheet = scenes.several(digits, [PLAIN[d] for d in digits], Conditions(shadow=0.6), rng)
+    sheet = scenes.render_sheet(digits, [PLAIN[d] for d in digits], Conditions(shadow=0.6), rng)
     answers = [mark.digit for mark in reader.read(frame(sheet.grey, 0)).marks]
     assert [digit for digit in answers if digit is not None] == digits
 
@@ -113,7 +112,7 @@ def test_a_bar_among_letters_is_no_one(reader: Reader, letter: str) -> None:
 
 
 def test_a_stripe_from_corner_to_corner_is_no_one(reader: Reader) -> None:
-    stripe = drawn([[(0, 1), (1.4, 0)]], SHAPE, centre=(320, 240), height=640, width=24)
+    stripe = render_strokes([[(0, 1), (1.4, 0)]], SHAPE, centre=(320, 240), height=640, width=24)
     reading = reader.read(photograph(stripe))
     assert reading.digit is None
 

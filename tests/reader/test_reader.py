@@ -16,8 +16,8 @@ from appliance.picture import open_picture
 from appliance.reader.reader import Reader, shows_more
 from appliance.reading import Answer, Frame, Reading, frame
 from appliance.simulator import scenes
-from appliance.simulator.handwriting import LETTERS, PLAIN, SCRIBBLE, drawn
-from appliance.simulator.paper import Conditions, photographed
+from appliance.simulator.handwriting import LETTERS, PLAIN, SCRIBBLE, render_strokes
+from appliance.simulator.paper import Conditions, render_photograph
 from model.network import NOT_A_DIGIT, Network, build
 from tests.conftest import SAMPLES
 from tests.drawing import SHAPE, one_line, photograph, written
@@ -108,7 +108,7 @@ def test_marks_in_json_have_the_fields_of_the_answer_itself(reader: Reader) -> N
 def test_a_sheet_of_digits_is_read_in_order(reader: Reader, count: int) -> None:
     rng = np.random.default_rng(count)
     digits = [(3 * i + count) % 10 for i in range(count)]
-    scene = scenes.several(digits, [PLAIN[d] for d in digits], Conditions(noise=0.2), rng)
+    scene = scenes.render_sheet(digits, [PLAIN[d] for d in digits], Conditions(noise=0.2), rng)
     reading = reader.read(frame(scene.grey, 0))
     assert [mark.digit for mark in reading.marks] == digits
     np.testing.assert_allclose([mark.box for mark in reading.marks], scene.boxes, atol=7)
@@ -167,7 +167,7 @@ def test_boxes_of_a_turned_photograph_are_in_its_upright_pixels(
 
 
 def test_boxes_of_a_photograph_that_was_reduced_are_in_its_own_pixels(reader: Reader) -> None:
-    cover = drawn(PLAIN[4], (960, 1280), centre=(700, 400), height=300, width=24)
+    cover = render_strokes(PLAIN[4], (960, 1280), centre=(700, 400), height=300, width=24)
     large = Image.fromarray(np.rint(220 * (1 - 0.8 * cover)).astype(np.uint8)).resize((5120, 3840))
     file = io.BytesIO()
     large.save(file, "JPEG")
@@ -180,7 +180,7 @@ def test_boxes_of_a_photograph_that_was_reduced_are_in_its_own_pixels(reader: Re
 
 def test_a_box_never_reaches_out_of_the_picture(reader: Reader) -> None:
     # 481 and 641 are no multiples of the reduction.
-    cover = drawn(PLAIN[8], (481, 641), centre=(560, 400), height=150, width=14)
+    cover = render_strokes(PLAIN[8], (481, 641), centre=(560, 400), height=150, width=14)
     grey = np.rint(220 * (1 - 0.8 * np.roll(cover, (30, 30), (0, 1)))).astype(np.uint8)
     for mark in reader.read(frame(grey, 0)).marks:
         x0, y0, x1, y1 = mark.box
@@ -196,7 +196,7 @@ def test_a_digit_is_read_from_far_away_and_from_close_by(reader: Reader, height:
     centre = (320, 240) if height == 440 else (200, 300)
     for digit in (0, 2, 4, 5, 9):
         cover = written(digit, centre=centre, height=height, width=max(2, 0.06 * height))
-        grey = photographed(cover, Conditions(), np.random.default_rng(digit), unit=height)
+        grey = render_photograph(cover, Conditions(), np.random.default_rng(digit), unit=height)
         assert reader.read(frame(grey, 0)).digit == digit
 
 
@@ -334,7 +334,7 @@ def test_one_refused_mark_leaves_the_others_their_digits(reader: Reader) -> None
 @pytest.mark.parametrize("noise", scenes.NOISES)
 def test_noise_is_no_digit(reader: Reader, noise: str) -> None:
     for seed in range(6):
-        scene = scenes.nothing(noise, Conditions(), np.random.default_rng(seed))
+        scene = scenes.render_no_digit(noise, Conditions(), np.random.default_rng(seed))
         reading = reader.read(frame(scene.grey, 0))
         assert reading.digit is None
         assert one_line(reading).strip("?") == ""

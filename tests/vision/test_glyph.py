@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from appliance.simulator.handwriting import PLAIN, drawn
+from appliance.simulator.handwriting import PLAIN, render_strokes
 from appliance.vision.glyph import (
     STROKE_WIDTHS,
     averaging_matrix,
@@ -13,7 +13,7 @@ from appliance.vision.glyph import (
 
 def cut_out(digit: int, pen: float, height: float = 120) -> np.ndarray:
     """Return a digit's ink in its tight box."""
-    cover = drawn(PLAIN[digit], (300, 300), centre=(150, 150), height=height, width=pen)
+    cover = render_strokes(PLAIN[digit], (300, 300), centre=(150, 150), height=height, width=pen)
     rows, columns = (np.flatnonzero(cover.max(axis=axis) > 0.02) for axis in (1, 0))
     return cover[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 

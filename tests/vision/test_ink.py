@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from appliance.simulator.handwriting import PLAIN, drawn
-from appliance.simulator.paper import Conditions, photographed
+from appliance.simulator.handwriting import PLAIN, render_strokes
+from appliance.simulator.paper import Conditions, render_photograph
 from appliance.vision.ink import (
     LONGEST_SIDE,
     NARROW_STROKE,
@@ -17,11 +17,11 @@ from appliance.vision.ink import (
 )
 
 SHAPE = 240, 320
-COVER = drawn(PLAIN[2], SHAPE, centre=(160, 120), height=120, width=8)
+COVER = render_strokes(PLAIN[2], SHAPE, centre=(160, 120), height=120, width=8)
 
 
 def photograph(sheet: Conditions, cover: np.ndarray = COVER, seed: int = 1) -> np.ndarray:
-    grey = photographed(cover, sheet, np.random.default_rng(seed), unit=120)
+    grey = render_photograph(cover, sheet, np.random.default_rng(seed), unit=120)
     return downsample(grey, reduction_factors(grey.shape))
 
 
@@ -90,8 +90,8 @@ def test_the_hard_edge_of_a_shadow_over_the_digit_is_no_ink(edge: float) -> None
 
 
 def test_faint_pencil_beside_a_thick_marker_is_ink_as_well() -> None:
-    marker = drawn(PLAIN[8], SHAPE, centre=(90, 120), height=130, width=16)
-    pencil = drawn(PLAIN[5], SHAPE, centre=(230, 120), height=110, width=4)
+    marker = render_strokes(PLAIN[8], SHAPE, centre=(90, 120), height=130, width=16)
+    pencil = render_strokes(PLAIN[5], SHAPE, centre=(230, 120), height=110, width=4)
     noise = np.random.default_rng(5).normal(0, 0.01, SHAPE)
     sheet = 0.9 * (1 - 0.85 * marker) * (1 - 0.18 * pencil) + noise
     maps = find_ink(sheet.astype(np.float32))
@@ -132,10 +132,12 @@ def test_the_polarity_is_that_of_the_strokes(light: str) -> None:
 @pytest.mark.parametrize("height", [24, 48, 100])
 def test_the_polarity_is_that_of_a_small_digits_strokes(height: int) -> None:
     for digit in range(10):
-        cover = drawn(PLAIN[digit], (480, 640), centre=(250, 220), height=height, width=height / 12)
+        cover = render_strokes(
+            PLAIN[digit], (480, 640), centre=(250, 220), height=height, width=height / 12
+        )
         rng = np.random.default_rng(digit)
         for sheet, dark in ((Conditions(noise=0.2), True), (Conditions(board=0.2), False)):
-            grey = photographed(cover, sheet, rng, unit=height)
+            grey = render_photograph(cover, sheet, rng, unit=height)
             assert find_polarity(downsample(grey, (2, 2)))[0] == dark
 
 
@@ -150,8 +152,8 @@ def test_a_known_polarity_is_used() -> None:
 
 def test_refined_ink_of_a_small_digit_has_the_frames_full_resolution() -> None:
     shape = 960, 1280
-    cover = drawn(PLAIN[5], shape, centre=(400, 300), height=60, width=5)
-    grey = photographed(cover, Conditions(light=0.4), np.random.default_rng(2), unit=60)
+    cover = render_strokes(PLAIN[5], shape, centre=(400, 300), height=60, width=5)
+    grey = render_photograph(cover, Conditions(light=0.4), np.random.default_rng(2), unit=60)
     factors = reduction_factors(shape)
     assert factors == (4, 4)
     maps = find_ink(downsample(grey, factors))
@@ -167,7 +169,7 @@ def test_refined_ink_of_a_small_digit_has_the_frames_full_resolution() -> None:
 
 
 def test_refined_ink_of_light_strokes_on_dark() -> None:
-    cover = drawn(PLAIN[3], (480, 640), centre=(300, 200), height=50, width=5)
+    cover = render_strokes(PLAIN[3], (480, 640), centre=(300, 200), height=50, width=5)
     grey = np.rint(40 + 190 * cover).astype(np.uint8)
     maps = find_ink(downsample(grey, (2, 2)), dark=False)
     refined = refine_ink(maps, grey, (130, 80, 170, 120), (2, 2))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from appliance.simulator.handwriting import HANDS, PLAIN, SCRIBBLE, Stroke, drawn
+from appliance.simulator.handwriting import HANDS, PLAIN, SCRIBBLE, Stroke, render_strokes
 from appliance.vision.ink import InkMaps, find_ink
 from appliance.vision.marks import (
     Mark,
@@ -19,7 +19,9 @@ BAR: list[Stroke] = [[(0.0, 0.0), (0.0, 1.0)]]
 def written(strokes: int | list[Stroke], **place: object) -> np.ndarray:
     """Return the cover of a plain digit, or of strokes, in the middle unless told otherwise."""
     strokes = PLAIN[strokes] if isinstance(strokes, int) else strokes
-    return drawn(strokes, SHAPE, **{"centre": (160, 120), "height": 120, "width": 8, **place})
+    return render_strokes(
+        strokes, SHAPE, **{"centre": (160, 120), "height": 120, "width": 8, **place}
+    )
 
 
 def seen(*covers: np.ndarray, strengths: tuple[float, ...] = ()) -> InkMaps:

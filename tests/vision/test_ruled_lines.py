@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from appliance.simulator.handwriting import PLAIN, drawn
-from appliance.simulator.paper import Conditions, photographed
+from appliance.simulator.handwriting import PLAIN, render_strokes
+from appliance.simulator.paper import Conditions, render_photograph
 from appliance.vision.components import label_components
 from appliance.vision.ink import downsample, find_ink
 from appliance.vision.marks import find_marks
@@ -13,7 +13,9 @@ DIGIT, LINE = np.float32(0.8), np.float32(0.3)
 
 
 def written(digit: int, **place: object) -> np.ndarray:
-    return drawn(PLAIN[digit], SHAPE, **{"centre": (160, 120), "height": 120, "width": 8, **place})
+    return render_strokes(
+        PLAIN[digit], SHAPE, **{"centre": (160, 120), "height": 120, "width": 8, **place}
+    )
 
 
 def draw_lines(
@@ -88,10 +90,10 @@ def test_an_empty_ruled_sheet_has_nothing_on_it_but_at_its_corners(name: str) ->
 def test_a_photographed_digit_on_lines_is_the_one_on_a_blank_sheet(
     kind: str, tilt: float, digit: int
 ) -> None:
-    cover = drawn(PLAIN[digit], (480, 640), centre=(320, 240), height=190, width=14)
+    cover = render_strokes(PLAIN[digit], (480, 640), centre=(320, 240), height=190, width=14)
 
     def seen(sheet: Conditions) -> np.ndarray:
-        grey = photographed(cover, sheet, np.random.default_rng(3), unit=190)
+        grey = render_photograph(cover, sheet, np.random.default_rng(3), unit=190)
         seen = find_ink(downsample(grey, (2, 2)))
         mark = max(find_marks(seen), key=lambda mark: mark.prominence)
         ink = np.zeros_like(seen.ink)

@@ -18,8 +18,8 @@ from appliance.outputs.latest import Latest
 from appliance.picture import Turns
 from appliance.reader.reader import Reader
 from appliance.reading import Frame, Reading, frame
-from appliance.simulator.handwriting import PLAIN, drawn
-from appliance.simulator.paper import Conditions, photographed
+from appliance.simulator.handwriting import PLAIN, render_strokes
+from appliance.simulator.paper import Conditions, render_photograph
 from appliance.web.app import create_app
 from tests.conftest import ROOT, SAMPLES
 
@@ -200,10 +200,10 @@ def test_a_sent_picture_is_read(client: FlaskClient, how: str) -> None:
 def two_digits() -> np.ndarray:
     """Return a picture of a small 5 and, to the right of it and larger, a 2."""
     cover = np.maximum(
-        drawn(PLAIN[5], (480, 640), centre=(110, 200), height=110, width=9),
-        drawn(PLAIN[2], (480, 640), centre=(380, 250), height=220, width=17),
+        render_strokes(PLAIN[5], (480, 640), centre=(110, 200), height=110, width=9),
+        render_strokes(PLAIN[2], (480, 640), centre=(380, 250), height=220, width=17),
     )
-    return photographed(cover, Conditions(light=0.3), np.random.default_rng(0), unit=200)
+    return render_photograph(cover, Conditions(light=0.3), np.random.default_rng(0), unit=200)
 
 
 def assert_two_and_five(told: dict[str, Any]) -> None:

@@ -284,10 +284,12 @@ def pictures() -> dict[str, list[Any]]:
         mixed = random_conditions(np.random.default_rng([1, number]), 0.3)
         mixed = replace(mixed, ruled=0.0, squared=0.0, dotted=0.0)
         rng = np.random.default_rng([2, number])
-        found["blank paper"].append(frame(scenes.nothing("blank", mixed, rng, SIZE).grey, 0.0))
+        found["blank paper"].append(
+            frame(scenes.render_no_digit("blank", mixed, rng, SIZE).grey, 0.0)
+        )
         digits = [(number + place) % 10 for place in range(12)]
         strokes = [list(PLAIN.values())[each] for each in digits]
-        sheet = scenes.several(digits, strokes, mixed, rng, SIZE)
+        sheet = scenes.render_sheet(digits, strokes, mixed, rng, SIZE)
         found["twelve digits"].append(frame(sheet.grey, 0.0))
     return found
 

@@ -18,7 +18,7 @@ from appliance.networks.live import Networks
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader.reader import Reader
 from appliance.reading import Reading
-from appliance.simulator.handwriting import PLAIN, drawn
+from appliance.simulator.handwriting import PLAIN, render_strokes
 from appliance.vision.glyph import make_glyph
 from appliance.web.draw.bars import render_scores
 from appliance.web.inside.digit import load_example
@@ -87,7 +87,9 @@ def steps_on(page: str) -> list[str]:
 
 def test_the_examples_are_drawn_by_the_simulators_pen() -> None:
     for digit in range(10):
-        cover = drawn(PLAIN[digit], (64, 64), centre=(32, 32), height=40, width=6, slant=0.1)
+        cover = render_strokes(
+            PLAIN[digit], (64, 64), centre=(32, 32), height=40, width=6, slant=0.1
+        )
         assert np.abs(load_example(digit).glyph - make_glyph(cover)).max() <= 0.5 / 255 + 1e-6
 
 
