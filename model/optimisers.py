@@ -1,6 +1,6 @@
-"""How the weights follow their gradients, and how the step shrinks over a training.
+"""The optimisers and the schedules of the learning rate.
 
-An optimiser moves a network's whole `weights` vector at once, in memory that it sets aside at the
+An optimiser updates a network's whole `weights` vector at once and allocates nothing after its
 start.
 """
 
@@ -19,10 +19,10 @@ class Optimiser(Protocol):
     """How many steps it has taken."""
 
     def arrays(self) -> Iterator[Array]:
-        """Yield the arrays that it remembers from step to step, to be saved and restored."""
+        """Yield the arrays of its state, to be saved and restored."""
 
     def step(self, learning_rate: float) -> None:
-        """Move every weight one step by the network's `gradient`, which is used up."""
+        """Update the weights by the network's `gradient`, which it overwrites."""
 
 
 class SGD:
@@ -38,7 +38,7 @@ class SGD:
     ) -> None:
         self._network, self._nesterov = network, nesterov
         self._momentum = momentum
-        self._decay = _decays(network, decay)
+        self._decay = _decay_vector(network, decay)
         self._change = np.empty_like(network.weights)
         self._velocity = np.zeros_like(network.weights) if momentum else None
         self.steps = 0
@@ -79,7 +79,7 @@ class AdamW:
     ) -> None:
         self._network = network
         self._rates = mean, square
-        self._decay = _decays(network, decay)
+        self._decay = _decay_vector(network, decay)
         self.steps = 0
         self._mean, self._square = (np.zeros_like(network.weights) for _ in range(2))
         self._change = np.empty_like(network.weights)
@@ -112,7 +112,7 @@ class AdamW:
         weights -= change
 
 
-def _decays(network: Network, decay: float) -> Array | None:
+def _decay_vector(network: Network, decay: float) -> Array | None:
     """Return `decay` for each weight of a kernel or matrix and 0 for each bias, or None for 0."""
     if not decay:
         return None
@@ -129,7 +129,7 @@ OPTIMISERS: dict[str, Callable[..., Optimiser]] = {"sgd": SGD, "adamw": AdamW}
 
 
 def constant(progress: float) -> float:
-    """Return 1: the step never changes."""
+    """Return 1: the learning rate never changes."""
     return 1.0
 
 

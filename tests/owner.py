@@ -65,7 +65,7 @@ def tiny() -> Network:
         night_recipe(build(spec), epochs=12), learning_rate=0.1, batch=16, augment=None
     )
     noise = few_examples(replace(recipe, photographs=100), base(), seed=3)
-    course = TrainingRun(recipe, base(), seed=1, epochs=12, mixed=[ExtraPictures(noise, 0.3)])
+    course = TrainingRun(recipe, base(), seed=1, epochs=12, extra=[ExtraPictures(noise, 0.3)])
     course.run()
     return course.result().network
 

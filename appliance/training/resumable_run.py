@@ -221,18 +221,18 @@ class Night:
         recipe, pictures = self.recipe, self.pictures
         own = ExtraPictures(pictures.learned, _OWN)
         if self.base is None:
-            data, mixed = pictures.examples, [own]
+            data, extra = pictures.examples, [own]
         else:
             held_out = recipe.held_out_count(len(pictures.examples))
-            camera = ExtraPictures(pictures.examples, _CAMERA, held_out, taught=True)
-            data, mixed = self.base, [camera, own]
+            camera = ExtraPictures(pictures.examples, _CAMERA, held_out, distilled=True)
+            data, extra = self.base, [camera, own]
         parent = None if self.plan.from_scratch else self.parent
         return TrainingRun(
             recipe,
             data,
             seed=SEED,
             epochs=recipe.epochs,
-            mixed=mixed,
+            extra=extra,
             start=parent,
             teacher=parent,
         )

@@ -155,7 +155,7 @@ class Retraining:
             self._wait_while_hot()
             return self._stopping() or self._over()
 
-        course.run(on_epoch=self._epoch, on_batch=on_batch, leave=leave)
+        course.run(on_epoch=self._epoch, on_batch=on_batch, should_stop=leave)
         if course.finished and course.result().interrupted:
             # Its last epoch is cut short: what was kept before is what goes on bit for bit.
             raise KeyboardInterrupt

@@ -263,7 +263,7 @@ def pi_zero(bench: Workbench) -> Outcome:
         [
             Figure("accuracy", "–", bench.format_accuracy(share)),
             Figure("time", "about 25 minutes on a Pi Zero", f"{seconds:.0f} s on this machine"),
-            Figure("multiply-adds", "–", f"{cost:.1e}, {2 * cost / PI_ZERO:.0f} s by a Zero's BLAS"),
+            Figure("products", "–", f"{cost:.1e} MAC, {2 * cost / PI_ZERO:.0f} s on a Zero's BLAS"),
         ],
         "Ours has not been timed on a Pi Zero. One digit at a time it is the steps between the "
         "products that cost, not the products.",

@@ -104,7 +104,7 @@ def test_a_checkpoint_of_another_recipe_is_not_taken_up(tmp_path: Path, owned: C
 
     night = begun(tmp_path / "night", owned)
     course, _ = night.course()
-    course.run(leave=lambda: True)
+    course.run(should_stop=lambda: True)
     night.keep(course)
     assert night.course()[0].progress > 0
     updated = Night(tmp_path / "night", base(), replace(FEW, epochs=3))

@@ -336,14 +336,14 @@ def training(count: Counter, presets: list[str]) -> dict[str, Any]:
         if name == NIGHT:
             network, _ = weights.load(weights.SHIPPED)
             recipe = night_recipe(network, epochs=3)
-            camera = ExtraPictures(data, resumable_run._CAMERA, 60, taught=True)
+            camera = ExtraPictures(data, resumable_run._CAMERA, 60, distilled=True)
             own = ExtraPictures(data, resumable_run._OWN)
-            settings = {"mixed": [camera, own], "start": network, "teacher": network}
+            settings = {"extra": [camera, own], "start": network, "teacher": network}
         else:
             recipe = get_preset(name)
             if recipe.photographs:
                 recipe = recipe.for_camera()
-                settings["mixed"] = [mix_in_camera(recipe, data)]
+                settings["extra"] = [mix_in_camera(recipe, data)]
         course = TrainingRun(recipe, data, seed=1, epochs=10, **settings)
         batches = max(1, 64 // recipe.batch)
         rows = np.arange(recipe.batch)
