@@ -12,7 +12,7 @@ from appliance.networks.vault import Vault
 from appliance.simulator.handwriting import LETTERS, PLAIN
 from appliance.simulator.paper import Conditions
 from appliance.simulator.scenes import render_ink
-from appliance.training.resumable_run import Sizes, night_recipe, own_hand
+from appliance.training.resumable_run import Sizes, draw_digits, fine_tuning_preset
 from appliance.training.retrain import Limits, Retraining
 from appliance.vision.glyph import make_glyph
 from model import weights
@@ -42,7 +42,7 @@ def glyphs(strokes: Any, count: int, seed: int) -> Bytes:
 @lru_cache(maxsize=1)
 def base() -> Split:
     """Return a base set of the project's own strokes, of which the shipped network reads all."""
-    drawn = own_hand(500)
+    drawn = draw_digits(500)
     return Split(drawn.images, drawn.labels, {"own": "0" * 64})
 
 
@@ -62,7 +62,7 @@ def tiny() -> Network:
     """Return a network of one small hidden layer that reads the base set."""
     spec = [["dense", 784, 24], ["relu"], ["dense", 24, NOT_A_DIGIT + 1]]
     recipe = replace(
-        night_recipe(build(spec), epochs=12), learning_rate=0.1, batch=16, augment=None
+        fine_tuning_preset(build(spec), epochs=12), learning_rate=0.1, batch=16, augment=None
     )
     noise = few_examples(replace(recipe, photographs=100), base(), seed=3)
     course = TrainingRun(recipe, base(), seed=1, epochs=12, extra=[ExtraPictures(noise, 0.3)])
@@ -126,7 +126,7 @@ def retraining(state: Path, captures: Captures, **others: Any) -> Retraining:
 
 def current(state: Path, **options: Any) -> str:
     """Return the sha256 of the network that reads now, which must be whole."""
-    held = Vault(state / "networks", **options).current()
+    held = Vault(state / "networks", **options).load_current()
     assert held.problem is None, held.problem
     return weights.checksum(held.network)
 

@@ -26,7 +26,7 @@ from appliance.networks.vault import Vault
 from appliance.outputs.history import History
 from appliance.reading import Reading
 from appliance.settings.overrides import Changes
-from appliance.training.records import add_night
+from appliance.training.records import append_night
 from model.files import open_regular
 from model.network import build
 from tests.captured import added, glyph
@@ -141,7 +141,7 @@ def _fill(state: Path) -> str:
     ids = [vault.add(build([["dense", 784, 10]], each), {"seed": each}) for each in range(3)]
     vault.promote(ids[0])
     vault.promote(ids[1])
-    add_night(state, {"at": 5.0, "outcome": "kept", "why": "no better", "outcomes": {}})
+    append_night(state, {"at": 5.0, "outcome": "kept", "why": "no better", "outcomes": {}})
     Changes(state).change("reader", "agree", 3)
     Owner(owner_file(state)).new_pin()
     _give(state)

@@ -43,8 +43,8 @@ TABLE: dict[str, set[str]] = {
         "settings", "storage", "reading", "console", "errors", "model", "numpy",
     },
     "backup": {
-        "training.records", "networks", "outputs.history", "captures", "settings", "storage",
-        "errors", "model",
+        "training.lock", "training.records", "networks", "outputs.history", "captures", "settings",
+        "storage", "errors", "model",
     },
     "training": {
         "networks", "simulator", "vision", "captures", "device.machine", "settings", "console",

@@ -152,7 +152,7 @@ def _written(out: IO[bytes], scratch: Path, state: Path, settings: IO[bytes] | N
 
 def _add_networks(folder: Path, add: Add, left_out: list[str]) -> str | None:
     """Add the networks with their reports and order; return where the link leads."""
-    with Vault(folder).unchanged():
+    with Vault(folder).hold_changes():
         for path in sorted(folder.glob("*")):
             name = f"networks/{path.name}"
             if most_bytes(name) is not None:

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from appliance.errors import ApplianceError, BackupError, SettingsError, StateError
 from appliance.settings.overrides import CHANGED
 from appliance.training import records
+from appliance.training.lock import is_training
 from model.files import open_regular, read_regular, replace_file, sync
 
 # Whatever writes into the state directory imports this one to lock it; what a backup is is imported
@@ -377,7 +378,7 @@ def _alone(state: Path) -> Iterator[None]:
     captures = None
     try:
         if not _taken(lock, fcntl.LOCK_EX):
-            what = "a training runs" if records.running(state) else "the appliance runs"
+            what = "a training runs" if is_training(state) else "the appliance runs"
             raise StateError(
                 f"{state}: {what} there: stop it ('systemctl stop digits digits-retrain'), "
                 "then restore; nothing was changed"

@@ -52,7 +52,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 def run_list(args: argparse.Namespace) -> int:
     vault, chosen = _vault(args)
-    entries = vault.listing()
+    entries = vault.list_networks()
     if args.json:
         print(json.dumps({"networks": [each.as_json() for each in entries], "file": chosen}))
         return 0
@@ -69,7 +69,7 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def run_show(args: argparse.Namespace) -> int:
-    entry = _vault(args)[0].entry(args.id)
+    entry = _vault(args)[0].find(args.id)
     if args.json:
         print(json.dumps(entry.as_json()))
         return 0
@@ -125,7 +125,7 @@ def _vault(args: argparse.Namespace, *, change: bool = False) -> "tuple[Vault, s
 
 
 def _tell_problem(vault: "Vault") -> None:
-    problem = vault.current().problem
+    problem = vault.load_current().problem
     if problem:
         print(f"digits: {printable(problem)}", file=sys.stderr)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.commands.options import add_command, one_thread
 from appliance.console import clock, say
-from appliance.training.examples import examples
+from appliance.training.examples import make_examples
 
 if TYPE_CHECKING:
     from model.books.workbench import Drawing, Outcome, Workbench
@@ -66,7 +66,7 @@ def make_workbench(args: argparse.Namespace) -> "Workbench":
         training=load_split(args.data, "train") if args.data else None,
         test=load_split(args.data, "test") if args.data else None,
         drawings=_load_drawings(args.drawings) if args.drawings else (),
-        examples=examples,
+        examples=make_examples,
         quick=args.quick,
         say=say,
     )

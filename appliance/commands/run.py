@@ -17,7 +17,7 @@ from appliance.commands.options import add_command, enter, log_to_stderr
 
 if TYPE_CHECKING:
     from appliance.camera import Camera
-    from appliance.networks.vault import Held, Vault
+    from appliance.networks.vault import LoadedNetwork, Vault
     from appliance.outputs.leds import Leds
     from appliance.outputs.mqtt import Mqtt
     from appliance.picture import Turns
@@ -75,7 +75,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     from appliance.device.systemd import Watchdog
     from appliance.errors import StateError
     from appliance.loop import Loop
-    from appliance.networks.live import Networks
+    from appliance.networks.live import LiveNetwork
     from appliance.networks.vault import Vault
     from appliance.outputs.history import History
     from appliance.outputs.journal import Journal
@@ -86,8 +86,8 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     from appliance.reader.reader import Reader
     from appliance.settings import schema as known
     from appliance.settings.overrides import Changes
-    from appliance.training import records
-    from appliance.training.process import Trainer
+    from appliance.training.lock import is_training
+    from appliance.training.process import TrainingProcess
     from appliance.web.app import create_app
     from appliance.web.server import Server
 
@@ -97,7 +97,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     held = _held(vault, settings.reader.network)
     least, sha256 = settings.reader.least_confidence, held.card["sha256"]
     reader = Reader(held.network, least_confidence=least, sha256=sha256)
-    networks = Networks(vault, reader, held, chosen=settings.reader.network)
+    networks = LiveNetwork(vault, reader, held, configured_file=settings.reader.network)
     latest, turns = Latest(), Turns()
     history = History(state / "history.db", limit=settings.history.limit)
     captures = Captures(state / "captures.db", limit=settings.captures.limit, stand_in=True)
@@ -112,7 +112,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     # From here on: the PIN is not for whoever looks at the page.
     lines = Lines()
     logging.getLogger().addHandler(lines)
-    leds = _leds(settings.leds, lambda: records.running(state))
+    leds = _leds(settings.leds, partial(is_training, state))
     again = threading.Event()
 
     def begin_again() -> None:
@@ -135,7 +135,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
         captures=captures,
         reader=reader,
         networks=networks,
-        training=Trainer(state, config=args.config),
+        training=TrainingProcess(state, config=args.config),
         owner=owner,
         metrics=metrics,
         control=Control(
@@ -167,7 +167,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
             light.look()
         for each in mqtt:
             each.look()
-        networks.look()
+        networks.refresh()
 
     loop = Loop(
         open_camera=lambda: _watched_camera(settings.camera, turns),
@@ -267,18 +267,18 @@ def _prepared(state: Path) -> Path:
     return state
 
 
-def _held(vault: "Vault", file: str) -> "Held":
+def _held(vault: "Vault", file: str) -> "LoadedNetwork":
     """Return the network to begin with: of the file if one is chosen, else the vault's current.
 
     A damaged one gives way to another, and says so: a box without a screen that does not start
     would tell its owner less than one that reads.
     """
-    from appliance.networks.vault import Held
+    from appliance.networks.vault import LoadedNetwork
     from model import weights
     from model.errors import WeightsError
 
     if not file:
-        held = vault.current()
+        held = vault.load_current()
         if held.problem:
             log.warning("%s", held.problem)
         return held
@@ -289,7 +289,7 @@ def _held(vault: "Vault", file: str) -> "Held":
         problem = str(error)
         log.warning("%s; the network that ships reads instead", problem)
         network, card = weights.load(weights.SHIPPED)
-    return Held(network, card, str(card["sha256"])[:12], problem)
+    return LoadedNetwork(network, card, str(card["sha256"])[:12], problem)
 
 
 def _leds(settings: "LedSettings", training: Callable[[], bool]) -> "list[Leds]":

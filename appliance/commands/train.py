@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.commands.options import add_command, claim, one_thread, positive
 from appliance.console import clock, say
-from appliance.training.examples import examples
+from appliance.training.examples import make_examples
 
 if TYPE_CHECKING:
     from model.datasets import Split
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     if any(args.out.exists() and args.out.samefile(f) for f in (args.data, *args.data.glob("*"))):
         raise StateError(f"--out {args.out}: is a file of the data set: name another")
     say(f"{recipe.name}: {recipe.summary}\n{describe_cost(recipe, len(data), epochs)}")
-    camera = examples(recipe, data, args.seed) if args.through_camera else None
+    camera = make_examples(recipe, data, args.seed) if args.through_camera else None
     progress = Progress(epochs)
     with first_signal_interrupts() as ignore_signals:
         training = train(

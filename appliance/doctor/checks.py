@@ -26,7 +26,7 @@ from appliance.errors import CameraError, PinError
 from appliance.networks.vault import Vault
 from appliance.outputs.latest import STARTING
 from appliance.settings.schema import CameraSettings, LedSettings, Settings, WebSettings
-from appliance.training.records import nights
+from appliance.training.records import load_nights
 from model import weights
 from model.datasets import list_missing
 from model.errors import WeightsError
@@ -220,7 +220,7 @@ def _network(settings: Settings, state: Path) -> str:
         name = Path(settings.reader.network).name
         network, card = weights.load(Path(settings.reader.network).resolve())
     else:
-        held = Vault(state / "networks").current()
+        held = Vault(state / "networks").load_current()
         if held.problem:
             raise WeightsError(held.problem)
         name, network, card = held.id, held.network, held.card
@@ -404,7 +404,7 @@ def _address(web: WebSettings, running: Said | None) -> str:
 
 
 def _last_night(state: Path) -> str:
-    last = nights(state, 1)
+    last = load_nights(state, 1)
     if not last:
         raise Untold("there was none yet: it learns at night once there are captures enough")
     (night,) = last

@@ -94,7 +94,7 @@ class Pictures:
     held_out: Split
 
 
-class Night:
+class ResumableRun:
     """One course of training in a folder of its own, and the network that it began with."""
 
     def __init__(self, folder: Path, base: Split | None, sizes: Sizes | None = None) -> None:
@@ -122,7 +122,7 @@ class Night:
             ) from None
 
     @classmethod
-    def begun(
+    def create(
         cls,
         folder: Path,
         *,
@@ -133,7 +133,7 @@ class Night:
         make_examples: MakeExamples,
         from_scratch: bool = False,
         sizes: Sizes | None = None,
-    ) -> "Night":
+    ) -> "ResumableRun":
         """Lay down what a new course needs, and return it; what was there before is gone.
 
         Raises StateError where the disk refuses, and whatever `make_examples` raises.
@@ -208,7 +208,9 @@ class Night:
             return replace(own, batch=sizes.batch, epochs=sizes.from_scratch)
         epochs = sizes.alone if self.base is None else sizes.epochs
         return replace(
-            night_recipe(self.parent, epochs), batch=sizes.batch, learning_rate=sizes.learning_rate
+            fine_tuning_preset(self.parent, epochs),
+            batch=sizes.batch,
+            learning_rate=sizes.learning_rate,
         )
 
     def _about(self) -> dict[str, Any]:
@@ -251,7 +253,7 @@ class Night:
         return {**sets, "other hands": (examples, rows)}
 
 
-def night_recipe(network: Network, epochs: int) -> Preset:
+def fine_tuning_preset(network: Network, epochs: int) -> Preset:
     """Return the recipe by which a night goes on from a network: small steps from where it is."""
     return replace(
         get_preset("appliance").for_camera(),
@@ -273,7 +275,7 @@ def discard(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def own_hand(count: int) -> Split:
+def draw_digits(count: int) -> Split:
     """Return digits of the project's own hand as a data set, where there is no base set."""
     from appliance.simulator.handwriting import HANDS
     from appliance.simulator.paper import Conditions
@@ -329,7 +331,7 @@ def _examples(
         if told["about"] == about:
             _read_pictures(file, *told["pictures"])
             return list(told["pictures"])
-    made = make_examples(recipe, own_hand(sizes.scans) if base is None else base, SEED)
+    made = make_examples(recipe, draw_digits(sizes.scans) if base is None else base, SEED)
     pictures = _write_pictures(file, batches(made, np.arange(len(made)), _BLOCK))
     with replace_file(card) as told_file:
         told_file.write(json.dumps({"about": about, "pictures": pictures}).encode())

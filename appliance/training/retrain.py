@@ -13,10 +13,24 @@ from appliance.captures.store import Captures
 from appliance.device import machine
 from appliance.errors import StateError, VaultError
 from appliance.networks.vault import Vault
-from appliance.training.gate import Outcome, Verdict, verdict, weighed
-from appliance.training.preflight import check_base, check_worth
-from appliance.training.records import Progress, Rate, add_night, nights, progress_file, written
-from appliance.training.resumable_run import SEED, MakeExamples, Night, Sizes, discard
+from appliance.training.gate import (
+    MNIST,
+    OWN_DIGITS,
+    Comparison,
+    Verdict,
+    compare_networks,
+    judge_candidate,
+)
+from appliance.training.preflight import check_base_set, check_captures, check_outputs
+from appliance.training.records import (
+    Progress,
+    Rate,
+    append_night,
+    count_written_bytes,
+    load_nights,
+    progress_path,
+)
+from appliance.training.resumable_run import SEED, MakeExamples, ResumableRun, Sizes, discard
 from model import weights
 from model.calibration import calibrate
 from model.datasets import Split
@@ -75,12 +89,13 @@ class Retraining:
         # What is already in the plan's seconds.
         self._spent, self._spent_cpu = self._started, self._cpu
         self._shown_at = self._heat_at = -1e9
-        self.progress = Progress(progress_file(state))
+        self.progress = Progress(progress_path(state))
 
     def run(self) -> dict[str, Any]:
         """Return the night's record, which is also the last line of `nights.jsonl`.
 
-        Raises Refused where there is nothing to learn from, and StateError where the disk refuses.
+        Raises TrainingRefused where there is nothing to learn from, StateError where the disk
+        refuses.
         """
         try:
             record = self._run()
@@ -93,21 +108,21 @@ class Retraining:
         finally:
             self.progress.state = "ended"
             self.progress.seconds_left = None
-            self.progress.show()
+            self.progress.save()
 
     def _run(self) -> dict[str, Any]:
-        held = self._vault.current()
+        held = self._vault.load_current()
         if held.problem:
             log.warning("%s", held.problem)
         self._say("preparing", "looks at what there is to learn from")
         if self._base is not None:
-            check_base(self._base, held.network)
+            check_base_set(self._base, held.network)
         night = self._night(held.network, held.card, held.id)
         if night.plan.decided:
             record = self._conclude(night, night.plan.decided)
             if record["finished"]:
                 return record
-            held = self._vault.current()
+            held = self._vault.load_current()
         course, lost = night.course()
         if lost:
             log.warning("%s", lost)
@@ -135,11 +150,11 @@ class Retraining:
             sentence = f"{why} after {course.progress:.0%}: it goes on the next night"
             log.info("%s", sentence)
             record = self._record_of(night, "left", sentence)
-            add_night(self._state, record)
+            append_night(self._state, record)
             return record
         return self._decide(night, course, held.id, held.network)
 
-    def _learn(self, night: Night, course: TrainingRun) -> None:
+    def _learn(self, night: ResumableRun, course: TrainingRun) -> None:
         """Go on with a course until it is finished or the night is over, and keep it."""
         recipe, rate = night.recipe, Rate(self._clock)
         pictures = len(night.pictures.examples if night.base is None else night.base)
@@ -161,7 +176,7 @@ class Retraining:
             raise KeyboardInterrupt
         self._keep(night, course)
 
-    def _keep(self, night: Night, course: TrainingRun) -> None:
+    def _keep(self, night: ResumableRun, course: TrainingRun) -> None:
         """Keep where a course stands, and add what it took since it was kept before."""
         night.keep(course)
         now, cpu = self._clock(), time.process_time()
@@ -174,12 +189,12 @@ class Retraining:
 
     # ---- before ----
 
-    def _night(self, network: Network, card: dict[str, Any], id: str) -> Night:
+    def _night(self, network: Network, card: dict[str, Any], id: str) -> ResumableRun:
         """Return what was begun if it still fits, else a new one."""
         folder = self._state / "night"
         if (folder / "plan.json").exists():
             try:
-                night = Night(folder, self._base, self._sizes)
+                night = ResumableRun(folder, self._base, self._sizes)
                 if self._from_scratch and not night.plan.from_scratch:
                     log.info("what was begun is put aside: from scratch was asked for")
                 elif id in night.plan.accepts:
@@ -188,14 +203,16 @@ class Retraining:
                     log.info("network %s reads now: what was begun with another is over", id)
             except StateError as error:
                 log.warning("%s", error)
-        check_worth(self._captures, network, id, goes_on=not self._from_scratch)
+        check_captures(self._captures)
+        if not self._from_scratch:
+            check_outputs(network, id)
         if self._base is None:
             log.warning(
                 "no base set is installed: 'digits data fetch' brings MNIST; this night the "
                 "network in use is the teacher of what it knows"
             )
         self._say("preparing", "simulates photographs, so that nothing is forgotten")
-        return Night.begun(
+        return ResumableRun.create(
             folder,
             parent=network,
             card=card,
@@ -261,12 +278,12 @@ class Retraining:
 
     def _say(self, state: str, sentence: str) -> None:
         self.progress.state, self.progress.sentence = state, sentence
-        self.progress.show()
+        self.progress.save()
 
     # ---- after ----
 
     def _decide(
-        self, night: Night, course: TrainingRun, id: str, before: Network
+        self, night: ResumableRun, course: TrainingRun, id: str, before: Network
     ) -> dict[str, Any]:
         self._say("deciding", "compares the candidate with the network in use")
         finished, training, sets = course.finished, course.result(), night.gate_sets()
@@ -279,37 +296,37 @@ class Retraining:
             (
                 batch
                 for name, (data, rows) in sets.items()
-                if name != "your digits"
+                if name != OWN_DIGITS
                 for batch in batches(data, rows, night.recipe.batch)
             ),
         ).network
-        outcomes, contrary = weighed(before, network, sets)
-        found = verdict(outcomes, contrary)
+        comparisons, contradictions = compare_networks(before, network, sets)
+        found = judge_candidate(comparisons, contradictions)
         candidate = weights.checksum(network)[:12]
         if candidate == id:
             found = Verdict(False, "the best of this training reads already")
         else:
-            self._vault.add(network, self._card(night, training, outcomes, found))
+            self._vault.add(network, self._card(night, training, comparisons, found))
         record = self._record_of(
             night, "promoted" if found.promoted else "kept", found.why, finished=finished
         )
         record |= {
             "parent": id,
             "candidate": candidate,
-            "outcomes": {name: each.as_json() for name, each in outcomes.items()},
+            "outcomes": {name: each.as_json() for name, each in comparisons.items()},
         }
         return self._settle(night, record, gated=training.best.number)
 
-    def _settle(self, night: Night, record: dict[str, Any], **facts: Any) -> dict[str, Any]:
+    def _settle(self, night: ResumableRun, record: dict[str, Any], **facts: Any) -> dict[str, Any]:
         """Write down what is decided, then do it: after a power cut it is not decided anew."""
         candidates = [record["candidate"]] if record["candidate"] else []
         night.note(decided=record, accepts=[*night.plan.accepts, *candidates], **facts)
         return self._conclude(night, record)
 
-    def _conclude(self, night: Night, record: dict[str, Any]) -> dict[str, Any]:
+    def _conclude(self, night: ResumableRun, record: dict[str, Any]) -> dict[str, Any]:
         """Do what was decided, or what a power cut left to be done of it."""
         candidate = record["candidate"]
-        if record["outcome"] == "promoted" and self._vault.current().id != candidate:
+        if record["outcome"] == "promoted" and self._vault.load_current().id != candidate:
             try:
                 self._vault.promote(candidate)
             except VaultError as error:
@@ -322,8 +339,8 @@ class Retraining:
             record["why"],
             "" if record["finished"] else "; the training goes on the next night",
         )
-        if not any(each["at"] == record["at"] for each in nights(self._state)):
-            add_night(self._state, record)
+        if not any(each["at"] == record["at"] for each in load_nights(self._state)):
+            append_night(self._state, record)
         if record["finished"]:
             try:
                 discard(night.folder)
@@ -336,9 +353,13 @@ class Retraining:
         return record
 
     def _card(
-        self, night: Night, training: Training, outcomes: dict[str, Outcome], found: Verdict
+        self,
+        night: ResumableRun,
+        training: Training,
+        comparisons: dict[str, Comparison],
+        found: Verdict,
     ) -> dict[str, Any]:
-        own, base = outcomes["your digits"], outcomes.get("MNIST")
+        own, base = comparisons[OWN_DIGITS], comparisons.get(MNIST)
         assert training.best is not None
         return {
             "preset": "appliance",
@@ -359,12 +380,12 @@ class Retraining:
             "report": {
                 "promoted": found.promoted,
                 "why": found.why,
-                "outcomes": {name: each.as_json() for name, each in outcomes.items()},
+                "outcomes": {name: each.as_json() for name, each in comparisons.items()},
             },
         }
 
     def _record_of(
-        self, night: Night, outcome: str, why: str, *, finished: bool = False
+        self, night: ResumableRun, outcome: str, why: str, *, finished: bool = False
     ) -> dict[str, Any]:
         return {
             "at": time.time(),
@@ -381,7 +402,7 @@ class Retraining:
             "finished": finished,
             "seconds": round(self._clock() - self._started, 1),
             "cpu_seconds": round(time.process_time() - self._cpu, 1),
-            "written": written(),
+            "written": count_written_bytes(),
             "curve": self.progress.curve,
             "epochs": self.progress.epochs,
         }

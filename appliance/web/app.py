@@ -12,14 +12,14 @@ from appliance.captures.store import Captures
 from appliance.device.control import Control
 from appliance.device.pin import Owner
 from appliance.errors import StateError
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest, Recent
 from appliance.outputs.metrics import Metrics
 from appliance.picture import Turns
 from appliance.reader.reader import Reader
 from appliance.settings.schema import InForce
-from appliance.training.process import Trainer
+from appliance.training.process import TrainingProcess
 from appliance.web.access import session
 from appliance.web.access.guard import guard
 from appliance.web.inside import view
@@ -48,8 +48,8 @@ def create_app(
     history: History,
     captures: Captures,
     reader: Reader,
-    networks: Networks,
-    training: Trainer,
+    networks: LiveNetwork,
+    training: TrainingProcess,
     owner: Owner,
     metrics: Metrics,
     control: Control,

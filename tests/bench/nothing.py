@@ -134,11 +134,11 @@ def _count_confusions(
     tasks: list[tuple[str, tuple[Any, ...]]], processes: int
 ) -> dict[str, Counter[str]]:
     from appliance.console import say
-    from appliance.training.pool import shared
+    from appliance.training.pool import map_blocks
 
     say(f"each letter and sign by itself: {len({name for name, _ in tasks})} of them")
     taken: dict[str, Counter[str]] = {}
-    counts = shared(read_sign, (block for _, block in tasks), processes)
+    counts = map_blocks(read_sign, (block for _, block in tasks), processes)
     for (name, _), digits in zip(tasks, counts, strict=True):
         taken.setdefault(name, Counter()).update(digits)
     return taken

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.console import clock, say
-from appliance.training.pool import shared
+from appliance.training.pool import map_blocks
 from tests.bench.harness import (
     Source,
     add_bench,
@@ -114,7 +114,7 @@ def read_simulated(args: argparse.Namespace, count: int) -> list[Sheet]:
     )
     sheets: list[Sheet] = []
     started = time.monotonic()
-    for block in shared(read_block, tasks, processes):
+    for block in map_blocks(read_block, tasks, processes):
         sheets += block
         if len(sheets) % 250 == 0 or len(sheets) == count:
             say(f"{len(sheets)} of {count} sheets ({clock(time.monotonic() - started)})")

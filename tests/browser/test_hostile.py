@@ -35,7 +35,7 @@ def test_a_promoted_networks_card_is_text(browser: webdriver.Chrome, state: Path
 def test_a_nights_words_are_text(browser: webdriver.Chrome, state: Path) -> None:
     own = {"total": 3, "before": 1, "after": 2}
     night = {"at": 1e9, "outcome": HOSTILE, "why": HOSTILE, "candidate": HOSTILE}
-    records.add_night(state, {**night, "outcomes": {HOSTILE: own}, "curve": [], "epochs": []})
+    records.append_night(state, {**night, "outcomes": {HOSTILE: own}, "curve": [], "epochs": []})
     view(browser, "training")
     until(browser, lambda: "onerror" in text(browser, "#nights"))
     assert "onerror" in text(browser, "#training-says")

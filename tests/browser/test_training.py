@@ -9,6 +9,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from appliance.training import records
+from appliance.training.lock import hold_training_lock, is_training
 from model.datasets import load_split
 from tests.browser.page import (
     all_deleted,
@@ -43,8 +44,8 @@ def test_a_training_is_shown_while_it_runs(browser: webdriver.Chrome, state: Pat
         curve=[(0.1, 0.2), (0.3, 0.1)],
         epochs=[{"number": 1, "of": 5, "loss": 0.2, "validation": 0.99, "camera": None}],
     )
-    with records.alone(state):
-        progress.show()
+    with hold_training_lock(state):
+        progress.save()
         browser.refresh()
         until(browser, lambda: text(browser, "#training-says") == "It trains: epoch 2 of 5.")
         said = text(browser, "#training-facts")
@@ -57,7 +58,7 @@ def test_a_training_is_shown_while_it_runs(browser: webdriver.Chrome, state: Pat
         assert no_wider_than_the_window(browser)
         # Live: what comes next is shown by itself.
         progress.sentence = "epoch 3 of 5"
-        progress.show()
+        progress.save()
         until(browser, lambda: text(browser, "#training-says") == "It trains: epoch 3 of 5.")
         assert complaints(browser) == []
         # The process that is named is this one, which is no retraining.
@@ -90,7 +91,7 @@ def test_a_training_begun_on_the_page_draws_its_curve_and_comes_to_an_end(
     view(browser, "training")
     start = browser.find_element(By.ID, "training-start")
     until(browser, start.is_enabled)
-    before = len(records.nights(state, 99))
+    before = len(records.load_nights(state, 99))
     start.click()
     until(browser, lambda: browser.find_element(By.ID, "training-stop").is_displayed())
     until(browser, lambda: "epoch" in text(browser, "#training-says"), seconds=120)
@@ -99,7 +100,7 @@ def test_a_training_begun_on_the_page_draws_its_curve_and_comes_to_an_end(
 
     def ended() -> bool:
         curves.add(browser.execute_script(script))
-        return len(records.nights(state, 99)) > before
+        return len(records.load_nights(state, 99)) > before
 
     until(browser, ended, seconds=180)
     # It moved while one looked.
@@ -116,8 +117,10 @@ def test_the_last_nights_are_a_table_and_too_few_captures_a_question(
     base = {"total": 6000, "before": 5972, "after": 5974, "won": 3, "lost": 1}
     night = {"at": 1e9, "outcome": "promoted", "why": "17 of 20 right", "candidate": "0a3be1d2ffaa"}
     night |= {"outcomes": {"your digits": own, "MNIST": base}, "curve": [], "epochs": []}
-    records.add_night(state, night)
-    records.add_night(state, {**night, "outcome": "kept", "why": "worse on MNIST", "outcomes": {}})
+    records.append_night(state, night)
+    records.append_night(
+        state, {**night, "outcome": "kept", "why": "worse on MNIST", "outcomes": {}}
+    )
     (state / "retrain.json").unlink(missing_ok=True)
     all_deleted(browser)
     images, labels = hand()
@@ -136,7 +139,7 @@ def test_the_last_nights_are_a_table_and_too_few_captures_a_question(
     asked = browser.switch_to.alert
     assert "not enough captures" in asked.text
     asked.dismiss()
-    assert not records.running(state)
+    assert not is_training(state)
     assert no_wider_than_the_window(browser)
 
 

@@ -255,7 +255,7 @@ def test_a_network_that_is_damaged_while_it_is_off_gives_way_and_the_page_says_s
     vault = Vault(tmp_path / "networks")
     for digit in (6, 8):
         vault.promote(vault.add(saying(digit), {"preset": f"always {digit}"}))
-    file = vault.folder / f"{vault.current().id}.npz"
+    file = vault.folder / f"{vault.load_current().id}.npz"
     file.write_bytes(file.read_bytes()[:-9])
     with running(port, tmp_path, "--camera", f"folder:{SAMPLES}", "--leds", "none") as (_, lines):
         assert "the current network is damaged" in lines[0]

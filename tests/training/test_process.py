@@ -15,7 +15,8 @@ import pytest
 
 from appliance.errors import TrainingError
 from appliance.training import records
-from appliance.training.process import Trainer
+from appliance.training.lock import hold_training_lock
+from appliance.training.process import TrainingProcess
 from tests.conftest import ROOT
 
 HOLDS_THE_LOCK = """
@@ -35,7 +36,7 @@ signal.pause()
 
 
 def write_progress(folder: Path, **facts: Any) -> None:
-    records.Progress(records.progress_file(folder), **facts).show()
+    records.Progress(records.progress_path(folder), **facts).save()
 
 
 def until(condition: Callable[[], Any]) -> None:
@@ -51,9 +52,11 @@ def no_runtime_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def trainer(tmp_path: Path) -> Iterator[Trainer]:
+def trainer(tmp_path: Path) -> Iterator[TrainingProcess]:
     config = tmp_path / "digits.toml"
-    trainer = Trainer(tmp_path, config=config, command=[sys.executable, "-c", HOLDS_THE_LOCK])
+    trainer = TrainingProcess(
+        tmp_path, config=config, command=[sys.executable, "-c", HOLDS_THE_LOCK]
+    )
     yield trainer
     if trainer._child is not None:
         trainer._child.kill()
@@ -61,14 +64,14 @@ def trainer(tmp_path: Path) -> Iterator[Trainer]:
 
 
 def test_a_training_runs_beside_the_page_and_ends_when_write_progress(
-    trainer: Trainer, tmp_path: Path
+    trainer: TrainingProcess, tmp_path: Path
 ) -> None:
-    assert not trainer.running()
+    assert not trainer.is_running()
     trainer.start(from_scratch=True)
-    assert trainer.running()
+    assert trainer.is_running()
     with pytest.raises(TrainingError, match="running already"):
         trainer.start()
-    until(lambda: records.progress(tmp_path) is not None)
+    until(lambda: records.load_progress(tmp_path) is not None)
     state, config = str(tmp_path), str(tmp_path / "digits.toml")
     root = str(ROOT)
     assert json.loads((tmp_path / "words.json").read_text()) == [
@@ -80,38 +83,40 @@ def test_a_training_runs_beside_the_page_and_ends_when_write_progress(
     # Nothing but the reaping thread waits for it here: there is no zombie.
     until(lambda: not Path(f"/proc/{child.pid}").exists())
     until(lambda: child.returncode == 130)
-    assert not trainer.running()
-    assert trainer.problem() is None
+    assert not trainer.is_running()
+    assert trainer.failure() is None
     with pytest.raises(TrainingError, match="nothing to stop"):
         trainer.stop()
     trainer.start()
-    assert trainer.running()
+    assert trainer.is_running()
 
 
-def test_one_that_another_started_is_seen_and_stopped(trainer: Trainer, tmp_path: Path) -> None:
+def test_one_that_another_started_is_seen_and_stopped(
+    trainer: TrainingProcess, tmp_path: Path
+) -> None:
     words = [*trainer._command, "retrain", "--state", str(tmp_path)]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        assert trainer.running()
+        assert trainer.is_running()
         with pytest.raises(TrainingError, match="running already"):
             trainer.start()
         trainer.stop()
         assert other.wait(20) == 130
-    assert not trainer.running()
+    assert not trainer.is_running()
 
 
 def test_a_number_that_another_program_has_by_now_gets_no_signal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("a signal was sent"))
-    trainer = Trainer(tmp_path)
+    trainer = TrainingProcess(tmp_path)
     write_progress(tmp_path, pid=os.getpid())
     with pytest.raises(TrainingError, match="nothing to stop"):
         trainer.stop()
-    monkeypatch.setattr("appliance.training.process._retrains", lambda pid: False)
+    monkeypatch.setattr("appliance.training.process._is_retrain_command", lambda pid: False)
     with (
-        records.alone(tmp_path),
+        hold_training_lock(tmp_path),
         pytest.raises(TrainingError, match="end it where it was started"),
     ):
         trainer.stop()
@@ -125,28 +130,31 @@ def test_another_users_training_is_a_sentence(
         raise PermissionError
 
     monkeypatch.setattr(os, "kill", kill)
-    monkeypatch.setattr("appliance.training.process._retrains", lambda pid: True)
+    monkeypatch.setattr("appliance.training.process._is_retrain_command", lambda pid: True)
     write_progress(tmp_path, pid=77)
-    with records.alone(tmp_path), pytest.raises(TrainingError, match="belongs to another user"):
-        Trainer(tmp_path).stop()
+    with (
+        hold_training_lock(tmp_path),
+        pytest.raises(TrainingError, match="belongs to another user"),
+    ):
+        TrainingProcess(tmp_path).stop()
 
 
 def test_one_that_fails_at_once_is_a_sentence(tmp_path: Path) -> None:
-    trainer = Trainer(tmp_path, command=[sys.executable, "-c", "raise SystemExit(3)"])
+    trainer = TrainingProcess(tmp_path, command=[sys.executable, "-c", "raise SystemExit(3)"])
     trainer.start()
-    until(lambda: not trainer.running())
-    assert (trainer.problem() or "").startswith("the training did not begin (code 3): 'journalctl")
+    until(lambda: not trainer.is_running())
+    assert (trainer.failure() or "").startswith("the training did not begin (code 3): 'journalctl")
     # One that told of itself has said why.
     assert trainer._child is not None
     write_progress(tmp_path, pid=trainer._child.pid)
-    assert trainer.problem() is None
+    assert trainer.failure() is None
 
 
 def test_a_program_that_cannot_be_started_is_a_sentence(tmp_path: Path) -> None:
-    trainer = Trainer(tmp_path, command=[str(tmp_path / "nothing")])
+    trainer = TrainingProcess(tmp_path, command=[str(tmp_path / "nothing")])
     with pytest.raises(TrainingError, match="cannot be started"):
         trainer.start()
-    assert not trainer.running()
+    assert not trainer.is_running()
 
 
 def test_one_begun_by_hand_is_told_beside_the_place_in_ram(
@@ -156,8 +164,8 @@ def test_one_begun_by_hand_is_told_beside_the_place_in_ram(
     ram = tmp_path / "run"
     ram.mkdir()
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(ram))
-    assert (records.progress(tmp_path) or {})["sentence"] == "by hand"
+    assert (records.load_progress(tmp_path) or {})["sentence"] == "by hand"
     write_progress(tmp_path, sentence="by the timer")
-    assert (records.progress(tmp_path) or {})["sentence"] == "by the timer"
+    assert (records.load_progress(tmp_path) or {})["sentence"] == "by the timer"
     (ram / "retrain.json").write_text("[]")
-    assert (records.progress(tmp_path) or {})["sentence"] == "by hand"
+    assert (records.load_progress(tmp_path) or {})["sentence"] == "by hand"

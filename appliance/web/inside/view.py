@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, render_template, request
 
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader.reader import Reader
 from appliance.web.cache import Cache, set_etag
@@ -36,7 +36,7 @@ _KEPT_STEPS, _KEPT_PAGES = 12, 30
 def blueprint(
     *,
     reader: Reader,
-    networks: Networks,
+    networks: LiveNetwork,
     latest: Latest,
     drawn: Recent,
     clock: Callable[[], float] = time.monotonic,
@@ -52,7 +52,7 @@ def blueprint(
 
     def current_network() -> tuple[str, "NetworkView"]:
         """Return a stamp that changes with the network and its report, and the network's view."""
-        networks.look()
+        networks.refresh()
         # The id before the network: if a promotion comes between, the stamp is the old one and
         # the view is made again.
         id, network = reader.id, reader.network
@@ -122,7 +122,7 @@ def blueprint(
                 facts=network.facts(networks.card(), t),
                 reliability=report and render_reliability_diagram(report.bins, t),
                 command=report_command(networks, network.id),
-                card=None if networks.chosen else network.id,
+                card=None if networks.configured_file else network.id,
             )
             return page.encode()
 

@@ -17,7 +17,7 @@ from appliance import __version__
 from appliance.device import machine
 from appliance.device.control import Control
 from appliance.device.pin import Owner
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import STARTING, Latest
 from appliance.settings.schema import InForce
 from appliance.web.access.session import current_session
@@ -37,7 +37,7 @@ _LINES = 30
 def blueprint(
     *,
     latest: Latest,
-    networks: Networks,
+    networks: LiveNetwork,
     control: Control,
     owner: Owner,
     state: Path,

@@ -8,10 +8,10 @@ from flask import Blueprint, Response
 from appliance import __version__
 from appliance.captures.store import Captures
 from appliance.device import machine
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import Latest
 from appliance.outputs.metrics import Metrics
-from appliance.training.process import Trainer
+from appliance.training.process import TrainingProcess
 from appliance.web.operation import operation
 
 # Imported when somebody asks: the start does without.
@@ -25,7 +25,7 @@ class Gauges:
     """What is true now; a collector for a registry of prometheus-client."""
 
     def __init__(
-        self, latest: Latest, captures: Captures, networks: Networks, training: Trainer
+        self, latest: Latest, captures: Captures, networks: LiveNetwork, training: TrainingProcess
     ) -> None:
         self._latest, self._captures = latest, captures
         self._networks, self._training = networks, training
@@ -51,7 +51,7 @@ class Gauges:
         total = sum(self._captures.counts().values())
         yield "seconds_since_reading", "Seconds since the last reading was shown.", age
         yield "captures", "Captures that are kept.", total
-        yield "training_running", "Whether a training runs.", self._training.running()
+        yield "training_running", "Whether a training runs.", self._training.is_running()
         yield "processor_celsius", "Temperature of the processor.", machine.temperature()
         yield "resident_bytes", "Memory of this process in RAM.", memory.resident
         yield "available_bytes", "Memory of the machine that is free to use.", memory.available
@@ -63,8 +63,8 @@ def blueprint(
     metrics: Metrics,
     latest: Latest,
     captures: Captures,
-    networks: Networks,
-    training: Trainer,
+    networks: LiveNetwork,
+    training: TrainingProcess,
 ) -> Blueprint:
     """Return the route over these parts."""
     routes = Blueprint("metrics", __name__)

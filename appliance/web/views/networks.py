@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, jsonify
 
 from appliance.errors import StateError, VaultError
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.web.operation import operation
 from appliance.web.problem import problem
 from appliance.web.request_args import Schemas
@@ -26,19 +26,23 @@ _BESIDE: Schemas = {
 }
 
 
-def blueprint(networks: Networks) -> Blueprint:
+def blueprint(networks: LiveNetwork) -> Blueprint:
     """Return the routes over the networks on this appliance."""
     routes = Blueprint("networks", __name__, url_prefix="/api/v1/networks")
     vault = networks.vault
 
     def answer() -> Response:
         # A promotion by a command counts at once.
-        networks.look(at_once=True)
+        networks.refresh(at_once=True)
         reads = networks.card()
         return jsonify(
-            networks=[entry.as_json() for entry in vault.listing()],
-            reads={"id": reads["id"], "problem": reads["problem"], "file": networks.chosen or None},
-            before=vault.before(),
+            networks=[entry.as_json() for entry in vault.list_networks()],
+            reads={
+                "id": reads["id"],
+                "problem": reads["problem"],
+                "file": networks.configured_file or None,
+            },
+            before=vault.previous_id(),
         )
 
     def apply(change: Callable[[], object]) -> Response:
@@ -60,14 +64,14 @@ def blueprint(networks: Networks) -> Blueprint:
     def one(id: str, beside: str | None) -> "schemas.Network | Response":
         try:
             facts = {"facts": vault.compare(id, beside)} if beside else {}
-            return jsonify(**vault.entry(id).as_json(), **facts)
+            return jsonify(**vault.find(id).as_json(), **facts)
         except VaultError as error:
             return problem(404, str(error))
 
     @routes.post("/<id>/promote")
     @operation("Read with this network", path=_ID, refuses=(409,))
     def promote(id: str) -> "schemas.Networks | Response":
-        if not any(entry.id == id for entry in vault.listing()):
+        if not any(entry.id == id for entry in vault.list_networks()):
             return problem(404, f"there is no network {id[:40]!r}: the list has those there are")
         return apply(lambda: vault.promote(id))
 

@@ -12,7 +12,7 @@ from werkzeug.sansio.multipart import Data, Field, File, MultipartDecoder, NeedD
 
 from appliance import __version__
 from appliance.errors import PictureError
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import STARTING, Latest, Recent
 from appliance.picture import Turns, picture_from_chunks
 from appliance.reader.reader import Reader
@@ -50,7 +50,7 @@ def blueprint(
     latest: Latest,
     sent: Recent,
     reader: Reader,
-    networks: Networks,
+    networks: LiveNetwork,
     camera: str,
     problems: Callable[[], list[str]],
     turns: Turns,
@@ -92,7 +92,7 @@ def blueprint(
     @operation("Whether the appliance works")
     def health() -> "schemas.Health":
         # Without frames the loop does not notice a promotion.
-        networks.look()
+        networks.refresh()
         network = networks.card()
         number, newest = latest.newest()
         age = latest.seconds_since()

@@ -10,7 +10,7 @@ from appliance.captures.readiness import Enough
 from appliance.captures.store import Captures
 from appliance.errors import StateError, TrainingError
 from appliance.training import records
-from appliance.training.process import Trainer
+from appliance.training.process import TrainingProcess
 from appliance.web.cache import Cache
 from appliance.web.language import request_texts
 from appliance.web.operation import operation
@@ -45,7 +45,7 @@ _OUTCOMES = {
 }
 
 
-def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
+def blueprint(trainer: TrainingProcess, captures: Captures) -> Blueprint:
     """Return the routes over the retraining of an appliance with these captures."""
     routes = Blueprint("training", __name__, url_prefix="/api/v1/training")
     state = trainer.state
@@ -54,7 +54,8 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
     def load_nights() -> list[dict[str, Any]]:
         stamp = _stamp(state / records.NIGHTS)
         return cached_nights.get(
-            stamp, lambda: [_UNKNOWN_NIGHT | each for each in records.nights(state, _MOST_NIGHTS)]
+            stamp,
+            lambda: [_UNKNOWN_NIGHT | each for each in records.load_nights(state, _MOST_NIGHTS)],
         )
 
     @routes.errorhandler(TrainingError)
@@ -68,11 +69,11 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
     @routes.get("")
     @operation("What the training does; it has an ETag", refuses=(503,))
     def training() -> "schemas.Training | Response":
-        running, progress = trainer.running(), records.progress(state)
+        running, progress = trainer.is_running(), records.load_progress(state)
         enough = cached_enough.get(captures.change(), captures.enough)
         answer: schemas.Training = {
             "running": running,
-            "sentence": sentence(running, progress, load_nights(), trainer.problem()),
+            "sentence": sentence(running, progress, load_nights(), trainer.failure()),
             "progress": progress,
             "curve": _name_curve(_find_curve(running, progress, load_nights())),
             "nights": [
@@ -96,7 +97,7 @@ def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
     def curve() -> Response:
         from appliance.web.draw.curves import render_learning_curves
 
-        run = _find_curve(trainer.running(), records.progress(state), load_nights())
+        run = _find_curve(trainer.is_running(), records.load_progress(state), load_nights())
         if run is None:
             return problem(404, "there is no curve yet: a training draws it")
         points, epochs = run.get("curve", ()), run.get("epochs", ())

@@ -321,7 +321,7 @@ def training(count: Counter, presets: list[str]) -> dict[str, Any]:
     import numpy as np
 
     from appliance.training import resumable_run
-    from appliance.training.resumable_run import night_recipe
+    from appliance.training.resumable_run import fine_tuning_preset
     from model import weights
     from model.datasets import Split
     from model.presets import PRESETS, get_preset
@@ -335,7 +335,7 @@ def training(count: Counter, presets: list[str]) -> dict[str, Any]:
         settings: dict[str, Any] = {}
         if name == NIGHT:
             network, _ = weights.load(weights.SHIPPED)
-            recipe = night_recipe(network, epochs=3)
+            recipe = fine_tuning_preset(network, epochs=3)
             camera = ExtraPictures(data, resumable_run._CAMERA, 60, distilled=True)
             own = ExtraPictures(data, resumable_run._OWN)
             settings = {"extra": [camera, own], "start": network, "teacher": network}

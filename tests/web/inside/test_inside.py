@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
 
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader.reader import Reader
 from appliance.reading import Reading
@@ -143,14 +143,14 @@ def test_filters_are_the_weights_of_the_first_layer_that_has_any() -> None:
     assert len(filters(build([["image", 28, 28], ["flatten"]]))) == 0
 
 
-def test_the_view_survives_any_card(client: FlaskClient, networks: Networks) -> None:
+def test_the_view_survives_any_card(client: FlaskClient, networks: LiveNetwork) -> None:
     cards: list[dict[str, Any]] = [
         {}, {"test": {"right": 0, "total": 0}, "validation_accuracy": "high", "preset": None},
         {"test": [1], "made": {}, "preset": "<b>", "validation_accuracy": 0.25},
     ]  # fmt: skip
     for digit, card in enumerate(cards, 1):
         networks.vault.promote(networks.vault.add(saying(digit), card))
-        networks.look(at_once=True)
+        networks.refresh(at_once=True)
         assert client.get("/inside").status_code == 200
     assert "25.00 %" in client.get("/inside").text
 
@@ -254,7 +254,7 @@ def test_a_reading_that_is_gone_is_replaced_and_the_page_says_so(client: FlaskCl
 
 @pytest.fixture
 def view(
-    networks: Networks, latest: Latest, reader: Reader
+    networks: LiveNetwork, latest: Latest, reader: Reader
 ) -> tuple[FlaskClient, Clock, Recent, Reader]:
     """The view alone, with a clock, and the pictures that were sent."""
     app = Flask("appliance.web")
@@ -321,7 +321,7 @@ def test_thirty_pupils_cost_no_more_than_one(
 
 
 def test_the_page_and_the_api_are_not_sent_twice(
-    client: FlaskClient, reader: Reader, networks: Networks
+    client: FlaskClient, reader: Reader, networks: LiveNetwork
 ) -> None:
     for path in ("/inside?digit=4&layer=3", "/api/v1/inside"):
         first = client.get(path)
@@ -485,7 +485,7 @@ def test_a_networks_report_is_deleted_with_it(tmp_path: Path) -> None:
 
     vault = Vault(tmp_path / "networks", keep=1)
     ids = [vault.add(saying(digit), {}) for digit in (1, 2)]
-    assert [entry.id for entry in vault.listing()][:-1] == ids[1:]
+    assert [entry.id for entry in vault.list_networks()][:-1] == ids[1:]
     for id in (*ids, "notes"):
         vault.report_file(id).write_text("{}")
     third = vault.add(saying(3), {})
@@ -493,7 +493,7 @@ def test_a_networks_report_is_deleted_with_it(tmp_path: Path) -> None:
     vault.add(saying(3), {})
     assert not vault.report_file(ids[1]).exists()
     assert vault.report_file(third).exists()
-    assert [entry.id for entry in vault.listing()][:-1] == [third]
+    assert [entry.id for entry in vault.list_networks()][:-1] == [third]
 
 
 # ---- the pictures ----

@@ -16,7 +16,7 @@ from PIL import Image
 from appliance.captures.archive import LONGEST_SIDE, export_zip
 from appliance.captures.store import Captures
 from appliance.device.pin import Owner
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader.reader import Reader
 from appliance.reading import Reading
@@ -37,7 +37,7 @@ def test_a_tap_keeps_the_reading_just_shown(
     client: FlaskClient,
     captures: Captures,
     latest: Latest,
-    networks: Networks,
+    networks: LiveNetwork,
     a_seven: Reading,
 ) -> None:
     latest.show(a_seven)

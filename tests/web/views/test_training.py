@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from appliance.captures.store import Captures
 from appliance.training import records
 from appliance.web.views.training import sentence
-from tests.conftest import PretendedTrainer
+from tests.conftest import FakeTrainingProcess
 
 EPOCHS = [
     {"number": n, "of": 5, "loss": 0.2 / n, "validation": 0.99 + n / 1000, "camera": 0.95}
@@ -29,7 +29,7 @@ NIGHT = {
 
 
 def write_progress(folder: Path, **facts: Any) -> None:
-    records.Progress(records.progress_file(folder), **facts).show()
+    records.Progress(records.progress_path(folder), **facts).save()
 
 
 def progress(state: str, sentence: str, share: float = 0.0) -> dict[str, Any]:
@@ -61,8 +61,8 @@ def test_one_sentence_tells_what_it_does(
     assert found.count(".") == 1
 
 
-def test_a_start_that_failed_without_a_word_is_write_progress(
-    client: FlaskClient, training: PretendedTrainer
+def test_a_start_that_failed_without_a_word_is_a_sentence(
+    client: FlaskClient, training: FakeTrainingProcess
 ) -> None:
     training.failed = "the training did not begin (code 1): the journal tells why"
     answer = client.get("/api/v1/training").get_json()
@@ -70,7 +70,7 @@ def test_a_start_that_failed_without_a_word_is_write_progress(
 
 
 def test_the_api_tells_progress_nights_and_whether_it_is_worth_it(
-    client: FlaskClient, training: PretendedTrainer, captures: Captures
+    client: FlaskClient, training: FakeTrainingProcess, captures: Captures
 ) -> None:
     first = client.get("/api/v1/training")
     answer = first.get_json()
@@ -81,7 +81,7 @@ def test_the_api_tells_progress_nights_and_whether_it_is_worth_it(
     same = {"If-None-Match": first.headers["ETag"]}
     assert client.get("/api/v1/training", headers=same).status_code == 304
 
-    records.add_night(training.state, NIGHT)
+    records.append_night(training.state, NIGHT)
     answer = client.get("/api/v1/training", headers=same).get_json()
     (night,) = answer["nights"]
     assert night == {key: NIGHT[key] for key in NIGHT if key not in ("curve", "epochs")}
@@ -105,7 +105,7 @@ def test_the_api_tells_progress_nights_and_whether_it_is_worth_it(
     assert (svg.status_code, svg.mimetype) == (200, "image/svg+xml")
 
 
-def test_a_loss_that_diverged_is_null(client: FlaskClient, training: PretendedTrainer) -> None:
+def test_a_loss_that_diverged_is_null(client: FlaskClient, training: FakeTrainingProcess) -> None:
     training.runs = True
     write_progress(training.state, state="training", loss=float("nan"), curve=[(0.1, float("inf"))])
     text = client.get("/api/v1/training").text
@@ -117,12 +117,12 @@ def test_the_captures_and_nights_are_looked_through_once_for_many_polls(
 ) -> None:
     client.get("/api/v1/training")
     monkeypatch.setattr(captures, "blocks", lambda: pytest.fail("looked through again"))
-    monkeypatch.setattr(records, "nights", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(records, "load_nights", lambda *_: pytest.fail("read again"))
     for _ in range(3):
         assert client.get("/api/v1/training").status_code == 200
 
 
-def test_the_api_starts_and_stops(client: FlaskClient, training: PretendedTrainer) -> None:
+def test_the_api_starts_and_stops(client: FlaskClient, training: FakeTrainingProcess) -> None:
     assert client.post("/api/v1/training/stop").status_code == 409
     assert client.post("/api/v1/training").status_code == 202
     assert client.post("/api/v1/training", json={"from_scratch": True}).status_code == 202
