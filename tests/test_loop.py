@@ -12,7 +12,7 @@ from appliance.errors import CameraError
 from appliance.loop import Loop
 from appliance.reader.debounce import Debouncer
 from appliance.reader.reader import Reader
-from appliance.reading import Frame, Reading, frame
+from appliance.reading import Frame, Reading, make_frame
 from model.network import build
 
 
@@ -42,7 +42,7 @@ class FakeCamera:
 
     def frames(self) -> Iterator[Frame]:
         for number, value in enumerate(self.values):
-            yield frame(np.full((4, 4), value, np.uint8), 1000 + number * self.every)
+            yield make_frame(np.full((4, 4), value, np.uint8), 1000 + number * self.every)
         self.after()
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from appliance.reading import Answer, Reading, frame
+from appliance.reading import Answer, Reading, make_frame
 
 INK = np.ones((3, 3), np.float32)
 
@@ -47,4 +47,4 @@ def test_every_mark_is_told_with_its_own_answer() -> None:
 
 
 def test_a_frames_own_pixels_are_those_of_its_array() -> None:
-    assert frame(np.zeros((48, 64), np.uint8), 3.0).size == (64, 48)
+    assert make_frame(np.zeros((48, 64), np.uint8), 3.0).size == (64, 48)

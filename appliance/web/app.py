@@ -16,7 +16,7 @@ from appliance.networks.live import LiveNetwork
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest, Recent
 from appliance.outputs.metrics import Metrics
-from appliance.picture import Turns
+from appliance.picture import PictureQueue
 from appliance.reader.reader import Reader
 from appliance.settings.schema import InForce
 from appliance.training.process import TrainingProcess
@@ -57,7 +57,7 @@ def create_app(
     state: Path,
     in_force: Sequence[InForce],
     upload_megabytes: int,
-    turns: Turns | None = None,
+    queue: PictureQueue | None = None,
     names: Iterable[str] = (),
     look: str = "anyone",
     problem: str | None = None,
@@ -66,7 +66,7 @@ def create_app(
 
     `camera` is the camera's source as the settings name it, `state` the state directory, `in_force`
     all settings. A request of more than `upload_megabytes` is refused. A picture that is sent is
-    read in its turn of `turns`, which all that decode pictures in this process share. `names` and
+    read in its turn of `queue`, which all that decode pictures in this process share. `names` and
     `look` are as in `guard`. `problem` is what was wrong with the state directory at the start.
     """
     app = App(__name__)
@@ -104,7 +104,7 @@ def create_app(
             networks=networks,
             camera=camera,
             problems=problems,
-            turns=turns or Turns(),
+            queue=queue or PictureQueue(),
             clock=time.time,
         )
     )

@@ -7,7 +7,7 @@ from PIL import Image
 from appliance.camera import folder
 from appliance.camera.folder import FolderCamera
 from appliance.errors import CameraError
-from appliance.picture import Turns
+from appliance.picture import PictureQueue
 
 
 @pytest.fixture
@@ -74,10 +74,10 @@ def test_a_picture_is_decoded_in_its_turn_and_the_last_one_stays_in_view_till_th
     three: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folder, "_PATIENCE", 0)
-    turns = Turns()
-    frames = FolderCamera(three, seconds=0, turns=turns).frames()
+    queue = PictureQueue()
+    frames = FolderCamera(three, seconds=0, queue=queue).frames()
     assert int(next(frames).grey[0, 0]) == 10
-    with turns.next():
+    with queue.turn():
         assert [int(next(frames).grey[0, 0]) for _ in range(3)] == [10, 10, 10]
     assert int(next(frames).grey[0, 0]) in (20, 30)
 
@@ -86,6 +86,6 @@ def test_without_a_turn_for_the_first_picture_it_is_tried_again_later(
     three: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folder, "_PATIENCE", 0)
-    turns = Turns()
-    with turns.next(), pytest.raises(CameraError, match="wait for others that were sent"):
-        next(FolderCamera(three, seconds=0, turns=turns).frames())
+    queue = PictureQueue()
+    with queue.turn(), pytest.raises(CameraError, match="wait for others that were sent"):
+        next(FolderCamera(three, seconds=0, queue=queue).frames())

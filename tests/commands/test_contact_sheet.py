@@ -8,7 +8,7 @@ from PIL import Image
 
 from appliance.__main__ import main
 from appliance.commands.contact_sheet import Failure, contact_sheet
-from appliance.reading import Reading, frame
+from appliance.reading import Reading, make_frame
 from tests.conftest import SAMPLES
 
 
@@ -30,7 +30,7 @@ def test_every_failure_has_its_strip_with_the_box_on_the_frame(a_seven: Reading)
 
 
 def test_a_reading_without_a_mark_leaves_its_cells_empty() -> None:
-    reading = Reading(0.0, reason="blank", frame=frame(np.full((90, 60), 200, np.uint8), 0.0))
+    reading = Reading(0.0, reason="blank", frame=make_frame(np.full((90, 60), 200, np.uint8), 0.0))
     contact_sheet([Failure(Path("1/a.jpg"), "1", reading)])
 
 
