@@ -1,4 +1,4 @@
-"""Sheets to read: drawn digits and strokes, photographed."""
+"""Sheets to read: digits and strokes, drawn and photographed."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ SHAPE = 480, 640
 
 
 def draw(strokes: int | list[Stroke], **place: object) -> np.ndarray:
-    """Return the cover of a plain digit, or of strokes, in the middle unless told otherwise."""
+    """Return the cover of a plain digit or of strokes, by default in the middle."""
     strokes = PLAIN[strokes] if isinstance(strokes, int) else strokes
     return render_strokes(
         strokes, SHAPE, **{"centre": (320, 240), "height": 200, "width": 16, **place}

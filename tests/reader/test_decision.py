@@ -1,4 +1,4 @@
-"""What is meant on a sheet, and what is in a scene."""
+"""What is written on a sheet, and what is scenery."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_a_stripe_across_the_picture_is_no_one(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize(("below", "digit"), [(20, None), (90, 1)])
-def test_a_bar_that_stands_on_something_is_a_post(
+def test_a_bar_that_stands_on_something_is_no_one(
     reader: Reader, below: int, digit: int | None
 ) -> None:
     grey = photograph(a_one(320, y=130, height=160)).grey.copy()
@@ -148,7 +148,7 @@ def accepted(candidates: list[Candidate]) -> list[int | None]:
     return [each.answer.digit for each in accept_among_digits(candidates, 0.7)]
 
 
-def test_among_digits_what_may_be_one_is_one() -> None:
+def test_among_digits_a_doubtful_digit_is_accepted() -> None:
     assert accepted([*ROW, doubtful(4, 0.3, 0.68)]) == [3, 5, 8, 4]
     answer = accept_among_digits([*ROW, doubtful(4, 0.3, 0.68)], 0.7)[-1].answer
     # 0.3 of 0.32 and a tenth of 0.68.
@@ -166,23 +166,23 @@ def test_among_digits_what_may_be_one_is_one() -> None:
     ],
     ids=["a letter", "unsure between two", "a speck", "a pen"],
 )
-def test_among_digits_what_is_none_stays_none(last: Candidate) -> None:
+def test_among_digits_what_is_no_digit_stays_refused(last: Candidate) -> None:
     assert accepted([*ROW, last]) == [3, 5, 8, None]
 
 
 @pytest.mark.parametrize("reason", ["blurred", "touches the edge"])
-def test_among_digits_what_is_refused_for_another_reason_stays_so(reason: str) -> None:
+def test_among_digits_another_reason_stays(reason: str) -> None:
     each = doubtful(4, 0.3, 0.68)
     assert accepted([*ROW, each._replace(answer=each.answer._replace(reason=reason))])[-1] is None
 
 
-def test_what_is_likelier_none_is_none_for_the_least_confident_too() -> None:
+def test_what_is_likelier_no_digit_is_refused_at_any_least_confidence() -> None:
     candidates = accept_among_digits([*ROW, doubtful(4, 0.04, 0.955)], 0.1)
     assert candidates[-1].answer.digit is None
 
 
 @pytest.mark.parametrize("height", [160, 180, 260])
-def test_a_pen_beside_three_digits_is_no_one_either(reader: Reader, height: int) -> None:
+def test_a_pen_beside_three_digits_is_no_one(reader: Reader, height: int) -> None:
     digits = [draw(d, centre=(200 + 120 * i, 240), height=110) for i, d in enumerate((2, 5, 3))]
     sheet = np.maximum.reduce([*digits, a_one(590, height=height)])
     assert one_line(reader.read(photograph(sheet))) == "253?"

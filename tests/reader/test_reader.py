@@ -34,12 +34,12 @@ def box_of(cover: np.ndarray) -> np.ndarray:
     return np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
 
 
-def telling(shares: dict[int, float], outputs: int = 11) -> Network:
-    """Return a network that gives every mark the same shares, what is left over to all alike."""
+def network_with(probabilities: dict[int, float], outputs: int = 11) -> Network:
+    """Return a network that gives every mark these probabilities, and the rest evenly."""
     network = build([["dense", 784, outputs]])
     network.weights[...] = 0
-    rest = (1 - sum(shares.values())) / (outputs - len(shares))
-    bias = [shares.get(i, rest) for i in range(outputs)]
+    rest = (1 - sum(probabilities.values())) / (outputs - len(probabilities))
+    bias = [probabilities.get(i, rest) for i in range(outputs)]
     network.layers[0].parameters["bias"][...] = np.log(np.array(bias, np.float32))
     return network
 
@@ -81,7 +81,7 @@ def test_every_digit_has_its_answer_and_its_box_in_reading_order(reader: Reader)
     np.testing.assert_allclose(boxes, [box_of(cover) for cover in covers], atol=5)
 
 
-def test_the_answer_is_that_of_the_large_mark_in_the_middle(reader: Reader) -> None:
+def test_the_reading_is_that_of_the_large_mark_in_the_middle(reader: Reader) -> None:
     covers = [draw(3, centre=(540, 90), height=90, width=8), draw(8, centre=(300, 250))]
     reading = reader.read(photograph(np.maximum(*covers)))
     assert one_line(reading) == "38"
@@ -95,13 +95,13 @@ def test_the_answer_is_that_of_the_large_mark_in_the_middle(reader: Reader) -> N
 
 def test_marks_in_json_have_the_fields_of_the_answer_itself(reader: Reader) -> None:
     covers = [draw(d, centre=(x, 240), height=120) for d, x in ((2, 160), (6, 400))]
-    told = reader.read(photograph(np.maximum(*covers))).as_json()
-    assert [mark["digit"] for mark in told["marks"]] == [2, 6]
-    for mark in told["marks"]:
+    fields = reader.read(photograph(np.maximum(*covers))).as_json()
+    assert [mark["digit"] for mark in fields["marks"]] == [2, 6]
+    for mark in fields["marks"]:
         assert list(mark) == ["digit", "reason", "confidence", "probabilities", "box"]
         assert len(mark["probabilities"]) == 10
         assert len(mark["box"]) == 4
-    assert {key: told[key] for key in told["marks"][0]} in told["marks"]
+    assert {key: fields[key] for key in fields["marks"][0]} in fields["marks"]
 
 
 @pytest.mark.parametrize("count", [2, 5, 12])
@@ -139,7 +139,7 @@ def test_digits_of_close_rows_stay_apart(reader: Reader, upper: int, lower: int,
 # ---- boxes ----
 
 
-def test_the_box_is_told_in_the_pictures_own_pixels(reader: Reader) -> None:
+def test_boxes_are_in_the_pictures_own_pixels(reader: Reader) -> None:
     cover = draw(3)
     grey = photograph(cover).grey
     # As if the picture had been decoded at a quarter of its width and half of its height.
@@ -268,7 +268,7 @@ def test_a_digit_that_is_too_far_away_is_too_small(reader: Reader) -> None:
 
 @pytest.mark.parametrize("centre", [(5, 240), (320, 20), (620, 240), (320, 470)])
 def test_a_doubtful_digit_that_the_edge_cuts_touches_it(centre: tuple[int, int]) -> None:
-    doubtful = Reader(telling({4: 0.4, 9: 0.4}))
+    doubtful = Reader(network_with({4: 0.4, 9: 0.4}))
     reading = doubtful.read(photograph(draw(8, centre=centre)))
     assert reading.reason == "touches the edge"
     assert doubtful.read(photograph(draw(8))).reason == "unsure between 4 and 9"
@@ -277,29 +277,32 @@ def test_a_doubtful_digit_that_the_edge_cuts_touches_it(centre: tuple[int, int])
 @pytest.mark.parametrize("blur", [{"defocus": 0.9}, {"motion": 0.7}])
 @pytest.mark.parametrize("digit", [6, 8])
 def test_a_doubtful_digit_out_of_focus_is_blurred(digit: int, blur: dict[str, float]) -> None:
-    doubtful = Reader(telling({4: 0.4, 9: 0.4}))
+    doubtful = Reader(network_with({4: 0.4, 9: 0.4}))
     assert doubtful.read(photograph(draw(digit), **blur)).reason == "blurred"
 
 
-def test_what_the_network_takes_for_no_digit_is_none() -> None:
+def test_what_the_network_takes_for_no_digit_is_refused() -> None:
     picture = photograph(draw(3))
-    reading = Reader(telling({NOT_A_DIGIT: 0.8, 3: 0.15})).read(picture)
+    reading = Reader(network_with({NOT_A_DIGIT: 0.8, 3: 0.15})).read(picture)
     assert (reading.digit, reading.reason) == (None, "not a digit")
     assert reading.confidence == pytest.approx(0.15)
     assert len(reading.probabilities) == 10
     assert 1 - sum(reading.probabilities) == pytest.approx(0.8, abs=1e-5)
 
 
-def test_a_digit_must_be_more_likely_than_none() -> None:
+def test_a_digit_must_be_likelier_than_not_a_digit() -> None:
     picture = photograph(draw(3))
-    likely, unlikely = telling({3: 0.5, NOT_A_DIGIT: 0.4}), telling({3: 0.4, NOT_A_DIGIT: 0.5})
+    likely, unlikely = (
+        network_with({3: 0.5, NOT_A_DIGIT: 0.4}),
+        network_with({3: 0.4, NOT_A_DIGIT: 0.5}),
+    )
     assert Reader(likely, least_confidence=0.3).read(picture).digit == 3
     assert Reader(unlikely, least_confidence=0.3).read(picture).digit is None
 
 
 @pytest.mark.parametrize("outputs", [10, 11])
 def test_a_doubtful_answer_is_refused_between_its_two_best(outputs: int) -> None:
-    doubtful = telling({9: 0.48, 4: 0.44}, outputs)
+    doubtful = network_with({9: 0.48, 4: 0.44}, outputs)
     picture = open_picture(SAMPLES / "4-shadow.jpg", "it")
     reading = Reader(doubtful, least_confidence=0.6).read(picture)
     assert (reading.digit, reading.reason) == (None, "unsure between 4 and 9")
@@ -309,7 +312,7 @@ def test_a_doubtful_answer_is_refused_between_its_two_best(outputs: int) -> None
 
 
 @pytest.mark.parametrize("outputs", [10, 11])
-def test_answers_that_are_no_numbers_are_refused(outputs: int) -> None:
+def test_probabilities_that_are_not_finite_are_refused(outputs: int) -> None:
     wild = build([["dense", 784, outputs]])
     wild.weights[...] = np.nan
     reading = Reader(wild).read(open_picture(SAMPLES / "4-shadow.jpg", "it"))
@@ -328,7 +331,7 @@ def test_one_refused_mark_leaves_the_others_their_digits(reader: Reader) -> None
     )
 
 
-# What only a network that has learned to refuse can do.
+# ---- what only a network that has learned to refuse can do ----
 
 
 @pytest.mark.parametrize("noise", scenes.NOISES)
@@ -399,7 +402,7 @@ ANY = {outputs: Reader(build([["dense", 784, outputs]], seed=1)) for outputs in 
     dtype=st.one_of(arrays.scalar_dtypes(), st.just(np.dtype(np.uint8)), st.just(np.dtype(object))),
     shape=arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=12),
 )
-def test_any_array_gives_a_reading_or_a_sentence(dtype: np.dtype, shape: tuple[int, ...]) -> None:
+def test_any_array_gives_a_reading_or_an_error(dtype: np.dtype, shape: tuple[int, ...]) -> None:
     array = np.zeros(shape, dtype)
     if dtype == np.uint8 and len(shape) == 2 and array.size:
         assert ANY[11].read(make_frame(array, 0)).reason is not None
@@ -409,12 +412,12 @@ def test_any_array_gives_a_reading_or_a_sentence(dtype: np.dtype, shape: tuple[i
 
 
 @pytest.mark.parametrize("what", [[[1, 2], [3, 4]], Image.new("L", (4, 4)), None])
-def test_what_is_no_array_is_a_sentence(what: object) -> None:
+def test_what_is_no_array_is_refused(what: object) -> None:
     with pytest.raises(PictureError, match="a frame is grey, an array uint8"):
         Frame(what, 0, (4, 4))  # type: ignore[arg-type]
 
 
-def shown(*marks: tuple[int, float, int]) -> Reading:
+def reading_of(*marks: tuple[int, float, int]) -> Reading:
     """Return a reading with a digit, its confidence and its place for each mark."""
     none = np.zeros((1, 1), np.float32)
     return Reading(at=0, marks=tuple(
@@ -434,10 +437,10 @@ def shown(*marks: tuple[int, float, int]) -> Reading:
     ],
     ids=["one more", "another digit", "elsewhere", "unsure", "a 1 more"],
 )
-def test_a_second_lookshows_more_if_nothing_is_lost(
+def test_a_second_reading_shows_more_if_nothing_is_lost(
     again: list[tuple[int, float, int]], more: bool
 ) -> None:
-    assert shows_more(shown(*again), shown((6, 0.97, 10))) is more
+    assert shows_more(reading_of(*again), reading_of((6, 0.97, 10))) is more
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (3, 4001), (2000, 3000)])
@@ -454,7 +457,7 @@ def test_a_frame_of_any_size_gives_a_reading(
     assert (reading.digit is None) == (reading.reason is not None)
 
 
-def test_a_frame_whose_rows_do_not_lie_in_a_line_is_read_alike(reader: Reader) -> None:
+def test_a_frame_of_any_memory_layout_gives_the_same_reading(reader: Reader) -> None:
     grey = photograph(draw(7)).grey
     padded = np.zeros((480, 704), np.uint8)
     padded[:, :640] = grey
@@ -463,7 +466,7 @@ def test_a_frame_whose_rows_do_not_lie_in_a_line_is_read_alike(reader: Reader) -
     assert reader.read(make_frame(np.asfortranarray(grey), 0)).probabilities == one.probabilities
 
 
-def test_the_frame_that_is_read_is_left_alone(reader: Reader) -> None:
+def test_the_frame_is_left_unchanged(reader: Reader) -> None:
     grey = photograph(draw(7)).grey
     before = grey.copy()
     grey.flags.writeable = False
@@ -487,7 +490,7 @@ def test_real_photographs_are_read_at_least_as_well_as_published(
     # 199 of 201 and 78 of 79 when this was written; another BLAS may turn a doubtful one.
     every = {digit: answers(str(digit)) for digit in range(10)}
     assert sum(map(len, every.values())) == 201
-    assert sum(found.count(digit) for digit, found in every.items()) >= 198
+    assert sum(answered.count(digit) for digit, answered in every.items()) >= 198
     nothing = answers("none")
     assert len(nothing) == 79
     assert nothing.count(None) >= 77
@@ -508,6 +511,6 @@ def test_a_blot_is_no_zero(reader: Reader) -> None:
 
 
 @pytest.mark.usefixtures("narrow_counts")
-def test_what_is_counted_fits_a_board_of_32_bits(reader: Reader) -> None:
+def test_digits_are_read_on_a_board_of_32_bits(reader: Reader) -> None:
     for file in sorted(SAMPLES.glob("[0-9]*.jpg")):
         assert str(reader.read(open_picture(file, file.name)).digit) == file.name[0]

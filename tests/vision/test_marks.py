@@ -24,8 +24,8 @@ def draw(strokes: int | list[Stroke], **place: object) -> np.ndarray:
     )
 
 
-def seen(*covers: np.ndarray, strengths: tuple[float, ...] = ()) -> InkMaps:
-    """Return the ink of white paper with covers drawn on it, each as strongly as is said."""
+def ink_of(*covers: np.ndarray, strengths: tuple[float, ...] = ()) -> InkMaps:
+    """Return the ink of white paper with covers drawn on it, each with its strength."""
     sheet = np.full(SHAPE, 0.9, np.float32)
     for cover, strength in zip(covers, strengths or [0.8] * len(covers), strict=True):
         sheet *= 1 - np.float32(strength) * cover
@@ -33,7 +33,7 @@ def seen(*covers: np.ndarray, strengths: tuple[float, ...] = ()) -> InkMaps:
 
 
 def marks(*covers: np.ndarray, strengths: tuple[float, ...] = ()) -> list[Mark]:
-    return find_marks(seen(*covers, strengths=strengths))
+    return find_marks(ink_of(*covers, strengths=strengths))
 
 
 def box(cover: np.ndarray) -> tuple[int, ...]:
@@ -45,7 +45,7 @@ def assert_boxes(found: list[Mark], covers: list[np.ndarray]) -> None:
     np.testing.assert_allclose([mark.box for mark in found], [box(c) for c in covers], atol=3)
 
 
-def test_nothing_and_dirt_are_no_mark() -> None:
+def test_a_blank_sheet_and_dirt_have_no_mark() -> None:
     assert marks() == []
     dirt = np.zeros(SHAPE, np.float32)
     dirt[100:104, 100:104] = 1
@@ -100,9 +100,7 @@ def test_rows_are_read_from_the_top(slope: float) -> None:
 
 
 @pytest.mark.parametrize(("gap", "count"), [(3, 1), (14, 2)])
-def test_what_is_near_a_long_bar_belongs_to_it_only_if_it_is_very_near(
-    gap: int, count: int
-) -> None:
+def test_a_small_stroke_belongs_to_a_long_bar_only_if_it_is_very_near(gap: int, count: int) -> None:
     bar = draw(BAR, centre=(160, 120), height=190, width=10)
     small = draw(2, centre=(160 - 5 - gap - 22, 60), height=60, width=6)
     right = box(small)[2]
@@ -126,16 +124,14 @@ def test_a_fading_mark_is_as_strong_upside_down() -> None:
 
 
 @pytest.mark.parametrize(("down", "yes"), [(70, True), (40, False), (0, False)])
-def test_one_above_is_hardly_beside(down: int, yes: bool) -> None:
+def test_stacked_marks_hardly_overlap_in_height(down: int, yes: bool) -> None:
     upper, lower = (Mark(np.ones((60, 10), np.float32), (x, y, x + 10, y + 60), 1.0, 1.0, False)
                     for x, y in ((50, 20), (66, 20 + down)))  # fmt: skip
     assert are_stacked(upper, lower) is are_stacked(lower, upper) is yes
 
 
 @pytest.mark.parametrize(("down", "order"), [(42, [0, 1]), (48, [1, 0])])
-def test_neighbours_are_a_row_if_a_quarter_of_the_smaller_is_beside(
-    down: int, order: list[int]
-) -> None:
+def test_neighbours_that_overlap_by_a_quarter_are_a_row(down: int, order: list[int]) -> None:
     # The one on the left is the lower one: it is read first only where both are one row.
     both = [
         Mark(np.ones((60, 30), np.float32), (x, y, x + 30, y + 60), 1.0, 1.0, False)
@@ -205,7 +201,7 @@ def test_specks_beside_a_digit_are_neither_marks_nor_part_of_it() -> None:
     assert mark.box == alone.box
 
 
-def test_what_the_edge_cuts_is_dropped_beside_a_whole_digit() -> None:
+def test_a_mark_cut_by_the_edge_is_dropped_beside_a_whole_digit() -> None:
     whole = draw(3)
     (mark,) = marks(whole, draw(8, centre=(5, 120), height=170, width=10))
     assert_boxes([mark], [whole])
@@ -213,7 +209,7 @@ def test_what_the_edge_cuts_is_dropped_beside_a_whole_digit() -> None:
 
 
 @pytest.mark.parametrize("centre", [(5, 120), (315, 120), (160, 0), (160, 235)])
-def test_what_the_edge_cuts_is_kept_where_it_is_all_there_is(centre: tuple[int, int]) -> None:
+def test_a_mark_cut_by_the_edge_is_kept_if_it_is_the_only_one(centre: tuple[int, int]) -> None:
     (mark,) = marks(draw(8, centre=centre))
     assert mark.cut
 
@@ -228,7 +224,7 @@ def test_a_crease_beside_a_pen_stroke_is_no_part_of_the_digit() -> None:
     np.testing.assert_allclose(primary.box, box(digit), atol=3)
 
 
-def test_the_middle_one_and_the_larger_one_are_more_prominent() -> None:
+def test_central_and_large_marks_are_more_prominent() -> None:
     middle, corner = marks(
         draw(3, centre=(160, 120), height=70, width=6),
         draw(3, centre=(60, 190), height=70, width=6),
@@ -254,7 +250,7 @@ def a_mark(x0: int, y0: int, x1: int, y1: int, *, strength: float = 0.8, cut: bo
     return Mark(ink=ink, box=(x0, y0, x1, y1), prominence=2.0, strength=strength, cut=cut)
 
 
-def test_two_near_marks_joined_have_both_inks_in_one_box() -> None:
+def test_joined_marks_have_both_inks_in_one_box() -> None:
     both = join_marks(a_mark(10, 20, 40, 120), a_mark(46, 60, 60, 130, cut=True))
     assert both is not None
     assert (both.box, both.cut, both.prominence) == ((10, 20, 60, 130), True, 4.0)
@@ -277,7 +273,7 @@ def test_marks_too_far_apart_are_not_joined() -> None:
     assert join_marks(a_mark(10, 20, 40, 120), a_mark(10, 140, 40, 200)) is None
 
 
-def test_marks_drawn_unlike_are_not_joined() -> None:
+def test_marks_of_different_strength_are_not_joined() -> None:
     pen = a_mark(10, 20, 40, 120)
     assert join_marks(pen, a_mark(44, 20, 70, 120, strength=0.7)) is not None
     assert join_marks(pen, a_mark(44, 20, 70, 120, strength=0.2)) is None
