@@ -12,7 +12,7 @@ from appliance.errors import CameraError
 from appliance.loop import Loop
 from appliance.reader.debounce import Debouncer
 from appliance.reader.reader import Reader
-from appliance.reading import Frame, Reading, frame
+from appliance.reading import Frame, Reading, make_frame
 from model.network import build
 
 
@@ -42,7 +42,7 @@ class FakeCamera:
 
     def frames(self) -> Iterator[Frame]:
         for number, value in enumerate(self.values):
-            yield frame(np.full((4, 4), value, np.uint8), 1000 + number * self.every)
+            yield make_frame(np.full((4, 4), value, np.uint8), 1000 + number * self.every)
         self.after()
 
     def close(self) -> None:
@@ -358,6 +358,5 @@ def test_stop_ends_a_loop_that_waits_for_its_next_frame(caplog: pytest.LogCaptur
 def test_free_memory_goes_back_to_the_system_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     times: list[int] = []
     monkeypatch.setattr("appliance.loop.give_back", lambda: times.append(1))
-    monkeypatch.setattr("appliance.loop._TRIM_AFTER", 3)
-    run([10, 20, 30, 40, 50, 60, 70])
+    run([10, 20] * 1100)
     assert len(times) == 2

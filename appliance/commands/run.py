@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from appliance.networks.vault import LoadedNetwork, Vault
     from appliance.outputs.leds import Leds
     from appliance.outputs.mqtt import Mqtt
-    from appliance.picture import Turns
+    from appliance.picture import PictureQueue
     from appliance.settings.schema import (
         CameraSettings,
         LedSettings,
@@ -81,7 +81,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     from appliance.outputs.journal import Journal
     from appliance.outputs.latest import Latest
     from appliance.outputs.metrics import Metrics
-    from appliance.picture import Turns
+    from appliance.picture import PictureQueue
     from appliance.reader.debounce import Debouncer
     from appliance.reader.reader import Reader
     from appliance.settings import schema as known
@@ -98,7 +98,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     least, sha256 = settings.reader.least_confidence, held.card["sha256"]
     reader = Reader(held.network, least_confidence=least, sha256=sha256)
     networks = LiveNetwork(vault, reader, held, configured_file=settings.reader.network)
-    latest, turns = Latest(), Turns()
+    latest, queue = Latest(), PictureQueue()
     history = History(state / "history.db", limit=settings.history.limit)
     captures = Captures(state / "captures.db", limit=settings.captures.limit, stand_in=True)
     metrics = Metrics()
@@ -125,7 +125,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
         # Told what the camera gives: asked over its page it could be busy, and taken for not there.
         said = checks.of_itself(settings.camera.source, *latest.newest())
         found = checks.examine(
-            settings, state, open_camera=partial(open_camera, turns=turns), running=said
+            settings, state, open_camera=partial(open_camera, queue=queue), running=said
         )
         return [each.as_json() for each in found]
 
@@ -151,7 +151,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
         in_force=known.in_force(settings, loaded, changes.tables),
         upload_megabytes=settings.web.upload_megabytes,
         problem=problem,
-        turns=turns,
+        queue=queue,
         names=(*_own_names(), *settings.web.names),
         look=settings.web.look,
     )
@@ -170,7 +170,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
         networks.refresh()
 
     loop = Loop(
-        open_camera=lambda: _watched_camera(settings.camera, turns),
+        open_camera=lambda: _watched_camera(settings.camera, queue),
         reader=reader,
         debouncer=Debouncer(settings.reader.agree),
         outputs=[latest, history, metrics, *leds, *mqtt, Journal()],
@@ -211,7 +211,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     return 0
 
 
-def _watched_camera(settings: "CameraSettings", turns: "Turns") -> "Camera":
+def _watched_camera(settings: "CameraSettings", queue: "PictureQueue") -> "Camera":
     """Return the camera, but not one that has hung the whole appliance again and again."""
     from appliance.device.systemd import MOST_STALLS, stalls
     from appliance.errors import CameraError
@@ -221,13 +221,13 @@ def _watched_camera(settings: "CameraSettings", turns: "Turns") -> "Camera":
             f"the camera's driver stood still {MOST_STALLS} times in ten minutes: check the "
             "ribbon cable and the power supply; it is tried again in ten minutes"
         )
-    return open_camera(settings, turns)
+    return open_camera(settings, queue)
 
 
-def open_camera(settings: "CameraSettings", turns: "Turns | None" = None) -> "Camera":
+def open_camera(settings: "CameraSettings", queue: "PictureQueue | None" = None) -> "Camera":
     """Return the camera that the setting names; raises CameraError in a sentence.
 
-    The pictures of a folder are decoded in their turns, where others decode in this process.
+    The pictures of a folder are decoded in their turn of `queue`, which uploads share.
     """
     if settings.source == "picamera":
         from appliance.camera.picamera import PiCamera
@@ -236,7 +236,7 @@ def open_camera(settings: "CameraSettings", turns: "Turns | None" = None) -> "Ca
     from appliance.camera.folder import FolderCamera
 
     folder = Path(settings.source.removeprefix("folder:"))
-    return FolderCamera(folder, seconds=settings.picture_seconds, turns=turns)
+    return FolderCamera(folder, seconds=settings.picture_seconds, queue=queue)
 
 
 def _settings(args: argparse.Namespace, settings: "Settings") -> "Settings":

@@ -16,7 +16,7 @@ from appliance.networks.live import LiveNetwork
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest, Recent
 from appliance.outputs.metrics import Metrics
-from appliance.picture import Turns
+from appliance.picture import PictureQueue
 from appliance.reader.reader import Reader
 from appliance.settings.schema import InForce
 from appliance.training.process import TrainingProcess
@@ -55,7 +55,7 @@ def create_app(
     state: Path,
     in_force: Sequence[InForce],
     upload_megabytes: int,
-    turns: Turns | None = None,
+    queue: PictureQueue | None = None,
     names: Iterable[str] = (),
     look: str = "anyone",
     problem: str | None = None,
@@ -66,7 +66,7 @@ def create_app(
     and ends a retraining, `owner` knows who may change anything, `metrics` counts what was read,
     `control` has the owner's switches, `camera` is the camera's source as the settings name it,
     `state` the state directory and `in_force` all settings; a picture of more than
-    `upload_megabytes` is refused, and each is read in its turn of `turns`, which others who decode
+    `upload_megabytes` is refused, and each is read in its turn of `queue`, which others who decode
     pictures in this process share. `names` and `look` are who it is asked by and who may look, as
     `guard` has them. `problem` is what was not well with the state directory at the start.
     """
@@ -105,7 +105,7 @@ def create_app(
             networks=networks,
             camera=camera,
             problems=problems,
-            turns=turns or Turns(),
+            queue=queue or PictureQueue(),
             clock=time.time,
         )
     )

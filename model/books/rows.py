@@ -1,7 +1,7 @@
-"""Every network of the books and articles that the project grew from, trained again: theirs, ours.
+"""The networks of the books and articles that the project grew from, trained again.
 
-A row is a function that trains what its source trained and returns both sides' figures: accuracies
-on MNIST's test digits unless a line says otherwise, of one seed.
+A row is a function that trains what its source trained and returns their figures and ours:
+accuracies on MNIST's test digits, of one seed, unless a line says otherwise.
 """
 
 import time
@@ -308,8 +308,8 @@ def own_handwriting(bench: Workbench) -> Outcome:
             for drawing, answer in zip(bench.drawings, answers, strict=True)
             if drawing.label != answer
         ]
-        said = f"{len(x) - len(wrong)} of {len(x)}" + (f", {'; '.join(wrong)}" if wrong else "")
-        lines.append(Figure(name, "all but the noisy 6", said))
+        text = f"{len(x) - len(wrong)} of {len(x)}" + (f", {'; '.join(wrong)}" if wrong else "")
+        lines.append(Figure(name, "all but the noisy 6", text))
     return Outcome("the networks above on the book author's own six 28×28 digits", lines)
 
 
@@ -329,7 +329,7 @@ def back_query(bench: Workbench) -> Outcome:
 
 
 def appliance(bench: Workbench) -> Outcome:
-    """The shipped file, and its recipe, through the camera, with three seeds."""
+    """The shipped network, and its recipe with three seeds."""
     recipe = get_preset("appliance").for_camera()
     network, _ = weights.load(weights.SHIPPED)
     tally = evaluate(network, bench.mnist()[1])

@@ -1,4 +1,4 @@
-"""What a row of the reproduction table stands on: the data, the trainings, the words."""
+"""What the rows of the reproduction table share: the data, the trainings, the figures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ QUICK_DIGITS = 2000
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a source beside ours."""
+    """What a source says beside what we measure."""
 
     what: str
     theirs: str
@@ -37,7 +37,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A row of the table, done: its figures, why they differ, and its plot."""
+    """The result of a row: its figures, why they differ, and its plot."""
 
     recipe: str
     lines: list[Figure]
@@ -56,10 +56,10 @@ class Drawing:
 
 @dataclass
 class Workbench:
-    """What the rows are trained and measured on.
+    """The data that rows are trained and measured on; each network is trained only once.
 
-    `quick` makes every training one epoch of 2,000 digits: to see that it runs, not to compare.
-    `examples` makes those through the camera, of a recipe that is for one, a data set and a seed.
+    With `quick` every training is one epoch of 2,000 digits: to see that it runs, not to compare.
+    `examples` makes the simulated photographs for a recipe, a data set and a seed.
     """
 
     training: Split | None = None
@@ -71,17 +71,17 @@ class Workbench:
     _done: list[tuple[Any, tuple[list[float], Network]]] = field(default_factory=list)
 
     def train(self, recipe: Preset, *, seed: int = SEED) -> tuple[list[float], Network]:
-        """Return the test accuracy after every epoch, and the folded network; trains it only once.
+        """Return the test accuracy after every epoch, and the folded network.
 
         Where digits are held out, the last accuracy and the network are of the epoch that did best
-        on those. Raises DatasetError without MNIST and KeyboardInterrupt when it was interrupted.
+        on those. Raises DatasetError without MNIST and KeyboardInterrupt when interrupted.
         """
         training, test = self.mnist()
         epochs = 1 if self.quick else recipe.epochs
         key = (replace(recipe, name="", summary="", epochs=epochs), seed)
-        for held, found in self._done:
-            if held == key:
-                return found
+        for done, result in self._done:
+            if done == key:
+                return result
         shares: list[float] = []
 
         def measure(epoch: Epoch, network: Network) -> None:
@@ -92,7 +92,7 @@ class Workbench:
             )
 
         data = recipe.training_part(training)
-        result = train(
+        training_result = train(
             recipe,
             data,
             seed=seed,
@@ -100,17 +100,16 @@ class Workbench:
             camera=self.examples(recipe, data, seed) if recipe.through_camera else None,
             on_epoch=measure,
         )
-        if result.interrupted:
+        if training_result.interrupted:
             raise KeyboardInterrupt
-        network = recipe.for_pixels(result.network)
+        network = recipe.for_pixels(training_result.network)
         if recipe.validation:
             shares.append(evaluate(network, test).accuracy)
-        found = shares, network
-        self._done.append((key, found))
-        return found
+        self._done.append((key, (shares, network)))
+        return shares, network
 
     def format_accuracy(self, share: float) -> str:
-        """Return a share of the test digits in per cent, with their number."""
+        """Return a share of the test digits in per cent, with their count."""
         return f"{percent(share)} ({round(share * len(self.mnist()[1])):,})"
 
     def mnist(self) -> tuple[Split, Split]:
@@ -126,5 +125,5 @@ class Workbench:
 
 
 def percent(share: float) -> str:
-    """Return a share in per cent, as the table has it."""
+    """Return a share 0…1 in per cent, as in the table."""
     return f"{100 * share:.2f} %"

@@ -77,7 +77,7 @@ def simulate_frames(shape: tuple[int, int], seed: int) -> "dict[str, list[Frame]
 
     import numpy as np
 
-    from appliance.reading import frame
+    from appliance.reading import make_frame
     from appliance.simulator import scenes
     from appliance.simulator.handwriting import PLAIN
     from appliance.simulator.paper import random_conditions
@@ -113,7 +113,7 @@ def simulate_frames(shape: tuple[int, int], seed: int) -> "dict[str, list[Frame]
             ),
         }
         for kind, scene in pictures.items():
-            kinds.setdefault(kind, []).append(frame(scene.grey, 0.0))
+            kinds.setdefault(kind, []).append(make_frame(scene.grey, 0.0))
     return kinds
 
 

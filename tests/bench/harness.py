@@ -148,12 +148,12 @@ def read_and_score(
     score: Score, source: Source, truth: int | None, simulate: "Callable[[], Any]"
 ) -> "Reading":
     """Read the scene that `simulate` gives, count and return the reading; both are timed."""
-    from appliance.reading import frame
+    from appliance.reading import make_frame
 
     started = time.process_time()
     scene = simulate()
     simulated = time.process_time()
-    reading = get_reader(source).read(frame(scene.grey, 0.0))
+    reading = get_reader(source).read(make_frame(scene.grey, 0.0))
     score.reading += time.process_time() - simulated
     score.simulating += simulated - started
     score.add(truth, reading)

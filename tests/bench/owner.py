@@ -155,10 +155,10 @@ def _count_right(reader: "Reader", writes: "dict[int, list[Stroke]]", count: int
     """Return how many of `count` sheets of each digit are read, none of which was corrected."""
     import numpy as np
 
-    from appliance.reading import frame
+    from appliance.reading import make_frame
 
     return sum(
-        reader.read(frame(sheet(strokes, np.random.default_rng([seed, 1, digit, i])), 0)).digit
+        reader.read(make_frame(sheet(strokes, np.random.default_rng([seed, 1, digit, i])), 0)).digit
         == digit
         for digit, strokes in writes.items()
         for i in range(count)

@@ -142,7 +142,7 @@ def read_block(
     """Return what is made of some sheets; half of their scans give way to the project's hand."""
     import numpy as np
 
-    from appliance.reading import frame
+    from appliance.reading import make_frame
     from appliance.simulator import scenes
     from appliance.simulator.handwriting import HANDS
     from appliance.simulator.paper import random_conditions
@@ -162,7 +162,7 @@ def read_block(
         started = time.process_time()
         scene = scenes.render_sheet(digits, writings, random_conditions(rng, HARDNESS), rng, shape)
         simulated = time.process_time()
-        reading = get_reader(source).read(frame(scene.grey, 0.0))
+        reading = get_reader(source).read(make_frame(scene.grey, 0.0))
         sheets.append(
             compare_marks(
                 scene.digits, scene.boxes, reading.marks, simulated - started,

@@ -16,12 +16,12 @@ from appliance.networks.live import LiveNetwork
 from appliance.networks.vault import Vault
 from appliance.outputs.latest import Latest
 from appliance.reader.reader import Reader
-from appliance.reading import Frame, Reading, frame
+from appliance.reading import Frame, Reading, make_frame
 from appliance.web.app import create_app
 from model import weights
 from model.network import Network, build
 from tests.conftest import signed_in
-from tests.drawing import photograph, written
+from tests.drawing import draw, photograph
 
 
 def saying(digit: int) -> Network:
@@ -50,7 +50,7 @@ class Clock:
 
 
 def a_three() -> Frame:
-    return photograph(written(3))
+    return photograph(draw(3))
 
 
 def test_a_promotion_is_noticed_within_a_second_and_told(
@@ -104,7 +104,7 @@ def test_a_reading_ends_with_the_network_that_it_began_with(
 ) -> None:
     from appliance.reader import reader as under_test
 
-    sheet = np.maximum(written(3, centre=(160, 240)), written(5, centre=(480, 240)))
+    sheet = np.maximum(draw(3, centre=(160, 240)), draw(5, centre=(480, 240)))
     make_glyph, seen = under_test.make_glyph, []
 
     def promoted_meanwhile(ink: Any) -> Any:
@@ -178,7 +178,7 @@ def networks(vault: Vault, reader: Reader, clock: Clock) -> LiveNetwork:
 def test_the_api_lists_promotes_and_rolls_back(
     client: FlaskClient, vault: Vault, reader: Reader, latest: Latest
 ) -> None:
-    latest.show(Reading(at=0, frame=frame(np.zeros((4, 4), np.uint8), 0)))
+    latest.show(Reading(at=0, frame=make_frame(np.zeros((4, 4), np.uint8), 0)))
     id = vault.add(saying(8), {"preset": "eight", "test": {"right": 1, "total": 10}})
     listed = client.get("/api/v1/networks").get_json()
     assert [each["state"] for each in listed["networks"]] == ["candidate", "current"]

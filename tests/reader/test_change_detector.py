@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from appliance.reader.change_detector import ChangeDetector
-from appliance.reading import Frame, frame
+from appliance.reading import Frame, make_frame
 from appliance.simulator.handwriting import PLAIN, render_strokes
 from appliance.simulator.paper import Conditions, render_photograph
 
@@ -12,7 +12,7 @@ SHEET = np.linspace(150, 210, SHAPE[0] * SHAPE[1]).reshape(SHAPE)
 
 def noisy(sheet: np.ndarray, seed: int, sigma: float = 2.5, at: float = 0.0) -> Frame:
     noise = np.random.default_rng(seed).normal(0, sigma, sheet.shape)
-    return frame(np.clip(np.rint(sheet + noise), 0, 255).astype(np.uint8), at)
+    return make_frame(np.clip(np.rint(sheet + noise), 0, 255).astype(np.uint8), at)
 
 
 def test_the_first_frame_is_a_change_and_the_same_one_again_is_none() -> None:
@@ -34,11 +34,9 @@ def test_a_cameras_noise_is_no_change(sigma: float) -> None:
 def test_the_same_sheet_photographed_again_is_no_change(noise: float) -> None:
     cover = render_strokes(PLAIN[5], SHAPE, centre=(320, 240), height=200, width=14)
     detector = ChangeDetector()
-    changes = [
-        detector.detect_change(frame(render_photograph(cover, Conditions(noise=noise, light=0.4),
-                                      np.random.default_rng(1), unit=200), 0))
-        for _ in range(3)
-    ]  # fmt: skip
+    sheet = Conditions(noise=noise, light=0.4)
+    greys = [render_photograph(cover, sheet, np.random.default_rng(1), unit=200) for _ in range(3)]
+    changes = [detector.detect_change(make_frame(grey, 0)) for grey in greys]
     assert changes == [True, False, False]
 
 
@@ -96,9 +94,9 @@ def test_a_frame_of_another_size_is_a_change() -> None:
 def test_frames_of_any_size_are_compared(shape: tuple[int, int]) -> None:
     detector = ChangeDetector()
     grey = np.full(shape, 180, np.uint8)
-    assert detector.detect_change(frame(grey, 0))
-    assert not detector.detect_change(frame(grey, 1))
+    assert detector.detect_change(make_frame(grey, 0))
+    assert not detector.detect_change(make_frame(grey, 1))
     # A large share of the picture turns dark.
     other = grey.copy()
     other[: -(-shape[0] // 2), : -(-shape[1] // 2)] = 20
-    assert detector.detect_change(frame(other, 2))
+    assert detector.detect_change(make_frame(other, 2))

@@ -1,26 +1,26 @@
-"""What is meant on a sheet, and what is in a scene."""
+"""What is written on a sheet, and what is scenery."""
 
 import numpy as np
 import pytest
 
 from appliance.reader.decision import Candidate, accept_among_digits
 from appliance.reader.reader import Reader
-from appliance.reading import Answer, frame
+from appliance.reading import Answer, make_frame
 from appliance.simulator import scenes
 from appliance.simulator.handwriting import LETTERS, PLAIN, Stroke, render_strokes
 from appliance.simulator.paper import Conditions
 from appliance.vision.marks import Mark
-from tests.drawing import SHAPE, one_line, photograph, written
+from tests.drawing import SHAPE, draw, one_line, photograph
 
 BAR: list[Stroke] = [[(0, 0), (0.02, 1)]]
 
 
 def a_one(x: int, y: int = 240, height: int = 200) -> np.ndarray:
-    return written(BAR, centre=(x, y), height=height)
+    return draw(BAR, centre=(x, y), height=height)
 
 
 def test_a_fence_is_no_row_of_ones(reader: Reader) -> None:
-    bars = [written(BAR, centre=(30 + 40 * i, 240), height=260, width=12) for i in range(15)]
+    bars = [draw(BAR, centre=(30 + 40 * i, 240), height=260, width=12) for i in range(15)]
     reading = reader.read(photograph(np.maximum.reduce(bars)))
     assert reading.digit is None
     assert {mark.digit for mark in reading.marks} <= {None}
@@ -33,7 +33,7 @@ def test_a_few_ones_are_ones_and_more_are_a_tally(reader: Reader, ones: int, see
 
 
 def test_many_ones_beside_another_digit_are_ones(reader: Reader) -> None:
-    row = [*(a_one(100 + 90 * i) for i in range(4)), written(6, centre=(520, 240))]
+    row = [*(a_one(100 + 90 * i) for i in range(4)), draw(6, centre=(520, 240))]
     assert one_line(reader.read(photograph(np.maximum.reduce(row)))) == "11116"
 
 
@@ -44,7 +44,7 @@ def test_a_bar_beside_an_empty_sheet_is_a_pen(reader: Reader, place: tuple[int, 
 
 
 def test_a_one_at_the_border_beside_another_digit_is_a_one(reader: Reader) -> None:
-    sheet = np.maximum(a_one(60), written(2, centre=(320, 240)))
+    sheet = np.maximum(a_one(60), draw(2, centre=(320, 240)))
     assert one_line(reader.read(photograph(sheet))) == "12"
 
 
@@ -55,13 +55,13 @@ def test_a_stripe_across_the_picture_is_no_one(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize(("below", "digit"), [(20, None), (90, 1)])
-def test_a_bar_that_stands_on_something_is_a_post(
+def test_a_bar_that_stands_on_something_is_no_one(
     reader: Reader, below: int, digit: int | None
 ) -> None:
     grey = photograph(a_one(320, y=130, height=160)).grey.copy()
     # A table as dark as the bar, and far wider than a stroke.
     grey[210 + below :] = grey.min()
-    assert reader.read(frame(grey, 0)).digit == digit
+    assert reader.read(make_frame(grey, 0)).digit == digit
 
 
 @pytest.mark.parametrize("darker", [0.1, 0.3, 0.5])
@@ -70,7 +70,7 @@ def test_a_shadow_that_a_one_stands_in_leaves_it_a_one(reader: Reader, darker: f
     # Its edge runs through the 1, which is as much darker in it as the sheet.
     rows, columns = np.indices(grey.shape)
     grey[columns - 320 > (rows - 240) // 2] *= 1 - darker
-    assert reader.read(frame(grey.astype(np.uint8), 0)).digit == 1
+    assert reader.read(make_frame(grey.astype(np.uint8), 0)).digit == 1
 
 
 @pytest.mark.parametrize("seed", [4, 16, 41, 82, 122, 153])
@@ -78,7 +78,7 @@ def test_the_shadow_of_a_hand_is_no_digit(reader: Reader, seed: int) -> None:
     # Fingers that look like a 2, 3, 4, 5, 6 and 7.
     rng = np.random.default_rng(seed)
     hand = scenes.render_no_digit("blank", Conditions(shadow=0.6), rng, (240, 320))
-    reading = reader.read(frame(hand.grey, 0))
+    reading = reader.read(make_frame(hand.grey, 0))
     assert (reading.digit, {mark.digit for mark in reading.marks} <= {None}) == (None, True)
 
 
@@ -87,7 +87,7 @@ def test_digits_in_the_shadow_of_fingers_are_read(reader: Reader, seed: int) -> 
     digits = [3, 5, 2, 6, 8]
     rng = np.random.default_rng(seed)
     sheet = scenes.render_sheet(digits, [PLAIN[d] for d in digits], Conditions(shadow=0.6), rng)
-    answers = [mark.digit for mark in reader.read(frame(sheet.grey, 0)).marks]
+    answers = [mark.digit for mark in reader.read(make_frame(sheet.grey, 0)).marks]
     assert [digit for digit in answers if digit is not None] == digits
 
 
@@ -99,7 +99,7 @@ def test_two_ones_close_beside_each_other_are_two(reader: Reader, gap: int) -> N
 
 def test_a_pen_beside_digits_is_no_one_but_a_one_is(reader: Reader) -> None:
     digits = np.maximum(
-        written(2, centre=(250, 240), height=110), written(5, centre=(380, 240), height=110)
+        draw(2, centre=(250, 240), height=110), draw(5, centre=(380, 240), height=110)
     )
     assert one_line(reader.read(photograph(np.maximum(digits, a_one(590, height=110))))) == "251"
     assert one_line(reader.read(photograph(np.maximum(digits, a_one(590, height=260))))) == "25?"
@@ -107,7 +107,7 @@ def test_a_pen_beside_digits_is_no_one_but_a_one_is(reader: Reader) -> None:
 
 @pytest.mark.parametrize("letter", ["A", "M"])
 def test_a_bar_among_letters_is_no_one(reader: Reader, letter: str) -> None:
-    sheet = np.maximum(written(LETTERS[letter], centre=(220, 240)), a_one(420))
+    sheet = np.maximum(draw(LETTERS[letter], centre=(220, 240)), a_one(420))
     assert reader.read(photograph(sheet)).digit is None
 
 
@@ -119,7 +119,7 @@ def test_a_stripe_from_corner_to_corner_is_no_one(reader: Reader) -> None:
 
 @pytest.mark.parametrize("letter", ["n", "m", "h", "H", "arch"])
 def test_a_letter_is_not_split_into_a_one_and_the_rest(reader: Reader, letter: str) -> None:
-    reading = reader.read(photograph(written(LETTERS[letter])))
+    reading = reader.read(photograph(draw(LETTERS[letter])))
     assert (reading.digit, one_line(reading)) == (None, "?")
 
 
@@ -148,7 +148,7 @@ def accepted(candidates: list[Candidate]) -> list[int | None]:
     return [each.answer.digit for each in accept_among_digits(candidates, 0.7)]
 
 
-def test_among_digits_what_may_be_one_is_one() -> None:
+def test_among_digits_a_doubtful_digit_is_accepted() -> None:
     assert accepted([*ROW, doubtful(4, 0.3, 0.68)]) == [3, 5, 8, 4]
     answer = accept_among_digits([*ROW, doubtful(4, 0.3, 0.68)], 0.7)[-1].answer
     # 0.3 of 0.32 and a tenth of 0.68.
@@ -166,24 +166,24 @@ def test_among_digits_what_may_be_one_is_one() -> None:
     ],
     ids=["a letter", "unsure between two", "a speck", "a pen"],
 )
-def test_among_digits_what_is_none_stays_none(last: Candidate) -> None:
+def test_among_digits_what_is_no_digit_stays_refused(last: Candidate) -> None:
     assert accepted([*ROW, last]) == [3, 5, 8, None]
 
 
 @pytest.mark.parametrize("reason", ["blurred", "touches the edge"])
-def test_among_digits_what_is_refused_for_another_reason_stays_so(reason: str) -> None:
+def test_among_digits_another_reason_stays(reason: str) -> None:
     each = doubtful(4, 0.3, 0.68)
     assert accepted([*ROW, each._replace(answer=each.answer._replace(reason=reason))])[-1] is None
 
 
-def test_what_is_likelier_none_is_none_for_the_least_confident_too() -> None:
+def test_what_is_likelier_no_digit_is_refused_at_any_least_confidence() -> None:
     candidates = accept_among_digits([*ROW, doubtful(4, 0.04, 0.955)], 0.1)
     assert candidates[-1].answer.digit is None
 
 
 @pytest.mark.parametrize("height", [160, 180, 260])
-def test_a_pen_beside_three_digits_is_no_one_either(reader: Reader, height: int) -> None:
-    digits = [written(d, centre=(200 + 120 * i, 240), height=110) for i, d in enumerate((2, 5, 3))]
+def test_a_pen_beside_three_digits_is_no_one(reader: Reader, height: int) -> None:
+    digits = [draw(d, centre=(200 + 120 * i, 240), height=110) for i, d in enumerate((2, 5, 3))]
     sheet = np.maximum.reduce([*digits, a_one(590, height=height)])
     assert one_line(reader.read(photograph(sheet))) == "253?"
 

@@ -13,7 +13,7 @@ from appliance.simulator.handwriting import (
 
 
 @pytest.mark.parametrize("digit", range(10))
-def test_every_variant_is_written_tight_and_as_high_as_it_is_asked_for(digit: int) -> None:
+def test_every_variant_is_cropped_and_has_the_given_height(digit: int) -> None:
     rng = np.random.default_rng(digit)
     for strokes in HANDS[digit].values():
         cover = render_handwriting(strokes, rng, height=100, pen=8)
@@ -26,7 +26,7 @@ def test_every_variant_is_written_tight_and_as_high_as_it_is_asked_for(digit: in
             assert edge.any()
 
 
-def test_the_hands_that_mnist_lacks_are_written() -> None:
+def test_there_are_the_variants_that_mnist_lacks() -> None:
     assert {"long", "long-foot", "bar", "flag"} <= set(HANDS[1])
     assert {"plain", "crossed", "serif", "curved"} <= set(HANDS[7])
     assert {"slashed", "open"} <= set(HANDS[0])
@@ -35,14 +35,14 @@ def test_the_hands_that_mnist_lacks_are_written() -> None:
     assert {"straight", "curved"} <= set(HANDS[9])
 
 
-def test_no_letter_is_one_that_somebody_writes_as_a_digit() -> None:
+def test_no_letter_looks_like_a_digit() -> None:
     assert not set("OoIlijJ|ZzSsBbGgqQD") & set(LETTERS)
     rng = np.random.default_rng(1)
     for strokes in [*LETTERS.values(), *SIGNS.values(), SCRIBBLE]:
         assert render_handwriting(strokes, rng, height=40, pen=3).max() == 1
 
 
-def test_one_seed_gives_one_hand_and_another_gives_another() -> None:
+def test_one_seed_gives_one_handwriting() -> None:
     one, two, other = (
         render_handwriting(PLAIN[3], np.random.default_rng(seed), height=60, pen=5)
         for seed in (1, 1, 2)
@@ -64,7 +64,7 @@ def test_a_thicker_pen_covers_more_and_strokes_that_meet_stay_one_piece() -> Non
         assert ndimage.label(seven > 0.5, np.ones((3, 3)))[1] == 1
 
 
-def test_a_pen_of_an_exact_width_is_drawn_where_it_is_told() -> None:
+def test_strokes_are_rendered_at_their_place_with_the_exact_width() -> None:
     cover = render_strokes([[(0, 0), (0, 1)]], (120, 60), centre=(30, 60), height=80, width=8)
     assert cover.shape == (120, 60)
     np.testing.assert_allclose(cover[60].sum(), 8, atol=0.5)

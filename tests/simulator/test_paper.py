@@ -25,7 +25,7 @@ def photograph(seed: int = 1, cover: np.ndarray = COVER, **factors: float) -> np
     return render_photograph(cover, conditions, np.random.default_rng(seed), unit=60)
 
 
-def test_every_factor_has_its_sentence() -> None:
+def test_every_factor_has_its_description() -> None:
     assert [field.name for field in fields(Conditions)] == list(FACTORS)
     assert all(sentence and not sentence.endswith(".") for sentence in FACTORS.values())
 
@@ -38,7 +38,7 @@ def test_a_clean_sheet_shows_the_pen_dark_on_bright_paper() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(FACTORS) - WRITERS - {"board"}))
-def test_each_factor_changes_the_picture_and_more_when_it_is_stronger(name: str) -> None:
+def test_a_stronger_factor_changes_the_picture_more(name: str) -> None:
     clean = photograph().astype(float)
     weak, strong = (
         np.mean([np.abs(photograph(seed, **{name: s}) - clean).mean() for seed in range(8)])
@@ -57,7 +57,7 @@ def test_contrast_fades_and_chalk_is_lighter_than_its_board(name: str) -> None:
     assert contrast(photograph(board=0.5)) < -0.3
 
 
-def test_a_tilted_sheet_keeps_its_digit_in_the_picture_and_places_follow() -> None:
+def test_a_tilted_sheet_keeps_its_digit_in_the_picture() -> None:
     corner = render_strokes(PLAIN[7], SHAPE, centre=(30, 40), height=70, width=5)
     for seed in range(20):
         conditions = Conditions(tilt=1, slant=1, perspective=1)
@@ -98,7 +98,7 @@ def test_one_seed_gives_one_photograph() -> None:
     assert not np.array_equal(one, other)
 
 
-def test_random_conditions_are_few_possible_together_and_as_hard_as_asked() -> None:
+def test_random_conditions_are_few_compatible_and_within_their_hardness() -> None:
     rng = np.random.default_rng(1)
     mixes = [random_conditions(rng, 0.5) for _ in range(300)]
     strengths = np.array([[getattr(mix, name) for name in FACTORS] for mix in mixes])

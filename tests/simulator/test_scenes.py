@@ -73,7 +73,7 @@ def test_another_number_of_digits_is_refused(count: int) -> None:
 
 
 @pytest.mark.parametrize("kind", NO_DIGIT_KINDS)
-def test_a_picture_of_nothing_has_no_digit_and_its_seed(kind: str) -> None:
+def test_a_picture_of_any_kind_has_no_digit_and_is_reproducible(kind: str) -> None:
     conditions = random_conditions(np.random.default_rng(1))
     a, b = (
         render_no_digit(kind, conditions, np.random.default_rng(5), (120, 160)) for _ in range(2)
@@ -89,7 +89,7 @@ def test_an_unknown_kind_is_refused() -> None:
         render_no_digit("cat", CLEAN, np.random.default_rng(1))
 
 
-def test_a_scan_grows_into_a_stroke_of_the_weight_that_is_asked_for(scan: np.ndarray) -> None:
+def test_an_enlarged_scan_has_strokes_of_the_given_weight(scan: np.ndarray) -> None:
     rng = np.random.default_rng
     usual, thick, thin = (
         enlarge_scan(scan, rng(1), 100, weight).mean() for weight in (0, 0.8, -0.8)

@@ -20,7 +20,7 @@ def examples() -> list[tuple[np.ndarray, int] | None]:
 
 
 @pytest.mark.slow
-def test_examples_are_glyphs_of_digits_and_of_what_is_none(
+def test_examples_are_glyphs_of_digits_and_of_no_digits(
     examples: list[tuple[np.ndarray, int] | None],
 ) -> None:
     found = [example for example in examples if example is not None]

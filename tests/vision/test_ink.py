@@ -55,7 +55,7 @@ def test_ink_is_found_where_the_pen_was(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHEETS)
-def test_a_sheet_with_nothing_on_it_has_no_ink_where_a_digit_would_be(name: str) -> None:
+def test_a_blank_sheet_has_no_ink_where_a_digit_would_be(name: str) -> None:
     maps = find_ink(photograph(SHEETS[name], np.zeros_like(COVER)))
     if "shadow" in name:
         # The hard edge of a shadow may stand out at the border: never over the middle.
@@ -89,7 +89,7 @@ def test_the_hard_edge_of_a_shadow_over_the_digit_is_no_ink(edge: float) -> None
     assert overlap(find_ink(sheet).ink, COVER) > 0.8
 
 
-def test_faint_pencil_beside_a_thick_marker_is_ink_as_well() -> None:
+def test_faint_pencil_beside_a_thick_marker_is_ink() -> None:
     marker = render_strokes(PLAIN[8], SHAPE, centre=(90, 120), height=130, width=16)
     pencil = render_strokes(PLAIN[5], SHAPE, centre=(230, 120), height=110, width=4)
     noise = np.random.default_rng(5).normal(0, 0.01, SHAPE)
@@ -112,7 +112,7 @@ def test_ink_is_as_bright_in_the_shadow_as_in_the_sun() -> None:
     assert ink[stroke].mean() == pytest.approx(ink[shaded].mean(), abs=0.08)
 
 
-def test_there_is_no_ink_but_where_something_stands_out() -> None:
+def test_there_is_ink_only_where_strokes_are() -> None:
     maps = find_ink(photograph(Conditions(noise=0.3)))
     assert not maps.ink[maps.strength == 0].any()
     assert not maps.strength[COVER.shape[0] - 20 :].any()

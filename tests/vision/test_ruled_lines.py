@@ -12,7 +12,7 @@ SHAPE = 240, 320
 DIGIT, LINE = np.float32(0.8), np.float32(0.3)
 
 
-def written(digit: int, **place: object) -> np.ndarray:
+def draw(digit: int, **place: object) -> np.ndarray:
     return render_strokes(
         PLAIN[digit], SHAPE, **{"centre": (160, 120), "height": 120, "width": 8, **place}
     )
@@ -68,7 +68,7 @@ def test_lines_go_and_the_strokes_over_them_stay(name: str) -> None:
     lines = SHEETS[name]
     # A 1 along an upright line has a test of its own.
     for digit in range(10) if name != "upright lines" else (0, *range(2, 10)):
-        cover = written(digit)
+        cover = draw(digit)
         left = remove_lines(cover, lines)
         stroke = cover > 0.5
         assert np.count_nonzero(left[stroke] >= 0.5 * DIGIT) > 0.96 * np.count_nonzero(stroke)
@@ -108,29 +108,27 @@ def test_a_photographed_digit_on_lines_is_the_one_on_a_blank_sheet(
 @pytest.mark.parametrize("height", [150, 200, 228])
 @pytest.mark.parametrize("digit", [1, 4, 7])
 def test_the_straight_strokes_of_a_large_digit_are_no_lines(digit: int, height: int) -> None:
-    contrast = DIGIT * written(digit, height=height)
+    contrast = DIGIT * draw(digit, height=height)
     assert remove_ruled_lines(contrast, *label_components(contrast > 0.05)) is contrast
 
 
 @pytest.mark.parametrize("height", [110, 145, 180, 215])
 @pytest.mark.parametrize("places", [(120, 200), (80, 160, 240)], ids=["11", "111"])
 def test_ones_side_by_side_are_no_lines(places: tuple[int, ...], height: int) -> None:
-    contrast = DIGIT * np.maximum.reduce(
-        [written(1, centre=(x, 120), height=height) for x in places]
-    )
+    contrast = DIGIT * np.maximum.reduce([draw(1, centre=(x, 120), height=height) for x in places])
     assert remove_ruled_lines(contrast, *label_components(contrast > 0.05)) is contrast
 
 
 @pytest.mark.parametrize("x", [152, 167, 173])
 def test_a_one_along_an_upright_line_stays(x: int) -> None:
-    cover = written(1, centre=(x, 120))
+    cover = draw(1, centre=(x, 120))
     left = remove_lines(cover, draw_lines(40, 90))
     assert np.count_nonzero(left[cover > 0.5] >= 0.5 * DIGIT) > 0.9 * np.count_nonzero(cover > 0.5)
 
 
 @pytest.mark.parametrize("digit", range(10))
 def test_a_picture_without_lines_is_returned_itself(digit: int) -> None:
-    contrast = DIGIT * written(digit)
+    contrast = DIGIT * draw(digit)
     assert remove_ruled_lines(contrast, *label_components(contrast > 0.05)) is contrast
 
 
@@ -141,7 +139,7 @@ def test_a_texture_and_nothing_at_all_are_returned_themselves() -> None:
 
 
 def test_the_input_is_left_unchanged() -> None:
-    contrast = np.maximum(DIGIT * written(3), LINE * SHEETS["ruled"])
+    contrast = np.maximum(DIGIT * draw(3), LINE * SHEETS["ruled"])
     before = contrast.copy()
     assert remove_ruled_lines(contrast, *label_components(contrast > 0.05)) is not contrast
     np.testing.assert_array_equal(contrast, before)

@@ -15,9 +15,9 @@ from PIL import Image
 from appliance.captures.store import Captures
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
-from appliance.picture import Turns
+from appliance.picture import PictureQueue
 from appliance.reader.reader import Reader
-from appliance.reading import Frame, Reading, frame
+from appliance.reading import Frame, Reading, make_frame
 from appliance.simulator.handwriting import PLAIN, render_strokes
 from appliance.simulator.paper import Conditions, render_photograph
 from appliance.web.app import create_app
@@ -131,8 +131,8 @@ def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(parts: dict[str
             assert leave.wait(10)
             return Reading(at=0, reason="blank")
 
-    turns = Turns()
-    app = create_app(**{**parts, "reader": Slow()}, turns=turns)
+    queue = PictureQueue()
+    app = create_app(**{**parts, "reader": Slow()}, queue=queue)
     data = (SAMPLES / "2-marker.jpg").read_bytes()
     codes: list[int] = []
 
@@ -151,7 +151,7 @@ def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(parts: dict[str
         others[1].join(0.01)
     assert codes == [503]
     # Nor does anybody else in this process decode one meanwhile.
-    with turns.next(timeout=0) as mine:
+    with queue.turn(timeout=0) as mine:
         assert not mine
     leave.set()
     for thread in (first, *others):
@@ -228,7 +228,7 @@ def test_every_mark_of_a_sent_picture_is_told(client: FlaskClient) -> None:
 def test_every_mark_of_the_newest_reading_is_told(
     client: FlaskClient, latest: Latest, reader: Reader
 ) -> None:
-    latest.show(reader.read(frame(two_digits(), 1000.0)))
+    latest.show(reader.read(make_frame(two_digits(), 1000.0)))
     assert_two_and_five(client.get("/api/v1/reading").get_json())
 
 

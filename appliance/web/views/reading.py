@@ -14,7 +14,7 @@ from appliance import __version__
 from appliance.errors import PictureError
 from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import STARTING, Latest, Recent
-from appliance.picture import Turns, picture_from_chunks
+from appliance.picture import PictureQueue, picture_from_chunks
 from appliance.reader.reader import Reader
 from appliance.reading import Reading
 from appliance.web.access.poll_interval import POLL_AFTER, PollInterval
@@ -53,12 +53,12 @@ def blueprint(
     networks: LiveNetwork,
     camera: str,
     problems: Callable[[], list[str]],
-    turns: Turns,
+    queue: PictureQueue,
     clock: Callable[[], float],
 ) -> Blueprint:
     """Return the routes; `clock` gives Unix seconds, `problems` what is wrong with the state.
 
-    A picture that is sent is read in its turn of `turns`; its reading goes into `sent`, numbered
+    A picture that is sent is read in its turn of `queue`; its reading goes into `sent`, numbered
     from -1 down.
     """
     routes = Blueprint("api", __name__, url_prefix="/api/v1")
@@ -141,7 +141,7 @@ def blueprint(
             sentence = "other pictures are being read: try again in a few seconds"
             return problem(503, sentence, retry_after=3)
         try:
-            with turns.next():
+            with queue.turn():
                 chunks = _picture_chunks()
                 first = next(chunks, b"")
                 if not first:

@@ -265,7 +265,7 @@ def pictures() -> dict[str, list[Any]]:
     import numpy as np
 
     from appliance.picture import open_picture
-    from appliance.reading import frame
+    from appliance.reading import make_frame
     from appliance.simulator import scenes
     from appliance.simulator.handwriting import PLAIN
     from appliance.simulator.paper import random_conditions
@@ -285,12 +285,12 @@ def pictures() -> dict[str, list[Any]]:
         mixed = replace(mixed, ruled=0.0, squared=0.0, dotted=0.0)
         rng = np.random.default_rng([2, number])
         found["blank paper"].append(
-            frame(scenes.render_no_digit("blank", mixed, rng, SIZE).grey, 0.0)
+            make_frame(scenes.render_no_digit("blank", mixed, rng, SIZE).grey, 0.0)
         )
         digits = [(number + place) % 10 for place in range(12)]
         strokes = [list(PLAIN.values())[each] for each in digits]
         sheet = scenes.render_sheet(digits, strokes, mixed, rng, SIZE)
-        found["twelve digits"].append(frame(sheet.grey, 0.0))
+        found["twelve digits"].append(make_frame(sheet.grey, 0.0))
     return found
 
 

@@ -20,7 +20,7 @@ from appliance.device.pin import Owner
 from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader.reader import Reader
-from appliance.reading import Reading, frame
+from appliance.reading import Reading, make_frame
 from model.network import build
 from tests.captured import added, glyph
 from tests.captures.test_store import damaged
@@ -326,7 +326,7 @@ def test_the_surroundings_of_a_mark_in_a_corner_and_of_a_tiny_frame(reader: Read
         grey = np.full(size, 220, np.uint8)
         recent = Recent()
         glyph = np.zeros((28, 28), np.float32)
-        recent.keep(1, Reading(at=0, frame=frame(grey, 0.0), box=(0, 0, 12, 30), glyph=glyph))
+        recent.keep(1, Reading(at=0, frame=make_frame(grey, 0.0), box=(0, 0, 12, 30), glyph=glyph))
         reading = recent.of(1)
         assert reading is not None
         with Image.open(io.BytesIO(encode_surroundings(reading))) as picture:
