@@ -20,7 +20,7 @@ LATER = {
     "appliance.captures.audit", "appliance.commands.train", "appliance.web.views.openapi",
     "appliance.web.schemas",
     "appliance.web.inside.reliability", "model.evaluation_report", "model.calibration", "segno",
-    "prometheus_client",
+    "prometheus_client", "tomlkit",
 }  # fmt: skip
 
 # The house from top to bottom: a folder or file, and what of the rows below it and of other
@@ -62,7 +62,7 @@ TABLE: dict[str, set[str]] = {
     "captures": {"storage", "reading", "errors", "model", "numpy", "PIL"},
     "picture": {"storage.picture_check", "reading", "errors", "numpy", "PIL"},
     "device": {"settings", "console", "errors", "model", "gpiozero", "werkzeug"},
-    "settings": {"storage.ownership", "console", "errors", "model"},
+    "settings": {"storage.ownership", "console", "errors", "model", "tomlkit"},
     "storage": {"errors", "model", "numpy"},
     "reading": {"errors", "numpy"},
     "console": set(),
