@@ -320,8 +320,11 @@ def idle(count: Counter, words: list[str]) -> dict[str, Any]:
 def training(count: Counter, presets: list[str]) -> dict[str, Any]:
     import numpy as np
 
-    from appliance.training import resumable_run
-    from appliance.training.resumable_run import fine_tuning_preset
+    from appliance.training.resumable_run import (
+        CAMERA_SHARE,
+        OWN_SHARE,
+        fine_tuning_preset,
+    )
     from model import weights
     from model.datasets import Split
     from model.presets import PRESETS, get_preset
@@ -336,8 +339,8 @@ def training(count: Counter, presets: list[str]) -> dict[str, Any]:
         if name == NIGHT:
             network, _ = weights.load(weights.SHIPPED)
             recipe = fine_tuning_preset(network, epochs=3)
-            camera = ExtraPictures(data, resumable_run._CAMERA, 60, distilled=True)
-            own = ExtraPictures(data, resumable_run._OWN)
+            camera = ExtraPictures(data, CAMERA_SHARE, 60, distilled=True)
+            own = ExtraPictures(data, OWN_SHARE)
             settings = {"extra": [camera, own], "start": network, "teacher": network}
         else:
             recipe = get_preset(name)
