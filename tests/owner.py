@@ -12,7 +12,9 @@ from appliance.networks.vault import Vault
 from appliance.simulator.handwriting import LETTERS, PLAIN
 from appliance.simulator.paper import Conditions
 from appliance.simulator.scenes import render_ink
-from appliance.training.resumable_run import Sizes, draw_digits, fine_tuning_preset
+from appliance.storage.layout import StateDirectory
+from appliance.training.examples import draw_digits
+from appliance.training.resumable_run import Sizes, fine_tuning_preset
 from appliance.training.retrain import Limits, Retraining
 from appliance.vision.glyph import make_glyph
 from model import weights
@@ -22,7 +24,13 @@ from model.presets import Preset
 from model.train import ExtraPictures, TrainingRun
 
 FEW = Sizes(
-    examples=120, scans=200, batch=32, learning_rate=0.01, epochs=2, alone=4, from_scratch=1
+    examples=120,
+    drawn_digits=200,
+    batch=32,
+    learning_rate=0.01,
+    epochs=2,
+    epochs_without_base=4,
+    epochs_from_scratch=1,
 )
 ODD = "K"
 """The letter that this owner writes for a 4."""
@@ -114,7 +122,7 @@ class Clock:
 def retraining(state: Path, captures: Captures, **others: Any) -> Retraining:
     """Return a night of few pictures and epochs in a state directory."""
     parts: dict[str, Any] = {
-        "vault": Vault(state / "networks"),
+        "vault": Vault(StateDirectory(state).networks),
         "captures": captures,
         "base": base(),
         "limits": Limits(seconds=3600),
@@ -126,7 +134,7 @@ def retraining(state: Path, captures: Captures, **others: Any) -> Retraining:
 
 def current(state: Path, **options: Any) -> str:
     """Return the sha256 of the network that reads now, which must be whole."""
-    held = Vault(state / "networks", **options).load_current()
+    held = Vault(StateDirectory(state).networks, **options).load_current()
     assert held.problem is None, held.problem
     return weights.checksum(held.network)
 

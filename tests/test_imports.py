@@ -20,7 +20,7 @@ LATER = {
     "appliance.captures.audit", "appliance.commands.train", "appliance.web.views.openapi",
     "appliance.web.schemas",
     "appliance.web.inside.reliability", "model.evaluation_report", "model.calibration", "segno",
-    "prometheus_client",
+    "prometheus_client", "tomlkit",
 }  # fmt: skip
 
 # The house from top to bottom: a folder or file, and what of the rows below it and of other
@@ -64,7 +64,7 @@ TABLE: dict[str, set[str]] = {
     "device": {
         "settings", "storage.layout", "console", "errors", "model", "gpiozero", "werkzeug",
     },
-    "settings": {"storage.layout", "storage.ownership", "console", "errors", "model"},
+    "settings": {"storage.layout", "storage.ownership", "console", "errors", "model", "tomlkit"},
     "storage": {"errors", "model", "numpy"},
     "reading": {"errors", "numpy"},
     "console": set(),

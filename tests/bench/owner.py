@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.console import say
+from appliance.storage.layout import StateDirectory
 from tests.bench.harness import add_bench, get_count
 from tests.bench.pages import make_folder, make_table, publish
 
@@ -112,7 +113,10 @@ def _night(
 
     state = Path(tempfile.mkdtemp())
     try:
-        vault, captures = Vault(state / "networks"), Captures(state / "captures.db")
+        vault, captures = (
+            Vault(StateDirectory(state).networks),
+            Captures(StateDirectory(state).captures),
+        )
         held = vault.load_current()
         reader = Reader(held.network)
         before = _count_right(reader, writes, count, seed)
@@ -180,7 +184,7 @@ def _open_page(
     from appliance.training.process import TrainingProcess
     from appliance.web.app import create_app
 
-    history = History(state / "history.db", limit=10)
+    history = History(StateDirectory(state).history, limit=10)
     try:
         owner = Owner(owner_file(state))
         page = create_app(

@@ -11,6 +11,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from appliance.networks.vault import Vault
+from appliance.storage.layout import StateDirectory
 from appliance.training import records
 from appliance.training.lock import hold_training_lock
 from tests.browser.page import draw, drawn_and_taught, labels, text, until, view
@@ -35,7 +36,7 @@ def lived(browser: webdriver.Chrome, state: Path) -> Iterator[webdriver.Chrome]:
     if browser.execute_async_script(captures) < 2:
         drawn_and_taught(browser, 3, "3")
         drawn_and_taught(browser, 7, "1")
-    vault = Vault(state / "networks")
+    vault = Vault(StateDirectory(state).networks)
     if len(vault.list_networks()) < 2:
         vault.add(saying(8), {"preset": "eight", "own": {"right": 3, "total": 4}})
     own = {"total": 20, "before": 12, "after": 17, "won": 5, "lost": 0}

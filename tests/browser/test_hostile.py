@@ -6,6 +6,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from appliance.networks.vault import Vault
+from appliance.storage.layout import StateDirectory
 from appliance.training import records
 from tests.browser.page import text, until, view
 from tests.networks.test_live import saying
@@ -18,7 +19,7 @@ def untaken(browser: webdriver.Chrome) -> bool:
 
 
 def test_a_promoted_networks_card_is_text(browser: webdriver.Chrome, state: Path) -> None:
-    vault = Vault(state / "networks")
+    vault = Vault(StateDirectory(state).networks)
     card = {"preset": HOSTILE, "command": HOSTILE, "data": {HOSTILE: HOSTILE}, "report": HOSTILE}
     vault.promote(vault.add(saying(8), card))
     view(browser, "training")

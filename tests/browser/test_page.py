@@ -13,6 +13,7 @@ from selenium.webdriver.support.select import Select
 from appliance.captures.store import Captures
 from appliance.networks.promotions import Promotions
 from appliance.networks.vault import Vault
+from appliance.storage.layout import StateDirectory
 from tests.browser.page import (
     all_deleted,
     complaints,
@@ -141,7 +142,7 @@ def press(browser: webdriver.Chrome, label: str, question: str | None = None) ->
 def test_a_network_is_promoted_compared_and_rolled_back(
     browser: webdriver.Chrome, state: Path
 ) -> None:
-    vault = Vault(state / "networks")
+    vault = Vault(StateDirectory(state).networks)
     shipped = vault.list_networks()[-1].id
     eight = vault.add(saying(8), {"preset": "eight", "own": {"right": 3, "total": 4}})
     view(browser, "training")
@@ -166,7 +167,7 @@ def test_a_network_is_promoted_compared_and_rolled_back(
 
 
 def test_a_damaged_network_is_told_on_the_page(browser: webdriver.Chrome, state: Path) -> None:
-    vault = Vault(state / "networks")
+    vault = Vault(StateDirectory(state).networks)
     six = vault.add(saying(6), {"preset": "six"})
     file = vault.folder / f"{six}.npz"
     file.write_bytes(file.read_bytes()[:-9])
@@ -262,7 +263,7 @@ def test_captures_are_filtered_relabelled_deleted_and_restored(browser: webdrive
 def test_an_export_asks_for_the_pin_and_comes(
     strangers: webdriver.Chrome, state: Path, pin: str, tmp_path: Path
 ) -> None:
-    captures = Captures(state / "captures.db")
+    captures = Captures(StateDirectory(state).captures)
     added(captures, at=time.time())
     captures.close()
     folder = {"behavior": "allow", "downloadPath": str(tmp_path)}

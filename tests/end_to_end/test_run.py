@@ -22,6 +22,7 @@ from appliance.__main__ import main
 from appliance.captures.store import Captures
 from appliance.device.pin import Owner, owner_file
 from appliance.networks.vault import Vault
+from appliance.storage.layout import StateDirectory
 from tests.backups import backup, restore
 from tests.captured import added
 from tests.conftest import ROOT, SAMPLES
@@ -213,7 +214,7 @@ def test_a_restore_that_a_power_cut_broke_off_is_ended_first_and_none_is_begun_m
     state, made, config = tmp_path / "state", tmp_path / "made.zip", tmp_path / "digits.toml"
     config.write_text("[leds]\nlayout = 'none'\n")
     state.mkdir()
-    with closing(Captures(state / "captures.db")) as captures:
+    with closing(Captures(StateDirectory(state).captures)) as captures:
         added(captures, label=3)
         backup(made, state, config)
         added(captures, label=4)

@@ -14,6 +14,7 @@ from appliance.errors import NoCaptureError
 from appliance.outputs.history import History
 from appliance.reading import Reading
 from appliance.storage.database import examine
+from appliance.storage.layout import StateDirectory
 from appliance.storage.rows import text_of
 from tests.backups import backup, restore
 from tests.captured import added
@@ -42,10 +43,10 @@ def changed(file: Path, *statements: str) -> None:
 def state(tmp_path: Path) -> Path:
     state = tmp_path / "state"
     state.mkdir()
-    with closing(Captures(state / "captures.db")) as captures:
+    with closing(Captures(StateDirectory(state).captures)) as captures:
         for each in range(10):
             added(captures, label=each, at=1e9 + each)
-    with closing(History(state / "history.db", limit=100)) as history:
+    with closing(History(StateDirectory(state).history, limit=100)) as history:
         for each in range(10):
             history.show(Reading(at=1e9 + each, settled=each if each % 2 else None, reason="é"))
             history.show(Reading(at=1e9 + each, settled=5))
@@ -95,7 +96,7 @@ def test_a_damaged_row_is_left_out_or_mended_and_the_rest_goes_on(
             if made.left_out:
                 assert name in made.left_out[0]
         said = []
-        with closing(Captures(folder / "captures.db")) as captures:
+        with closing(Captures(StateDirectory(folder).captures)) as captures:
             assert len(list(captures.every())) == left["captures.db"]
             assert sum(captures.counts().values()) == left["captures.db"]
             change = captures.change()
@@ -104,7 +105,7 @@ def test_a_damaged_row_is_left_out_or_mended_and_the_rest_goes_on(
             assert 10 <= new.id <= 12
             assert captures.change() != change
             said += [captures.notice]
-        with closing(History(folder / "history.db", limit=100)) as history:
+        with closing(History(StateDirectory(folder).history, limit=100)) as history:
             entries = history.newest(100)
             assert len(entries) == left["history.db"]
             history.show(Reading(at=5.0, settled=8))
@@ -132,7 +133,7 @@ def test_the_doctor_and_a_backup_find_a_damaged_row_and_say_what_to_do(
 def test_a_damaged_capture_is_said_once_and_stays_in_the_file(
     state: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    file = state / "captures.db"
+    file = StateDirectory(state).captures
     changed(file, "UPDATE captures SET label = 9 WHERE id IN (4, 5)")
     with closing(Captures(file)) as captures:
         for _ in range(3):
@@ -184,12 +185,12 @@ def test_a_damaged_history_is_rescued_too(tmp_path: Path) -> None:
 def test_captures_of_before_the_checksum_was_of_all_columns_are_served(state: Path) -> None:
     from appliance.captures.rescue import _of_pictures
 
-    with closing(sqlite3.connect(state / "captures.db")) as database, database:
+    with closing(sqlite3.connect(StateDirectory(state).captures)) as database, database:
         for number, glyph, picture in database.execute("SELECT id, glyph, picture FROM captures"):
             crc = _of_pictures(glyph, picture)
             database.execute("UPDATE captures SET crc = ? WHERE id = ?", (crc, number))
         database.execute("UPDATE captures SET reason = CAST(x'c3ff' AS TEXT) WHERE id = 4")
-    with closing(Captures(state / "captures.db")) as captures:
+    with closing(Captures(StateDirectory(state).captures)) as captures:
         assert len(captures.listing()) == 10
         assert captures.get(4).reason == "\ufffd\ufffd"
         assert "1 row mended" in str(captures.notice)

@@ -14,6 +14,7 @@ import pytest
 from appliance.captures.store import Captures
 from appliance.errors import StateError, TrainingRefused
 from appliance.networks.vault import Vault
+from appliance.storage.layout import StateDirectory
 from appliance.training import retrain
 from appliance.training.lock import hold_training_lock
 from appliance.training.records import load_nights
@@ -34,7 +35,7 @@ def test_killed_at_any_instant_and_resumed_it_ends_with_the_bits_of_an_undisturb
 def begin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state directory with an owner's captures; a small network is in the shipped one's place."""
     state = tmp_path_factory.mktemp("begin")
-    captures = Captures(state / "captures.db")
+    captures = Captures(StateDirectory(state).captures)
     correct(captures, *hand())
     captures.close()
     weights.save(state / "shipped.npz", tiny(), {})
@@ -42,8 +43,8 @@ def begin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def night(state: Path) -> dict[str, Any]:
-    captures = Captures(state / "captures.db")
-    vault = Vault(state / "networks", shipped=state / "shipped.npz")
+    captures = Captures(StateDirectory(state).captures)
+    vault = Vault(StateDirectory(state).networks, shipped=state / "shipped.npz")
     try:
         with hold_training_lock(state):
             return retraining(state, captures, vault=vault, sizes=TINIEST, clock=Clock(1.0)).run()
@@ -134,7 +135,7 @@ def test_a_disk_that_refuses_any_one_write_is_a_sentence_and_the_next_night_goes
                 said.append(str(error))
         reads = current(state, shipped=state / "shipped.npz")
         assert reads == wanted or not any(each["finished"] for each in load_nights(state))
-        captures = Captures(state / "captures.db")
+        captures = Captures(StateDirectory(state).captures)
         assert sum(captures.counts().values()) == len(hand()[1])
         captures.close()
         if not load_nights(state):
@@ -189,10 +190,10 @@ def test_what_is_damaged_of_a_night_begins_anew_with_a_sentence(
     state = tmp_path / "state"
     shutil.copytree(begin, state)
     parts: dict[str, Any] = {
-        "vault": Vault(state / "networks", shipped=state / "shipped.npz"),
+        "vault": Vault(StateDirectory(state).networks, shipped=state / "shipped.npz"),
         "sizes": TINIEST,
     }
-    captures = Captures(state / "captures.db")
+    captures = Captures(StateDirectory(state).captures)
     left = retraining(state, captures, **parts, stopping=lambda: True).run()
     assert left["outcome"] == "left"
     if how == "gone":
@@ -214,8 +215,8 @@ def test_no_bit_of_a_checkpoint_that_is_flipped_is_more_than_a_sentence(
 
     state = tmp_path / "state"
     shutil.copytree(begin, state)
-    vault = Vault(state / "networks", shipped=state / "shipped.npz")
-    captures = Captures(state / "captures.db")
+    vault = Vault(StateDirectory(state).networks, shipped=state / "shipped.npz")
+    captures = Captures(StateDirectory(state).captures)
     retraining(state, captures, vault=vault, sizes=TINIEST, stopping=lambda: True).run()
     captures.close()
     taken_up = ResumableRun(state / "night", base(), TINIEST)
@@ -226,7 +227,7 @@ def test_no_bit_of_a_checkpoint_that_is_flipped_is_more_than_a_sentence(
         changed = bytearray(raw)
         changed[place] ^= 1 << place % 8
         file.write_bytes(changed)
-        course, sentence = taken_up.course()
+        course, sentence = taken_up.load_training()
         assert course.progress > 0 or (sentence and "it begins anew" in sentence)
 
 

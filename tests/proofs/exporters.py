@@ -27,6 +27,7 @@ import numpy as np
 
 from appliance.captures.store import Capture, Captures
 from appliance.device.pin import Owner, owner_file
+from appliance.storage.layout import StateDirectory
 from tests.conftest import SAMPLES, free_port
 from tests.proofs.lookers import resident
 
@@ -121,7 +122,7 @@ def many_captures(state: Path, count: int) -> None:
         file = io.BytesIO()
         Image.fromarray(rng.integers(0, 32, (95, 95), np.uint8) * 8).save(file, "PNG")
         pictures.append(file.getvalue())
-    captures = Captures(state / "captures.db")
+    captures = Captures(StateDirectory(state).captures)
     captures.take(
         Capture(0, 1e9 + each, each % 10, each % 10, None, 0.9, "a" * 64,
                 rng.integers(0, 255, (28, 28), np.uint8), pictures[each % 50])

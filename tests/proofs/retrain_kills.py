@@ -22,6 +22,7 @@ from select import select
 from typing import Any
 
 from appliance.captures.store import Captures
+from appliance.storage.layout import StateDirectory
 from appliance.training import retrain
 from appliance.training.lock import hold_training_lock
 from appliance.training.records import load_nights
@@ -34,7 +35,7 @@ def night(state: Path) -> None:
     """Do what `digits retrain` does, with a checkpoint after almost every batch."""
     retrain.CHECKPOINT_SECONDS = CHECKPOINT_SECONDS
     with hold_training_lock(state):
-        captures = Captures(state / "captures.db")
+        captures = Captures(StateDirectory(state).captures)
         retraining(state, captures).run()
         captures.close()
 
@@ -98,7 +99,7 @@ def main(folder: Path, count: int, seed: int = 1) -> dict[str, Any]:
     chance = random.Random(seed)
     begin = folder / "begin"
     begin.mkdir(parents=True)
-    captures = Captures(begin / "captures.db")
+    captures = Captures(StateDirectory(begin).captures)
     correct(captures, *hand())
     captures.close()
     shipped = current(begin)
@@ -126,7 +127,7 @@ def main(folder: Path, count: int, seed: int = 1) -> dict[str, Any]:
         half_written += any(state.rglob(".*.new"))
         assert current(state) in (shipped, wanted)
         assert len(load_nights(state)) <= 1
-        held = Captures(state / "captures.db")
+        held = Captures(StateDirectory(state).captures)
         assert sum(held.counts().values()) == len(hand()[1])
         held.close()
     if not is_over(state):

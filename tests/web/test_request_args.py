@@ -13,6 +13,7 @@ from appliance.device.control import Control
 from appliance.device.pin import Owner
 from appliance.outputs.latest import Latest
 from appliance.reading import Reading
+from appliance.storage.layout import StateDirectory
 from tests.captured import added
 from tests.conftest import FakeTrainingProcess
 from tests.device.test_pin import changes, detail
@@ -170,7 +171,7 @@ def test_what_is_answered_says_whose_it_is(app: Flask, busy: FlaskClient, contro
 def test_a_drawing_with_words_says_that_it_differs_by_language(
     client: FlaskClient, training: FakeTrainingProcess
 ) -> None:
-    (training.state / "nights.jsonl").write_text(
+    (StateDirectory(training.state).nights).write_text(
         json.dumps({"at": 1.0, "outcome": "kept", "why": "w", "outcomes": {},
                     "curve": [[1, 0.5], [2, 0.4]], "epochs": []}) + "\n"
     )  # fmt: skip

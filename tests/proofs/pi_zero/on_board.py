@@ -312,8 +312,8 @@ def retrain() -> None:
 
 
 def _last_night(state: Path) -> dict[str, Any]:
-    with suppress(OSError, ValueError, IndexError):
-        return dict(json.loads((state / "nights.jsonl").read_text().splitlines()[-1]))
+    with suppress(OSError, ValueError, IndexError, StopIteration):
+        return dict(json.loads(next(state.rglob("nights.jsonl")).read_text().splitlines()[-1]))
     return {}
 
 
@@ -324,17 +324,16 @@ VISION = ("tests/vision", "tests/simulator")
 LEFT_OUT = (
     "tests/model/test_frugality.py::test_memory_grows_with_the_data_set_by_its_order_alone",
     "tests/model/test_frugality.py::test_a_csv_of_any_length_is_read_a_line_at_a_time",
-    "tests/model/test_frugality.py::test_no_float64_is_held_in_training_or_answering[scratch-rotated]",
+    "tests/model/test_frugality.py::test_training_and_inference_hold_no_float64[scratch-rotated]",
     "tests/commands/test_reproduce.py::test_a_row_gives_its_figures",
     "tests/bench/test_reproduction.py::test_the_document_keeps_the_rows_that_were_done_before",
     "tests/model/test_train.py::test_it_learns_to_read_digits_it_has_not_seen",
     "tests/model/test_train.py::test_it_learns_to_refuse_what_is_no_digit",
     "tests/model/test_train.py::test_one_seed_gives_the_same_bits",
-    "tests/model/test_train.py::test_every_preset_learns",
     "tests/model/test_train.py::test_training_through_the_camera_with_one_seed_gives_the_same_bits",
     "tests/model/test_checkpoint.py::test_a_training_stopped_and_resumed",
     "tests/model/books/test_backquery.py::test_a_trained_network_reads_its_own_pictures",
-    "tests/model/test_datasets.py::test_a_damaged_file_is_a_sentence_or_a_whole_data_set",
+    "tests/model/test_datasets.py::test_a_damaged_file_is_refused_or_read_whole",
     "tests/model/books/test_first_networks.py::test_eleven_lines_learn_xor",
     "tests/simulator/test_training_glyphs.py::test_examples_are_glyphs_of_digits_and_of_what_is_none",
     "tests/simulator/test_training_glyphs.py::test_a_blank_scan_is_no_example_of_a_digit",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.__main__ import main
+from appliance.storage.layout import StateDirectory
 from appliance.training import preflight, retrain
 from appliance.training.resumable_run import Sizes
 from model import train
@@ -36,13 +37,13 @@ def captures(state: Path) -> None:
     others = [digit for digit in range(10) if digit != 4]
     images = [glyphs(LETTERS[ODD], ODD_ONES, 5), *(glyphs(PLAIN[n], OTHERS, n) for n in others)]
     labels = [4] * ODD_ONES + [digit for digit in others for _ in range(OTHERS)]
-    held = Captures(state / "captures.db")
+    held = Captures(StateDirectory(state).captures)
     correct(held, np.concatenate(images), np.array(labels, np.uint8))
     held.close()
 
 
 def base(data: Path) -> None:
-    from appliance.training.resumable_run import draw_digits
+    from appliance.training.examples import draw_digits
     from tests.conftest import write_idx
 
     data.mkdir(parents=True)
