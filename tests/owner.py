@@ -12,7 +12,8 @@ from appliance.networks.vault import Vault
 from appliance.simulator.handwriting import LETTERS, PLAIN
 from appliance.simulator.paper import Conditions
 from appliance.simulator.scenes import render_ink
-from appliance.training.resumable_run import Sizes, draw_digits, fine_tuning_preset
+from appliance.training.examples import draw_digits
+from appliance.training.resumable_run import Sizes, fine_tuning_preset
 from appliance.training.retrain import Limits, Retraining
 from appliance.vision.glyph import make_glyph
 from model import weights
@@ -22,7 +23,13 @@ from model.presets import Preset
 from model.train import ExtraPictures, TrainingRun
 
 FEW = Sizes(
-    examples=120, scans=200, batch=32, learning_rate=0.01, epochs=2, alone=4, from_scratch=1
+    examples=120,
+    drawn_digits=200,
+    batch=32,
+    learning_rate=0.01,
+    epochs=2,
+    epochs_without_base=4,
+    epochs_from_scratch=1,
 )
 ODD = "K"
 """The letter that this owner writes for a 4."""

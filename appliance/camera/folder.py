@@ -12,15 +12,12 @@ from appliance.reading import Frame
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = 10.0
-"""Seconds to wait for the turn to decode a picture; else the last one stays in view."""
-
 
 class FolderCamera:
     """Shows each picture of a folder for `seconds`, by name, over and over; 0 = for one frame.
 
-    Each is decoded in its turn of `queue`, which uploads share. If that does not come within ten
-    seconds, the last picture is shown again.
+    Each is decoded in its turn of `queue`, which uploads share. If that does not come within
+    `patience` seconds, the last picture is shown again.
 
     >>> camera = FolderCamera(Path("data/samples"), seconds=4)
     >>> frame = next(camera.frames())
@@ -35,10 +32,12 @@ class FolderCamera:
         *,
         seconds: float,
         queue: PictureQueue | None = None,
+        patience: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._seconds = seconds
         self._queue = queue or PictureQueue()
+        self._patience = patience
         self._clock = clock
         self._open = True
         self._folder = folder
@@ -61,7 +60,7 @@ class FolderCamera:
             if frame is None or position != shown:
                 path = self._pictures[position % len(self._pictures)]
                 try:
-                    with self._queue.turn(_PATIENCE) as granted:
+                    with self._queue.turn(self._patience) as granted:
                         if granted:
                             frame, shown = open_picture(path, str(path)), position
                 except (PictureError, OSError) as error:

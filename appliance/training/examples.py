@@ -67,6 +67,26 @@ def make_examples(
         return Split.from_file(file, labels)
 
 
+def draw_digits(count: int, seed: int = 1) -> "Split":
+    """Return digits 0 to 9 in turn, of the project's own strokes, for want of a base set."""
+    import numpy as np
+
+    from appliance.simulator.handwriting import HANDS
+    from appliance.simulator.paper import Conditions
+    from appliance.simulator.scenes import render_ink
+    from appliance.vision.glyph import make_glyph
+    from model.datasets import Split
+
+    images, labels = np.empty((count, 784), np.uint8), np.empty(count, np.uint8)
+    for row in range(count):
+        rng = np.random.default_rng([seed, row])
+        labels[row] = row % 10
+        variants = list(HANDS[row % 10].values())
+        ink = render_ink(variants[rng.integers(len(variants))], rng, Conditions(), 60)
+        images[row] = np.rint(make_glyph(ink).ravel() * np.float32(255))
+    return Split(images, labels)
+
+
 def _split_into_blocks(
     recipe: "Preset", data: "Split", seed: int, count: int
 ) -> Iterator[tuple[Any, ...]]:

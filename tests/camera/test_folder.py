@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from appliance.camera import folder
 from appliance.camera.folder import FolderCamera
 from appliance.errors import CameraError
 from appliance.picture import PictureQueue
@@ -71,11 +70,10 @@ def test_a_folder_of_damaged_pictures_is_an_error(three: Path) -> None:
 
 
 def test_the_last_picture_stays_in_view_until_the_next_ones_turn_comes(
-    three: Path, monkeypatch: pytest.MonkeyPatch
+    three: Path,
 ) -> None:
-    monkeypatch.setattr(folder, "_PATIENCE", 0)
     queue = PictureQueue()
-    frames = FolderCamera(three, seconds=0, queue=queue).frames()
+    frames = FolderCamera(three, seconds=0, queue=queue, patience=0).frames()
     assert int(next(frames).grey[0, 0]) == 10
     with queue.turn():
         assert [int(next(frames).grey[0, 0]) for _ in range(3)] == [10, 10, 10]
@@ -83,9 +81,8 @@ def test_the_last_picture_stays_in_view_until_the_next_ones_turn_comes(
 
 
 def test_a_first_picture_whose_turn_does_not_come_is_an_error(
-    three: Path, monkeypatch: pytest.MonkeyPatch
+    three: Path,
 ) -> None:
-    monkeypatch.setattr(folder, "_PATIENCE", 0)
     queue = PictureQueue()
     with queue.turn(), pytest.raises(CameraError, match="wait for others that were sent"):
-        next(FolderCamera(three, seconds=0, queue=queue).frames())
+        next(FolderCamera(three, seconds=0, queue=queue, patience=0).frames())

@@ -226,7 +226,7 @@ def test_no_bit_of_a_checkpoint_that_is_flipped_is_more_than_a_sentence(
         changed = bytearray(raw)
         changed[place] ^= 1 << place % 8
         file.write_bytes(changed)
-        course, sentence = taken_up.course()
+        course, sentence = taken_up.load_training()
         assert course.progress > 0 or (sentence and "it begins anew" in sentence)
 
 

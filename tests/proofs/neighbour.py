@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from appliance.captures.store import Captures
-from appliance.training.resumable_run import draw_digits
+from appliance.training.examples import draw_digits
 
 ROOT = Path(__file__).parents[2]
 

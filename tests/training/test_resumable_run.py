@@ -12,6 +12,7 @@ import pytest
 from appliance.captures.store import Captures
 from appliance.commands import retrain as command
 from appliance.errors import StateError, TrainingRefused
+from appliance.training.examples import draw_digits
 from appliance.training.lock import hold_training_lock, is_training
 from appliance.training.records import (
     KEPT_NIGHTS,
@@ -23,7 +24,7 @@ from appliance.training.records import (
     load_progress,
     progress_path,
 )
-from appliance.training.resumable_run import SEED, ResumableRun, discard, draw_digits
+from appliance.training.resumable_run import SEED, ResumableRun, delete_run
 from model import weights
 from model.datasets import Split
 from model.errors import DatasetError
@@ -79,9 +80,9 @@ def test_the_gate_sees_nothing_that_is_learned_from(tmp_path: Path, owned: Captu
 def test_without_a_base_set_the_examples_stand_in_for_it(tmp_path: Path, owned: Captures) -> None:
     night = begun(tmp_path / "night", owned, base=None)
     assert night.plan.base is None
-    assert night.recipe.epochs == FEW.alone
+    assert night.recipe.epochs == FEW.epochs_without_base
     assert set(night.gate_sets()) == {"your digits", "other hands"}
-    assert night.course()[0].progress == 0
+    assert night.load_training()[0].progress == 0
 
 
 def test_examples_that_cannot_be_made_leave_nothing_to_take_up(
@@ -96,19 +97,19 @@ def test_examples_that_cannot_be_made_leave_nothing_to_take_up(
         begun(tmp_path / "night", owned, make_examples=told_to_end)
     with pytest.raises(StateError, match=r"cannot go on .* it begins anew"):
         ResumableRun(tmp_path / "night", base(), FEW)
-    assert begun(tmp_path / "night", owned).course()[0].progress == 0
+    assert begun(tmp_path / "night", owned).load_training()[0].progress == 0
 
 
 def test_a_checkpoint_of_another_recipe_is_not_taken_up(tmp_path: Path, owned: Captures) -> None:
     from dataclasses import replace
 
     night = begun(tmp_path / "night", owned)
-    course, _ = night.course()
+    course, _ = night.load_training()
     course.run(should_stop=lambda: True)
-    night.keep(course)
-    assert night.course()[0].progress > 0
+    night.save_checkpoint(course)
+    assert night.load_training()[0].progress > 0
     updated = ResumableRun(tmp_path / "night", base(), replace(FEW, epochs=3))
-    course, sentence = updated.course()
+    course, sentence = updated.load_training()
     assert course.progress == 0
     assert sentence is not None
     assert "another recipe): it begins anew" in sentence
@@ -116,7 +117,7 @@ def test_a_checkpoint_of_another_recipe_is_not_taken_up(tmp_path: Path, owned: C
 
 def test_what_is_noted_is_there_after_a_power_cut(tmp_path: Path, owned: Captures) -> None:
     night = begun(tmp_path / "night", owned)
-    night.note(seconds=12.5, gated=1)
+    night.update_plan(seconds=12.5, gated=1)
     again = ResumableRun(tmp_path / "night", base(), FEW)
     assert (again.plan.seconds, again.plan.gated) == (12.5, 1)
 
@@ -126,7 +127,7 @@ def test_what_is_discarded_is_gone_and_may_be_discarded_again(
 ) -> None:
     begun(tmp_path / "night", owned)
     for _ in range(2):
-        discard(tmp_path / "night")
+        delete_run(tmp_path / "night")
         assert not (tmp_path / "night").exists()
 
 

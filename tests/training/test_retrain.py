@@ -250,7 +250,7 @@ def test_a_power_cut_after_the_record_of_an_unfinished_night_lets_the_training_g
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
     wanted = retraining(undisturbed, owned).run()["candidate"]
-    note = ResumableRun.note
+    note = ResumableRun.update_plan
 
     def power_cut(night: ResumableRun, **facts: Any) -> None:
         if "decided" in facts and facts["decided"] is None:
@@ -258,7 +258,7 @@ def test_a_power_cut_after_the_record_of_an_unfinished_night_lets_the_training_g
         note(night, **facts)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ResumableRun, "note", power_cut)
+        patch.setattr(ResumableRun, "update_plan", power_cut)
         with pytest.raises(KeyboardInterrupt):
             retraining(tmp_path, owned, limits=LimitAfter(17), clock=Clock(0)).run()
     assert [each["finished"] for each in load_nights(tmp_path)] == [False]

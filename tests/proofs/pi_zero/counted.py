@@ -76,10 +76,10 @@ class Part:
     def all(self) -> float:
         return self.own + sum(each.all for each in self.parts.values())
 
-    def as_json(self, least: float) -> dict[str, Any]:
+    def to_json(self, least: float) -> dict[str, Any]:
         """Return it in millions; what is less than `least` counts for the one that called it."""
         parts = sorted(self.parts.values(), key=lambda each: -each.all)
-        shown = [each.as_json(least) for each in parts if each.all >= least]
+        shown = [each.to_json(least) for each in parts if each.all >= least]
         whole = {"name": self.name, "millions": round(self.all / 1e6, 2), "calls": self.calls}
         return {**whole, "parts": shown} if shown else whole
 
@@ -320,8 +320,11 @@ def idle(count: Counter, words: list[str]) -> dict[str, Any]:
 def training(count: Counter, presets: list[str]) -> dict[str, Any]:
     import numpy as np
 
-    from appliance.training import resumable_run
-    from appliance.training.resumable_run import fine_tuning_preset
+    from appliance.training.resumable_run import (
+        CAMERA_SHARE,
+        OWN_SHARE,
+        fine_tuning_preset,
+    )
     from model import weights
     from model.datasets import Split
     from model.presets import PRESETS, get_preset
@@ -336,8 +339,8 @@ def training(count: Counter, presets: list[str]) -> dict[str, Any]:
         if name == NIGHT:
             network, _ = weights.load(weights.SHIPPED)
             recipe = fine_tuning_preset(network, epochs=3)
-            camera = ExtraPictures(data, resumable_run._CAMERA, 60, distilled=True)
-            own = ExtraPictures(data, resumable_run._OWN)
+            camera = ExtraPictures(data, CAMERA_SHARE, 60, distilled=True)
+            own = ExtraPictures(data, OWN_SHARE)
             settings = {"extra": [camera, own], "start": network, "teacher": network}
         else:
             recipe = get_preset(name)
@@ -366,7 +369,7 @@ def profile_start(count: Counter, words: list[str]) -> dict[str, Any]:
         main(words)
 
     profile.of(digits)
-    return profile.whole.as_json(0.5e6)
+    return profile.whole.to_json(0.5e6)
 
 
 def profile_read(count: Counter) -> dict[str, Any]:
@@ -381,7 +384,7 @@ def profile_read(count: Counter) -> dict[str, Any]:
         reader.read(some[0])
         reader.read(some[0])
         profile.of(reader.read, some[0])
-        told[kind] = profile.whole.as_json(0.1e6)
+        told[kind] = profile.whole.to_json(0.1e6)
     return told
 
 

@@ -42,7 +42,7 @@ def captures(state: Path) -> None:
 
 
 def base(data: Path) -> None:
-    from appliance.training.resumable_run import draw_digits
+    from appliance.training.examples import draw_digits
     from tests.conftest import write_idx
 
     data.mkdir(parents=True)
