@@ -81,12 +81,12 @@ def test_rows_are_printed_with_theirs_beside_ours_and_missing_data_is_named(
     assert "scratch-200: not done: these networks learn from MNIST: name its folder" in printed
 
 
-def test_an_unknown_row_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_error_for_an_unknown_row_lists_the_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce", "giant"]) == 1
     assert capsys.readouterr().err.startswith("digits: there is no row 'giant': choose of neuron, ")
 
 
-def test_drawings_that_are_not_28_by_28_are_a_sentence(
+def test_a_folder_without_drawings_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["reproduce", "own-handwriting", "--drawings", str(tmp_path)]) == 1

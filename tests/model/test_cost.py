@@ -30,8 +30,8 @@ def test_copies_and_held_out_digits_are_counted() -> None:
 
 
 def test_the_plan_tells_size_work_and_hours() -> None:
-    said = describe_cost(PRESETS["appliance"], 60_000, 28)
-    assert "45,858 parameters, 801,792 multiply-adds a digit" in said
+    message = describe_cost(PRESETS["appliance"], 60_000, 28)
+    assert "45,858 parameters, 801,792 multiply-adds a digit" in message
     hours = 2 * multiply_adds(PRESETS["appliance"], 60_000, 28) / 0.267e9 / 3600
-    assert f"{hours:.1f} h" in said
+    assert f"{hours:.1f} h" in message
     assert hours == pytest.approx(7.7, abs=0.1)

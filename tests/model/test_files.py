@@ -40,20 +40,20 @@ def test_a_link_is_not_followed(tmp_path: Path, mode: str) -> None:
 @pytest.mark.parametrize("mode", ["rb", "r+b", "wb", "ab"])
 def test_a_pipe_is_not_waited_for(tmp_path: Path, mode: str) -> None:
     os.mkfifo(tmp_path / "pipe")
-    said: list[str] = []
+    messages: list[str] = []
 
-    def tried() -> None:
+    def open_pipe() -> None:
         with (
             pytest.raises(OSError, match="is no regular file") as error,
             open(tmp_path / "pipe", mode, opener=open_regular),
         ):
             pass
-        said.append(str(error.value))
+        messages.append(str(error.value))
 
-    thread = threading.Thread(target=tried, daemon=True)
+    thread = threading.Thread(target=open_pipe, daemon=True)
     thread.start()
     thread.join(10)
-    assert said, "it waits for the other end"
+    assert messages, "it waits for the other end"
 
 
 def test_a_folder_and_a_device_are_no_files(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ ELSEWHERE = {
 }
 
 
-def opened(path: Path) -> list[str]:
+def list_opens(path: Path) -> list[str]:
     """Return each call in a module that opens a file by its name, but for `opener=open_regular`."""
     found = []
     for node in ast.walk(ast.parse(path.read_text())):
@@ -118,7 +118,7 @@ def test_all_that_lies_in_a_state_directory_is_opened_by_one_function() -> None:
         str(path.relative_to(ROOT)): calls
         for package in ("appliance", "model")
         for path in sorted((ROOT / package).rglob("*.py"))
-        if not path.is_relative_to(ROOT / "appliance" / "commands") and (calls := opened(path))
+        if not path.is_relative_to(ROOT / "appliance" / "commands") and (calls := list_opens(path))
     }
     unknown = {name: calls for name, calls in found.items() if name not in ELSEWHERE}
     assert not unknown, "opened otherwise than with `opener=open_regular` or `read_regular`"

@@ -203,7 +203,7 @@ def test_batch_norm_outside_training_uses_what_it_saw_in_training() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "message"),
     [
         ([["conv", 1, 2, 3]], "conv layer takes pictures"),
         ([["image", 5, 5]], "no picture of 5×5"),
@@ -216,8 +216,8 @@ def test_batch_norm_outside_training_uses_what_it_saw_in_training() -> None:
         ([["dropout", -0.1]], "dropout takes a rate"),
     ],
 )
-def test_layers_that_do_not_fit_are_refused(spec: list[list[Any]], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_layers_that_do_not_fit_are_refused(spec: list[list[Any]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         build(spec, inputs=UNITS)
 
 

@@ -61,7 +61,7 @@ def test_one_seed_gives_the_same_bits(data: Split, preset: Preset) -> None:
     assert weights(1) == weights(1) != weights(2)
 
 
-def test_the_best_epoch_is_kept(data: Split) -> None:
+def test_the_weights_of_the_best_epoch_are_returned(data: Split) -> None:
     # A step that grows ruins what was learned; what is returned must not be ruined.
     reckless = replace(
         SMALL, learning_rate=0.2, schedule="constant", settings={"momentum": 0.98}, augment=None
@@ -106,7 +106,7 @@ def test_validation_digits_are_never_trained_on(data: Split) -> None:
     assert len(every - set(recorder.seen)) == 100  # a sixth of 600
 
 
-def test_an_unknown_preset_is_a_sentence_with_the_names() -> None:
+def test_the_error_for_an_unknown_preset_lists_the_names() -> None:
     with pytest.raises(KeyError) as caught:
         get_preset("giant")
     assert str(caught.value).startswith("there is no preset 'giant': choose one of appliance, ")
@@ -131,7 +131,7 @@ def test_patience_waits_for_nothing_where_no_digits_are_held_out(data: Split) ->
     assert len(train(recipe, data, seed=1, epochs=4).epochs) == 4
 
 
-def test_a_training_that_diverges_ends_and_keeps_no_weights_that_are_no_numbers(
+def test_a_diverging_training_ends_without_weights(
     data: Split,
 ) -> None:
     wild = replace(SMALL, learning_rate=1e20, schedule="constant", augment=None)
@@ -143,14 +143,14 @@ def test_a_training_that_diverges_ends_and_keeps_no_weights_that_are_no_numbers(
 
 
 def noise(count: int, label: int = NOT_A_DIGIT) -> Split:
-    """Return examples of noise, every one different, that all have one label."""
+    """Return pictures of noise, every one different, of one label."""
     rng = np.random.default_rng(9)
     images = rng.integers(256, size=(count, 784), dtype=np.uint8)
     return Split(images, np.full(count, label, np.uint8))
 
 
 class Recorder:
-    """An augmentation that changes nothing and remembers what it was given."""
+    """An augmentation that changes nothing and records its arguments."""
 
     def __init__(self) -> None:
         self.seen: list[bytes] = []
@@ -178,7 +178,7 @@ def test_it_learns_to_refuse_what_is_no_digit(data: Split, tiny_mnist: Path) -> 
     assert tally.refused <= 2
 
 
-def test_examples_take_their_share_of_the_places_and_the_held_out_ones_none(data: Split) -> None:
+def test_photographs_take_their_share_of_each_batch_and_held_out_ones_none(data: Split) -> None:
     recorder, camera = Recorder(), noise(240)
     recipe = replace(SMALL.for_camera(), augment=recorder)  # type: ignore[arg-type]
     training = train(recipe, data, seed=1, epochs=6, camera=camera)
@@ -230,7 +230,7 @@ def test_copies_are_learned_after_the_digit_itself(data: Split) -> None:
     np.testing.assert_allclose(right.sum(axis=1), x.sum(axis=1), rtol=0.1)
 
 
-def test_averaged_weights_are_what_is_kept(data: Split) -> None:
+def test_averaged_weights_are_returned(data: Split) -> None:
     network = train(replace(SMALL, average=0.99), data, seed=1, epochs=3).network
     other = train(SMALL, data, seed=1, epochs=3).network
     assert not np.array_equal(network.weights, other.weights)

@@ -33,7 +33,7 @@ def test_it_asks_the_books_output_layer_as_well_as_a_folded_network() -> None:
     )
 
 
-def test_a_network_of_other_layers_is_refused_in_a_sentence() -> None:
+def test_a_network_of_other_layers_is_refused() -> None:
     network = build(PRESETS["appliance"].layers)
     with pytest.raises(ModelError, match=r"flatten layer cannot be asked backwards: use a network"):
         backquery(network, 3)
