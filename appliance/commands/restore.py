@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.commands.backup import add_place, tell, when
-from appliance.commands.options import add_command, enter
+from appliance.commands.options import add_command, enter_state
 
 if TYPE_CHECKING:
     from appliance.storage.recovery import SettingsFile
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as held:
         source = held.enter_context(open_named(args.file))
         settings = None if args.no_settings else settings_file(place, state, held)
-        enter(state, there=False)
+        enter_state(state, there=False)
         done = restore(source, args.file, state, settings, keep_settings=args.no_settings)
     made = done.manifest
     print(f"{state} is as it was at {when(made.made)}, by version {printable(made.version)}:")

@@ -34,7 +34,7 @@ from appliance.captures.store import Captures
 from appliance.outputs.history import History
 from appliance.reading import Reading
 from appliance.storage.database import examine
-from appliance.web.views.history import lines
+from appliance.web.views.history import csv_lines
 from tests.backups import backup, restore
 from tests.captured import PICTURE, glyph
 
@@ -143,7 +143,7 @@ def look_at_history(file: Path) -> Seen:
             before = page[-1].id
         by_answer = [each for answer in range(11) for each in history.newest(LIMIT, answer=answer)]
         assert sorted(each.id for each in by_answer) == [each.id for each in every[::-1]]
-        assert len(list(lines(history))) == len(every) + 1
+        assert len(list(csv_lines(history))) == len(every) + 1
         shown = sum(each.digit is not None and 1e9 <= each.at < 1e9 + 3600 * 24 for each in every)
         assert sum(history.hours(1e9, 24)) == shown
         notice = history.notice
