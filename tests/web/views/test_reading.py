@@ -190,7 +190,7 @@ def test_a_blank_picture_and_a_fault_have_no_marks(client: FlaskClient, latest: 
 
 def test_it_goes_through_the_very_same_reader(client: FlaskClient, a_seven: Reading) -> None:
     answer = sent(client, (SAMPLES / "7-shadow.jpg").read_bytes(), "image/jpeg", "?pictures=1")
-    told, expected = answer.get_json(), a_seven.as_json()
+    told, expected = answer.get_json(), a_seven.to_json()
     assert {key: told[key] for key in expected if key != "milliseconds"} == {
         key: value for key, value in expected.items() if key != "milliseconds"
     }
