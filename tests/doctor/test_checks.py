@@ -79,7 +79,7 @@ def a_pi(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def camera(settings: Settings, shown: Frame) -> Finding:
-    return checks._checked("camera", lambda: checks._camera(settings, lambda _: Shows(shown), None))
+    return checks._run_check("camera", lambda: checks._camera(settings, lambda _: Shows(shown), None))
 
 
 def test_every_part_has_its_line_whatever_is_missing(
@@ -204,7 +204,7 @@ def test_the_pins_of_an_appliance_that_runs_are_left_alone(mock_pins: MockFactor
         lambda: checks._leds(LedSettings(), running(), True),
         lambda: checks._button(LedSettings(), running()),
     ):
-        assert checks._checked("pins", look).good is None
+        assert checks._run_check("pins", look).good is None
     assert not mock_pins.pins
 
 
