@@ -73,9 +73,9 @@ class Answer(NamedTuple):
     ink: Array
     glyph: Array
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the fields that the command line and the API give."""
-        return _as_json(self)
+        return _to_json(self)
 
 
 class Reading(NamedTuple):
@@ -113,16 +113,16 @@ class Reading(NamedTuple):
             return "looking"
         return "ready"
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the fields that the command line and the API give."""
         return {
-            **_as_json(self),
+            **_to_json(self),
             "milliseconds": round(self.milliseconds, 2),
-            "marks": [mark.as_json() for mark in self.marks],
+            "marks": [mark.to_json() for mark in self.marks],
         }
 
 
-def _as_json(answer: Answer | Reading) -> dict[str, Any]:
+def _to_json(answer: Answer | Reading) -> dict[str, Any]:
     """Return the fields that an answer and a reading have in common."""
     return {
         "digit": answer.digit,

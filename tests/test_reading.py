@@ -15,7 +15,7 @@ def test_the_state_is_what_the_status_led_shows() -> None:
 
 
 def test_json_has_ten_probabilities_even_for_a_blank_sheet() -> None:
-    answer = Reading(at=0, reason="blank").as_json()
+    answer = Reading(at=0, reason="blank").to_json()
     assert answer == {
         "digit": None,
         "reason": "blank",
@@ -33,7 +33,7 @@ def test_json_has_every_marks_own_answer() -> None:
         Answer(9, None, 0.8, probabilities, (1, 2, 3, 4), INK, INK),
         Answer(None, "not a digit", 0.1, probabilities, (5, 6, 7, 8), INK, INK),
     )
-    answers = Reading(at=0, digit=9, confidence=0.8, marks=marks).as_json()["marks"]
+    answers = Reading(at=0, digit=9, confidence=0.8, marks=marks).to_json()["marks"]
     assert answers == [
         {
             "digit": 9,

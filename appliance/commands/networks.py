@@ -54,7 +54,7 @@ def run_list(args: argparse.Namespace) -> int:
     vault, chosen = _vault(args)
     entries = vault.list_networks()
     if args.json:
-        print(json.dumps({"networks": [each.as_json() for each in entries], "file": chosen}))
+        print(json.dumps({"networks": [each.to_json() for each in entries], "file": chosen}))
         return 0
     print(f"{'id':12}  {'state':9}  {'made':16}  {'MNIST':16}  {'own digits':10}  parent")
     for each in entries:
@@ -71,7 +71,7 @@ def run_list(args: argparse.Namespace) -> int:
 def run_show(args: argparse.Namespace) -> int:
     entry = _vault(args)[0].find(args.id)
     if args.json:
-        print(json.dumps(entry.as_json()))
+        print(json.dumps(entry.to_json()))
         return 0
     print(f"{entry.id}, {entry.state}, made {_at(entry.made)}, {entry.bytes} bytes")
     for key, value in entry.card.items():

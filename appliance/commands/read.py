@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
             continue
         reading = reader.read(frame)
         if args.json:
-            print(json.dumps({"file": str(file), **reading.as_json()}))
+            print(json.dumps({"file": str(file), **reading.to_json()}))
         elif reading.digit is None:
             print(f"{printable(file)}: no digit: {reading.reason}")
         else:

@@ -127,7 +127,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
         found = checks.examine(
             settings, state, open_camera=partial(open_camera, queue=queue), running=said
         )
-        return [each.as_json() for each in found]
+        return [each.to_json() for each in found]
 
     app = create_app(
         latest=latest,

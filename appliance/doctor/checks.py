@@ -74,7 +74,7 @@ class Finding:
     def mark(self) -> str:
         return "–" if self.good is None else "✔" if self.good else "✘"
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
 
@@ -130,7 +130,7 @@ def of_itself(source: str, number: int, newest: "Reading | None") -> Said:
     return {
         "camera": {"source": source, "fault": newest.fault if newest else STARTING},
         "readings": number,
-        "reading": newest.as_json() if newest else {},
+        "reading": newest.to_json() if newest else {},
         "device": {"exposure": exposure and exposure._asdict()},
     }
 

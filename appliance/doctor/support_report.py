@@ -48,7 +48,7 @@ def report(
         "note": _NOTE,
         "made": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         "name": socket.gethostname(),
-        "findings": [each.as_json() for each in findings],
+        "findings": [each.to_json() for each in findings],
         "versions": {"system": board.system(), **machine.versions()},
         "settings": [
             {

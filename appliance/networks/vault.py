@@ -57,7 +57,7 @@ class Entry(NamedTuple):
     made: float
     shipped: bool = False
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return self._asdict()
 
 

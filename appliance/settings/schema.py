@@ -367,7 +367,7 @@ class InForce(NamedTuple):
     origin: str
     page: bool
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return self._asdict()
 
 

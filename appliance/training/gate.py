@@ -73,7 +73,7 @@ class Comparison:
         significant = loss > 0 and self.chance_of_loss < SIGNIFICANT_LOSS
         return significant or loss > max(1.0, margin * self.total)
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 

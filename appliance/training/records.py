@@ -55,10 +55,10 @@ class Progress:
         with suppress(OSError):
             # No fsync: a file rewritten every few seconds is not worth the SD card's wear.
             with open(new, "w", encoding="utf-8", opener=open_regular) as file:
-                file.write(json.dumps(self.as_json()))
+                file.write(json.dumps(self.to_json()))
             os.replace(new, self.file)
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {key: value for key, value in asdict(self).items() if key != "file"}
 
 
@@ -97,7 +97,7 @@ def load_progress(state: Path) -> dict[str, Any] | None:
         with suppress(OSError, ValueError, RecursionError):
             content = json.loads(read_regular(file, _MOST_PROGRESS_BYTES))
             if _is_valid(content, _PROGRESS, required=("updated",)):
-                candidates.append(Progress(file, pid=0).as_json() | content)
+                candidates.append(Progress(file, pid=0).to_json() | content)
     if not candidates:
         return None
     newest = max(candidates, key=lambda each: each["updated"])

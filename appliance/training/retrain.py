@@ -316,7 +316,7 @@ class Retraining:
         record = self._make_record(night, outcome, verdict.why, finished=run.finished) | {
             "parent": current.id,
             "candidate": candidate,
-            "outcomes": {name: each.as_json() for name, each in comparisons.items()},
+            "outcomes": {name: each.to_json() for name, each in comparisons.items()},
         }
         return self._commit(night, record, gated=training.best.number)
 
@@ -391,7 +391,7 @@ class Retraining:
             "report": {
                 "promoted": verdict.promoted,
                 "why": verdict.why,
-                "outcomes": {name: each.as_json() for name, each in comparisons.items()},
+                "outcomes": {name: each.to_json() for name, each in comparisons.items()},
             },
         }
 

@@ -82,8 +82,8 @@ def measure(args: argparse.Namespace) -> None:
         {
             "seed": args.seed,
             "shape": list(args.shape),
-            "sets": {name: score.as_json() for name, score in set_scores.items()},
-            "own": {name: score.as_json() for name, score in hand_scores.items()},
+            "sets": {name: score.to_json() for name, score in set_scores.items()},
+            "own": {name: score.to_json() for name, score in hand_scores.items()},
             "milliseconds": mean_milliseconds([*set_scores.values(), *hand_scores.values()]),
         },
         lambda figure: _plot(figure, set_scores, hand_scores),

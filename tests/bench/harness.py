@@ -133,7 +133,7 @@ class Score:
         best = min(self.refusals.items(), key=lambda item: (-item[1], item[0]), default=None)
         return f"{best[0]} ({best[1]})" if best else ""
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the counts, without the seconds: the same whoever counted."""
         return {
             "total": self.total,

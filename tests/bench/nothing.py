@@ -73,7 +73,7 @@ def measure(args: argparse.Namespace) -> None:
         {
             "seed": args.seed,
             "shape": list(args.shape),
-            "kinds": {kind: score.as_json() for kind, score in scores.items()},
+            "kinds": {kind: score.to_json() for kind, score in scores.items()},
             "each_sign": each,
             "taken": {name: dict(sorted(digits.items())) for name, digits in taken.items()},
             "milliseconds": mean_milliseconds(list(scores.values())),

@@ -79,7 +79,7 @@ def measure(args: argparse.Namespace) -> None:
             "seed": args.seed,
             "digits": count,
             "shape": list(args.shape),
-            "cells": {cell: score.as_json() for cell, score in scores.items()},
+            "cells": {cell: score.to_json() for cell, score in scores.items()},
             "milliseconds": mean_milliseconds(list(scores.values())),
         },
         lambda figure: _plot(figure, factors, scores),

@@ -274,4 +274,4 @@ def test_an_entry_is_json(vault: Vault) -> None:
     filled(vault, 1)
     entry = vault.list_networks()[0]
     assert isinstance(entry, Entry)
-    assert set(entry.as_json()) == {"id", "card", "state", "bytes", "made", "shipped"}
+    assert set(entry.to_json()) == {"id", "card", "state", "bytes", "made", "shipped"}

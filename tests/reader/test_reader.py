@@ -95,7 +95,7 @@ def test_the_reading_is_that_of_the_large_mark_in_the_middle(reader: Reader) -> 
 
 def test_marks_in_json_have_the_fields_of_the_answer_itself(reader: Reader) -> None:
     covers = [draw(d, centre=(x, 240), height=120) for d, x in ((2, 160), (6, 400))]
-    fields = reader.read(photograph(np.maximum(*covers))).as_json()
+    fields = reader.read(photograph(np.maximum(*covers))).to_json()
     assert [mark["digit"] for mark in fields["marks"]] == [2, 6]
     for mark in fields["marks"]:
         assert list(mark) == ["digit", "reason", "confidence", "probabilities", "box"]

@@ -193,7 +193,7 @@ def blueprint(*, captures: Captures, latest: Latest, sent: Recent, reader: Reade
         if newest is None:
             sentence = "the captures are being looked through: ask again in a moment"
             return problem(503, sentence, retry_after=2)
-        return jsonify(newest.as_json())
+        return jsonify(newest.to_json())
 
     def export_in_parts() -> Iterator[bytes]:
         from appliance.captures.archive import export_parts

@@ -94,7 +94,7 @@ def blueprint(
     @operation("The settings in force, and whether a change waits for the next start")
     def settings() -> "schemas.Settings | Response":
         waits = control.changes.next != control.changes.tables
-        return jsonify(settings=[each.as_json() for each in in_force], waiting=waits)
+        return jsonify(settings=[each.to_json() for each in in_force], waiting=waits)
 
     @routes.get("/device")
     def page() -> str:

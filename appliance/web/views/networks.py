@@ -36,7 +36,7 @@ def blueprint(networks: LiveNetwork) -> Blueprint:
         networks.refresh(at_once=True)
         reads = networks.card()
         return jsonify(
-            networks=[entry.as_json() for entry in vault.list_networks()],
+            networks=[entry.to_json() for entry in vault.list_networks()],
             reads={
                 "id": reads["id"],
                 "problem": reads["problem"],
@@ -64,7 +64,7 @@ def blueprint(networks: LiveNetwork) -> Blueprint:
     def one(id: str, beside: str | None) -> "schemas.Network | Response":
         try:
             facts = {"facts": vault.compare(id, beside)} if beside else {}
-            return jsonify(**vault.find(id).as_json(), **facts)
+            return jsonify(**vault.find(id).to_json(), **facts)
         except VaultError as error:
             return problem(404, str(error))
 

@@ -42,10 +42,10 @@ def blueprint(latest: Latest) -> Blueprint:
     )
     def picture(name: str) -> Response:
         number, newest = latest.newest()
-        found = encode_stage(newest, name) if newest else None
-        if found is None:
+        encoded = encode_stage(newest, name) if newest else None
+        if encoded is None:
             return problem(404, f"the newest reading has no {name}: nothing was found in view")
-        data, mimetype = found
+        data, mimetype = encoded
         response = Response(data, mimetype=mimetype)
         set_etag(response, f"{number}-{newest.at if newest else 0}-{name}")
         response.make_conditional(request)

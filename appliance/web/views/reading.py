@@ -224,4 +224,4 @@ def _first_file(body: Iterator[bytes], boundary: bytes) -> Iterator[bytes]:
 def _with_frame(reading: Reading) -> dict[str, Any]:
     """Return a reading with its time and its frame's [width, height]."""
     frame = list(reading.frame.size) if reading.frame else None
-    return {**reading.as_json(), "at": reading.at, "frame": frame}
+    return {**reading.to_json(), "at": reading.at, "frame": frame}

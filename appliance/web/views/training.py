@@ -97,11 +97,11 @@ def blueprint(trainer: TrainingProcess, captures: Captures) -> Blueprint:
     def curve() -> Response:
         from appliance.web.draw.curves import render_learning_curves
 
-        shown = _find_curve(trainer.is_running(), records.load_progress(state), load_nights())
-        if shown is None:
+        run = _find_curve(trainer.is_running(), records.load_progress(state), load_nights())
+        if run is None:
             return problem(404, "there is no curve yet: a training draws it")
-        points, epochs = shown.get("curve", ()), shown.get("epochs", ())
-        of = shown.get("of", 0)
+        points, epochs = run.get("curve", ()), run.get("epochs", ())
+        of = run.get("of", 0)
         svg = render_learning_curves(points, epochs, of, request_texts())
         return Response(svg, mimetype="image/svg+xml")
 
@@ -128,19 +128,19 @@ def sentence(
 ) -> str:
     """Return in one sentence what the training does, or what came of the last one.
 
-    `past` are the last nights, the newest first; `failed` is what is known of one that could not
-    even say of itself that it failed.
+    `past` are the last nights, the newest first; `failed` says why a training did not start at all,
+    if it did not.
     """
     last = past[0] if past else None
-    begun = progress is not None and progress["state"] != "ended"
+    unfinished = progress is not None and progress["state"] != "ended"
     if running:
-        if progress is None or not begun:
+        if progress is None or not unfinished:
             return "It starts."
         does = progress["sentence"]
         return f"It trains: {does}." if progress["state"] == "training" else f"It {does}."
     if failed:
         return f"{failed[0].upper()}{failed[1:]}."
-    if progress is not None and begun:
+    if progress is not None and unfinished:
         where = f"at {progress['progress']:.0%}" if progress["progress"] else "before it had begun"
         return f"The last training was interrupted {where}: the next one goes on from there."
     if progress is not None and (last is None or progress["sentence"] != last["why"]):
@@ -153,24 +153,24 @@ def sentence(
 def _find_curve(
     running: bool, progress: dict[str, Any] | None, past: list[dict[str, Any]]
 ) -> dict[str, Any] | None:
-    """Return the training whose curve is shown: the one that runs, else the last that has one."""
+    """Return the training whose curve is drawn: the one that runs, else the last that has one."""
     if running:
         past = []
     own = [progress] if progress else []
     return next((each for each in own + past if each.get("curve") or each.get("epochs")), None)
 
 
-def _name_curve(shown: dict[str, Any] | None) -> str | None:
+def _name_curve(run: dict[str, Any] | None) -> str | None:
     """Return a text that changes with the curve, None if there is none."""
-    if shown is None:
+    if run is None:
         return None
-    points, epochs = len(shown.get("curve", ())), len(shown.get("epochs", ()))
-    return f"{shown.get('started', shown.get('at'))}-{points}-{epochs}"
+    points, epochs = len(run.get("curve", ())), len(run.get("epochs", ()))
+    return f"{run.get('started', run.get('at'))}-{points}-{epochs}"
 
 
 def _stamp(file: Path) -> object:
     try:
-        found = file.stat()
+        status = file.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size
+    return status.st_mtime_ns, status.st_size

@@ -76,10 +76,10 @@ class Part:
     def all(self) -> float:
         return self.own + sum(each.all for each in self.parts.values())
 
-    def as_json(self, least: float) -> dict[str, Any]:
+    def to_json(self, least: float) -> dict[str, Any]:
         """Return it in millions; what is less than `least` counts for the one that called it."""
         parts = sorted(self.parts.values(), key=lambda each: -each.all)
-        shown = [each.as_json(least) for each in parts if each.all >= least]
+        shown = [each.to_json(least) for each in parts if each.all >= least]
         whole = {"name": self.name, "millions": round(self.all / 1e6, 2), "calls": self.calls}
         return {**whole, "parts": shown} if shown else whole
 
@@ -369,7 +369,7 @@ def profile_start(count: Counter, words: list[str]) -> dict[str, Any]:
         main(words)
 
     profile.of(digits)
-    return profile.whole.as_json(0.5e6)
+    return profile.whole.to_json(0.5e6)
 
 
 def profile_read(count: Counter) -> dict[str, Any]:
@@ -384,7 +384,7 @@ def profile_read(count: Counter) -> dict[str, Any]:
         reader.read(some[0])
         reader.read(some[0])
         profile.of(reader.read, some[0])
-        told[kind] = profile.whole.as_json(0.1e6)
+        told[kind] = profile.whole.to_json(0.1e6)
     return told
 
 
