@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from appliance.commands.options import add_command, enter
+from appliance.commands.options import add_command, enter_state
 
 
 def add(parsers: Any) -> None:
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     from appliance.settings.schema import load, state_folder
 
     state = state_folder(args.state, load(args.config))
-    enter(state)
+    enter_state(state)
     owner = Owner(owner_file(state))
     if owner.problem and not args.new:
         raise StateError(owner.problem)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.options import add_command, enter, log_to_stderr
+from appliance.commands.options import add_command, enter_state, log_to_stderr
 
 if TYPE_CHECKING:
     from appliance.camera import Camera
@@ -256,7 +256,7 @@ def _settings(args: argparse.Namespace, settings: "Settings") -> "Settings":
 def _prepared(state: Path) -> Path:
     from appliance.errors import StateError
 
-    enter(state, there=False)
+    enter_state(state, there=False)
     try:
         state.mkdir(parents=True, exist_ok=True)
     except OSError as error:
