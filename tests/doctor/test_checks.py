@@ -79,7 +79,9 @@ def a_pi(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def camera(settings: Settings, shown: Frame) -> Finding:
-    return checks._run_check("camera", lambda: checks._camera(settings, lambda _: Shows(shown), None))
+    return checks._run_check(
+        "camera", lambda: checks._camera(settings, lambda _: Shows(shown), None)
+    )
 
 
 def test_every_part_has_its_line_whatever_is_missing(
