@@ -83,7 +83,7 @@ def all_deleted(browser: webdriver.Chrome) -> None:
       (async () => {
         const {captures} = await (await fetch("/api/v1/captures?limit=200")).json();
         for (const {id} of captures)
-          await change(`/api/v1/captures/${id}`, {method: "DELETE"});
+          await owner.send(`/api/v1/captures/${id}`, {method: "DELETE"});
         done();
       })();
     """)
