@@ -48,7 +48,7 @@ def test_a_training_is_shown_while_it_runs(browser: webdriver.Chrome, state: Pat
         browser.refresh()
         until(browser, lambda: text(browser, "#training-says") == "It trains: epoch 2 of 5.")
         said = text(browser, "#training-facts")
-        for fact in ("2 of 5", "1,234", "about 1 h 30 min", "61 °C", "99.00 % read"):
+        for fact in ("2 of 5", "1,234", "about 1 h 30 min", "61 °C", "99.00 % right"):
             assert fact in said
         bar = browser.find_element(By.ID, "training-bar")
         assert float(bar.get_attribute("value") or 0) == 0.3
