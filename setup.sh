@@ -19,7 +19,8 @@ STATE=/var/lib/digits
 UNITS=/etc/systemd/system
 AVAHI=/etc/avahi/services/digits.service
 PACKAGES="python3 python3-numpy python3-scipy python3-pil python3-flask python3-waitress
-	avahi-daemon avahi-utils python3-gpiozero python3-segno python3-paho-mqtt"
+	avahi-daemon avahi-utils python3-gpiozero python3-segno python3-paho-mqtt
+	python3-prometheus-client python3-tomlkit"
 # Not every archive has these, and it reads without them: Raspberry Pi OS has all of them, Debian no
 # camera, and for ARMv6 (armel) neither pins nor OpenBLAS.
 OTHER_PACKAGES="libopenblas0 python3-lgpio python3-picamera2"
@@ -105,7 +106,7 @@ ready_to_run() {
 }
 
 has_libraries() {
-	"$1" -c 'import numpy, scipy, PIL, flask, gpiozero, waitress' 2>/dev/null
+	"$1" -c 'import numpy, scipy, PIL, flask, gpiozero, waitress, prometheus_client' 2>/dev/null
 }
 
 need_python() {
@@ -680,9 +681,11 @@ keep_settings() {
 	if ! [ -e "$CONFIG" ]; then
 		SETTINGS_NEW=yes
 		change "settings: $CONFIG" write_settings new
-	elif wanted=$(settings_file completed "$CONFIG"); then
+	elif [ -n "$DRY" ] && ! python3 -c 'import tomlkit' 2>/dev/null; then
+		change "settings: new ones, if there are any, are added to $CONFIG as comments"
+	elif wanted=$(settings_file complete "$CONFIG"); then
 		if [ "$(cat "$CONFIG")" != "$wanted" ]; then
-			change "settings: new ones are added to $CONFIG as comments" write_settings completed "$CONFIG"
+			change "settings: new ones are added to $CONFIG as comments" write_settings complete "$CONFIG"
 		fi
 	else
 		err "$CONFIG is wrong, as said above: correct it, then run this again"

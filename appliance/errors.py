@@ -56,6 +56,10 @@ class TrainingError(ApplianceError, RuntimeError):
     """A training cannot be started or stopped now."""
 
 
+class TrainingRefused(TrainingError):
+    """There is nothing to learn from, or another training runs: none begins."""
+
+
 class CaptureError(ApplianceError, ValueError):
     """A capture, or a file of captures, is not what it must be."""
 

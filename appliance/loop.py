@@ -1,4 +1,4 @@
-"""One thread: camera → reader → steady → outputs; it survives any one of them failing."""
+"""One thread: camera → reader → debouncer → outputs; it survives the failure of any of them."""
 
 import logging
 import threading
@@ -11,25 +11,24 @@ from appliance.camera import Camera
 from appliance.device.machine import give_back
 from appliance.errors import CameraError
 from appliance.outputs import Output
-from appliance.reader.change_detector import Still
-from appliance.reader.debounce import Steady
+from appliance.reader.change_detector import ChangeDetector
+from appliance.reader.debounce import Debouncer
 from appliance.reader.reader import Reader
 from appliance.reading import Frame, Reading
 
 log = logging.getLogger(__name__)
 
-_TIDIED = 1000
-"""After so many readings memory that is free is given back."""
+_TRIM_AFTER = 1000
+"""Free memory goes back to the system after this many readings."""
 
 
 class Loop:
-    """Reads `rate` frames a second (0 = as many as can be) and shows each to every output.
+    """Reads `rate` frames a second (0 = as many as possible) and shows each to every output.
 
-    `look` is called before each frame: what may have changed elsewhere is looked at there.
-    A frame like the last one is not read again: the last reading stands for it, and is shown again
-    only if what is settled changes by it.
-    A camera that fails is closed, its sentence is shown as a fault, and it is opened again after
-    `retry` seconds. An output that fails is named in the log once and asked again next time.
+    `before_frame` is called before each frame: it picks up what changed elsewhere. An unchanged
+    frame is not read again: the last reading counts for it, and is shown again only if that changes
+    the settled digit. A camera that fails is closed, shown as a fault, and opened again after
+    `retry` seconds. An output that fails is logged once and called again for the next reading.
     """
 
     def __init__(
@@ -37,27 +36,27 @@ class Loop:
         *,
         open_camera: Callable[[], Camera],
         reader: Reader,
-        steady: Steady,
+        debouncer: Debouncer,
         outputs: Sequence[Output],
         rate: float,
-        look: Callable[[], None] = lambda: None,
+        before_frame: Callable[[], None] = lambda: None,
         retry: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._open_camera = open_camera
         self._reader = reader
-        self._steady = steady
+        self._debouncer = debouncer
         self._outputs = outputs
-        self._look = look
+        self._before_frame = before_frame
         self._interval = 1 / rate if rate else 0.0
         self._retry = retry
         self._clock = clock
         self._wake = threading.Event()
         self._stopping = False
         self._at_once = False
-        self._still = Still()
-        self._newest: Reading | None = None
-        self._said: set[str] = set()
+        self._detector = ChangeDetector()
+        self._last: Reading | None = None
+        self._logged: dict[str, str] = {}
         self._readings = 0
 
     def run(self) -> None:
@@ -68,13 +67,13 @@ class Loop:
                     with closing(self._open_camera()) as camera:
                         self._read_all(camera)
                 except CameraError as error:
-                    self._fault(str(error))
+                    self._show_fault(str(error))
                 except Exception as error:
-                    said = f"the camera's driver failed ({error}): run 'digits doctor'"
-                    self._fault(said, defect=error)
+                    fault = f"the camera's driver failed ({error}): run 'digits doctor'"
+                    self._show_fault(fault, defect=error)
         finally:
             for output in self._outputs:
-                self._guarded(output, output.close)
+                self._call(output, output.close)
 
     def stop(self) -> None:
         """End `run` after the frame it is on; may be called from any thread and from a signal."""
@@ -91,9 +90,9 @@ class Loop:
         for frame in camera.frames():
             if self._stopping:
                 return
-            self._recovered("camera", "the camera gives frames")
-            self._look_around()
-            self._show_if_new(frame)
+            self._log_recovery("camera", "the camera gives frames again")
+            self._call_before_frame()
+            self._process(frame)
             # A slow frame does not make the next ones hurry.
             due = max(due + self._interval, self._clock())
             self._wait(due - self._clock())
@@ -102,54 +101,54 @@ class Loop:
         if not self._stopping:
             raise CameraError("the camera gives no more frames: run 'digits doctor'")
 
-    def _show_if_new(self, frame: Frame) -> None:
-        """Read and show a frame, or vote again with the last reading if the frame is like its."""
-        # What another network has read does not stand for a frame of this one's.
-        last = self._newest
+    def _process(self, frame: Frame) -> None:
+        """Read and show a changed frame; count the last reading once more for an unchanged one."""
+        last = self._last
         if last is not None and last.network != self._reader.id:
+            # Another network may read the same frame otherwise.
             last = None
-        if self._still.same(frame) and last is not None and not self._at_once:
-            again = self._steady.update(last._replace(at=frame.at))
+        if not self._detector.detect_change(frame) and last is not None and not self._at_once:
+            again = self._debouncer.update(last._replace(at=frame.at))
             if again.settled == last.settled:
                 return
-            self._newest = again
+            self._last = again
         else:
-            self._newest = self._read(frame)
-        self._show(self._newest)
-        if self._newest.fault is not None:
-            self._newest = None
+            self._last = self._read(frame)
+        self._show(self._last)
+        if self._last.fault is not None:
+            self._last = None
 
     def _read(self, frame: Frame) -> Reading:
         at_once, self._at_once = self._at_once, False
         self._readings += 1
-        if self._readings % _TIDIED == 0:
+        if self._readings % _TRIM_AFTER == 0:
             give_back()
         try:
-            return self._steady.update(self._reader.read(frame), at_once=at_once)
+            return self._debouncer.update(self._reader.read(frame), at_once=at_once)
         except Exception as error:
-            said = f"a frame could not be read ({type(error).__name__}: {error})"
-            self._say("reader", said, defect=error)
-            self._steady.forget()
+            sentence = f"a frame could not be read ({type(error).__name__}: {error})"
+            self._log("reader", sentence, defect=error)
+            self._debouncer.reset()
             return Reading(at=frame.at, frame=frame, fault=f"the frame could not be read ({error})")
 
     def _show(self, reading: Reading) -> None:
         for output in self._outputs:
-            self._guarded(output, partial(output.show, reading))
+            self._call(output, partial(output.show, reading))
 
-    def _fault(self, sentence: str, defect: Exception | None = None) -> None:
-        self._steady.forget()
-        self._newest = None
+    def _show_fault(self, sentence: str, defect: Exception | None = None) -> None:
+        self._debouncer.reset()
+        self._last = None
         self._show(Reading(at=time.time(), fault=sentence))
-        self._say("camera", sentence, defect)
-        self._look_around()
+        self._log("camera", sentence, defect)
+        self._call_before_frame()
         self._wait(self._retry)
 
-    def _look_around(self) -> None:
+    def _call_before_frame(self) -> None:
         try:
-            self._look()
+            self._before_frame()
         except Exception as error:
-            said = f"what changed elsewhere was not noticed ({type(error).__name__}: {error})"
-            self._say("look", said, defect=error)
+            sentence = f"what changed elsewhere was not noticed ({type(error).__name__}: {error})"
+            self._log("before_frame", sentence, defect=error)
 
     def _wait(self, seconds: float) -> None:
         if seconds > 0 and not self._stopping:
@@ -157,25 +156,23 @@ class Loop:
         if not self._stopping:
             self._wake.clear()
 
-    def _guarded(self, output: Output, call: Callable[[], None]) -> None:
+    def _call(self, output: Output, call: Callable[[], None]) -> None:
         name = type(output).__name__
         try:
             call()
         except Exception as error:
-            self._say(name, f"{name} failed and is left out of this reading ({error})")
+            self._log(name, f"{name} failed and is left out of this reading ({error})")
 
-    def _recovered(self, who: str, sentence: str) -> None:
-        """Log that a part works again, if it was said that it does not."""
-        if any(each.startswith(f"{who}: ") for each in self._said):
-            self._said = {each for each in self._said if not each.startswith(f"{who}: ")}
-            log.info("%s again", sentence)
+    def _log(self, part: str, sentence: str, defect: Exception | None = None) -> None:
+        """Log a part's failure, once until another sentence is logged for the same part.
 
-    def _say(self, who: str, sentence: str, defect: Exception | None = None) -> None:
-        """Log a sentence, but not again and again while nothing else happened to the same part.
-
-        What is a `defect` of the program is logged with its traceback.
+        A `defect` of the program is logged with its traceback.
         """
-        if f"{who}: {sentence}" not in self._said:
-            self._said = {each for each in self._said if not each.startswith(f"{who}: ")}
-            self._said.add(f"{who}: {sentence}")
+        if self._logged.get(part) != sentence:
+            self._logged[part] = sentence
             log.warning("%s", sentence, exc_info=defect)
+
+    def _log_recovery(self, part: str, sentence: str) -> None:
+        """Log that a part works again, if its failure was logged."""
+        if self._logged.pop(part, None) is not None:
+            log.info("%s", sentence)

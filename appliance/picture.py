@@ -1,4 +1,4 @@
-"""Picture files and uploads to frames: any size, any orientation, nothing trusted."""
+"""Picture files and uploads to frames: any size, any orientation, and no trust in the file."""
 
 import io
 import threading
@@ -15,28 +15,28 @@ import numpy as np
 from appliance.errors import PictureError
 from appliance.reading import Frame, Grey
 
-# A camera's frames are no files: what only these need is imported where one is read. Pillow takes a
-# Pi Zero a tenth of a second.
+# Imported where a file is read: Pillow takes a Pi Zero a tenth of a second, and a camera's frames
+# need none of it.
 if TYPE_CHECKING:
     from PIL import Image
 
     from appliance.storage.picture_check import PictureFile
 
 MOST_MEMORY = 64_000_000
-"""Decoding takes no more bytes than this, the file's own and the frame's among them, or is refused.
+"""Bytes that decoding may take, the file's own and the frame's included.
 
 With Python, numpy, the network and the page beside it that is 150 MB of a Pi Zero's 512."""
 MOST_SECONDS = 1.3
-"""It takes no longer than this on one core of a computer; a Pi Zero has 25 times as long."""
+"""Seconds that decoding may take on one core of a computer; a Pi Zero takes 25 times as long."""
 MOST_FRAME = 16_000_000
-"""A frame has no more pixels than this: a JPEG is reduced while it is decoded, a PNG is refused."""
+"""Pixels that a frame may have: a larger JPEG is reduced while it is decoded, a PNG refused."""
 ENOUGH = 1600
-"""It is decoded at a half, a quarter or an eighth as long as this many pixels remain a side."""
+"""A JPEG is reduced to 1/2, 1/4 or 1/8 as long as this many pixels remain on its shorter side."""
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 _REDUCTIONS = 1, 2, 4, 8
 _STRIP = 1 << 18
-"""So many pixels at a time are made grey: what lies between takes a few bytes for each."""
+"""Pixels that are converted to grey at a time: each takes a few bytes meanwhile."""
 _CHUNK = 1 << 16
 
 _TURNS = {
@@ -49,58 +49,63 @@ _TURNS = {
     7: (True, True, True),
     8: (True, False, True),
 }
-"""Of each EXIF orientation: whether it lies on its side, and which of its sides are flipped.
+"""For each EXIF orientation: whether the picture lies on its side, is flipped in y and in x.
 
 Rows and columns are those of the frame that stands upright, before it is laid on its side."""
 
 
-class Turns:
-    """Lets one picture at a time be decoded and read, in the order in which they came.
+class PictureQueue:
+    """A fair lock: one picture at a time is decoded and read, in the order of arrival.
 
-    Decoding takes more memory than anything else here: two at once would not be bounded by one's
-    bound. `with turns.next(timeout):` waits for the ones before it, up to `timeout` seconds.
+    Decoding takes more memory than anything else here, and two pictures at once would exceed the
+    bound of one. `with queue.turn(timeout):` waits up to `timeout` seconds for those before it.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._queue: deque[threading.Event] = deque()
+        self._turns: deque[threading.Event] = deque()
+
+    @property
+    def pending(self) -> int:
+        """How many pictures are being read or wait for their turn."""
+        return len(self._turns)
 
     @contextmanager
-    def next(self, timeout: float | None = None) -> Iterator[bool]:
-        """Yield True in its turn, or False when it did not come in time."""
-        came = self._wait(timeout)
+    def turn(self, timeout: float | None = None) -> Iterator[bool]:
+        """Yield True when the turn has come, or False when it did not come in time."""
+        granted = self._wait(timeout)
         try:
-            yield came
+            yield granted
         finally:
-            if came:
+            if granted:
                 self._end()
 
     def _wait(self, timeout: float | None) -> bool:
         mine = threading.Event()
         with self._lock:
-            self._queue.append(mine)
-            self._queue[0].set()
+            self._turns.append(mine)
+            self._turns[0].set()
         if mine.wait(timeout):
             return True
         with self._lock:
             if mine.is_set():
                 return True
-            self._queue.remove(mine)
+            self._turns.remove(mine)
             return False
 
     def _end(self) -> None:
         with self._lock:
-            self._queue.popleft()
-            if self._queue:
-                self._queue[0].set()
+            self._turns.popleft()
+            if self._turns:
+                self._turns[0].set()
 
 
 def open_picture(file: Path | IO[bytes], name: str, at: float | None = None) -> Frame:
-    """Return a JPEG or PNG as a frame, turned upright as its EXIF says; transparency is white.
+    """Return a JPEG or PNG as a frame, upright as its EXIF says, with transparency as white.
 
-    `name` is what an error calls it. An open file is read from its beginning. Raises PictureError
-    for what is not a picture, or one that takes too much to decode, and OSError for a file that
-    cannot be opened.
+    `name` is what an error calls it; `at` is Unix seconds, now by default. An open file is read
+    from its beginning. Raises PictureError for what is not a picture or costs too much to decode,
+    and OSError for a file that cannot be opened.
     """
     if isinstance(file, Path):
         with file.open("rb") as opened:
@@ -110,12 +115,12 @@ def open_picture(file: Path | IO[bytes], name: str, at: float | None = None) -> 
 
 
 def picture_from_bytes(data: bytes, name: str, at: float | None = None) -> Frame:
-    """Return a picture that is in memory as a frame; raises PictureError in a sentence."""
+    """Return a picture in memory as a frame; raises PictureError as `open_picture` does."""
     return picture_from_chunks([data], name, at)
 
 
 def picture_from_chunks(chunks: Iterable[bytes], name: str, at: float | None = None) -> Frame:
-    """Return a picture that comes in chunks as a frame; raises PictureError in a sentence."""
+    """Return a picture that comes in chunks as a frame; raises as `open_picture` does."""
     from appliance.storage.picture_check import read_picture_file
 
     file = read_picture_file(chunks, name)
@@ -132,7 +137,7 @@ def picture_from_chunks(chunks: Iterable[bytes], name: str, at: float | None = N
     from PIL import UnidentifiedImageError
 
     try:
-        grey = _decode(file, reduction)
+        grey = _decode_grey(file, reduction)
     except UnidentifiedImageError:
         raise PictureError(f"{name}: not a JPEG or PNG picture") from None
     except Exception as error:
@@ -144,7 +149,7 @@ def picture_from_chunks(chunks: Iterable[bytes], name: str, at: float | None = N
 
 
 def picture_cost(data: bytes) -> float:
-    """Return what decoding a file takes as a share of what it may; raises PictureError."""
+    """Return the cost of decoding a file, 1 = all it may take; raises PictureError."""
     from appliance.storage.picture_check import read_picture_file
 
     file = read_picture_file([data], "the picture")
@@ -152,14 +157,14 @@ def picture_cost(data: bytes) -> float:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Return the JPEG and PNG files of a folder, by name; raises OSError when it is not there."""
+    """Return the JPEG and PNG files of a folder, by name; raises OSError if there is no folder."""
     return sorted(
         path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()
     )
 
 
 def _cost(file: "PictureFile", reduction: int) -> float:
-    """Return the largest share that decoding a file takes of what it may: 1 is all of it."""
+    """Return the cost of decoding: the largest of memory, time and pixels, 1 = all it may take."""
     return max(
         file.memory(reduction) / MOST_MEMORY,
         file.seconds / MOST_SECONDS,
@@ -168,9 +173,9 @@ def _cost(file: "PictureFile", reduction: int) -> float:
 
 
 def _reduction(file: "PictureFile") -> int:
-    """Return the least reduction of a JPEG, 1, 2, 4 or 8, with which it is not too large.
+    """Return the factor 1, 2, 4 or 8 by which a JPEG is reduced while it is decoded; 1 for a PNG.
 
-    libjpeg leaves out what a smaller picture does not need: less memory and time on a Pi Zero.
+    libjpeg computes only what the smaller picture needs: less memory and time on a Pi Zero.
     """
     if file.form != "JPEG":
         return 1
@@ -181,22 +186,22 @@ def _reduction(file: "PictureFile") -> int:
     return _REDUCTIONS[-1]
 
 
-def _decode(file: "PictureFile", reduction: int) -> Grey:
-    """Return a picture as it stands upright, grey uint8 (h, w)."""
+def _decode_grey(file: "PictureFile", reduction: int) -> Grey:
+    """Return a picture upright, grey uint8 (h, w)."""
     from PIL import Image
 
     with warnings.catch_warnings():
-        # Pillow's own warnings, at its own limit; ours are errors.
+        # Pillow warns at a limit of its own; ours has been checked.
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(file.data), formats=[file.form]) as picture:
-            # It takes the largest reduction that leaves so many pixels.
+            # Pillow takes the largest reduction that leaves this many pixels.
             across, down = (max(1, side // reduction) for side in file.size)
             picture.draft("L", (across, down))
             picture.load()
             width, height = picture.size
             sideways, flip_y, flip_x = _TURNS[file.orientation]
             grey = np.empty((width, height) if sideways else (height, width), np.uint8)
-            # The same array as the file has it: no turned copy is needed.
+            # A view of `grey` in the file's own orientation: no rotated copy is needed.
             lying = (grey.T if sideways else grey)[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
             rows = max(1, _STRIP // width)
             for top in range(0, height, rows):

@@ -11,13 +11,13 @@ from appliance.errors import PictureError
 Grey = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
 Box = tuple[int, int, int, int]
-"""x0, y0, x1, y1 in pixels; x1 and y1 are just outside."""
+"""x0, y0, x1, y1 in pixels; x1 and y1 are the first outside."""
 
 
 class Exposure(NamedTuple):
-    """How a camera took a frame: its model, seconds of exposure, and the sensor's gain (1 or more).
+    """How a camera took a frame: its model, the exposure in seconds, the sensor's gain (1 or more).
 
-    Long and at a high gain, there is little light.
+    A long exposure and a high gain mean that there is little light.
     """
 
     camera: str
@@ -29,10 +29,9 @@ class Exposure(NamedTuple):
 class Frame:
     """One picture from a camera or a file: grey uint8 (h, w), 0 = black; `at` in Unix seconds.
 
-    `size` is the (width, height) that boxes are told in: the picture's own pixels, which are more
-    than `grey` has when a large photograph was reduced while it was decoded. `exposure` is told
-    by a camera that knows. Raises PictureError for what is no array, or one of another type or
-    shape, or without a pixel.
+    `size` is the picture's own (width, height), in which boxes are given: larger than `grey` if a
+    large photograph was reduced while it was decoded. `exposure` is there if the camera reports it.
+    Raises PictureError for anything but an array uint8 (h, w) with at least one pixel.
     """
 
     grey: Grey
@@ -52,18 +51,18 @@ class Frame:
         )
 
 
-def frame(grey: Grey, at: float, exposure: Exposure | None = None) -> Frame:
-    """Return the frame of an array whose own pixels are the picture's; raises as `Frame` does."""
+def make_frame(grey: Grey, at: float, exposure: Exposure | None = None) -> Frame:
+    """Return a frame whose boxes are in the pixels of `grey`; raises as `Frame` does."""
     height, width = [*np.shape(grey), 0, 0][:2]
     return Frame(grey, at, (width, height), exposure)
 
 
 class Answer(NamedTuple):
-    """What the appliance made of one mark: a `digit` 0…9, or None with the `reason`.
+    """The answer to one mark: a `digit` 0…9, or None with the `reason`.
 
     `confidence` and the ten `probabilities` are 0…1; what the ten lack of 1 is the probability of
-    no digit. `box` is the mark's place in the frame's own pixels, `ink` and `glyph` float32 are
-    what the network was shown.
+    "not a digit". `box` is in the frame's own pixels. `ink` float32 (h, w) is the mark, `glyph`
+    float32 (28, 28) what the network was given: both 0…1, ink bright.
     """
 
     digit: int | None
@@ -74,19 +73,19 @@ class Answer(NamedTuple):
     ink: Array
     glyph: Array
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the answer as the command line and the API tell it."""
-        return _as_json(self)
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields that the command line and the API give."""
+        return _to_json(self)
 
 
 class Reading(NamedTuple):
-    """What the appliance made of one frame; every output is shown this value.
+    """The reading of one frame; every output gets this value.
 
-    `marks` are the answers to all that is written there, in reading order. `digit` is the answer to
-    the primary one, 0…9, or None with the `reason`; its `confidence`, ten `probabilities`, `box`,
-    `mark` and `glyph` are its answer's (no mark: zeros and None). `settled` is the digit that
-    enough readings in a row agreed on, the one that is shown. `fault` is set instead of all that
-    when no frame came, or when reading it failed. `network` is the sha256 of the one that read.
+    `marks` are the answers to all marks, in reading order. `digit`, `reason`, `confidence`,
+    `probabilities`, `box`, `mark` (its ink) and `glyph` are those of the primary mark's answer;
+    without a mark they are zeros and None. `settled` is the digit that enough readings in a row
+    agreed on: the one that is shown. `fault` takes the place of all that if no frame came or
+    reading it failed. `network` is the sha256 of the network that read.
     """
 
     at: float
@@ -107,24 +106,24 @@ class Reading(NamedTuple):
 
     @property
     def state(self) -> str:
-        """Return "error" (no frame), "looking" (a mark, no settled answer to it) or "ready"."""
+        """Return "error" (a fault), "looking" (a mark that is not settled yet) or "ready"."""
         if self.fault is not None:
             return "error"
         if self.mark is not None and (self.settled is None or self.settled != self.digit):
             return "looking"
         return "ready"
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the answer as the command line and the API tell it."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields that the command line and the API give."""
         return {
-            **_as_json(self),
+            **_to_json(self),
             "milliseconds": round(self.milliseconds, 2),
-            "marks": [mark.as_json() for mark in self.marks],
+            "marks": [mark.to_json() for mark in self.marks],
         }
 
 
-def _as_json(answer: Answer | Reading) -> dict[str, Any]:
-    """Return what a mark's answer and a frame's reading, its primary mark's, have in common."""
+def _to_json(answer: Answer | Reading) -> dict[str, Any]:
+    """Return the fields that an answer and a reading have in common."""
     return {
         "digit": answer.digit,
         "reason": answer.reason,

@@ -1,9 +1,9 @@
-"""Draw the sample pictures of the demo: python data/make_samples.py [FOLDER].
+"""Renders the sample pictures of the demo: python data/make_samples.py [FOLDER].
 
-With `--glyphs FILE` the ten digits that the page's view Inside has of its own, as one picture.
-Ten digits, a blank sheet and a scribble, of the project's own strokes, on sheets that are lit
-unevenly, by a camera simpler than `appliance/simulator/paper.py`, so that they stay what they are.
-The same command gives the same pictures.
+They show ten digits, a blank sheet and a scribble in the project's own handwriting, on unevenly lit
+sheets. The camera is simpler than the photograph simulator's and independent of it, so that the
+samples never change. With `--glyphs FILE` it writes the ten example digits of the page's view
+Inside, as one picture.
 """
 
 import sys
@@ -15,16 +15,17 @@ from PIL import Image
 from scipy import ndimage
 
 from appliance.reading import Array, Grey
-from appliance.simulator.handwriting import PLAIN, SCRIBBLE, drawn
-from appliance.vision.glyph import glyph
+from appliance.simulator.handwriting import PLAIN, SCRIBBLE, render_strokes
+from appliance.vision.glyph import make_glyph
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A sheet and its light: greys 0…1; `light` is what is lost from one corner to the other.
+    """A sheet, its light and the camera, in greys 0…1.
 
-    `shadow` is the share of light that a straight-edged shadow takes on one side, `noise` the
-    camera's, `blur` its defocus in pixels.
+    `light` is the share of light lost from one corner to the opposite one, `shadow` the share that
+    a straight-edged shadow takes on one side; `noise` is the camera's standard deviation, `blur`
+    the defocus in pixels.
     """
 
     paper: float = 0.85
@@ -35,8 +36,8 @@ class Sheet:
     blur: float = 0.8
 
 
-def photographed(cover: Array, sheet: Sheet, rng: np.random.Generator) -> Grey:
-    """Return a grey uint8 (h, w) photograph of a sheet on which the pen covers `cover`."""
+def photograph(cover: Array, sheet: Sheet, rng: np.random.Generator) -> Grey:
+    """Return a photograph uint8 (h, w) of a sheet; `cover` 0…1 is how much of a pixel is pen."""
     height, width = cover.shape
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x, y = x / width, y / height
@@ -84,25 +85,27 @@ def main(folder: Path) -> None:
         cover = np.zeros(SHAPE, np.float32)
         if strokes:
             centre = 320 + rng.uniform(-70, 70), 240 + rng.uniform(-40, 40)
-            cover = drawn(
+            cover = render_strokes(
                 strokes, SHAPE, centre=centre, height=height, width=width,
                 degrees=degrees, slant=slant,
             )  # fmt: skip
-        Image.fromarray(photographed(cover, sheet, rng)).save(folder / f"{name}.jpg", quality=80)
+        Image.fromarray(photograph(cover, sheet, rng)).save(folder / f"{name}.jpg", quality=80)
 
 
-def glyphs() -> Grey:
+def render_glyphs() -> Grey:
     """Return the digits 0 to 9 as glyphs side by side, grey uint8 (28, 280)."""
     covers = [
-        drawn(PLAIN[digit], (64, 64), centre=(32, 32), height=40, width=6, slant=0.1)
+        render_strokes(PLAIN[digit], (64, 64), centre=(32, 32), height=40, width=6, slant=0.1)
         for digit in range(10)
     ]
-    side_by_side: Grey = np.rint(255 * np.hstack([glyph(each) for each in covers])).astype(np.uint8)
+    side_by_side: Grey = np.rint(255 * np.hstack([make_glyph(each) for each in covers])).astype(
+        np.uint8
+    )
     return side_by_side
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--glyphs"]:
-        Image.fromarray(glyphs()).save(sys.argv[2], optimize=True)
+        Image.fromarray(render_glyphs()).save(sys.argv[2], optimize=True)
         sys.exit()
     main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "samples")

@@ -1,4 +1,4 @@
-"""One digit on its way through a network: what comes out of every layer."""
+"""The activations of a network: what every layer makes of one digit."""
 
 from typing import Any, NamedTuple
 
@@ -9,14 +9,13 @@ from model.layers import Array, Dense, Layer, Shape
 from model.network import Network, build
 
 SOFTMAX, SHARES = "softmax", "shares"
-"""The last step: what turns the scores into probabilities (`Network.shares`)."""
+"""The kinds of the last step, which turns scores into probabilities."""
 
 
 class Step(NamedTuple):
-    """What one layer made of what the one before it gave.
+    """The output of one layer: maps (channels, rows, columns) or units (units,).
 
-    `values` are maps (channels, rows, columns) or units (units,). `kind` and `spec` are the
-    layer's; the first step is always "image", the last SOFTMAX or SHARES.
+    `kind` and `spec` are the layer's; the first step is always "image", the last SOFTMAX or SHARES.
     """
 
     kind: str
@@ -31,10 +30,9 @@ class Step(NamedTuple):
 
 
 class Tracer:
-    """Steps through a network, on a copy with arrays of its own.
+    """Records the activations of a network, on a copy: layers overwrite their own arrays.
 
-    A layer writes into its own memory, which others who ask the same network would write into too.
-    One thread at a time may ask.
+    Not for more than one thread at a time.
     """
 
     def __init__(self, network: Network) -> None:
@@ -62,32 +60,31 @@ class Tracer:
         """Return all steps from pixels (784,) in 0…1 to the probabilities."""
         network = self._network
         x: Array = pixels.reshape(-1, 1).astype(np.float32)
-        found = []
+        steps = []
         if not isinstance(network.layers[0], Image):
-            found.append(Step("image", _square(x[:, 0])[None]))
+            steps.append(Step("image", _square(x[:, 0])[None]))
         # Weights far from what training makes can overflow on one picture and not on another.
         with np.errstate(all="ignore"):
             for layer, before in zip(network.layers, network.shapes[:-1], strict=True):
                 x = layer.forward(x)
-                found.append(
+                steps.append(
                     Step(
                         layer.kind,
-                        _upright(x[..., 0]).copy(),
+                        _channels_first(x[..., 0]).copy(),
                         tuple(layer.spec()[1:]),
                         _parameters(layer),
                         layer.multiply_adds(before),
                     )
                 )
-            shares = network.shares(x.T.copy())[0]
-        return [*found, Step(SOFTMAX if network.logits else SHARES, shares)]
+            probabilities = network.to_probabilities(x.T.copy())[0]
+        return [*steps, Step(SOFTMAX if network.logits else SHARES, probabilities)]
 
 
 def filters(network: Network) -> Array:
-    """Return what the first layer that weighs looks for, one picture each: (n, rows, columns).
+    """Return the weights of the first layer that has some, as pictures (n, rows, columns).
 
-    A unit that looks at all the pixels has 28×28 weights; one that looks at units which are no
-    picture has them as near to a square as they come, the rest zeros. A network without such a
-    layer has none.
+    These are a convolution's kernels, or the weights of each dense unit: 28×28 on pixels, else
+    nearly square and filled up with zeros. Without such a layer there are none.
     """
     for layer in network.layers:
         if isinstance(layer, Conv2D):
@@ -99,13 +96,13 @@ def filters(network: Network) -> Array:
     return np.zeros((0, 1, 1), np.float32)
 
 
-def _upright(values: Array) -> Array:
-    """View pictures (rows, channels, columns) as (channels, rows, columns)."""
+def _channels_first(values: Array) -> Array:
+    """View a picture (rows, channels, columns) as (channels, rows, columns)."""
     return values.transpose(1, 0, 2) if values.ndim == 3 else values
 
 
 def _square(units: Array) -> Array:
-    """Return units as the picture nearest to a square; 784 are 28×28, as they were."""
+    """Return units as a picture, nearly square and filled up with zeros; 784 are 28×28."""
     side = int(np.ceil(np.sqrt(len(units))))
     square = np.zeros(side * -(-len(units) // side), np.float32)
     square[: len(units)] = units

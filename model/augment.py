@@ -1,4 +1,4 @@
-"""Training digits drawn a little differently each time, a whole batch at once."""
+"""Augmentation: random variations of the training digits, a whole batch at once."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,16 +14,16 @@ SMOOTHNESS = 4.0
 
 @dataclass(frozen=True, kw_only=True)
 class Augment:
-    """Change each glyph of a batch a little: its place and shape, its stroke, its cleanness.
+    """Vary each glyph of a batch a little: its place, shape and stroke, noise and gaps.
 
     Ranges are the largest change either way, and 0 for none: rotation in `degrees`, `shear` per
     row, `scale` as a share of the size, `shift` in pixels, `elastic` pixels of root-mean-square
     displacement (Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural Networks",
     2003, whose α of 34 is 1.4 pixels), `stroke` 0…1 of one pixel's dilation or erosion, `noise` the
     standard deviation of what is added to each pixel, and `erase` the share of glyphs that lose a
-    rectangle of up to a third of each side. `sharpen` is up to how many times the difference
-    between each pixel and the mean of its four neighbours is added: what is moved by parts of a
-    pixel becomes soft, and what is read later is as sharp as a scan.
+    rectangle of up to a third of each side. `sharpen` is the largest weight of the
+    unsharp mask (pixel minus the mean of its four neighbours): interpolation blurs, and what is
+    read later is as sharp as a scan.
     """
 
     degrees: float = 0.0
@@ -39,18 +39,17 @@ class Augment:
     def __call__(
         self, glyphs: Array, rng: np.random.Generator, strength: Array | None = None
     ) -> Array:
-        """Return changed copies of glyphs (n, 784) in 0…1, the same shape and range.
+        """Return varied copies of glyphs (n, 784) in 0…1, the same shape and range.
 
-        `strength` (n,) is which share 0…1 of the ranges each glyph is moved by and its stroke
-        changed by; all of it without.
+        `strength` (n,) in 0…1 scales the ranges of the geometry and the stroke for each glyph.
         """
         pictures: Array = glyphs.reshape(-1, SIDE, SIDE)
         if strength is None:
             strength = np.ones(len(pictures), np.float32)
         if self.degrees or self.shear or self.scale or self.shift or self.elastic:
-            pictures = self._moved(pictures, rng, strength)
+            pictures = self._warp(pictures, rng, strength)
         if self.stroke:
-            pictures = self._stroke(pictures, rng, strength)
+            pictures = self._change_stroke(pictures, rng, strength)
         if self.sharpen:
             amount = rng.random((len(pictures), 1, 1), dtype=np.float32)
             amount *= np.float32(self.sharpen)
@@ -63,24 +62,24 @@ class Augment:
             np.clip(grain, 0, 1, out=grain)
             pictures = grain
         if self.erase:
-            pictures = self._erased(pictures, rng)
+            pictures = self._erase(pictures, rng)
         return pictures.reshape(len(glyphs), SIDE * SIDE)
 
-    def _moved(self, pictures: Array, rng: np.random.Generator, strength: Array) -> Array:
+    def _warp(self, pictures: Array, rng: np.random.Generator, strength: Array) -> Array:
         n = len(pictures)
 
-        def drawn(largest: float) -> Array:
+        def uniform(largest: float) -> Array:
             return (rng.random(n, dtype=np.float32) * 2 - 1) * np.float32(largest) * strength
 
-        angle, shear = np.deg2rad(drawn(self.degrees)), drawn(self.shear)
-        wide, high = 1 + drawn(self.scale), 1 + drawn(self.scale)
-        right, down = drawn(self.shift), drawn(self.shift)
+        angle, shear = np.deg2rad(uniform(self.degrees)), uniform(self.shear)
+        width, height = 1 + uniform(self.scale), 1 + uniform(self.scale)
+        right, down = uniform(self.shift), uniform(self.shift)
         # Where each output pixel comes from: rotate, shear and scale about the middle, then shift.
         middle = np.float32((SIDE - 1) / 2)
         y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32).reshape(2, 1, -1) - middle
         cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
-        u: Array = (cos * x + sin * y) * wide[:, None]
-        v: Array = (cos * y - sin * x) * high[:, None]
+        u: Array = (cos * x + sin * y) * width[:, None]
+        v: Array = (cos * y - sin * x) * height[:, None]
         u += shear[:, None] * v + right[:, None] + middle
         v += down[:, None] + middle
         if self.elastic:
@@ -92,7 +91,7 @@ class Augment:
             v += field[1].reshape(n, -1)
         return _bilinear(pictures, u, v).reshape(n, SIDE, SIDE)
 
-    def _stroke(self, pictures: Array, rng: np.random.Generator, strength: Array) -> Array:
+    def _change_stroke(self, pictures: Array, rng: np.random.Generator, strength: Array) -> Array:
         amount = rng.random((len(pictures), 1, 1), dtype=np.float32) * 2 - 1
         amount *= np.float32(self.stroke) * strength[:, None, None]
         cross = _neighbours(pictures)
@@ -102,7 +101,7 @@ class Augment:
         changed: Array = pictures + np.abs(amount) * (towards - pictures)
         return changed
 
-    def _erased(self, pictures: Array, rng: np.random.Generator) -> Array:
+    def _erase(self, pictures: Array, rng: np.random.Generator) -> Array:
         n = len(pictures)
         size = rng.random((2, n, 1), dtype=np.float32) * np.float32(SIDE / 3)
         start = rng.random((2, n, 1), dtype=np.float32) * (SIDE - size)
@@ -125,12 +124,12 @@ def _neighbours(pictures: Array) -> tuple[Array, Array, Array, Array]:
     )
 
 
-def rotated(glyphs: Array, degrees: float, ground: float = 0.0) -> Array:
-    """Return glyphs (n, 784) turned anticlockwise, with `ground` where nothing was: the book's way.
+def rotate(glyphs: Array, degrees: float, background: float = 0.0) -> Array:
+    """Rotate glyphs (n, 784) anticlockwise as the book does; outside them is `background`.
 
     Source: T. Rashid, "Make Your Own Neural Network", part 3, through `scipy.ndimage.rotate`.
     """
-    # A night does without: scipy takes 27 MB of a Pi Zero's memory.
+    # A night does without scipy, which takes 27 MB of a Pi Zero's memory.
     from scipy import ndimage
 
     turned: Array = ndimage.rotate(
@@ -139,7 +138,7 @@ def rotated(glyphs: Array, degrees: float, ground: float = 0.0) -> Array:
         axes=(1, 2),
         reshape=False,
         order=1,
-        cval=ground,
+        cval=background,
     )
     return turned.reshape(glyphs.shape)
 

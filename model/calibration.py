@@ -1,4 +1,4 @@
-"""How far a confidence can be believed: measured, and set right by one temperature.
+"""Calibration of a network's confidence: measured, and corrected by temperature scaling.
 
 Source: C. Guo et al., "On Calibration of Modern Neural Networks", 2017.
 """
@@ -16,13 +16,13 @@ from model.network import Network, softmax
 
 Right = npt.NDArray[np.bool_]
 
-# Without a single error among them the best temperature of some scores would be 0.
+# Without a single error the best temperature would be 0.
 _COLDEST, _HOTTEST = 0.2, 5.0
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Answers whose confidence is above `low` and up to `high`: mean confidence, share right."""
+    """Answers of a confidence above `low` and up to `high`: mean confidence, accuracy, count."""
 
     low: float
     high: float
@@ -32,8 +32,8 @@ class Bin:
 
 
 @dataclass(frozen=True)
-class Calibrated:
-    """A network whose logits are divided by `temperature`, and its calibration error around it."""
+class Calibration:
+    """A network whose logits are divided by `temperature`; calibration error before and after."""
 
     network: Network
     temperature: float
@@ -41,10 +41,10 @@ class Calibrated:
     after: float
 
 
-def calibrated(network: Network, pictures: Iterable[tuple[Bytes, Labels]]) -> Calibrated:
-    """Return a folded network with its confidence set right on pictures it has not learned from.
+def calibrate(network: Network, pictures: Iterable[tuple[Bytes, Labels]]) -> Calibration:
+    """Return a folded network with its confidence calibrated on held-out pictures.
 
-    `pictures` are batches of uint8 (n, 784) with labels (n,), of which only the scores are kept.
+    `pictures` are batches uint8 (n, 784) with labels (n,), of which only the scores are kept.
     Raises ValueError for a network that does not end in a dense layer's logits.
     """
     scaling = Scaling()
@@ -53,38 +53,40 @@ def calibrated(network: Network, pictures: Iterable[tuple[Bytes, Labels]]) -> Ca
         scores.append(network.forward(scaling(images)))
         labels.append(truth)
     logits, truths = np.concatenate(scores), np.concatenate(labels)
-    found = temperature(logits, truths) if len(truths) else 1.0
-    cooled = logits / np.float32(found)
-    return Calibrated(
-        divided(network, found), found, _error(logits, truths), _error(cooled, truths)
+    temperature = fit_temperature(logits, truths) if len(truths) else 1.0
+    return Calibration(
+        network=divide_logits(network, temperature),
+        temperature=temperature,
+        before=_error_of(logits, truths),
+        after=_error_of(logits / np.float32(temperature), truths),
     )
 
 
-def temperature(scores: Array, labels: Labels) -> float:
-    """Return the T from 0.2 to 5 by which logits (n, classes), divided, are likeliest for labels.
+def fit_temperature(scores: Array, labels: Labels) -> float:
+    """Return the T from 0.2 to 5 that maximises the likelihood of labels (n,) by logits / T.
 
-    The likelihood has one peak over 1 / T: where the mean of the scores, weighed by their
-    probabilities, is that of the labels' scores.
+    The likelihood has one peak over 1 / T: where the mean of the scores (n, classes), weighted by
+    their probabilities, equals the mean score of the labels.
     """
     truths = scores[np.arange(len(labels)), labels].mean()
     cold, hot = np.log(_COLDEST), np.log(_HOTTEST)
-    # The slope keeps digits that float32 loses on the likelihood's flat top.
+    # Bisection on the slope: at the flat top of the likelihood float32 has no digits left.
     for _ in range(30):
         middle = (cold + hot) / 2
-        shares = softmax(scores / np.float32(np.exp(middle)))
-        if (shares * scores).sum(axis=1).mean() < truths:
+        probabilities = softmax(scores / np.float32(np.exp(middle)))
+        if (probabilities * scores).sum(axis=1).mean() < truths:
             hot = middle
         else:
             cold = middle
     return float(np.exp((cold + hot) / 2))
 
 
-def divided(network: Network, temperature: float) -> Network:
-    """Return a folded network whose logits are divided by a temperature, in its last layer.
+def divide_logits(network: Network, temperature: float) -> Network:
+    """Return a folded network with its last layer divided by a temperature.
 
     Raises ValueError where that is not a dense layer.
     """
-    network = network.folded()
+    network = network.fold()
     last = network.layers[-1]
     if not isinstance(last, Dense):
         raise ValueError(f"a {last.kind} layer gives no logits that a temperature could divide")
@@ -94,25 +96,22 @@ def divided(network: Network, temperature: float) -> Network:
 
 
 def reliability(confidence: Array, right: Right, bins: int = 15) -> list[Bin]:
-    """Return the bins of equal width over 0…1 that have answers: confidence (n,), right (n,)."""
+    """Return the non-empty bins of equal width over 0…1 of confidence (n,) and right (n,)."""
     places = np.clip(np.ceil(confidence * np.float32(bins)).astype(np.int64) - 1, 0, bins - 1)
-    found = []
-    for place in np.unique(places):
-        held = places == place
-        found.append(
-            Bin(
-                low=int(place) / bins,
-                high=(int(place) + 1) / bins,
-                count=int(held.sum()),
-                confidence=float(confidence[held].mean()),
-                accuracy=float(right[held].mean()),
-            )
+    return [
+        Bin(
+            low=int(place) / bins,
+            high=(int(place) + 1) / bins,
+            count=int((places == place).sum()),
+            confidence=float(confidence[places == place].mean()),
+            accuracy=float(right[places == place].mean()),
         )
-    return found
+        for place in np.unique(places)
+    ]
 
 
 def calibration_error(confidence: Array, right: Right, bins: int = 15) -> float:
-    """Return the mean distance, 0…1, of the bins' confidence from their accuracy; 0 for nothing.
+    """Return the mean distance, 0…1, of the bins' confidence from their accuracy; 0 for no answers.
 
     Source: M. Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", 2015
     (expected calibration error).
@@ -125,21 +124,21 @@ def calibration_error(confidence: Array, right: Right, bins: int = 15) -> float:
 
 
 def risk_coverage(confidence: Array, right: Right) -> tuple[Array, Array]:
-    """Return (coverage, error), each (k,) in 0…1, of answering from each confidence there is on.
+    """Return (coverage, error), each (k,) in 0…1, at every threshold of the confidence.
 
-    Coverage rises from the most confident answers alone to 1, all answers; error is the share
-    wrong of those that are given. Answers of one confidence are given together.
+    Coverage, the share of answers given, rises from the most confident ones to 1; error is the
+    share of wrong ones among them. Answers of equal confidence are given together.
     """
     order = np.argsort(-confidence, kind="stable")
     given = np.arange(1, len(order) + 1, dtype=np.int64)
     wrong = np.cumsum(~right[order])
-    held = confidence[order]
-    last = np.append(held[1:] != held[:-1], True)[: len(held)]
+    falling = confidence[order]
+    last = np.append(falling[1:] != falling[:-1], True)[: len(falling)]
     coverage: Array = (given[last] / max(1, len(order))).astype(np.float32)
     error: Array = (wrong[last] / given[last]).astype(np.float32)
     return coverage, error
 
 
-def _error(scores: Array, labels: Labels) -> float:
-    shares = softmax(scores)
-    return calibration_error(shares.max(axis=1), shares.argmax(axis=1) == labels)
+def _error_of(scores: Array, labels: Labels) -> float:
+    probabilities = softmax(scores)
+    return calibration_error(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)

@@ -1,4 +1,4 @@
-"""A training on disk, to be taken up again bit for bit after a power cut."""
+"""A training on disk, to be resumed bit for bit after a power cut."""
 
 import hashlib
 import io
@@ -10,36 +10,36 @@ from typing import Any
 import numpy as np
 
 from model.errors import CheckpointError
-from model.files import read_regular, replaced
-from model.train import Course
-from model.weights import zipped
+from model.files import read_regular, replace_file
+from model.train import TrainingRun
+from model.weights import to_npz
 
 FORMAT = 2
-"""Another order of the digits, or other contents, is another format: what was begun begins anew."""
+"""Changes with the order of the digits too: a training begun in another format begins anew."""
 _LARGEST = 64_000_000
 
 
-def save(path: Path, course: Course, about: dict[str, Any]) -> int:
-    """Write where a course stands to `path` in one step; return the bytes. Raises OSError.
+def save(path: Path, run: TrainingRun, about: dict[str, Any]) -> int:
+    """Write the state of a training to `path` atomically; return its bytes. Raises OSError.
 
-    `about` tells, in JSON, which course it is: data, recipe, seed.
+    `about` identifies the training, as JSON: data, recipe, seed.
     """
-    arrays, facts = course.state()
+    arrays, facts = run.state()
     card = {"format": FORMAT, "about": about, "facts": facts, "sha256": _checksum(arrays)}
     text = json.dumps(card).encode()
-    with replaced(path) as file:
-        return file.write(zipped(facts=np.frombuffer(text, np.uint8), **arrays))
+    with replace_file(path) as file:
+        return file.write(to_npz(facts=np.frombuffer(text, np.uint8), **arrays))
 
 
-def load(path: Path, course: Course, about: dict[str, Any]) -> bool:
-    """Bring a course to where `path` says it stood; False where there is no such file.
+def load(path: Path, run: TrainingRun, about: dict[str, Any]) -> bool:
+    """Restore the state of a training from `path`; return False where there is no such file.
 
-    Raises CheckpointError, in a sentence, for a damaged file or one of another course; make the
-    course anew then.
+    Raises CheckpointError for a damaged file or one of another training; `run` is of no more use
+    then.
     """
     try:
-        with np.load(io.BytesIO(read_regular(path, _LARGEST)), allow_pickle=False) as held:
-            arrays = {name: held[name] for name in held.files}
+        with np.load(io.BytesIO(read_regular(path, _LARGEST)), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
         text = json.loads(arrays.pop("facts").tobytes())
         if text["sha256"] != _checksum(arrays):
             raise ValueError("it does not match its checksum")
@@ -47,7 +47,7 @@ def load(path: Path, course: Course, about: dict[str, Any]) -> bool:
             raise ValueError("another version of the program wrote it")
         if text["about"] != json.loads(json.dumps(about)):
             raise ValueError("it is of other data, another network or another recipe")
-        course.restore(arrays, text["facts"])
+        run.restore(arrays, text["facts"])
     except FileNotFoundError:
         return False
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:

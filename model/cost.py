@@ -13,19 +13,20 @@ NIGHT = 3.8e12
 def multiply_adds(preset: Preset, digits: int, epochs: int) -> int:
     """Return the multiply-adds, forward and backward, of a whole training on a set of `digits`."""
     per_digit = build(preset.layers).training_multiply_adds()
-    return per_digit * preset.steps(digits, epochs)
+    return per_digit * preset.picture_count(digits, epochs)
 
 
-def plan(preset: Preset, digits: int, epochs: int) -> str:
+def describe_cost(preset: Preset, digits: int, epochs: int) -> str:
     """Return two lines: the network's size, and the training's cost on a Pi Zero."""
     network = build(preset.layers)
-    folded = network.folded()
+    folded = network.fold()
     cost = multiply_adds(preset, digits, epochs)
     hours = 2 * cost / PI_ZERO / 3600
     return (
         f"{folded.parameter_count():,} parameters, "
         f"{folded.multiply_adds():,} multiply-adds a digit\n"
-        f"{epochs} epochs of {preset.steps(digits, 1):,} pictures: {cost:.2e} multiply-adds "
-        f"forward and backward; the products alone take {hours:.1f} h at a Pi Zero's "
+        f"{epochs} epochs of {preset.picture_count(digits, 1):,} pictures: "
+        f"{cost:.2e} multiply-adds forward and backward; "
+        f"the products alone take {hours:.1f} h at a Pi Zero's "
         f"{PI_ZERO / 1e9} GFLOP/s ({cost / NIGHT:.0%} of a night's {NIGHT:.1e})"
     )

@@ -1,4 +1,4 @@
-"""Digits on disk, mapped and read a few at a time: MNIST's four idx files, or the book's CSV form.
+"""Data sets on disk, memory-mapped: MNIST's four idx files, or the book's CSV form.
 
 idx: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits": a big-endian header
 (magic, count, and for pictures rows and columns), then one byte a value; plain or gzipped.
@@ -24,11 +24,11 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import DatasetError
-from model.files import regular, replaced
+from model.files import open_regular, replace_file
 from model.layers import Array
 from model.shuffle import Rows
 
-# sha256 of each file unpacked: the gzip wrappers differ between mirrors, the content does not.
+# sha256 of each unpacked file: the gzip wrappers differ between mirrors, the content does not.
 MNIST_SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -48,13 +48,13 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class PictureFile:
-    """An open file of pictures of 784 bytes one after the other, the first of them at `start`."""
+    """An open file of pictures of 784 bytes each, the first of them at byte `start`."""
 
     def __init__(self, file: IO[bytes], start: int) -> None:
         self._descriptor, self._start = os.dup(file.fileno()), start
 
     def read(self, rows: Rows) -> Bytes:
-        """Return the pictures (n, 784) at some rows; raises DatasetError when they are cut off."""
+        """Return the pictures uint8 (n, 784) at some rows; raises DatasetError."""
         images = np.empty((len(rows), 784), np.uint8)
         for image, row in zip(images, rows.tolist(), strict=True):
             if os.preadv(self._descriptor, [image.data], self._start + row * 784) != 784:
@@ -67,12 +67,11 @@ class PictureFile:
 
 @dataclass(frozen=True)
 class Split:
-    """One part of a data set: images uint8 (n, 784), 0 = black paper, 255 = ink; labels uint8 (n,).
+    """One part of a data set: images uint8 (n, 784), 0 = background, 255 = ink; labels uint8 (n,).
 
-    The labels are digits, or in what was made through a camera also `network.NOT_A_DIGIT`.
-
-    `checksums` maps each file's name to the sha256 of its unpacked bytes. Images that are mapped
-    from a file also have the file itself as `source`.
+    The labels are digits, of simulated photographs also `network.NOT_A_DIGIT`. `checksums` maps
+    each file's name to the sha256 of its unpacked bytes. Images that are mapped from a file have it
+    as `source`.
     """
 
     images: Bytes
@@ -81,23 +80,23 @@ class Split:
     source: PictureFile | None = None
 
     @classmethod
-    def of_file(cls, pictures: IO[bytes], labels: Bytes) -> "Split":
-        """Return the data set whose pictures, 784 bytes each, stand in an open and flushed file."""
-        images = _mapped(pictures, 0, (len(labels), 784))
+    def from_file(cls, pictures: IO[bytes], labels: Bytes) -> "Split":
+        """Return a data set whose pictures, 784 bytes each, are in an open and flushed file."""
+        images = _map_array(pictures, 0, (len(labels), 784))
         return cls(images, labels, source=PictureFile(pictures, 0))
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def first(self, digits: int) -> "Split":
-        """Return the first so many digits as a data set."""
+        """Return the first digits as a data set."""
         return replace(self, images=self.images[:digits], labels=self.labels[:digits])
 
     def take(self, rows: Rows) -> tuple[Bytes, Bytes]:
         """Return copies of the pictures and labels at some rows.
 
-        Mapped pictures are read from their file instead: what is touched in a map counts as this
-        process's memory, and a shuffled epoch would touch all of it.
+        Mapped pictures are read from their file: every page of a map that is touched counts as this
+        process's memory, and a shuffled epoch would touch them all.
         """
         images = self.images[rows] if self.source is None else self.source.read(rows)
         return images, self.labels[rows]
@@ -105,7 +104,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Scaling:
-    """What a network sees of a pixel 0…255: pixel · scale + offset, float32."""
+    """Scale pixels 0…255 to a network's inputs: pixel · scale + offset, float32."""
 
     scale: float = 1 / 255
     offset: float = 0.0
@@ -120,12 +119,11 @@ class Scaling:
 def load_split(folder: Path, split: str) -> Split:
     """Return the "train" or "test" part of the data set in `folder`.
 
-    MNIST's idx files are looked for first, then the book's `mnist_train.csv` and `mnist_test.csv`;
-    `folder` may also be one CSV file, which then is the part that is asked for. The pictures stay
-    on disk and are paged in as they are used. Raises DatasetError when a file is missing, damaged,
-    or does not fit its partner.
+    These are MNIST's idx files, else the book's `mnist_train.csv` and `mnist_test.csv`; `folder`
+    may also be one CSV file. The pictures stay on disk and are paged in as they are used. Raises
+    DatasetError for a file that is missing, damaged, or does not fit its partner.
     """
-    if is_one_table(folder):
+    if is_csv_file(folder):
         return load_csv(folder)
     table = folder / f"mnist_{split}.csv"
     if table.is_file() and _lacks_idx(folder, split):
@@ -150,26 +148,25 @@ def load_split(folder: Path, split: str) -> Split:
     )
 
 
-def is_one_table(path: Path) -> bool:
-    """Tell whether a path names one CSV file, which has no part to train on and one to test on."""
+def is_csv_file(path: Path) -> bool:
+    """Tell whether a path names one CSV file, which is not divided into "train" and "test"."""
     return path.suffix == ".csv" and not path.is_dir()
 
 
 def _lacks_idx(folder: Path, split: str) -> bool:
     return all(
-        found(folder, name) is None for name in MNIST_SHA256 if name.startswith(SPLITS[split])
+        find_file(folder, name) is None for name in MNIST_SHA256 if name.startswith(SPLITS[split])
     )
 
 
 def load_csv(path: Path) -> Split:
     """Return the digits of a CSV file: on each line a label 0…9 and 784 pixels 0…255.
 
-    A first line of column names is passed over. The pixels go into a file that vanishes when they
-    are no longer used, and are mapped from there. Raises DatasetError, with the line, for anything
-    that is not such a file.
+    A first line of column names is skipped. The pixels go into a temporary file and are mapped from
+    there. Raises DatasetError, with the number of the line, for anything else.
     """
     digest, digits = hashlib.sha256(), 0
-    with vanishing() as pixels, vanishing() as labels:
+    with open_temporary() as pixels, open_temporary() as labels:
         try:
             with open(path, "rb") as file:
                 for number in count(1):
@@ -181,23 +178,23 @@ def load_csv(path: Path) -> Split:
                         line = line.removeprefix(_BYTE_ORDER_MARK)
                     if not line.strip() or (number == 1 and line[:1].isalpha()):
                         continue
-                    values = _csv_values(path, number, line)
+                    values = _parse_line(path, number, line)
                     labels.write(values[:1])
                     pixels.write(values[1:])
                     digits += 1
             pixels.flush()
             labels.flush()
         except OSError as error:
-            raise _unreadable(path, error) from None
+            raise _read_error(path, error) from None
         if not digits:
             raise DatasetError(
                 f"{path}: there is no digit in it: each line is a label and 784 pixels"
             )
-        split = Split.of_file(pixels, _mapped(labels, 0, (digits,)))
+        split = Split.from_file(pixels, _map_array(labels, 0, (digits,)))
         return replace(split, checksums={path.name: digest.hexdigest()})
 
 
-def _csv_values(path: Path, number: int, line: bytes) -> bytes:
+def _parse_line(path: Path, number: int, line: bytes) -> bytes:
     try:
         values = bytes(map(int, line.split(b",")))
     except ValueError:
@@ -214,32 +211,32 @@ def _csv_values(path: Path, number: int, line: bytes) -> bytes:
     return values
 
 
-def found(folder: Path, name: str) -> Path | None:
-    """Return where one MNIST file stands in a folder, plain or with .gz, or None."""
+def find_file(folder: Path, name: str) -> Path | None:
+    """Return the path of one MNIST file in a folder, plain or with .gz, or None."""
     places = folder / name, folder / f"{name}.gz"
     return next((place for place in places if place.is_file()), None)
 
 
-def missing(folder: Path) -> list[str]:
+def list_missing(folder: Path) -> list[str]:
     """Return the names of MNIST's files that a folder lacks."""
-    return [name for name in MNIST_SHA256 if found(folder, name) is None]
+    return [name for name in MNIST_SHA256 if find_file(folder, name) is None]
 
 
-def is_whole(path: Path, name: str) -> bool:
+def is_genuine(path: Path, name: str) -> bool:
     """Tell whether a file has the content of the MNIST file `name`."""
     try:
-        with open(path, "rb", opener=regular) as file:
+        with open(path, "rb", opener=open_regular) as file:
             return _unpack(file, path, None) == MNIST_SHA256[name]
     except DatasetError:
         return False
 
 
 def import_file(source: IO[bytes], path: Path, folder: Path, name: str = "") -> Path:
-    """Unpack or copy one MNIST file into `folder`, checked, and return where it stands.
+    """Unpack or copy one MNIST file into `folder` and return its path there.
 
-    `path` is what an error calls the source, and `name` which of the four it is; empty takes it
-    from the path. Raises DatasetError when its content is not that file (what was in `folder` then
-    stays), OSError when the disk refuses.
+    `path` is the source's name in errors, `name` which of the four files it is (empty: by the
+    path). Raises DatasetError for other content, and what was in `folder` then stays; raises
+    OSError.
     """
     name = name or path.name.removesuffix(".gz")
     if name not in MNIST_SHA256:
@@ -248,7 +245,7 @@ def import_file(source: IO[bytes], path: Path, folder: Path, name: str = "") -> 
             "plain or with .gz"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    with replaced(folder / name) as file:
+    with replace_file(folder / name) as file:
         checksum = _unpack(source, path, file)
         if checksum != MNIST_SHA256[name]:
             raise DatasetError(
@@ -261,24 +258,24 @@ def import_file(source: IO[bytes], path: Path, folder: Path, name: str = "") -> 
 def _read_idx(folder: Path, name: str) -> tuple[Bytes, str, PictureFile]:
     """Map one idx file, and return its array, its checksum and the file.
 
-    A gzipped one is unpacked into a file that vanishes with the map.
+    A gzipped one is unpacked into a temporary file.
     """
-    path = found(folder, name)
+    path = find_file(folder, name)
     if path is None:
         raise DatasetError(
             f"{folder}: there is no {name} in it (nor {name}.gz): "
             f"run 'digits data fetch --to {folder}'"
         )
     if path.suffix != ".gz":
-        with open(path, "rb", opener=regular) as file:
+        with open(path, "rb", opener=open_regular) as file:
             checksum = _unpack(file, path, None)
-            return _map(file, path), checksum, PictureFile(file, _IDX3_HEADER)
-    with vanishing() as unpacked, open(path, "rb", opener=regular) as file:
+            return _map_idx(file, path), checksum, PictureFile(file, _IDX3_HEADER)
+    with open_temporary() as unpacked, open(path, "rb", opener=open_regular) as file:
         checksum = _unpack(file, path, unpacked)
-        return _map(unpacked, path), checksum, PictureFile(unpacked, _IDX3_HEADER)
+        return _map_idx(unpacked, path), checksum, PictureFile(unpacked, _IDX3_HEADER)
 
 
-def _unreadable(path: Path, error: OSError) -> DatasetError:
+def _read_error(path: Path, error: OSError) -> DatasetError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return DatasetError(
             f"{path}: there is no room to unpack it in /var/tmp ({error.strerror}): free 50 MB"
@@ -286,12 +283,12 @@ def _unreadable(path: Path, error: OSError) -> DatasetError:
     return DatasetError(f"{path}: cannot be read ({error.strerror}): name a file that can")
 
 
-def vanishing() -> IO[bytes]:
-    """Open a file without a name, on the card: /tmp is RAM on Raspberry Pi OS trixie."""
+def open_temporary() -> IO[bytes]:
+    """Open a temporary file on the card: /tmp is RAM on Raspberry Pi OS trixie."""
     return tempfile.TemporaryFile(dir="/var/tmp" if Path("/var/tmp").is_dir() else None)
 
 
-def _map(file: IO[bytes], path: Path) -> Bytes:
+def _map_idx(file: IO[bytes], path: Path) -> Bytes:
     dimensions = 3 if "idx3" in path.name else 1
     header = _IDX3_HEADER if dimensions == 3 else 8
     file.seek(0)
@@ -310,11 +307,11 @@ def _map(file: IO[bytes], path: Path) -> Bytes:
         )
     if shape[0] == 0:
         return np.zeros(shape, np.uint8)
-    return _mapped(file, header, shape)
+    return _map_array(file, header, shape)
 
 
-def _mapped(file: IO[bytes], start: int, shape: tuple[int, ...]) -> Bytes:
-    """Map a file; a plain array is indexed several times faster than numpy's own memmap."""
+def _map_array(file: IO[bytes], start: int, shape: tuple[int, ...]) -> Bytes:
+    """Map a file as a plain array, which is indexed several times faster than np.memmap."""
     memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return np.frombuffer(memory, np.uint8, math.prod(shape), start).reshape(shape)
 
@@ -339,5 +336,5 @@ def _unpack(source: IO[bytes], path: Path, target: IO[bytes] | None) -> str:
             f"{path}: not a whole gzip file ({error}): delete it and fetch it again"
         ) from None
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise _read_error(path, error) from None
     return digest.hexdigest()

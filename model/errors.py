@@ -1,4 +1,4 @@
-"""What can go wrong with data sets and weights files, each said in one sentence."""
+"""The errors of data sets, weights files and trainings; each message is one sentence."""
 
 
 class ModelError(Exception):
@@ -14,15 +14,15 @@ class WeightsError(ModelError, ValueError):
 
 
 class ReportError(ModelError, ValueError):
-    """A report on a network is damaged."""
+    """An evaluation report is damaged."""
 
 
 class CheckpointError(ModelError, ValueError):
-    """A training on disk is damaged, or is another one than is to go on."""
+    """A checkpoint is damaged, or one of another training."""
 
 
 class PresetError(ModelError, KeyError):
-    """A preset was asked for by a name that does not exist."""
+    """There is no preset of this name, or it cannot do what is asked."""
 
     def __str__(self) -> str:
         # KeyError would print the sentence in quotation marks.

@@ -1,4 +1,4 @@
-"""How one network reads a data set, in numbers and with what it got wrong, as a small JSON file."""
+"""How a network reads a data set: its confusion, calibration and errors, as a small JSON file."""
 
 import base64
 import json
@@ -13,14 +13,14 @@ import numpy.typing as npt
 from model.calibration import Bin, calibration_error, reliability
 from model.datasets import Bytes, Split
 from model.errors import ReportError
-from model.evaluate import Found, Tally, tallied
-from model.files import regular
+from model.evaluate import Predictions, Tally, count_answers
+from model.files import open_regular
 from model.network import DIGITS, NOT_A_DIGIT, Network
 from model.weights import SHIPPED, checksum
 
 FORMAT = 1
 OF_SHIPPED = SHIPPED.with_name("appliance.report.json")
-"""The report of the network that comes with the appliance."""
+"""The report of the shipped network."""
 MOST_WRONG = 48
 _MOST_BYTES = 500_000
 _PIXELS = 784
@@ -28,7 +28,7 @@ _PIXELS = 784
 
 @dataclass(frozen=True)
 class Wrong:
-    """A digit that was not answered with its label; `number` is its place in the data set.
+    """A digit that was read wrong; `number` is its row in the data set.
 
     `answer` is 0…9, or NOT_A_DIGIT. `pixels` are uint8 (784,), or None where they are left out.
     """
@@ -42,10 +42,10 @@ class Wrong:
 
 @dataclass(frozen=True)
 class Report:
-    """What a network, told by its sha256, answered to a data set.
+    """How the network of a sha256 reads a data set.
 
     `confusion` is (10, 11) counts as in `Tally`; `bins` and `calibration_error` are of all answers;
-    `wrong` are up to 48 wrong ones, the surest first. `data` has the checksums of the files.
+    `wrong` are up to 48 errors, the most confident first. `data` has the checksums of the files.
     """
 
     network: str
@@ -59,7 +59,7 @@ class Report:
     def tally(self) -> Tally:
         return Tally(self.confusion)
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
             "network": self.network,
@@ -68,30 +68,32 @@ class Report:
             "calibration_error": self.calibration_error,
             "bins": [asdict(each) for each in self.bins],
             "wrong": [
-                {**asdict(each), "pixels": None if each.pixels is None else _packed(each.pixels)}
+                {**asdict(each), "pixels": None if each.pixels is None else _to_base64(each.pixels)}
                 for each in self.wrong
             ],
         }
 
 
-def report(network: Network, data: Split, answered: Found, *, pixels: bool = True) -> Report:
-    """Return the report of what a network answered to digits, with the wrong ones' `pixels`."""
-    found, sure = answered
-    right = found == data.labels
+def make_report(
+    network: Network, data: Split, predictions: Predictions, *, pixels: bool = True
+) -> Report:
+    """Return the report of a network's predictions on `data`, with the errors' `pixels` or not."""
+    answers, confidence = predictions
+    right = answers == data.labels
     wrong = np.flatnonzero(~right)
-    wrong = wrong[np.argsort(-sure[wrong], kind="stable")][:MOST_WRONG]
+    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST_WRONG]
     images, labels = data.take(wrong)
     return Report(
         network=checksum(network),
-        confusion=tallied(data.labels, found, sure).confusion,
-        calibration_error=round(calibration_error(sure, right), 6),
-        bins=tuple(_rounded(each) for each in reliability(sure, right)),
+        confusion=count_answers(data.labels, answers, confidence).confusion,
+        calibration_error=round(calibration_error(confidence, right), 6),
+        bins=tuple(_round_bin(each) for each in reliability(confidence, right)),
         wrong=tuple(
             Wrong(
                 number=int(number),
                 label=int(label),
-                answer=int(found[number]),
-                confidence=round(float(sure[number]), 4),
+                answer=int(answers[number]),
+                confidence=round(float(confidence[number]), 4),
                 pixels=image if pixels else None,
             )
             for number, label, image in zip(wrong, labels, images, strict=True)
@@ -100,11 +102,10 @@ def report(network: Network, data: Split, answered: Found, *, pixels: bool = Tru
     )
 
 
-def written(of: Report) -> bytes:
-    """Return a report as the bytes of its file: a line for each row, bin and wrong digit."""
-    told = of.as_json()
+def to_bytes(report: Report) -> bytes:
+    """Return a report as the bytes of its file: a line for each row, bin and error."""
     parts = []
-    for key, value in told.items():
+    for key, value in report.to_json().items():
         text = json.dumps(value)
         if isinstance(value, list) and value:
             text = "[\n  " + ",\n  ".join(map(json.dumps, value)) + "\n ]"
@@ -113,62 +114,62 @@ def written(of: Report) -> bytes:
 
 
 def load(file: Path, network: str) -> Report | None:
-    """Return the report in a file, or None where there is none or it is another network's.
+    """Return the report of the network with sha256 `network`, None without a file or of another.
 
-    `network` is the sha256 of the one that is meant. Raises ReportError for a damaged file.
+    Raises ReportError for a damaged file.
     """
     try:
-        with open(file, "rb", opener=regular) as opened:
-            told = opened.read(_MOST_BYTES + 1)
+        with open(file, "rb", opener=open_regular) as opened:
+            content = opened.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ReportError(f"{file}: the report cannot be read ({error.strerror})") from None
     try:
-        if len(told) > _MOST_BYTES:
+        if len(content) > _MOST_BYTES:
             raise ValueError(f"it has more than {_MOST_BYTES} bytes")
-        found = _report(json.loads(told))
+        report = _parse(json.loads(content))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ReportError(
             f"{file}: not a whole report: write it again with 'digits evaluate --report'"
         ) from None
-    return found if found.network == network else None
+    return report if report.network == network else None
 
 
-def _report(told: dict[str, Any]) -> Report:
-    """Return what a file tells; raises a builtin error for what no report can be."""
-    confusion = np.array(told["confusion"])
-    if told["format"] != FORMAT or confusion.shape != (DIGITS, NOT_A_DIGIT + 1):
+def _parse(content: dict[str, Any]) -> Report:
+    """Return a report from its JSON; raises a builtin error for anything else."""
+    confusion = np.array(content["confusion"])
+    if content["format"] != FORMAT or confusion.shape != (DIGITS, NOT_A_DIGIT + 1):
         raise ValueError
     # Whole numbers have the machine's own width: 32 bits on a Pi Zero.
     if confusion.dtype.kind != "i" or confusion.min() < 0 or confusion.max() > 10**9:
         raise ValueError
     return Report(
-        network=str(told["network"]),
+        network=str(content["network"]),
         confusion=confusion.astype(np.int64),
-        calibration_error=_share(told["calibration_error"]),
+        calibration_error=_share(content["calibration_error"]),
         bins=tuple(
             Bin(
                 **{key: _share(each[key]) for key in ("low", "high", "confidence", "accuracy")},
-                count=_whole(each["count"], 10**9),
+                count=_int_up_to(each["count"], 10**9),
             )
-            for each in told["bins"][:100]
+            for each in content["bins"][:100]
         ),
         wrong=tuple(
             Wrong(
-                number=_whole(each["number"], 10**9),
-                label=_whole(each["label"], DIGITS - 1),
-                answer=_whole(each["answer"], NOT_A_DIGIT),
+                number=_int_up_to(each["number"], 10**9),
+                label=_int_up_to(each["label"], DIGITS - 1),
+                answer=_int_up_to(each["answer"], NOT_A_DIGIT),
                 confidence=_share(each["confidence"]),
-                pixels=None if each["pixels"] is None else _unpacked(each["pixels"]),
+                pixels=None if each["pixels"] is None else _from_base64(each["pixels"]),
             )
-            for each in told["wrong"][:MOST_WRONG]
+            for each in content["wrong"][:MOST_WRONG]
         ),
-        data={str(name): str(sum) for name, sum in told["data"].items()},
+        data={str(name): str(sum) for name, sum in content["data"].items()},
     )
 
 
-def _rounded(each: Bin) -> Bin:
+def _round_bin(each: Bin) -> Bin:
     shares = {name: value for name, value in asdict(each).items() if name != "count"}
     return Bin(**{name: round(value, 6) for name, value in shares.items()}, count=each.count)
 
@@ -179,17 +180,17 @@ def _share(value: Any) -> float:
     return float(value)
 
 
-def _whole(value: Any, most: int) -> int:
+def _int_up_to(value: Any, most: int) -> int:
     if type(value) is not int or not 0 <= value <= most:
         raise ValueError
     return value
 
 
-def _packed(pixels: Bytes) -> str:
+def _to_base64(pixels: Bytes) -> str:
     return base64.b64encode(pixels.tobytes()).decode()
 
 
-def _unpacked(text: str) -> Bytes:
+def _from_base64(text: str) -> Bytes:
     pixels = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
     if pixels.shape != (_PIXELS,):
         raise ValueError

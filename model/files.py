@@ -1,4 +1,4 @@
-"""Files that are either the old one or the whole new one, whatever happens in between."""
+"""Atomic writes, and files that are opened only where they are regular ones."""
 
 import errno
 import os
@@ -19,11 +19,11 @@ class NotRegularError(OSError):
         super().__init__(number, what, str(path))
 
 
-def regular(path: Any, flags: int) -> int:
-    """Open a regular file: what `open` takes as its `opener` where others may write.
+def open_regular(path: Any, flags: int) -> int:
+    """Open a regular file: the `opener` for `open` in a folder that others may write in.
 
-    A link would lead elsewhere, a pipe would be waited for without end, and a device may do
-    anything: each raises NotRegularError.
+    A link, which leads elsewhere, a pipe, which blocks, a folder and a device raise
+    NotRegularError.
     """
     try:
         opened = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
@@ -38,7 +38,7 @@ def regular(path: Any, flags: int) -> int:
 
 
 def check_regular(path: Path) -> None:
-    """Raise NotRegularError for what is there and is no file, where a library opens it by name."""
+    """Raise NotRegularError for what is there and no regular file, before a library opens it."""
     with suppress(FileNotFoundError):
         kind = path.lstat().st_mode
         if not stat.S_ISREG(kind):
@@ -46,11 +46,8 @@ def check_regular(path: Path) -> None:
 
 
 def read_regular(path: Path, most: int | None = None) -> bytes:
-    """Return what is in a regular file; raises OSError for another, or for more than `most` bytes.
-
-    It is what every small file of a state directory is read with.
-    """
-    with open(path, "rb", opener=regular) as file:
+    """Return the content of a regular file; raises OSError, also for more than `most` bytes."""
+    with open(path, "rb", opener=open_regular) as file:
         data = file.read() if most is None else file.read(most + 1)
     if most is not None and len(data) > most:
         raise OSError(errno.EFBIG, f"has more than {most:,} bytes", path)
@@ -58,16 +55,13 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
 
 
 def copy_regular(source: Path, to: Path) -> None:
-    """Copy what is in a regular file into another; raises OSError."""
-    with open(source, "rb", opener=regular) as old, open(to, "wb", opener=regular) as new:
+    """Copy the content of a regular file into another; raises OSError."""
+    with open(source, "rb", opener=open_regular) as old, open(to, "wb", opener=open_regular) as new:
         shutil.copyfileobj(old, new)
 
 
 def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on the card: a power cut could undo a rename.
-
-    Raises OSError.
-    """
+    """Flush a file, or the names in a folder, to the card; raises OSError."""
     opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         os.fsync(opened)
@@ -76,11 +70,10 @@ def sync(path: Path) -> None:
 
 
 class NewFile:
-    """A file beside a place, which is put there in one step when it is whole.
+    """A temporary file `.<name>.new` beside `path`, which is renamed to it when it is complete.
 
-    `file` is open for reading and writing, its name is `.<name>.new`. `folder` is a descriptor of
-    the place's folder, for whoever does not trust the way there; it is this one's to close. `put`
-    or `drop` ends it. Raises OSError.
+    `file` is open for reading and writing. `folder` is a descriptor of the folder, for whoever does
+    not trust the path to it; it is closed here. End it with `put` or `drop`. Raises OSError.
     """
 
     def __init__(self, path: Path, folder: int | None = None) -> None:
@@ -89,8 +82,8 @@ class NewFile:
         try:
             with suppress(FileNotFoundError):
                 os.unlink(self._beside, dir_fd=self._folder)
-            # Never one that is there already: it could be a link.
-            made = os.open(
+            # O_EXCL: what is there already could be a link.
+            descriptor = os.open(
                 self._beside,
                 os.O_RDWR | os.O_CREAT | os.O_EXCL,
                 0o666,
@@ -99,10 +92,10 @@ class NewFile:
         except BaseException:
             os.close(self._folder)
             raise
-        self.file: IO[bytes] = os.fdopen(made, "w+b")
+        self.file: IO[bytes] = os.fdopen(descriptor, "w+b")
 
     def put(self) -> None:
-        """Have the bytes on the card, then the name; a link in the place gives way itself."""
+        """Flush the bytes to the card, then rename; a link at `path` is itself replaced."""
         try:
             self.file.flush()
             os.fsync(self.file.fileno())
@@ -111,13 +104,13 @@ class NewFile:
             self.drop()
 
     def rename(self) -> None:
-        """Give the file its name, and have that on the card."""
+        """Give the file its name, and flush that to the card."""
         os.replace(self._beside, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-        # The rename itself is in the folder's data: without this a power cut can undo it.
+        # Without this a power cut can undo the rename.
         os.fsync(self._folder)
 
     def drop(self) -> None:
-        """Remove what has no name yet, if there is something: what was in the place stays."""
+        """Remove the temporary file, if it still has no name: what was at `path` stays."""
         with suppress(OSError):
             self.file.close()
         if self._folder >= 0:
@@ -132,11 +125,10 @@ class NewFile:
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a binary file that takes the place of `path` only when the block ends well.
+def replace_file(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a binary file that replaces `path` atomically where the block ends without an error.
 
-    The bytes go into `.<name>.new` in the same folder, are flushed to the card, and are renamed in
-    one step; on an error the new file is removed and the old one stays. Raises OSError.
+    After an error the old file stays. Raises OSError.
     """
     new = NewFile(path)
     try:

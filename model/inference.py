@@ -1,4 +1,4 @@
-"""One digit at a time, as the appliance reads: no allocation, few and large steps."""
+"""Fast inference of one digit at a time, as the appliance reads: no allocation, few operations."""
 
 import threading
 from collections.abc import Callable
@@ -15,14 +15,14 @@ Step = Callable[[], object]
 
 
 class OneDigit:
-    """A network's answers to single digits, the same as the network's own but for rounding.
+    """A network for single digits, with the same answers but for rounding.
 
-    Batch-norms are folded, every array is set aside once, and a convolution is one product of its
-    kernels with its im2col matrix, biases included. Threads may share it: they take turns.
+    Batch-norms are folded, every array is allocated once, and a convolution is one product of its
+    kernels with its im2col matrix, biases included. Threads may share it: a lock makes them wait.
     """
 
     def __init__(self, network: Network) -> None:
-        folded = network.folded()
+        folded = network.fold()
         self._lock = threading.Lock()
         self._logits = not isinstance(folded.layers[-1], Sigmoid)
         self._pixels = array = np.zeros(folded.shapes[0], np.float32)
@@ -47,11 +47,11 @@ class OneDigit:
                 case Sigmoid() | Tanh():
                     array = self._apply(layer, array)
                 case _:
-                    raise TypeError(f"one digit has no step for a {layer.kind} layer: write it")
+                    raise TypeError(f"OneDigit has no step for a {layer.kind} layer: write it")
         self._scores = array
 
     def probabilities(self, pixels: Array) -> Array:
-        """Return values (outputs,) from 0 that sum to 1 for one digit's pixels (784,) in 0…1."""
+        """Return the probabilities (outputs,) of one digit's pixels (784,) in 0…1."""
         with self._lock:
             self._pixels[...] = pixels
             for step in self._steps:
@@ -76,14 +76,14 @@ class OneDigit:
             self._copy(padded[:, p:-p, p:-p], x)
             x = padded
         rows, columns = x.shape[1] - k + 1, x.shape[2] - k + 1
-        seen = as_strided(x, (channels, k, k, rows, columns), x.strides + x.strides[1:])
-        # The last row of ones meets the biases, the last column of the kernels.
-        unfolded = np.ones((channels * k * k + 1, rows * columns), np.float32)
-        self._copy(unfolded[:-1].reshape(seen.shape), seen)
+        windows = as_strided(x, (channels, k, k, rows, columns), x.strides + x.strides[1:])
+        # The last row, of ones, is multiplied by the biases, the last column of the kernels.
+        columns_matrix = np.ones((channels * k * k + 1, rows * columns), np.float32)
+        self._copy(columns_matrix[:-1].reshape(windows.shape), windows)
         kernels = layer.parameters["weights"].transpose(0, 3, 1, 2).reshape(layer.outputs, -1)
         kernels = np.column_stack([kernels, layer.parameters["bias"]])
         y = np.zeros((layer.outputs, rows * columns), np.float32)
-        self._add(np.matmul, kernels, unfolded, out=y)
+        self._add(np.matmul, kernels, columns_matrix, out=y)
         return y.reshape(layer.outputs, rows, columns)
 
     def _pool(self, layer: MaxPool | AveragePool, x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What a network is trained to make small; each returns the mean loss and its gradient."""
+"""The losses: each returns the mean over a batch and its gradient."""
 
 from typing import Protocol
 
@@ -19,7 +19,7 @@ class Loss(Protocol):
 def cross_entropy(scores: Array, targets: Array) -> tuple[float, Array]:
     """Softmax cross-entropy of logits: -Σ target · log p, whose gradient is p - target.
 
-    Targets are rows of shares that sum to 1.
+    Targets are rows of probabilities that sum to 1.
     """
     gradient = softmax(scores)
     floored = np.maximum(gradient, np.float32(1e-30))
@@ -45,11 +45,3 @@ def one_hot(labels: Labels, low: float = 0.0, high: float = 1.0, classes: int = 
     targets = np.full((len(labels), classes), low, np.float32)
     targets[np.arange(len(labels)), labels] = high
     return targets
-
-
-def smoothed(share: float, classes: int = DIGITS) -> tuple[float, float]:
-    """Return the (low, high) of one-hot targets of which `share` is spread over all classes.
-
-    Source: C. Szegedy et al., "Rethinking the Inception Architecture", 2016 (label smoothing).
-    """
-    return share / classes, 1 - share + share / classes

@@ -27,7 +27,6 @@ KINDS: dict[str, type[Layer]] = {
         *(Image, Conv2D, MaxPool, AveragePool, Flatten),
     )
 }
-LARGEST_WEIGHT = 1e6
 DIGITS = 10
 NOT_A_DIGIT = 10
 """The label, and the eleventh output, of what is no digit."""
@@ -40,11 +39,11 @@ ACTIVATIONS = ReLU, Sigmoid, Tanh, BookOutput
 class Network:
     """A stack of layers from pixels to scores.
 
-    One that ends in a sigmoid gives values in 0…1 (it is trained with squared error); any other
-    gives logits (it is trained with softmax cross-entropy). All trained values stand one after the
-    other in `weights`, float32 (parameters,), and their gradients in `gradient`; each layer's
-    arrays are views into these two, and the running statistics of its batch-norms into
-    `statistics`. A `dtype` of float64 serves checks of the arithmetic alone.
+    One that ends in a sigmoid gives values in 0…1 and is trained with squared error; any other
+    gives logits and is trained with softmax cross-entropy. All parameters stand in one vector
+    `weights`, float32 (parameters,), and their gradients in `gradient`; each layer's arrays are
+    views into these, and those of its batch-norm's statistics into `statistics`. `dtype` float64 is
+    for checks of the arithmetic alone.
 
     >>> network = build([["dense", 784, 30], ["sigmoid"], ["dense", 30, 10]], seed=1)
     >>> network.probabilities(np.zeros((1, 784), np.float32)).shape
@@ -57,13 +56,13 @@ class Network:
         self.layers = list(layers)
         self.shapes: list[Shape] = [(inputs,)]
         for layer in self.layers:
-            self.shapes.append(layer.shape(self.shapes[-1]))
+            self.shapes.append(layer.output_shape(self.shapes[-1]))
         for layer in self.layers:
             layer.dtype = dtype
             layer.gradients = {name: np.zeros_like(p) for name, p in layer.parameters.items()}
-        self.weights = _packed([layer.parameters for layer in self.layers], dtype)
-        self.gradient = _packed([layer.gradients for layer in self.layers], dtype)
-        self.statistics = _packed([layer.statistics for layer in self.layers], dtype)
+        self.weights = _pack([layer.parameters for layer in self.layers], dtype)
+        self.gradient = _pack([layer.gradients for layer in self.layers], dtype)
+        self.statistics = _pack([layer.statistics for layer in self.layers], dtype)
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
         """Return the scores (n, outputs) of a batch (n, 784) of pixels in 0…1."""
@@ -74,19 +73,19 @@ class Network:
         return x.T.copy()
 
     def backward(self, gradient: Array, *, to_input: bool = False) -> Array | None:
-        """Carry dL/d(scores) (n, outputs) back through the layers and fill `gradient` on the way.
+        """Propagate dL/d(scores) (n, outputs) back through the layers and fill `gradient`.
 
         Returns dL/d(pixels) (n, 784) with `to_input`, which costs more.
         """
         gradient = np.ascontiguousarray(gradient.T)
         for position, layer in reversed(list(enumerate(self.layers))):
-            wanted = to_input or any(before.parameters for before in self.layers[:position])
-            gradient = layer.backward(gradient, to_input=wanted)
+            needed = to_input or any(before.parameters for before in self.layers[:position])
+            gradient = layer.backward(gradient, to_input=needed)
         return gradient.T.copy() if to_input else None
 
     def probabilities(self, x: Array) -> Array:
-        """Return (n, outputs) values from 0, rows that sum to 1: softmax, or each score's share."""
-        return self.shares(self.forward(x))
+        """Return the probabilities (n, outputs) of a batch (n, 784); rows sum to 1."""
+        return self.to_probabilities(self.forward(x))
 
     @property
     def logits(self) -> bool:
@@ -94,19 +93,18 @@ class Network:
         last = next(layer for layer in reversed(self.layers) if not isinstance(layer, Dropout))
         return not isinstance(last, Sigmoid | BookOutput)
 
-    def shares(self, scores: Array) -> Array:
-        """Return what `probabilities` makes of the scores (n, outputs)."""
+    def to_probabilities(self, scores: Array) -> Array:
+        """Return scores (n, outputs) as probabilities: logits by softmax, others by their sum."""
         if self.logits:
             return softmax(scores)
         total: Array = np.maximum(scores.sum(axis=1, keepdims=True), np.float32(1e-30))
         return scores / total
 
-    def believable(self) -> bool:
-        """Tell whether all weights and statistics are numbers that a trained network can have."""
+    def is_finite(self) -> bool:
+        """Tell whether all values are finite, at most 1e6 either way, and no variance negative."""
         # NaN is not below the bound either; sums of larger ones would overflow float32.
         return all(
-            bool((np.abs(values) < LARGEST_WEIGHT).all())
-            for values in (self.weights, self.statistics)
+            bool((np.abs(values) < 1e6).all()) for values in (self.weights, self.statistics)
         ) and all(
             bool((layer.statistics["variance"] >= 0).all())
             for layer in self.layers
@@ -119,22 +117,22 @@ class Network:
             for name, values in {**layer.parameters, **layer.statistics}.items():
                 yield f"{position}.{name}", values
 
-    def folded(self, gain: float = 1.0, offset: float = 0.0) -> "Network":
-        """Return a network for inference: the same answers without batch-norm and dropout.
+    def fold(self, gain: float = 1.0, offset: float = 0.0) -> "Network":
+        """Return a network for inference: the same scores without batch-norm and dropout.
 
-        A batch-norm goes into the weights of the convolution or dense layer before it; one that
-        does not follow such a layer, directly or through a pool, stays. The book's output layer
-        becomes a dense one and sigmoids. The new network takes x where this one takes
-        gain · x + offset. Raises ValueError where its first layer cannot hold that.
+        A batch-norm is folded into the convolution or dense layer before it, directly or through a
+        pool; any other stays. The book's output layer becomes a dense one and sigmoids. The new
+        network takes x where this one takes gain · x + offset. Raises ValueError where its first
+        layer cannot hold that.
         """
         layers: list[Layer] = []
         for layer in self.layers:
             if isinstance(layer, Dropout):
                 continue
-            before = [held for held in layers if not isinstance(held, Pool)]
+            before = [each for each in layers if not isinstance(each, Pool)]
             if isinstance(layer, BatchNorm) and before and isinstance(before[-1], Conv2D | Dense):
                 scale, shift = layer.scale_and_shift()
-                _absorb(before[-1], scale, shift)
+                _fold_scale(before[-1], scale, shift)
                 continue
             kind, *sizes = layer.spec()
             if isinstance(layer, Conv2D | Dense) and not layer.bias:
@@ -168,7 +166,7 @@ class Network:
         """Return the multiply-adds of one forward and backward pass of one digit.
 
         Backward costs each layer the same again for its weights and for its input; the gradient of
-        the first layer's input is not wanted.
+        the first layer's input is not needed.
         """
         each = [cost for cost in self._multiply_adds() if cost]
         return 3 * sum(each) - each[0] if each else 0
@@ -198,7 +196,7 @@ def build(
     """Return a network for a spec such as `[["dense", 784, 30], ["sigmoid"], ["dense", 30, 10]]`.
 
     The weights are drawn from `seed`: "scaled" to each layer's inputs, or "unit", all of them and
-    the biases normal with variance 1; "none" leaves them to whoever has them. Raises ValueError for
+    the biases normal with variance 1; "none" leaves them 0. Raises ValueError for
     a layer that does not exist or shapes that do not fit each other.
     """
     layers: list[Layer] = []
@@ -219,20 +217,20 @@ def build(
     return network
 
 
-def _packed(layers: Sequence[dict[str, Array]], dtype: npt.DTypeLike) -> Any:
-    """Move all arrays into one, leave views of it in their places, and return it."""
-    whole = np.empty(sum(array.size for held in layers for array in held.values()), dtype)
+def _pack(layers: Sequence[dict[str, Array]], dtype: npt.DTypeLike) -> Any:
+    """Return one vector of all arrays, and put views into it in their places."""
+    vector = np.empty(sum(array.size for arrays in layers for array in arrays.values()), dtype)
     start = 0
-    for held in layers:
-        for name, array in held.items():
-            part = whole[start : start + array.size]
-            part[...] = array.ravel()
-            held[name] = part.reshape(array.shape)
+    for arrays in layers:
+        for name, array in arrays.items():
+            view = vector[start : start + array.size]
+            view[...] = array.ravel()
+            arrays[name] = view.reshape(array.shape)
             start += array.size
-    return whole
+    return vector
 
 
-def _absorb(layer: Conv2D | Dense, scale: Array, shift: Array) -> None:
+def _fold_scale(layer: Conv2D | Dense, scale: Array, shift: Array) -> None:
     """Make y = W x + b into y = scale · (W x + b) + shift."""
     weights = layer.parameters["weights"]
     weights *= scale.reshape(-1, *[1] * (weights.ndim - 1))

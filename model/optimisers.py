@@ -1,6 +1,6 @@
-"""How the weights follow their gradients, and how the step shrinks over a training.
+"""The optimisers and the schedules of the learning rate.
 
-An optimiser moves a network's whole `weights` vector at once, in memory that it sets aside at the
+An optimiser updates a network's whole `weights` vector at once and allocates nothing after its
 start.
 """
 
@@ -19,17 +19,17 @@ class Optimiser(Protocol):
     """How many steps it has taken."""
 
     def arrays(self) -> Iterator[Array]:
-        """Yield the arrays that it remembers from step to step, to be saved and restored."""
+        """Yield the arrays of its state, to be saved and restored."""
 
-    def step(self, size: float) -> None:
-        """Move every weight one step of `size` by the network's `gradient`, which is used up."""
+    def step(self, learning_rate: float) -> None:
+        """Update the weights by the network's `gradient`, which it overwrites."""
 
 
 class SGD:
-    """Stochastic gradient descent: v ← m v + g; w ← w - size · v.
+    """Stochastic gradient descent with momentum: v ← m v + g; w ← w - η v, η the learning rate.
 
-    `nesterov` looks ahead: w ← w - size · (g + m v). `decay` adds decay · w to the gradient of
-    kernels and matrices, not of biases. Source: I. Sutskever et al., "On the importance of
+    `nesterov` looks ahead: w ← w - η (g + m v). `decay` adds decay · w to the gradient of kernels
+    and matrices, not of biases. Source: I. Sutskever et al., "On the importance of
     initialization and momentum", 2013.
     """
 
@@ -38,7 +38,7 @@ class SGD:
     ) -> None:
         self._network, self._nesterov = network, nesterov
         self._momentum = momentum
-        self._decay = _decays(network, decay)
+        self._decay = _decay_vector(network, decay)
         self._change = np.empty_like(network.weights)
         self._velocity = np.zeros_like(network.weights) if momentum else None
         self.steps = 0
@@ -47,13 +47,13 @@ class SGD:
         if self._velocity is not None:
             yield self._velocity
 
-    def step(self, size: float) -> None:
+    def step(self, learning_rate: float) -> None:
         weights, gradient, change = self._network.weights, self._network.gradient, self._change
         self.steps += 1
         if self._decay is not None:
             gradient += np.multiply(self._decay, weights, out=change)
         if self._velocity is None:
-            gradient *= size
+            gradient *= learning_rate
             weights -= gradient
             return
         self._velocity *= self._momentum
@@ -62,7 +62,7 @@ class SGD:
         if self._nesterov:
             np.multiply(self._velocity, self._momentum, out=change)
             direction = np.add(change, gradient, out=change)
-        weights -= np.multiply(direction, size, out=change)
+        weights -= np.multiply(direction, learning_rate, out=change)
 
 
 class AdamW:
@@ -79,7 +79,7 @@ class AdamW:
     ) -> None:
         self._network = network
         self._rates = mean, square
-        self._decay = _decays(network, decay)
+        self._decay = _decay_vector(network, decay)
         self.steps = 0
         self._mean, self._square = (np.zeros_like(network.weights) for _ in range(2))
         self._change = np.empty_like(network.weights)
@@ -88,7 +88,7 @@ class AdamW:
         yield self._mean
         yield self._square
 
-    def step(self, size: float) -> None:
+    def step(self, learning_rate: float) -> None:
         weights, gradient, change = self._network.weights, self._network.gradient, self._change
         self.steps += 1
         for average, rate, power in zip(
@@ -101,18 +101,18 @@ class AdamW:
             average += change
         if self._decay is not None:
             np.multiply(self._decay, weights, out=change)
-            change *= size
+            change *= learning_rate
             weights -= change
         mean_part, square_part = (1 - rate**self.steps for rate in self._rates)
         np.multiply(self._square, 1 / square_part, out=change)
         np.sqrt(change, out=change)
         change += self.EPSILON
         np.divide(self._mean, change, out=change)
-        change *= size / mean_part
+        change *= learning_rate / mean_part
         weights -= change
 
 
-def _decays(network: Network, decay: float) -> Array | None:
+def _decay_vector(network: Network, decay: float) -> Array | None:
     """Return `decay` for each weight of a kernel or matrix and 0 for each bias, or None for 0."""
     if not decay:
         return None
@@ -129,7 +129,7 @@ OPTIMISERS: dict[str, Callable[..., Optimiser]] = {"sgd": SGD, "adamw": AdamW}
 
 
 def constant(progress: float) -> float:
-    """Return 1: the step never changes."""
+    """Return 1: the learning rate never changes."""
     return 1.0
 
 

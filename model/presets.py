@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from model.augment import Augment, rotated
+from model.augment import Augment, rotate
 from model.datasets import Bytes, Scaling, Split
 from model.errors import PresetError
 from model.layers import Array
@@ -18,25 +18,24 @@ from model.shuffle import Rows, split_rows
 class Preset:
     """A network's layers and how it is trained.
 
-    `initial` is "scaled" (to each layer's inputs) or "unit" (normal, of variance 1). `inputs` turns
-    pixels into what the network sees, `targets` are the (low, high) it is to answer. `settings` are
-    the optimiser's, `step` its step at the start, which `schedule` changes. `average` is the decay
-    of a moving average of the weights, 0 for none. `copies` are angles in degrees: each batch is
-    learned as it is, then turned by each. `validation` digits are held out of the training set to
+    `initial` is "scaled" (to each layer's inputs) or "unit" (normal, of variance 1). `inputs`
+    scales pixels to what the network sees; `targets` are the (low, high) that it is to answer.
+    `settings` are the optimiser's; `schedule` changes the learning rate. `average` is the decay of
+    a moving average of the weights, 0 for none. `copies` are angles in degrees: each batch is
+    learned as it is, then rotated by each. `validation` digits are held out of the training set to
     choose the best epoch; `patience` epochs without a better one end the training, 0 for never.
     Only the first `digits` of the data set are learned from, 0 for all.
 
-    `photographs` is how many examples through the camera are wanted once the recipe is
-    `for_camera`, 0 for one that cannot be; `exchanged` is the share of each batch that they take,
-    and `exchanged_strength` which share of the augmentation they get: they vary by themselves.
-    `refuses` tells of a recipe that it is for the camera and has the output "not a digit".
+    `photographs` is how many simulated photographs a training `through_camera` makes, 0 for a
+    recipe that cannot; they take `camera_share` of each batch and get `camera_strength` of the
+    augmentation, since they vary by themselves.
     """
 
     name: str
     summary: str
     layers: tuple[tuple[Any, ...], ...]
     loss: str
-    step: float
+    learning_rate: float
     batch: int
     epochs: int
     optimiser: str = "sgd"
@@ -49,33 +48,33 @@ class Preset:
     copies: tuple[float, ...] = ()
     average: float = 0.0
     photographs: int = 0
-    exchanged: float = 0.22
-    exchanged_strength: float = 0.3
-    refuses: bool = False
+    camera_share: float = 0.22
+    camera_strength: float = 0.3
+    through_camera: bool = False
     validation: int = 5000
     patience: int = 0
     digits: int = 0
 
-    def of(self, data: Split) -> Split:
-        """Return the part of a data set that is learned from: the first `digits`, 0 for all."""
+    def training_part(self, data: Split) -> Split:
+        """Return the part of a data set that is trained on: the first `digits`, or all."""
         return data.first(self.digits) if self.digits else data
 
-    def held_out(self, digits: int) -> int:
-        """Return how many of the digits are for validation: a small set keeps most of itself."""
+    def held_out_count(self, digits: int) -> int:
+        """Return how many of so many digits are held out: `validation`, at most a sixth."""
         return min(self.validation, digits // 6)
 
     def split_rows(self, digits: int, seed: int) -> tuple[Rows, Rows]:
-        """Return the rows of the digits that are held out, and of those that are learned from."""
-        return split_rows(digits, self.held_out(digits), seed)
+        """Return the rows that are held out, and those that are learned from."""
+        return split_rows(digits, self.held_out_count(digits), seed)
 
-    def photographed(self, digits: int) -> int:
-        """Return how many examples through the camera go with so many digits: 32 for five."""
+    def photograph_count(self, digits: int) -> int:
+        """Return how many photographs go with so many digits: 32 for five, up to `photographs`."""
         return min(self.photographs, -(-32 * digits // 5))
 
     def for_camera(self) -> "Preset":
-        """Return the recipe with an eleventh output, "not a digit", learned through the camera.
+        """Return the recipe with photographs and an eleventh output, "not a digit".
 
-        Raises PresetError for one that wants no photographs.
+        Raises PresetError for one without `photographs`.
         """
         if not self.photographs:
             raise PresetError(
@@ -84,57 +83,60 @@ class Preset:
             )
         kind, inputs, _ = self.layers[-1]
         return replace(
-            self, refuses=True, layers=(*self.layers[:-1], (kind, inputs, NOT_A_DIGIT + 1))
+            self, through_camera=True, layers=(*self.layers[:-1], (kind, inputs, NOT_A_DIGIT + 1))
         )
 
     def variants(
         self, images: Bytes, rng: np.random.Generator, strength: Array | None = None
     ) -> Iterator[Array]:
-        """Yield what one batch of pictures uint8 (n, 784) is learned as, one after the other.
+        """Yield the inputs (n, 784) that a batch uint8 (n, 784) is learned as: itself, its copies.
 
-        `strength` (n,) is how much each is augmented, as `Augment` has it.
+        `strength` (n,) is how much each is augmented, as in `Augment`.
         """
         x = self.inputs(images)
         yield x if self.augment is None else self.augment(x, rng, strength)
         for degrees in self.copies:
-            yield rotated(x, degrees, self.inputs.offset)
+            yield rotate(x, degrees, self.inputs.offset)
 
     def for_pixels(self, network: Network) -> Network:
-        """Return a network of this recipe folded, and for pixels in 0…1 instead of its `inputs`."""
-        return network.folded(255 * self.inputs.scale, self.inputs.offset)
+        """Return a trained network folded for inference on pixels in 0…1."""
+        return network.fold(255 * self.inputs.scale, self.inputs.offset)
 
-    def steps(self, digits: int, epochs: int) -> int:
-        """Return how many pictures a training of some epochs on a set of `digits` learns from."""
+    def picture_count(self, digits: int, epochs: int) -> int:
+        """Return how many pictures a training of some epochs on `digits` learns from."""
         digits = min(digits, self.digits or digits)
-        return (digits - self.held_out(digits)) * (1 + len(self.copies)) * epochs
+        return (digits - self.held_out_count(digits)) * (1 + len(self.copies)) * epochs
+
+
+_BOOK_INPUTS = Scaling(0.99 / 255, 0.01)
 
 
 def _scratch(
-    name: str, summary: str, hidden: int, *, step: float, epochs: int, **others: Any
+    name: str,
+    hidden: int,
+    rate: float,
+    epochs: int,
+    *,
+    summary: str = "",
+    inputs: Scaling = _BOOK_INPUTS,
+    **others: Any,
 ) -> Preset:
     """A network of T. Rashid's "Make Your Own Neural Network": no biases, one digit at a time.
 
-    Its errors go back by the book's rule (`layers.BookOutput`).
+    Errors are propagated by the book's rule (`layers.BookOutput`).
     """
-    settings: dict[str, Any] = {
-        "inputs": Scaling(0.99 / 255, 0.01),
-        "targets": (0.01, 0.99),
-        **others,
-    }
     return Preset(
         name=name,
-        summary=summary,
-        layers=(
-            ("dense", 784, hidden, False),
-            ("sigmoid",),
-            ("book-output", hidden, 10),
-        ),
+        summary=summary or f"784-{hidden}-10, {epochs} epochs of learning rate {rate}",
+        layers=(("dense", 784, hidden, False), ("sigmoid",), ("book-output", hidden, 10)),
         loss="squared-error",
-        step=step,
+        learning_rate=rate,
         batch=1,
         epochs=epochs,
+        inputs=inputs,
+        targets=(0.01, 0.99),
         validation=0,
-        **settings,
+        **others,
     )
 
 
@@ -149,7 +151,7 @@ def _nielsen(name: str, *widths: int) -> Preset:
         "as in chapter 1 of Nielsen's 'Neural Networks and Deep Learning'",
         layers=tuple(layers),
         loss="squared-error",
-        step=3.0,
+        learning_rate=3.0,
         batch=10,
         epochs=30,
         initial="unit",
@@ -173,7 +175,7 @@ PRESETS = {
                 *(("flatten",), ("dense", 9 * 64, 10)),
             ),
             loss="cross-entropy",
-            step=0.07,
+            learning_rate=0.07,
             settings={"momentum": 0.9, "nesterov": True, "decay": 5e-4},
             schedule="cosine",
             batch=64,
@@ -186,36 +188,27 @@ PRESETS = {
             validation=2000,
         ),
         _scratch(
-            "scratch-100",
-            "784-100-10 sigmoids without biases, one digit at a time, one epoch, as in Rashid's "
-            "'Make Your Own Neural Network'",
-            100,
-            step=0.3,
-            epochs=1,
+            "scratch-100", 100, 0.3, 1,
+            summary="784-100-10 sigmoids without biases, one digit at a time, one epoch, as in "
+            "Rashid's 'Make Your Own Neural Network'",
             inputs=Scaling(1 / 256, 0.01),
         ),
         _scratch(
-            "scratch-tiny",
-            "the same network on the book's first 100 training records",
-            100,
-            step=0.3,
-            epochs=1,
+            "scratch-tiny", 100, 0.3, 1,
+            summary="the same network on the book's first 100 training records",
             digits=100,
         ),
-        _scratch("scratch-epochs", "784-100-10, 5 epochs of step 0.1", 100, step=0.1, epochs=5),
-        _scratch("scratch-200", "784-200-10, 5 epochs of step 0.1", 200, step=0.1, epochs=5),
-        _scratch("scratch-500", "784-500-10, 5 epochs of step 0.1", 500, step=0.1, epochs=5),
-        _scratch("scratch-hidden", "784-10-10: how few hidden nodes do", 10, step=0.1, epochs=5),
+        _scratch("scratch-epochs", 100, 0.1, 5),
+        _scratch("scratch-200", 200, 0.1, 5),
+        _scratch("scratch-500", 500, 0.1, 5),
+        _scratch("scratch-hidden", 10, 0.1, 5, summary="784-10-10: how few hidden nodes do"),
         _scratch(
-            "scratch-rotated",
-            "784-200-10 that also learns each digit turned by 10° either way",
-            200,
-            step=0.01,
-            epochs=10,
+            "scratch-rotated", 200, 0.01, 10,
+            summary="784-200-10 that also learns each digit turned by 10° either way",
             copies=(10.0, -10.0),
         ),
         _scratch(
-            "pi-zero", "784-10-10, one epoch: what a Pi Zero did first", 10, step=0.3, epochs=1
+            "pi-zero", 10, 0.3, 1, summary="784-10-10, one epoch: what a Pi Zero did first"
         ),
         _nielsen("sgd-30", 30),
         _nielsen("sgd-16-16", 16, 16),
@@ -223,9 +216,9 @@ PRESETS = {
         replace(
             _nielsen("deep-300-100", 300, 100),
             summary="784-300-100-10 sigmoids with biases and squared error, with initial weights "
-            "scaled to their inputs and a step of 0.5",
+            "scaled to their inputs and a learning rate of 0.5",
             initial="scaled",
-            step=0.5,
+            learning_rate=0.5,
         ),
         Preset(
             name="simard-800",
@@ -233,7 +226,7 @@ PRESETS = {
             "Steinkraus and Platt's 'Best Practices', 2003",
             layers=(("dense", 784, 800), ("relu",), ("dense", 800, 10)),
             loss="cross-entropy",
-            step=0.1,
+            learning_rate=0.1,
             settings={"momentum": 0.9},
             schedule="cosine",
             batch=128,
@@ -241,10 +234,10 @@ PRESETS = {
             augment=Augment(degrees=15, elastic=1.4),
         ),
     )
-}
+}  # fmt: skip
 
 
-def preset(name: str) -> Preset:
+def get_preset(name: str) -> Preset:
     """Return a preset by its name; raises PresetError with the names there are."""
     if name not in PRESETS:
         raise PresetError(f"there is no preset {name!r}: choose one of {', '.join(PRESETS)}")

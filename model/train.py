@@ -18,11 +18,11 @@ from model.shuffle import Rows, permutation
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training digits gave.
+    """The result of one pass over the training digits.
 
-    `loss` is the mean over its batches, `validation` the share of held-out digits right after it
-    and `camera` that of held-out pictures of the first that is mixed in, the examples through the
-    camera (None where none are held out), `best` whether no epoch before it got more right.
+    `loss` is the mean over its batches, `validation` the accuracy on the held-out digits and
+    `camera` that on the held-out simulated photographs (None where none are held out), `best`
+    whether no epoch before it got more right.
     """
 
     number: int
@@ -34,26 +34,25 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Mixed:
-    """Pictures that take a `share` 0…1 of the places of each batch, with their own labels.
+class ExtraPictures:
+    """Pictures that replace a `share` 0…1 of each batch, with their own labels.
 
-    The last `held_out` of them are not learned from. Where there is a teacher, those that it
-    teaches are `taught`. `strength` 0…1 is which share of the augmentation they get.
+    The last `held_out` of them are not learned from. `distilled` ones are learned with the
+    teacher's answers, where there is one. `strength` 0…1 is the share of the augmentation they get.
     """
 
     data: Split
     share: float
     held_out: int = 0
-    taught: bool = False
+    distilled: bool = False
     strength: float = 1.0
 
     @property
-    def learned(self) -> int:
+    def learned_count(self) -> int:
         return len(self.data) - self.held_out
 
-    def rows(self) -> Rows:
-        """Return the rows that are held out."""
-        return np.arange(self.learned, len(self.data))
+    def held_out_rows(self) -> Rows:
+        return np.arange(self.learned_count, len(self.data))
 
 
 @dataclass
@@ -67,13 +66,13 @@ class Training:
     diverged: bool = False
 
 
-def learn(
-    network: Network, loss: Loss, optimiser: Optimiser, step: float, x: Array, y: Array
+def train_batch(
+    network: Network, loss: Loss, optimiser: Optimiser, learning_rate: float, x: Array, y: Array
 ) -> float:
-    """Take one step towards targets y (n, outputs) for inputs x (n, inputs); return the loss."""
+    """Take one step on inputs x (n, inputs) with targets y (n, outputs); return the loss."""
     value, gradient = loss(network.forward(x, training=True), y)
     network.backward(gradient)
-    optimiser.step(step)
+    optimiser.step(learning_rate)
     return value
 
 
@@ -89,34 +88,32 @@ def train(
 ) -> Training:
     """Train a new network by a preset's recipe and return it with its best weights.
 
-    `seed` decides the initial weights, the held-out digits, the order and the augmentation, so one
-    seed gives one network on one machine. Memory does not grow with the data: a batch at a time is
-    scaled from uint8 to float32. Ctrl-C (KeyboardInterrupt) ends it early with the best so far, and
-    so do the preset's `patience` and weights that are no numbers any more. `camera` are examples
-    through the camera, their labels among the network's outputs: they take the preset's share of
-    the places of each batch. `on_epoch` gets each epoch and the network as it is then, `on_batch`
-    the epoch's number and the share of it that is done.
+    `seed` decides the initial weights, the held-out digits, the order and the augmentation: on one
+    machine one seed gives one network. Only a batch at a time is float32. Ctrl-C
+    (KeyboardInterrupt) ends it early with the best so far, and so do the preset's `patience` and
+    weights that are not finite. `camera` are simulated photographs, which replace the preset's
+    share of each batch. `on_epoch` gets each epoch and the network as it is then, `on_batch` the
+    epoch's number and the share of it that is done.
     """
-    mixed = [] if camera is None else [through_camera(preset, camera)]
-    course = Course(preset, data, seed=seed, epochs=epochs, mixed=mixed)
-    course.run(on_epoch=on_epoch, on_batch=on_batch)
-    return course.result()
+    extra = [] if camera is None else [mix_in_camera(preset, camera)]
+    run = TrainingRun(preset, data, seed=seed, epochs=epochs, extra=extra)
+    run.run(on_epoch=on_epoch, on_batch=on_batch)
+    return run.result()
 
 
-def through_camera(preset: Preset, camera: Split) -> Mixed:
-    """Return examples through the camera as a preset mixes them in."""
-    held_out = preset.held_out(len(camera))
-    return Mixed(camera, preset.exchanged, held_out, strength=preset.exchanged_strength)
+def mix_in_camera(preset: Preset, camera: Split) -> ExtraPictures:
+    """Return simulated photographs as a preset mixes them in."""
+    held_out = preset.held_out_count(len(camera))
+    return ExtraPictures(camera, preset.camera_share, held_out, strength=preset.camera_strength)
 
 
-class Course:
-    """One training, which may be left after any batch and taken up again bit for bit.
+class TrainingRun:
+    """One training, which can be stopped after any batch and resumed bit for bit.
 
-    `start` are the weights to go on from, of the preset's layers; without it they are drawn from
-    `seed`. `mixed` pictures stand in places of the digits of each batch, as `train` has them.
-    Where there is a `teacher`, the digits, and what is mixed in and `taught`, are learned with the
-    mean of their labels and its probabilities. Source: G. Hinton et al., "Distilling the Knowledge
-    in a Neural Network", 2015.
+    `start` is the network to fine-tune, of the preset's layers; without it the weights are random.
+    `extra` pictures replace some digits of each batch. With a `teacher`, the targets of the digits
+    and of `distilled` pictures are the mean of their labels and its probabilities. Source:
+    G. Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
     """
 
     def __init__(
@@ -126,12 +123,12 @@ class Course:
         *,
         seed: int,
         epochs: int,
-        mixed: Sequence[Mixed] = (),
+        extra: Sequence[ExtraPictures] = (),
         start: Network | None = None,
         teacher: Network | None = None,
     ) -> None:
         self._teacher = teacher
-        self._preset, self._data, self._mixed = preset, data, mixed
+        self._preset, self._data, self._extra = preset, data, extra
         self._seed, self._epochs = seed, epochs
         self.network = build(preset.layers, seed, initial=preset.initial)
         if start is not None:
@@ -144,18 +141,18 @@ class Course:
         held_out, self._learned = preset.split_rows(len(data), seed)
         self._held_out: list[tuple[Split, Rows]] = [
             (data, held_out),
-            *((each.data, each.rows()) for each in mixed),
+            *((each.data, each.held_out_rows()) for each in extra),
         ]
         self._steps = max(1, -(-len(self._learned) // preset.batch))
         self._training = Training(self.candidate)
-        self._kept: tuple[Epoch, Array, Array] | None = None
-        # Where it is: this epoch, so many of its batches done, their losses' sum over so many.
+        self._best: tuple[Epoch, Array, Array] | None = None
+        # Where it stands: the epoch, its steps done, the sum of the losses and their count.
         self._number, self._done, self._total, self._batches = 1, 0, 0.0, 0
         self._most, self._improved = -1, 0
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing more to learn."""
+        """Whether the training is over."""
         training = self._training
         waited = self._number - 1 - self._improved
         impatient = self._preset.patience and len(self._held_out[0][1])
@@ -168,7 +165,7 @@ class Course:
 
     @property
     def epochs(self) -> list[Epoch]:
-        """The epochs that are done."""
+        """The finished epochs."""
         return self._training.epochs
 
     @property
@@ -178,7 +175,7 @@ class Course:
 
     @property
     def progress(self) -> float:
-        """How much of the course is done, 0…1."""
+        """How much of the training is done, 0…1."""
         return min(1.0, (self._number - 1 + self._done / self._steps) / self._epochs)
 
     def run(
@@ -186,17 +183,17 @@ class Course:
         *,
         on_epoch: Callable[[Epoch, Network], None] = lambda epoch, network: None,
         on_batch: Callable[[int, float], None] = lambda epoch, share: None,
-        leave: Callable[[], bool] = lambda: False,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Go on until it is finished, or until `leave`, which is asked after each batch."""
+        """Train until it is finished or `should_stop`, which is asked after each batch."""
         try:
             while not self.finished:
                 order = permutation(len(self._learned), self._seed, self._number)
                 size = self._preset.batch
                 for start in range(self._done * size, len(order), size):
-                    self._learn(self._learned[order[start : start + size]])
+                    self._train_batch(self._learned[order[start : start + size]])
                     on_batch(self._number, self._done / self._steps)
-                    if leave():
+                    if should_stop():
                         return
                 self._finish_epoch(on_epoch)
         except KeyboardInterrupt:
@@ -205,26 +202,26 @@ class Course:
                 self._finish_epoch(on_epoch)
 
     def result(self) -> Training:
-        """Return the training with the best weights in its network; the course is then over."""
-        if self._kept is not None:
-            self._training.best, weights, statistics = self._kept
+        """Return the training with the best weights in its network; the run is then over."""
+        if self._best is not None:
+            self._training.best, weights, statistics = self._best
             self.candidate.weights[...] = weights
             self.candidate.statistics[...] = statistics
         return self._training
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Return all that is needed to go on from here: float32 arrays, and facts for JSON.
+        """Return what `restore` needs to go on from here: float32 arrays, and facts for JSON.
 
-        The arrays are the course's own and change as it goes on.
+        The arrays are the run's own and change as it goes on.
         """
         arrays = {"weights": self.network.weights, "statistics": self.network.statistics}
-        arrays |= {f"optimiser.{i}": held for i, held in enumerate(self._optimiser.arrays())}
+        arrays |= {f"optimiser.{i}": array for i, array in enumerate(self._optimiser.arrays())}
         if self._average is not None:
             arrays["average"] = self._average.network.weights
             arrays["average.statistics"] = self._average.network.statistics
         best = None
-        if self._kept is not None:
-            best, arrays["best"], arrays["best.statistics"] = self._kept
+        if self._best is not None:
+            best, arrays["best"], arrays["best.statistics"] = self._best
         return arrays, {
             "number": self._number,
             "done": self._done,
@@ -235,37 +232,37 @@ class Course:
             "optimiser_steps": self._optimiser.steps,
             "average_steps": self._average.steps if self._average else 0,
             "random": self._rng.bit_generator.state,
-            "dropouts": [layer.random for layer in self._dropouts()],
+            "dropouts": [layer.random_state for layer in self._dropouts()],
             "epochs": [asdict(epoch) for epoch in self._training.epochs],
             "best": best and asdict(best),
         }
 
     def restore(self, arrays: dict[str, Array], facts: dict[str, Any]) -> None:
-        """Go to a `state`; raises KeyError, TypeError or ValueError for one of another course."""
+        """Go to a `state`; raises KeyError, TypeError or ValueError for one of another run."""
         best = None if facts["best"] is None else Epoch(**facts["best"])
         epochs = [Epoch(**each) for each in facts["epochs"]]
         own, _ = self.state()
-        wanted = {name for name in own if not name.startswith("best")}
+        expected = {name for name in own if not name.startswith("best")}
         if best is not None:
-            wanted |= {"best", "best.statistics"}
-        if set(arrays) != wanted or any(
-            arrays[name].shape != held.shape or arrays[name].dtype != held.dtype
-            for name, held in own.items()
-            if name in wanted
+            expected |= {"best", "best.statistics"}
+        if set(arrays) != expected or any(
+            arrays[name].shape != array.shape or arrays[name].dtype != array.dtype
+            for name, array in own.items()
+            if name in expected
         ):
             raise ValueError("its arrays are those of another network or recipe")
         number, done = int(facts["number"]), int(facts["done"])
         if not (1 <= number <= self._epochs + 1 and 0 <= done <= self._steps):
-            raise ValueError("it stands outside of this course")
+            raise ValueError("it stands outside of this training")
         self._rng.bit_generator.state = facts["random"]
         for layer, state in zip(self._dropouts(), facts["dropouts"], strict=True):
-            layer.random = state
-        for name, held in own.items():
+            layer.random_state = state
+        for name, array in own.items():
             if not name.startswith("best"):
-                held[...] = arrays[name]
-        self._kept = None
+                array[...] = arrays[name]
+        self._best = None
         if best is not None:
-            self._kept = best, arrays["best"].copy(), arrays["best.statistics"].copy()
+            self._best = best, arrays["best"].copy(), arrays["best.statistics"].copy()
         self._number, self._done = number, done
         self._total, self._batches = float(facts["total"]), int(facts["batches"])
         self._most, self._improved = int(facts["most"]), int(facts["improved"])
@@ -277,20 +274,21 @@ class Course:
     def _dropouts(self) -> list[Dropout]:
         return [layer for layer in self.network.layers if isinstance(layer, Dropout)]
 
-    def _learn(self, rows: Rows) -> None:
+    def _train_batch(self, rows: Rows) -> None:
         preset = self._preset
         images, labels = self._data.take(rows)
-        taught, strength = _mix(images, labels, self._mixed, self._rng)
-        size = preset.step * SCHEDULES[preset.schedule](self.progress)
+        distilled, strength = _mix(images, labels, self._extra, self._rng)
+        rate = preset.learning_rate * SCHEDULES[preset.schedule](self.progress)
         targets = one_hot(labels, *preset.targets, self.network.shapes[-1][0])
         for x in preset.variants(images, self._rng, strength):
-            wanted = targets
-            # A last batch of a few may have nothing in it that is taught.
-            if self._teacher is not None and taught.any():
-                wanted = targets.copy()
-                wanted[taught] = (targets[taught] + self._teacher.probabilities(x[taught])) / 2
+            mean = targets
+            # A short last batch may have nothing to distil.
+            if self._teacher is not None and distilled.any():
+                mean = targets.copy()
+                mean[distilled] += self._teacher.probabilities(x[distilled])
+                mean[distilled] /= 2
             loss = LOSSES[preset.loss]
-            self._total += learn(self.network, loss, self._optimiser, size, x, wanted)
+            self._total += train_batch(self.network, loss, self._optimiser, rate, x, mean)
             self._batches += 1
             if self._average is not None:
                 self._average.add()
@@ -298,40 +296,40 @@ class Course:
 
     def _finish_epoch(self, on_epoch: Callable[[Epoch, Network], None]) -> None:
         training, candidate = self._training, self.candidate
-        counts = [_count_right(candidate, self._preset, *held) for held in self._held_out]
+        counts = [_count_right(candidate, self._preset, *rows) for rows in self._held_out]
         shares = [
             count / len(rows) if len(rows) else None
             for count, (_, rows) in zip(counts, self._held_out, strict=True)
         ]
         right = sum(counts)
-        # Weights that are no numbers any more, or that no file would hold, are never kept.
-        training.diverged = not candidate.believable()
-        # Of equals the later has learned longer; to be patient for, it is no better.
+        # Weights that are not finite, or that no file would hold, are never kept.
+        training.diverged = not candidate.is_finite()
+        # Of equals the later has learned longer; for the patience it is no better.
         best = not training.diverged and right >= self._most
         if right > self._most:
             self._most, self._improved = right, self._number
         loss = self._total / self._batches
-        digits, mixed = [*shares, None][:2]
-        epoch = Epoch(self._number, self._epochs, loss, digits, mixed, best)
+        digits, camera = [*shares, None][:2]
+        epoch = Epoch(self._number, self._epochs, loss, digits, camera, best)
         if best:
-            # In one step: an interrupt leaves the old epoch with its weights, or the new with its.
-            self._kept = epoch, candidate.weights.copy(), candidate.statistics.copy()
+            # In one assignment: an interrupt leaves one epoch with its own weights.
+            self._best = epoch, candidate.weights.copy(), candidate.statistics.copy()
         training.epochs.append(epoch)
         self._number, self._done, self._total, self._batches = self._number + 1, 0, 0.0, 0
         on_epoch(epoch, candidate)
 
 
-def held_out_rows(
+def list_held_out(
     preset: Preset, data: Split, camera: Split | None, seed: int
 ) -> list[tuple[Split, Rows]]:
-    """Return the digits, and the examples where there are some, each with its held-out rows."""
+    """Return the digits, and the simulated photographs if any, each with its held-out rows."""
     held_out = [(data, preset.split_rows(len(data), seed)[0])]
     if camera is not None:
-        held_out.append((camera, through_camera(preset, camera).rows()))
+        held_out.append((camera, mix_in_camera(preset, camera).held_out_rows()))
     return held_out
 
 
-def taken(data: Split, rows: Rows, size: int) -> Iterator[tuple[Bytes, Labels]]:
+def batches(data: Split, rows: Rows, size: int) -> Iterator[tuple[Bytes, Labels]]:
     """Yield the pictures and labels at some rows, `size` at a time."""
     for start in range(0, len(rows), size):
         yield data.take(rows[start : start + size])
@@ -349,7 +347,7 @@ class Average:
         self.network = build(network.spec())
 
     def add(self) -> None:
-        """Take in the network as it is after one more step."""
+        """Include the weights after one more step."""
         self.steps += 1
         share = np.float32(1 - min(self._decay, self.steps / (self.steps + 10)))
         for average, values in (
@@ -360,30 +358,30 @@ class Average:
 
 
 def _mix(
-    images: Bytes, labels: Labels, mixed: Sequence[Mixed], rng: np.random.Generator
+    images: Bytes, labels: Labels, extra: Sequence[ExtraPictures], rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.bool_], Array]:
-    """Put what is mixed in, with its labels, in the places of some digits.
+    """Replace some digits of a batch by extra pictures and their labels.
 
-    Returns which of them a teacher would teach, (n,), and how strongly each is augmented, (n,).
+    Returns which are distilled, bool (n,), and how strongly each is augmented, (n,).
     """
-    taught, strength = np.ones(len(labels), bool), np.ones(len(labels), np.float32)
-    if not mixed:
-        return taught, strength
-    drawn = rng.random(len(labels), dtype=np.float32)
+    distilled, strength = np.ones(len(labels), bool), np.ones(len(labels), np.float32)
+    if not extra:
+        return distilled, strength
+    places = rng.random(len(labels), dtype=np.float32)
     low = 0.0
-    for each in mixed:
-        chosen = (drawn >= low) & (drawn < low + each.share)
-        rows = rng.integers(each.learned, size=np.count_nonzero(chosen))
+    for each in extra:
+        chosen = (places >= low) & (places < low + each.share)
+        rows = rng.integers(each.learned_count, size=np.count_nonzero(chosen))
         images[chosen], labels[chosen] = each.data.take(rows)
-        taught[chosen], strength[chosen] = each.taught, each.strength
+        distilled[chosen], strength[chosen] = each.distilled, each.strength
         low += each.share
-    return taught, strength
+    return distilled, strength
 
 
 def _count_right(network: Network, preset: Preset, data: Split, rows: Rows) -> int:
     """Return how many of the pictures at `rows` the network gets right."""
     right = 0
-    for images, labels in taken(data, rows, preset.batch):
+    for images, labels in batches(data, rows, preset.batch):
         scores = network.forward(preset.inputs(images))
         right += int(np.count_nonzero(scores.argmax(axis=1) == labels))
     return right

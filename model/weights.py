@@ -1,8 +1,7 @@
-"""Networks as files: an .npz without pickle, with the card of how it was made inside.
+"""Weights files: an .npz without pickle, with a card of how the network was made.
 
-The file holds one float32 array a parameter and `card`, JSON as bytes. The card's `sha256` covers
-the layers and every weight, so a changed bit is noticed. The same network and card give the same
-bytes.
+The file has one float32 array for each parameter and `card`, JSON as bytes. The card's `sha256`
+covers the layers and every weight. The same network and card give the same bytes.
 """
 
 import hashlib
@@ -17,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import WeightsError
-from model.files import NotRegularError, regular, replaced
+from model.files import NotRegularError, open_regular, replace_file
 from model.network import DIGITS, KINDS, NOT_A_DIGIT, Network, build
 
 FORMAT = 2
 SHIPPED = (Path(__file__).parent / "shipped" / "appliance.npz").resolve()
-"""The network that comes with the appliance."""
+"""The network that ships with the appliance."""
 
-# Bounds on what is believed before anything is allocated: far above any network that a Pi Zero can
-# run, far below what would exhaust it.
+# Checked before anything is allocated: far above any network that a Pi Zero can run, far below what
+# would exhaust it.
 _MOST_LAYERS = 64
 _MOST_PARAMETERS = 4_000_000
 _MOST_MULTIPLY_ADDS = 20_000_000
@@ -34,7 +33,7 @@ _MOST_CARD_BYTES = 100_000
 
 
 def save(path: Path, network: Network, card: dict[str, Any]) -> dict[str, Any]:
-    """Write a folded network and its card to `path` in one step, and return the completed card.
+    """Write a folded network and its card to `path` atomically; return the completed card.
 
     Adds `format`, `layers`, `parameters`, `multiply_adds` and `sha256` to the card. Raises OSError.
     """
@@ -48,15 +47,15 @@ def save(path: Path, network: Network, card: dict[str, Any]) -> dict[str, Any]:
     }
     text = json.dumps(card, indent=1).encode()
     arrays = dict(network.arrays())
-    with replaced(path) as file:
-        file.write(zipped(card=np.frombuffer(text, np.uint8), **arrays))
+    with replace_file(path) as file:
+        file.write(to_npz(card=np.frombuffer(text, np.uint8), **arrays))
     return card
 
 
-def zipped(**arrays: npt.NDArray[Any]) -> bytes:
+def to_npz(**arrays: npt.NDArray[Any]) -> bytes:
     """Return named arrays as the bytes of an .npz file.
 
-    In memory first: an archive that a full disk breaks off would trouble whoever collects it.
+    In memory: zipfile raises again from its destructor for an archive that a full disk cut off.
     """
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
@@ -66,13 +65,13 @@ def zipped(**arrays: npt.NDArray[Any]) -> bytes:
 def load(path: Path) -> tuple[Network, dict[str, Any]]:
     """Return the network in a weights file and its card, verified.
 
-    Raises WeightsError, in a sentence, when the file is missing, damaged, hostile or foreign; no
-    half-loaded network is ever returned. A link is not followed: resolve one that is trusted.
+    Raises WeightsError for a file that is missing, damaged, hostile or not ours. A link is not
+    followed: resolve one that is trusted.
     """
     try:
-        with open(path, "rb", opener=regular) as file, zipfile.ZipFile(file) as archive:
+        with open(path, "rb", opener=open_regular) as file, zipfile.ZipFile(file) as archive:
             card = _read_card(archive)
-            network = _believable_network(card)
+            network = _build_checked(card)
             for name, values in network.arrays():
                 values[...] = _read_array(archive, name, np.dtype(np.float32), values.shape)
             _check_answers(network)
@@ -87,7 +86,7 @@ def load(path: Path) -> tuple[Network, dict[str, Any]]:
     except Exception as error:
         # zipfile, zlib, numpy and json raise a dozen kinds for a damaged or hostile file.
         raise WeightsError(
-            f"{path}: not a whole weights file of this appliance ({_said(error)}): "
+            f"{path}: not a whole weights file of this appliance ({_reason(error)}): "
             "take the file from its source again, or make one with 'digits train'"
         ) from None
     if card.get("sha256") != checksum(network):
@@ -106,7 +105,7 @@ def checksum(network: Network) -> str:
     return digest.hexdigest()
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"it lacks {error.args[0]!r}"
     return (str(error) or type(error).__name__)[:200]
@@ -122,8 +121,8 @@ def _read_card(archive: zipfile.ZipFile) -> dict[str, Any]:
     return card
 
 
-def _believable_network(card: dict[str, Any]) -> Network:
-    """Return the card's network, without its weights, when one here can have its layers and sizes.
+def _build_checked(card: dict[str, Any]) -> Network:
+    """Return the card's network, weights 0; raises ValueError for impossible layers or sizes.
 
     Nothing is allocated before it is known to be small.
     """
@@ -135,7 +134,7 @@ def _believable_network(card: dict[str, Any]) -> Network:
         if not isinstance(layer, list) or not layer or layer[0] not in KINDS:
             raise ValueError(f"a layer {layer!r}")
         kind, *sizes = layer
-        # A dropout has a share; all else are whole numbers, and last, whether there is a bias.
+        # A dropout has a rate; all else are whole numbers, and last, whether there is a bias.
         bias = {"dense": 2, "conv": 4}.get(kind)
         if bias is not None and sizes[bias:] in ([True], [False]):
             sizes = sizes[:bias]
@@ -163,20 +162,20 @@ def _believable_network(card: dict[str, Any]) -> Network:
 
 
 def _check_answers(network: Network) -> None:
-    """Raise ValueError for weights that answer anything but numbers, to paper or to ink."""
-    if not network.believable():
+    """Raise ValueError where the answers to a blank or a full picture are not finite."""
+    if not network.is_finite():
         raise ValueError("it has values that no trained network has")
     with np.errstate(all="ignore"):
         for level in (0.0, 1.0):
-            shares = network.probabilities(np.full((1, 784), level, np.float32))
-            if not np.isfinite(shares).all():
+            probabilities = network.probabilities(np.full((1, 784), level, np.float32))
+            if not np.isfinite(probabilities).all():
                 raise ValueError("its answers are no numbers")
 
 
 def _read_array(
     archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape: tuple[int, ...] | None
 ) -> npt.NDArray[Any]:
-    """Return one member, refused before it is read when its size or type is not the expected."""
+    """Return one array of the archive; its size and type are checked before it is read."""
     member = f"{name}.npy"
     if archive.getinfo(member).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name} is packed in a way that numpy does not use")
@@ -188,10 +187,10 @@ def _read_array(
     raw = io.BytesIO(archive.read(member))
     if np.lib.format.read_magic(raw) != (1, 0):
         raise ValueError(f"{name} is not an .npy array of version 1.0")
-    found, fortran, kind = np.lib.format.read_array_header_1_0(raw)
-    if kind != dtype or fortran or (shape is not None and found != shape):
-        raise ValueError(f"{name} is {kind} {found}")
+    actual, fortran, kind = np.lib.format.read_array_header_1_0(raw)
+    if kind != dtype or fortran or (shape is not None and actual != shape):
+        raise ValueError(f"{name} is {kind} {actual}")
     values = np.frombuffer(raw.read(), dtype)
-    if values.size != math.prod(found):
+    if values.size != math.prod(actual):
         raise ValueError(f"{name} has missing values")
-    return values.reshape(found)
+    return values.reshape(actual)

@@ -25,7 +25,7 @@ from appliance.device import machine
 from appliance.device.control import Control, Lines
 from appliance.device.pin import Owner, owner_file
 from appliance.errors import TrainingError
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.networks.vault import Vault
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest
@@ -35,9 +35,9 @@ from appliance.reader.reader import Reader
 from appliance.reading import Reading
 from appliance.settings.overrides import Changes
 from appliance.settings.schema import Settings, in_force, read
-from appliance.simulator.handwriting import PLAIN, drawn
-from appliance.training.process import Trainer
-from appliance.vision.glyph import glyph
+from appliance.simulator.handwriting import PLAIN, render_strokes
+from appliance.training.process import TrainingProcess
+from appliance.vision.glyph import make_glyph
 from appliance.web.app import create_app
 from model import weights
 
@@ -128,15 +128,15 @@ def latest() -> Latest:
 
 
 @pytest.fixture
-def networks(tmp_path: Path) -> Networks:
+def networks(tmp_path: Path) -> LiveNetwork:
     """The networks of an appliance that has promoted none yet, with a reader of their own."""
     vault = Vault(tmp_path / "networks")
-    held = vault.current()
-    return Networks(vault, Reader(held.network), held)
+    held = vault.load_current()
+    return LiveNetwork(vault, Reader(held.network), held)
 
 
-class PretendedTrainer(Trainer):
-    """A retraining that is asked for and makes no process."""
+class FakeTrainingProcess(TrainingProcess):
+    """Stands in for a training: notes what it is asked for, and starts no process."""
 
     def __init__(self, state: Path) -> None:
         super().__init__(state)
@@ -144,7 +144,7 @@ class PretendedTrainer(Trainer):
         self.asked: list[str] = []
         self.failed: str | None = None
 
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         return self.runs
 
     def start(self, *, from_scratch: bool = False) -> None:
@@ -157,13 +157,13 @@ class PretendedTrainer(Trainer):
             raise TrainingError("no training is running")
         self.asked.append("stop")
 
-    def problem(self) -> str | None:
+    def failure(self) -> str | None:
         return self.failed
 
 
 @pytest.fixture
-def training(tmp_path: Path) -> PretendedTrainer:
-    return PretendedTrainer(tmp_path)
+def training(tmp_path: Path) -> FakeTrainingProcess:
+    return FakeTrainingProcess(tmp_path)
 
 
 @pytest.fixture
@@ -204,8 +204,8 @@ def parts(
     history: History,
     captures: Captures,
     reader: Reader,
-    networks: Networks,
-    training: PretendedTrainer,
+    networks: LiveNetwork,
+    training: FakeTrainingProcess,
     owner: Owner,
     control: Control,
     tmp_path: Path,
@@ -286,7 +286,7 @@ def digits_in_mnist_form(count: int, seed: int) -> tuple[Any, Any]:
     labels = rng.integers(0, 10, count).astype(np.uint8)
     images = np.zeros((count, 28, 28), np.uint8)
     for image, label in zip(images, labels, strict=True):
-        cover = drawn(
+        cover = render_strokes(
             PLAIN[int(label)],
             (64, 64),
             centre=(32, 32),
@@ -295,7 +295,7 @@ def digits_in_mnist_form(count: int, seed: int) -> tuple[Any, Any]:
             degrees=rng.uniform(-10, 10),
             slant=rng.uniform(0, 0.3),
         )
-        image[...] = glyph(cover) * 255
+        image[...] = make_glyph(cover) * 255
     return images, labels
 
 

@@ -1,23 +1,25 @@
-"""Sheets to read: drawn digits and strokes, photographed."""
+"""Sheets to read: digits and strokes, drawn and photographed."""
 
 import numpy as np
 
-from appliance.reading import Frame, Reading, frame
-from appliance.simulator.handwriting import PLAIN, Stroke, drawn
-from appliance.simulator.paper import Conditions, photographed
+from appliance.reading import Frame, Reading, make_frame
+from appliance.simulator.handwriting import PLAIN, Stroke, render_strokes
+from appliance.simulator.paper import Conditions, render_photograph
 
 SHAPE = 480, 640
 
 
-def written(strokes: int | list[Stroke], **place: object) -> np.ndarray:
-    """Return the cover of a plain digit, or of strokes, in the middle unless told otherwise."""
+def draw(strokes: int | list[Stroke], **place: object) -> np.ndarray:
+    """Return the cover of a plain digit or of strokes, by default in the middle."""
     strokes = PLAIN[strokes] if isinstance(strokes, int) else strokes
-    return drawn(strokes, SHAPE, **{"centre": (320, 240), "height": 200, "width": 16, **place})
+    return render_strokes(
+        strokes, SHAPE, **{"centre": (320, 240), "height": 200, "width": 16, **place}
+    )
 
 
 def photograph(cover: np.ndarray, seed: int = 0, **conditions: float) -> Frame:
     rng = np.random.default_rng(seed)
-    return frame(photographed(cover, Conditions(**conditions), rng, unit=200), 0)
+    return make_frame(render_photograph(cover, Conditions(**conditions), rng, unit=200), 0)
 
 
 def one_line(reading: Reading) -> str:

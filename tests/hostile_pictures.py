@@ -1,4 +1,4 @@
-"""Picture files that are made to cost as much as can be: few bytes, much memory or much time."""
+"""Hostile picture files: few bytes that cost much memory or time to decode."""
 
 import io
 import os
@@ -14,8 +14,8 @@ from PIL import Image, ImageFile
 from appliance.errors import PictureError
 from appliance.picture import picture_cost
 
-Made = dict[str, Callable[[], bytes]]
-"""Files by their names, each made when it is asked for: all of them are a gigabyte."""
+Files = dict[str, Callable[[], bytes]]
+"""Functions that make the files, by their names: all files at once would take a gigabyte."""
 
 UPLOAD = 64_000_000
 """The largest upload that the settings allow."""
@@ -60,12 +60,12 @@ def scan(ids: Sequence[int], data: bytes, band: tuple[int, int] = (0, 63), bits:
 
 
 def zeros(bits: int) -> bytes:
-    """Return so many bits 0, filled up with bits 1."""
+    """Return this many 0 bits, padded to whole bytes with 1 bits."""
     whole, rest = divmod(bits, 8)
     return bytes(whole) + (bytes([0xFF >> rest]) if rest else b"")
 
 
-def blocks(width: int, height: int) -> int:
+def count_blocks(width: int, height: int) -> int:
     return -(-width // 8) * -(-height // 8)
 
 
@@ -102,8 +102,8 @@ def progressive(
     band: tuple[int, int] = (1, 63),
     refine: bool = False,
 ) -> bytes:
-    """Return a grey area of which `scans` scans say, in a few bytes each, that nothing changes."""
-    of = blocks(width, height)
+    """Return a grey area in many scans, of a few bytes each, that change nothing."""
+    of = count_blocks(width, height)
     run = "0" + format(0x2AAA, "014b")
     bits = run * -(-of // ((1 << 14) + 0x2AAA))
     bits += "1" * (-len(bits) % 8)
@@ -117,18 +117,20 @@ def progressive(
 
 def restarts(width: int, height: int) -> bytes:
     """Return a grey area with a restart after every block."""
-    data = b"".join(b"\x3f" + bytes([0xFF, 0xD0 + i % 8]) for i in range(blocks(width, height)))
+    data = b"".join(
+        b"\x3f" + bytes([0xFF, 0xD0 + i % 8]) for i in range(count_blocks(width, height))
+    )
     head = DQT + frame(0xC0, width, height, [_TALL]) + table(0) + table(1)
     return SOI + head + segment(0xDD, b"\0\1") + scan([1], data[:-2]) + EOI
 
 
-def into(file: bytes, more: bytes) -> bytes:
-    """Return a JPEG with more segments at its beginning."""
+def insert(file: bytes, more: bytes) -> bytes:
+    """Return a JPEG with further segments inserted at its beginning."""
     return SOI + more + file[2:]
 
 
 def mpf(count: int) -> bytes:
-    """Return the table of a file with many pictures."""
+    """Return the multi-picture index (MPF) of a file with `count` pictures."""
     ifd = struct.pack(">H", 3) + struct.pack(">HHI4s", 0xB000, 7, 4, b"0100")
     ifd += struct.pack(">HHII", 0xB001, 4, 1, count)
     ifd += struct.pack(">HHII", 0xB002, 7, 16 * count, 50) + bytes(4)
@@ -138,7 +140,7 @@ def mpf(count: int) -> bytes:
 
 @cache
 def noise(megapixels: float, form: str, mode: str = "RGB", **options: int) -> bytes:
-    """Return what compresses least, as Pillow writes it."""
+    """Return noise, which compresses least, as Pillow writes it."""
     side = int((megapixels * 1e6) ** 0.5)
     bands = len(Image.new(mode, (1, 1)).getbands())
     random_ = np.random.default_rng(0).integers(0, 256, (side, side, bands), np.uint8)
@@ -156,7 +158,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def deflated(size: int, of: bytes = b"\0") -> bytes:
+def deflate_repeated(size: int, of: bytes = b"\0") -> bytes:
     packer, piece = zlib.compressobj(9), of * (1 << 20)
     parts = [packer.compress(piece[: min(size - at, 1 << 20)]) for at in range(0, size, 1 << 20)]
     return b"".join([*parts, packer.flush()])
@@ -184,7 +186,7 @@ def png(
             columns, rows = -(-(width - x) // across), -(-(height - y) // down)
             if columns > 0 and rows > 0:
                 size += ((columns * depth * channels + 7) // 8 + 1) * rows
-    data = deflated(size)
+    data = deflate_repeated(size)
     if filter_:
         row = (width * depth * channels + 7) // 8
         rng = np.random.default_rng(1)
@@ -226,20 +228,20 @@ GREY, COLOUR, HALVED = [_TALL], [_TALL] * 3, [(2, 2), (1, 1), (1, 1)]
 CMYK, ODD = [_TALL] * 4, [(1, 1), (4, 2), (1, 1)]
 
 
-def fixed() -> Made:
-    """Return the files that ended the appliance once, and others like them."""
+def known_attacks() -> Files:
+    """Return the files that once crashed the appliance, and others like them."""
     small = partial(jpeg, 800, 800, COLOUR)
     far = {"thin": (65_500, 916), "square": (7_740, 7_740), "tall": (916, 65_500)}
-    made: Made = {}
+    files: Files = {}
     for shape, size in far.items():
         for kind, sampling in (("grey", GREY), ("YCbCr", COLOUR), ("CMYK", CMYK), ("4×2", ODD)):
             before = adobe(0) if kind == "CMYK" else exif(6)
-            made[f"JPEG {kind}, {shape}"] = partial(jpeg, *size, sampling, before=before)
+            files[f"JPEG {kind}, {shape}"] = partial(jpeg, *size, sampling, before=before)
             if kind != "grey":
-                made[f"JPEG {kind}, a scan each, {shape}"] = partial(
+                files[f"JPEG {kind}, a scan each, {shape}"] = partial(
                     jpeg, *size, sampling, each=True, before=before
                 )
-    made |= {
+    files |= {
         "JPEG CMYK, 3199×18700": lambda: jpeg(3199, 18_700, CMYK, before=adobe(2) + exif(6)),
         "JPEG RGB, thin": lambda: jpeg(65_500, 916, COLOUR, before=adobe(0)),
         "JPEG 65500×65500": lambda: jpeg(65_500, 65_500),
@@ -249,32 +251,32 @@ def fixed() -> Made:
         "JPEG 9,000 small scans": lambda: progressive(16, 16, 9_000),
         "JPEG 500 refinements": lambda: progressive(3528, 3528, 500, refine=True),
         "JPEG a restart a block": lambda: restarts(7740, 7740),
-        "JPEG 3,000,000 empty segments": lambda: into(small(), segment(0xE2, b"") * 3_000_000),
-        "JPEG 2,000,000 comments": lambda: into(small(), segment(0xFE, b"x") * 2_000_000),
-        "JPEG 15 MB of segments": lambda: into(small(), segment(0xE2, b"x" * 1000) * 15_000),
-        "JPEG 200,000 quantizers": lambda: into(small(), DQT * 200_000),
-        "JPEG 9,000 quantizers": lambda: into(small(), DQT * 9_000),
-        "JPEG 500,000 code tables": lambda: into(small(), table(0) * 500_000),
-        "JPEG 60 MB of 0xFF": lambda: into(small(), b"\xff" * 60_000_000),
+        "JPEG 3,000,000 empty segments": lambda: insert(small(), segment(0xE2, b"") * 3_000_000),
+        "JPEG 2,000,000 comments": lambda: insert(small(), segment(0xFE, b"x") * 2_000_000),
+        "JPEG 15 MB of segments": lambda: insert(small(), segment(0xE2, b"x" * 1000) * 15_000),
+        "JPEG 200,000 quantizers": lambda: insert(small(), DQT * 200_000),
+        "JPEG 9,000 quantizers": lambda: insert(small(), DQT * 9_000),
+        "JPEG 500,000 code tables": lambda: insert(small(), table(0) * 500_000),
+        "JPEG 60 MB of 0xFF": lambda: insert(small(), b"\xff" * 60_000_000),
         "JPEG 60 MB of nothing": lambda: small()[:-2] + bytes(60_000_000),
         "JPEG 60 MB of 0xFF00": lambda: small()[:-2] + b"\xff\0" * 30_000_000 + EOI,
         "JPEG 30 MB of 0xFF00": lambda: small()[:-2] + b"\xff\0" * 15_000_000 + EOI,
         "JPEG 30 MB of restarts": lambda: small()[:-2] + b"\xff\xd0" * 15_000_000 + EOI,
         "JPEG ten thousand of them": lambda: jpeg(80, 80) * 10_000,
-        "JPEG of 4,000 pictures": lambda: into(jpeg(3000, 3000, COLOUR), mpf(4000)),
-        "JPEG of two pictures, a scan each": lambda: into(
+        "JPEG of 4,000 pictures": lambda: insert(jpeg(3000, 3000, COLOUR), mpf(4000)),
+        "JPEG of two pictures, a scan each": lambda: insert(
             jpeg(3528, 3528, COLOUR, each=True), mpf(2)
         ),
-        "JPEG two frames": lambda: into(small(), frame(0xC0, 65_500, 916, CMYK)),
+        "JPEG two frames": lambda: insert(small(), frame(0xC0, 65_500, 916, CMYK)),
         "JPEG arithmetic": lambda: jpeg(7740, 7740, COLOUR, marker=0xC9),
         "JPEG arithmetic, progressive": lambda: jpeg(3528, 3528, COLOUR, marker=0xCA),
         "JPEG lossless": lambda: jpeg(7740, 7740, COLOUR, marker=0xC3),
         "JPEG 12 bits": lambda: jpeg(7740, 7740, COLOUR, marker=0xC1, bits=12),
-        "JPEG height told later": lambda: into(
+        "JPEG height told later": lambda: insert(
             jpeg(7740, 0, COLOUR), segment(0xDC, struct.pack(">H", 60_000))
         ),
-        "JPEG EXIF that leads to itself": lambda: into(small(), exif_loop()),
-        "JPEG EXIF of 5,000 entries": lambda: into(small(), exif_many()),
+        "JPEG EXIF that leads to itself": lambda: insert(small(), exif_loop()),
+        "JPEG EXIF of 5,000 entries": lambda: insert(small(), exif_many()),
         "JPEG noise, 60 MB": lambda: noise(25, "JPEG", quality=95, subsampling=0),
         "JPEG noise, 29 MB": lambda: noise(12, "JPEG", quality=95, subsampling=0),
         "JPEG noise, progressive": lambda: noise(
@@ -302,7 +304,7 @@ def fixed() -> Made:
         "PNG 64 iTXt": lambda: png(3535, 3535, 16, 0, before=texts(b"iTXt", 64, (1 << 20) - 1)),
         "PNG 5,000 zTXt": lambda: png(100, 100, 8, 0, before=texts(b"zTXt", 5000, (1 << 20) - 1)),
         "PNG a profile of a gigabyte": lambda: png(
-            100, 100, 8, 0, before=chunk(b"iCCP", b"x\0\0" + deflated(1 << 30))
+            100, 100, 8, 0, before=chunk(b"iCCP", b"x\0\0" + deflate_repeated(1 << 30))
         ),
         "PNG 15 MB of texts": lambda: png(
             100, 100, 8, 0, before=chunk(b"tEXt", b"k\0" + b"x" * 1000) * 15_000
@@ -324,7 +326,7 @@ def fixed() -> Made:
         "PNG noise, 16 MB": lambda: noise(5.3, "PNG", compress_level=1),
         "PNG noise, RGBA": lambda: noise(7.9, "PNG", "RGBA", compress_level=1),
     }  # fmt: skip
-    return made
+    return files
 
 
 def exif_loop() -> bytes:
@@ -338,8 +340,8 @@ def exif_many() -> bytes:
     return segment(0xE1, b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">H", 5000) + entry * 5000)
 
 
-def ordinary() -> Made:
-    """Return what telephones, scanners and screens make: all of it is to be read."""
+def ordinary_pictures() -> Files:
+    """Return pictures as telephones, scanners and screens make them: all must be read."""
     return {
         "photograph, 12 MP": lambda: photograph(4032, 3024),
         "photograph, 12 MP, progressive": lambda: photograph(4032, 3024, progressive=True),
@@ -381,8 +383,8 @@ def photograph(
     return file.getvalue()
 
 
-def at_the_bound() -> Made:
-    """Return, of each kind, the largest file that is decoded: what the bound lets through."""
+def largest_accepted() -> Files:
+    """Return the largest file of each kind that is still accepted."""
     kinds: dict[str, tuple[Callable[[int, int], bytes], int]] = {}
     for name, sampling in (("grey", GREY), ("YCbCr", COLOUR), ("4:2:0", HALVED), ("CMYK", CMYK),
                            ("4×2", ODD), ("4×4", [(1, 1), (4, 4), (1, 1)])):  # fmt: skip
@@ -398,18 +400,18 @@ def at_the_bound() -> Made:
         kinds[f"PNG {kind}, {depth} bits"] = partial(png, depth=depth, kind=kind), 65_535
     kinds["PNG interlaced"] = partial(png, depth=16, kind=6, interlaced=True), 65_535
     kinds["PNG hard to undo"] = partial(png, depth=16, kind=6, filter_=4), 5000
-    made: Made = {}
+    files: Files = {}
     for name, (make, most) in kinds.items():
         for shape, ratio in (("square", 1.0), ("thin", 60.0), ("tall", 1 / 60)):
             if name.startswith("PNG") and ratio != 1 and "16 bits" not in name:
                 continue
-            found = largest(make, ratio, most)
-            made[f"largest {name}, {shape}, {found[0]}×{found[1]}"] = partial(make, *found)
-    return made
+            size = find_largest(make, ratio, most)
+            files[f"largest {name}, {shape}, {size[0]}×{size[1]}"] = partial(make, *size)
+    return files
 
 
-def largest(make: Callable[[int, int], bytes], ratio: float, most: int) -> tuple[int, int]:
-    """Return the largest (width, height) of which a file is not refused for what it costs."""
+def find_largest(make: Callable[[int, int], bytes], ratio: float, most: int) -> tuple[int, int]:
+    """Return the largest (width, height) with which a file is accepted."""
 
     def size(area: float) -> tuple[int, int]:
         return int((area * ratio) ** 0.5), int((area / ratio) ** 0.5)
@@ -425,8 +427,8 @@ def largest(make: Callable[[int, int], bytes], ratio: float, most: int) -> tuple
     return size(low)
 
 
-def seeds() -> list[bytes]:
-    """Return small valid files of all kinds, which are damaged."""
+def valid_files() -> list[bytes]:
+    """Return small valid files of all kinds, to be mutated."""
     picture = Image.effect_noise((64, 48), 40)
     files = []
     for mode in ("L", "RGB", "CMYK"):
@@ -442,15 +444,15 @@ def seeds() -> list[bytes]:
         (base if mode == "I;16" else picture.convert(mode)).save(file, "PNG")
         files.append(file.getvalue())
     files += [png(64, 48, 16, 6, interlaced=True), animated(3), progressive(64, 48, 4, refine=True)]
-    files += [jpeg(64, 48, COLOUR, each=True), into(jpeg(64, 48, ODD), mpf(2))]
+    files += [jpeg(64, 48, COLOUR, each=True), insert(jpeg(64, 48, ODD), mpf(2))]
     return files
 
 
-def mutated(count: int, seed: int = 0) -> "list[bytes]":
-    """Return that many files with changed headers: sizes, counts, lengths, repeated segments."""
-    rng, valid, found = random.Random(seed), seeds(), []
+def mutate_headers(count: int, seed: int = 0) -> "list[bytes]":
+    """Return `count` files with mutated headers: sizes, counts, lengths, repeated segments."""
+    rng, valid, files = random.Random(seed), valid_files(), []
     extreme = (0, 1, 2, 7, 0x10, 0x40, 0x7F, 0x80, 0xC0, 0xC2, 0xC4, 0xD8, 0xDA, 0xF0, 0xFE, 0xFF)
-    while len(found) < count:
+    while len(files) < count:
         data = bytearray(rng.choice(valid))
         header = min(len(data), 700)
         for _ in range(rng.randint(1, 6)):
@@ -481,5 +483,5 @@ def mutated(count: int, seed: int = 0) -> "list[bytes]":
                 data[at:at] = data[at:end] * rng.choice((1, 10, 500))
             elif len(data) > 40:
                 del data[at : at + rng.randint(1, 20)]
-        found.append(bytes(data))
-    return found
+        files.append(bytes(data))
+    return files

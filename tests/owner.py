@@ -11,17 +11,26 @@ from appliance.captures.store import Captures
 from appliance.networks.vault import Vault
 from appliance.simulator.handwriting import LETTERS, PLAIN
 from appliance.simulator.paper import Conditions
-from appliance.simulator.scenes import inked
-from appliance.training.resumable_run import Sizes, night_recipe, own_hand
+from appliance.simulator.scenes import render_ink
+from appliance.training.examples import draw_digits
+from appliance.training.resumable_run import Sizes, fine_tuning_preset
 from appliance.training.retrain import Limits, Retraining
-from appliance.vision.glyph import glyph
+from appliance.vision.glyph import make_glyph
 from model import weights
 from model.datasets import Bytes, Split
 from model.network import NOT_A_DIGIT, Network, build
 from model.presets import Preset
-from model.train import Course, Mixed
+from model.train import ExtraPictures, TrainingRun
 
-FEW = Sizes(examples=120, scans=200, batch=32, step=0.01, epochs=2, alone=4, from_scratch=1)
+FEW = Sizes(
+    examples=120,
+    drawn_digits=200,
+    batch=32,
+    learning_rate=0.01,
+    epochs=2,
+    epochs_without_base=4,
+    epochs_from_scratch=1,
+)
 ODD = "K"
 """The letter that this owner writes for a 4."""
 
@@ -32,7 +41,7 @@ def glyphs(strokes: Any, count: int, seed: int) -> Bytes:
     for place in range(count):
         rng = np.random.default_rng([seed, place])
         found[place] = np.rint(
-            glyph(inked(strokes, rng, Conditions(), 60)).ravel() * np.float32(255)
+            make_glyph(render_ink(strokes, rng, Conditions(), 60)).ravel() * np.float32(255)
         )
     return found
 
@@ -40,14 +49,14 @@ def glyphs(strokes: Any, count: int, seed: int) -> Bytes:
 @lru_cache(maxsize=1)
 def base() -> Split:
     """Return a base set of the project's own strokes, of which the shipped network reads all."""
-    drawn = own_hand(500)
+    drawn = draw_digits(500)
     return Split(drawn.images, drawn.labels, {"own": "0" * 64})
 
 
 def few_examples(recipe: Preset, scans: Split, seed: int) -> Split:
     """Return what stands in for photographs: digits as they are, and noise that is no digit."""
     rng = np.random.default_rng([seed, 9])
-    count = recipe.photographed(len(scans))
+    count = recipe.photograph_count(len(scans))
     images, labels = scans.take(rng.integers(len(scans), size=count))
     noise = rng.random(count, dtype=np.float32) < 0.3
     images[noise] = rng.integers(0, 256, (int(noise.sum()), 784), np.uint8)
@@ -59,9 +68,11 @@ def few_examples(recipe: Preset, scans: Split, seed: int) -> Split:
 def tiny() -> Network:
     """Return a network of one small hidden layer that reads the base set."""
     spec = [["dense", 784, 24], ["relu"], ["dense", 24, NOT_A_DIGIT + 1]]
-    recipe = replace(night_recipe(build(spec), epochs=12), step=0.1, batch=16, augment=None)
+    recipe = replace(
+        fine_tuning_preset(build(spec), epochs=12), learning_rate=0.1, batch=16, augment=None
+    )
     noise = few_examples(replace(recipe, photographs=100), base(), seed=3)
-    course = Course(recipe, base(), seed=1, epochs=12, mixed=[Mixed(noise, 0.3)])
+    course = TrainingRun(recipe, base(), seed=1, epochs=12, extra=[ExtraPictures(noise, 0.3)])
     course.run()
     return course.result().network
 
@@ -122,7 +133,7 @@ def retraining(state: Path, captures: Captures, **others: Any) -> Retraining:
 
 def current(state: Path, **options: Any) -> str:
     """Return the sha256 of the network that reads now, which must be whole."""
-    held = Vault(state / "networks", **options).current()
+    held = Vault(state / "networks", **options).load_current()
     assert held.problem is None, held.problem
     return weights.checksum(held.network)
 

@@ -26,8 +26,8 @@ from appliance.networks.vault import Vault
 from appliance.outputs.history import History
 from appliance.reading import Reading
 from appliance.settings.overrides import Changes
-from appliance.training.records import add_night
-from model.files import regular
+from appliance.training.records import append_night
+from model.files import open_regular
 from model.network import build
 from tests.captured import added, glyph
 
@@ -141,7 +141,7 @@ def _fill(state: Path) -> str:
     ids = [vault.add(build([["dense", 784, 10]], each), {"seed": each}) for each in range(3)]
     vault.promote(ids[0])
     vault.promote(ids[1])
-    add_night(state, {"at": 5.0, "outcome": "kept", "why": "no better", "outcomes": {}})
+    append_night(state, {"at": 5.0, "outcome": "kept", "why": "no better", "outcomes": {}})
     Changes(state).change("reader", "agree", 3)
     Owner(owner_file(state)).new_pin()
     _give(state)
@@ -386,7 +386,7 @@ def _told_to_user(path: Path) -> list[str]:
     with suppress(OSError):
         if path.lstat().st_uid != USER:
             wrong.append(f"{path} is not the user's")
-        with open(path, "rb", opener=regular) as file:
+        with open(path, "rb", opener=open_regular) as file:
             if MARK.encode() in file.read():
                 wrong.append(f"{path} tells what is in a file of root's")
     return wrong

@@ -18,7 +18,9 @@ LATER = {
     "PIL", "multiprocessing", "appliance.doctor.checks", "appliance.backup.archive",
     "appliance.captures.archive",
     "appliance.captures.audit", "appliance.commands.train", "appliance.web.views.openapi",
+    "appliance.web.schemas",
     "appliance.web.inside.reliability", "model.evaluation_report", "model.calibration", "segno",
+    "prometheus_client", "tomlkit",
 }  # fmt: skip
 
 # The house from top to bottom: a folder or file, and what of the rows below it and of other
@@ -33,15 +35,16 @@ TABLE: dict[str, set[str]] = {
     "web": {
         "training", "networks", "outputs", "reader", "vision.glyph", "captures", "picture",
         "device.control", "device.machine", "device.pin", "settings", "reading", "errors", "model",
-        "flask", "werkzeug", "itsdangerous", "waitress", "segno", "numpy", "PIL",
+        "flask", "werkzeug", "itsdangerous", "waitress", "segno", "prometheus_client", "numpy",
+        "PIL",
     },
     "doctor": {
         "backup.contents", "training.records", "networks", "outputs", "camera", "reader", "device",
         "settings", "storage", "reading", "console", "errors", "model", "numpy",
     },
     "backup": {
-        "training.records", "networks", "outputs.history", "captures", "settings", "storage",
-        "errors", "model",
+        "training.lock", "training.records", "networks", "outputs.history", "captures", "settings",
+        "storage", "errors", "model",
     },
     "training": {
         "networks", "simulator", "vision", "captures", "device.machine", "settings", "console",
@@ -49,7 +52,9 @@ TABLE: dict[str, set[str]] = {
     },
     "loop": {"outputs", "camera", "reader", "device.machine", "reading", "errors"},
     "networks": {"reader", "errors", "model"},
-    "outputs": {"device", "settings", "storage", "reading", "errors", "numpy", "paho"},
+    "outputs": {
+        "device", "settings", "storage", "reading", "errors", "numpy", "paho", "prometheus_client",
+    },
     "camera": {"picture", "reading", "errors", "picamera2"},
     "simulator": {"vision", "reading", "model", "numpy", "scipy.ndimage"},
     "reader": {"vision", "reading", "model", "numpy"},
@@ -57,7 +62,7 @@ TABLE: dict[str, set[str]] = {
     "captures": {"storage", "reading", "errors", "model", "numpy", "PIL"},
     "picture": {"storage.picture_check", "reading", "errors", "numpy", "PIL"},
     "device": {"settings", "console", "errors", "model", "gpiozero", "werkzeug"},
-    "settings": {"storage.ownership", "console", "errors", "model"},
+    "settings": {"storage.ownership", "console", "errors", "model", "tomlkit"},
     "storage": {"errors", "model", "numpy"},
     "reading": {"errors", "numpy"},
     "console": set(),

@@ -18,12 +18,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from appliance import picture
 from appliance.errors import PictureError
 from appliance.picture import (
     MOST_FRAME,
     MOST_MEMORY,
-    Turns,
+    PictureQueue,
     open_picture,
     picture_from_bytes,
     picture_from_chunks,
@@ -49,7 +48,7 @@ def grey_of(data: bytes) -> np.ndarray:
     return picture_from_bytes(data, "it", at=0).grey
 
 
-def test_grey_stays_as_it_is() -> None:
+def test_a_grey_picture_is_unchanged() -> None:
     frame = picture_from_bytes(encoded(Image.fromarray(CORNER)), "it", at=5.0)
     np.testing.assert_array_equal(frame.grey, CORNER)
     assert (frame.size, frame.at) == ((60, 40), 5.0)
@@ -85,7 +84,7 @@ def test_every_kind_of_picture_becomes_grey(mode: str) -> None:
     assert grey[3, 3] < 60 < 150 < grey[30, 50]
 
 
-def test_what_is_transparent_is_white_paper() -> None:
+def test_transparency_becomes_white_paper() -> None:
     image = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
     image.putpixel((5, 5), (0, 0, 0, 255))
     grey = grey_of(encoded(image))
@@ -106,7 +105,7 @@ def test_what_costs_too_much_is_refused_before_it_is_decoded(
     def never(*_: object) -> None:
         raise AssertionError("it was decoded")
 
-    monkeypatch.setattr(picture, "_decode", never)
+    monkeypatch.setattr(Image, "open", never)
     for data in COSTLY.values():
         with pytest.raises(PictureError, match=r"in such a file cost \d+\.\d times"):
             grey_of(data())
@@ -154,7 +153,7 @@ def memory(what):
 
 picture_from_bytes(hostile.jpeg(64, 64), "it")
 peaks = {}
-for name, make in hostile.fixed().items():
+for name, make in hostile.known_attacks().items():
     # Those that take seconds to make are tests/proofs/worst_pictures.py's alone.
     if any(each in name for each in ("60 MB", "gigabyte", "noise", "5,000,000")):
         continue
@@ -171,7 +170,7 @@ print(json.dumps(peaks))
 
 @pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are glibc's")
-def test_with_the_units_settings_the_memory_of_pictures_goes_back() -> None:
+def test_with_the_services_malloc_settings_memory_of_pictures_is_freed() -> None:
     unit = (ROOT / "systemd" / "digits.service").read_text().splitlines()
     given = [line.split("=", 1)[1] for line in unit if line.startswith("Environment=MALLOC_")]
     assert len(given) == 3
@@ -213,7 +212,7 @@ for _ in threads: asked.put(None)
 """Threads that stay decode pictures of all sizes; prints what the process has more afterwards."""
 
 
-def test_pillow_sees_nothing_but_the_picture() -> None:
+def test_pillow_gets_nothing_but_the_picture() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     image = Image.fromarray(CORNER)
@@ -237,7 +236,7 @@ def test_a_png_is_turned_as_its_exif_says_wherever_that_stands() -> None:
     assert grey_of(data[:-12] + chunk(b"eXIf", exif) + data[-12:]).shape == (60, 40)
 
 
-def test_what_follows_a_picture_is_not_looked_at() -> None:
+def test_what_follows_a_picture_is_not_read() -> None:
     data = encoded(Image.fromarray(CORNER), "JPEG")
 
     def chunks() -> Iterator[bytes]:
@@ -250,54 +249,68 @@ def test_what_follows_a_picture_is_not_looked_at() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "says"),
+    ("data", "error"),
     [
         (lambda: hostile.jpeg(64, 64, marker=0xC9), "arithmetic JPEG is not read"),
-        (lambda: hostile.into(hostile.jpeg(64, 64), hostile.DQT * 11_000), "10,000 parts"),
+        (
+            lambda: hostile.insert(hostile.jpeg(64, 64), hostile.DQT * 11_000),
+            "10,000 parts",
+        ),
         (lambda: hostile.animated(11_000), "10,000 parts"),
         (lambda: hostile.jpeg(64, 64)[:-2] + bytes(MOST_BYTES), "not end within 32 MB"),
         (lambda: hostile.jpeg(64, 64, marker=0xC1, bits=12), "not a JPEG or PNG"),
-        (lambda: hostile.into(hostile.jpeg(8, 8), hostile.frame(0xC0, 9, 9, [(1, 1)])), "two fra"),
-        (lambda: hostile.into(hostile.jpeg(8, 8), hostile.frame(0xC0, 9, 9, [])), "cut off"),
-        (lambda: hostile.into(hostile.jpeg(8, 8), hostile.frame(0xC0, 9, 9, [(0, 0)])), "cut off"),
+        (
+            lambda: hostile.insert(hostile.jpeg(8, 8), hostile.frame(0xC0, 9, 9, [(1, 1)])),
+            "two fra",
+        ),
+        (
+            lambda: hostile.insert(hostile.jpeg(8, 8), hostile.frame(0xC0, 9, 9, [])),
+            "cut off",
+        ),
+        (
+            lambda: hostile.insert(hostile.jpeg(8, 8), hostile.frame(0xC0, 9, 9, [(0, 0)])),
+            "cut off",
+        ),
     ],
 )
-def test_a_kind_that_is_not_read_is_a_sentence(data: Callable[[], bytes], says: str) -> None:
-    with pytest.raises(PictureError, match=says):
+def test_an_unsupported_kind_is_refused_with_its_reason(
+    data: Callable[[], bytes], error: str
+) -> None:
+    with pytest.raises(PictureError, match=error):
         grey_of(data())
 
 
 @pytest.mark.slow
-def test_random_headers_give_a_picture_or_a_sentence() -> None:
-    for data in hostile.mutated(300, seed=7):
+def test_random_headers_give_a_picture_or_an_error() -> None:
+    for data in hostile.mutate_headers(300, seed=7):
         with suppress(PictureError):
             assert grey_of(data).size <= MOST_FRAME
 
 
-def test_one_picture_at_a_time_has_its_turn_and_they_come_in_order() -> None:
-    turns, came, threads = Turns(), [], []
+def test_pictures_get_their_turn_one_at_a_time_in_order_of_arrival() -> None:
+    queue, came, threads = PictureQueue(), [], []
 
     def wait(place: int) -> None:
-        with turns.next():
+        with queue.turn():
             came.append(place)
 
-    with turns.next() as mine:
-        assert mine
+    with queue.turn() as granted:
+        assert granted
         for place in range(5):
             threads.append(threading.Thread(target=wait, args=(place,)))
             threads[-1].start()
-            while len(turns._queue) < place + 2:
+            while queue.pending < place + 2:
                 pass
-        with turns.next(timeout=0) as other:
-            assert not other
+        with queue.turn(timeout=0) as granted:
+            assert not granted
         assert came == []
     for thread in threads:
         thread.join()
     assert came == [0, 1, 2, 3, 4]
-    with pytest.raises(ValueError, match="it"), turns.next():
+    with pytest.raises(ValueError, match="it"), queue.turn():
         raise ValueError("it")
-    with turns.next(timeout=0) as again:
-        assert again
+    with queue.turn(timeout=0) as granted:
+        assert granted
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -313,7 +326,7 @@ def with_exif() -> bytes:
 
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, len(with_exif()) - 1), st.integers(1, 255))
-def test_a_damaged_byte_gives_a_picture_or_a_sentence(position: int, change: int) -> None:
+def test_a_damaged_byte_gives_a_picture_or_an_error(position: int, change: int) -> None:
     data = bytearray(with_exif())
     data[position] ^= change
     try:
@@ -325,7 +338,7 @@ def test_a_damaged_byte_gives_a_picture_or_a_sentence(position: int, change: int
 
 
 @pytest.mark.parametrize("cut", [0, 1, 8, 40, 60])
-def test_what_is_no_whole_picture_is_a_sentence(cut: int) -> None:
+def test_a_truncated_picture_is_refused(cut: int) -> None:
     with pytest.raises(PictureError, match=r"not a JPEG or PNG picture|damaged"):
         grey_of(encoded(Image.fromarray(CORNER))[:cut])
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from appliance.reading import Answer, Reading, frame
+from appliance.reading import Answer, Reading, make_frame
 
 INK = np.ones((3, 3), np.float32)
 
@@ -15,7 +15,7 @@ def test_the_state_is_what_the_status_led_shows() -> None:
 
 
 def test_json_has_ten_probabilities_even_for_a_blank_sheet() -> None:
-    answer = Reading(at=0, reason="blank").as_json()
+    answer = Reading(at=0, reason="blank").to_json()
     assert answer == {
         "digit": None,
         "reason": "blank",
@@ -27,14 +27,14 @@ def test_json_has_ten_probabilities_even_for_a_blank_sheet() -> None:
     }
 
 
-def test_every_mark_is_told_with_its_own_answer() -> None:
-    shares = (0.0,) * 4 + (0.123456,) + (0.0,) * 4 + (0.8,)
+def test_json_has_every_marks_own_answer() -> None:
+    probabilities = (0.0,) * 4 + (0.123456,) + (0.0,) * 4 + (0.8,)
     marks = (
-        Answer(9, None, 0.8, shares, (1, 2, 3, 4), INK, INK),
-        Answer(None, "not a digit", 0.1, shares, (5, 6, 7, 8), INK, INK),
+        Answer(9, None, 0.8, probabilities, (1, 2, 3, 4), INK, INK),
+        Answer(None, "not a digit", 0.1, probabilities, (5, 6, 7, 8), INK, INK),
     )
-    told = Reading(at=0, digit=9, confidence=0.8, marks=marks).as_json()["marks"]
-    assert told == [
+    answers = Reading(at=0, digit=9, confidence=0.8, marks=marks).to_json()["marks"]
+    assert answers == [
         {
             "digit": 9,
             "reason": None,
@@ -42,9 +42,15 @@ def test_every_mark_is_told_with_its_own_answer() -> None:
             "probabilities": [0.0, 0.0, 0.0, 0.0, 0.1235, 0.0, 0.0, 0.0, 0.0, 0.8],
             "box": [1, 2, 3, 4],
         },
-        {**told[0], "digit": None, "reason": "not a digit", "confidence": 0.1, "box": [5, 6, 7, 8]},
+        {
+            **answers[0],
+            "digit": None,
+            "reason": "not a digit",
+            "confidence": 0.1,
+            "box": [5, 6, 7, 8],
+        },
     ]
 
 
-def test_a_frames_own_pixels_are_those_of_its_array() -> None:
-    assert frame(np.zeros((48, 64), np.uint8), 3.0).size == (64, 48)
+def test_the_size_of_a_frame_is_that_of_its_array() -> None:
+    assert make_frame(np.zeros((48, 64), np.uint8), 3.0).size == (64, 48)

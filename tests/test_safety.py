@@ -16,12 +16,12 @@ from PIL import Image
 from appliance.captures.store import Captures
 from appliance.device.pin import Owner
 from appliance.errors import PictureError
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.settings.schema import InForce
 from appliance.web.app import create_app
 from appliance.web.views import device
 from appliance.web.views.reading import _first_file
-from tests.conftest import SAMPLES, PretendedTrainer, signed_in
+from tests.conftest import SAMPLES, FakeTrainingProcess, signed_in
 from tests.networks.test_live import saying
 
 SCRIPT = "<script>alert(1)</script>"
@@ -58,7 +58,7 @@ def test_asking_whether_another_site_may_change_something_is_answered_with_nothi
 
 
 def test_another_method_in_a_header_is_not_followed(
-    client: FlaskClient, training: PretendedTrainer
+    client: FlaskClient, training: FakeTrainingProcess
 ) -> None:
     for header in ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"):
         assert client.get("/api/v1/training", headers={header: "POST"}).status_code == 200
@@ -99,7 +99,7 @@ def test_the_query_is_on_no_page(client: FlaskClient, name: str) -> None:
 
 
 def test_names_settings_and_cards_are_text_on_the_page(
-    parts: dict[str, Any], networks: Networks, owner: Owner, monkeypatch: pytest.MonkeyPatch
+    parts: dict[str, Any], networks: LiveNetwork, owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device.socket, "gethostname", lambda: f"host{SCRIPT}")
     card = {"preset": f"preset{SCRIPT}", "parameters": SCRIPT, "test": None}

@@ -41,7 +41,7 @@ from appliance.storage.rows import is_damage
 from appliance.storage.zip_check import ENTRY_BYTES, directory_bytes
 from appliance.training.records import NIGHTS
 from model.errors import ModelError
-from model.files import NotRegularError, copy_regular, regular
+from model.files import NotRegularError, copy_regular, open_regular
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -125,7 +125,7 @@ def _written(out: IO[bytes], scratch: Path, state: Path, settings: IO[bytes] | N
             _add_whole(CHANGED, state / CHANGED, add, left_out)
         with (
             suppress(FileNotFoundError),
-            open(state / NIGHTS, "rb", opener=regular) as source,
+            open(state / NIGHTS, "rb", opener=open_regular) as source,
         ):
             # A line that a power cut broke off is no night.
             lines = io.BytesIO(b"".join(line for line in source if is_night(line)))
@@ -135,7 +135,7 @@ def _written(out: IO[bytes], scratch: Path, state: Path, settings: IO[bytes] | N
                 damage = _copy(name, state / name, scratch)
                 if damage:
                     left_out.append(damage)
-                with open(scratch, "rb", opener=regular) as source:
+                with open(scratch, "rb", opener=open_regular) as source:
                     add(name, source, (state / name).stat().st_mtime)
         reads = _add_networks(state / "networks", add, left_out)
         if len(files) > MOST_FILES:
@@ -152,7 +152,7 @@ def _written(out: IO[bytes], scratch: Path, state: Path, settings: IO[bytes] | N
 
 def _add_networks(folder: Path, add: Add, left_out: list[str]) -> str | None:
     """Add the networks with their reports and order; return where the link leads."""
-    with Vault(folder).unchanged():
+    with Vault(folder).hold_changes():
         for path in sorted(folder.glob("*")):
             name = f"networks/{path.name}"
             if most_bytes(name) is not None:
@@ -166,7 +166,7 @@ def _add_networks(folder: Path, add: Add, left_out: list[str]) -> str | None:
 def _add_whole(name: str, path: Path, add: Add, left_out: list[str]) -> None:
     """Add a file, or tell what is wrong with it: one that is damaged could not be restored."""
     try:
-        with open(path, "rb", opener=regular) as source:
+        with open(path, "rb", opener=open_regular) as source:
             check_file(name, path)
             add(name, source, os.fstat(source.fileno()).st_mtime)
     except NotRegularError as error:
@@ -286,7 +286,7 @@ def opened(source: IO[bytes], file: Path) -> Iterator[tuple[zipfile.ZipFile, Man
 def unpack(archive: zipfile.ZipFile, name: str, told: Member, to: Path) -> None:
     """Write a file of a backup to a new one, and to the card; raises ValueError, OSError."""
     digest = hashlib.sha256()
-    with archive.open(name) as member, open(to, "xb", opener=regular) as out:
+    with archive.open(name) as member, open(to, "xb", opener=open_regular) as out:
         for block in blocks(member):
             digest.update(block)
             out.write(block)

@@ -11,9 +11,9 @@ from appliance.outputs.history import FORM as HISTORY_FORM
 from appliance.settings.overrides import CHANGED
 from appliance.settings.schema import Settings, changeable, load, with_values
 from appliance.storage.database import check, clean
-from appliance.training.records import NIGHTS, night_of
+from appliance.training.records import NIGHTS, parse_night
 from model import evaluation_report, weights
-from model.files import read_regular, regular
+from model.files import open_regular, read_regular
 
 SETTINGS = "digits.toml"
 CAPTURES, HISTORY = "captures.db", "history.db"
@@ -66,7 +66,7 @@ def check_file(name: str, file: Path) -> str | None:
     elif name == CHANGED:
         _check_changed(json.loads(read_regular(file)))
     elif name == NIGHTS:
-        with open(file, "rb", opener=regular) as lines:
+        with open(file, "rb", opener=open_regular) as lines:
             if not all(map(is_night, lines)):
                 raise ValueError(f"{name} has a line that is no night's")
     elif name in DATABASES:
@@ -86,7 +86,7 @@ def clean_rows(name: str, file: Path, damage: str | None = None) -> str | None:
 
 def is_night(line: bytes) -> bool:
     """Tell whether a line of `nights.jsonl` is whole and has what the page shows."""
-    record = night_of(line) if line.endswith(b"\n") else None
+    record = parse_night(line) if line.endswith(b"\n") else None
     return record is not None and all(key in record for key in ("outcome", "why", "outcomes"))
 
 

@@ -17,7 +17,8 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from appliance.errors import ApplianceError, BackupError, SettingsError, StateError
 from appliance.settings.overrides import CHANGED
 from appliance.training import records
-from model.files import read_regular, regular, replaced, sync
+from appliance.training.lock import is_training
+from model.files import open_regular, read_regular, replace_file, sync
 
 # Whatever writes into the state directory imports this one to lock it; what a backup is is imported
 # where one is restored.
@@ -259,7 +260,7 @@ def _lay_down(
         if settings is None:
             (stage / SETTINGS).unlink(missing_ok=True)
         elif settings.old is not None:
-            with open(stage / KEPT / SETTINGS, "xb", opener=regular) as file:
+            with open(stage / KEPT / SETTINGS, "xb", opener=open_regular) as file:
                 file.write(settings.old)
         _settle(stage)
         plan = {
@@ -267,7 +268,7 @@ def _lay_down(
             "leave": list(leave),
             "settings": str(settings.out.path.absolute()) if settings else None,
         }
-        with replaced(stage / _PLAN) as file:
+        with replace_file(stage / _PLAN) as file:
             file.write(json.dumps(plan).encode())
         return left_out
     except BaseException:
@@ -315,7 +316,7 @@ def _put_settings(stage: Path, plan: dict[str, Any], settings: SettingsFile | No
 
 def _replace(place: Path, text: bytes, stage: Path) -> None:
     if not place.exists() or read_regular(place) != text:
-        with replaced(place) as file:
+        with replace_file(place) as file:
             keep_mode(file.fileno(), place, stage)
             file.write(text)
 
@@ -377,14 +378,14 @@ def _alone(state: Path) -> Iterator[None]:
     captures = None
     try:
         if not _taken(lock, fcntl.LOCK_EX):
-            what = "a training runs" if records.running(state) else "the appliance runs"
+            what = "a training runs" if is_training(state) else "the appliance runs"
             raise StateError(
                 f"{state}: {what} there: stop it ('systemctl stop digits digits-retrain'), "
                 "then restore; nothing was changed"
             )
         # Whoever has the captures open, such as a command, holds this.
         with suppress(FileNotFoundError):
-            captures = regular(state / "captures.db.lock", os.O_RDONLY)
+            captures = open_regular(state / "captures.db.lock", os.O_RDONLY)
         if captures is not None and not _taken(captures, fcntl.LOCK_EX):
             raise StateError(
                 f"{state}: another program has the captures open: wait for its end, then restore; "
@@ -399,7 +400,7 @@ def _alone(state: Path) -> Iterator[None]:
 
 def _lock_file(state: Path) -> int:
     try:
-        lock = regular(state / "in-use.lock", os.O_RDONLY | os.O_CREAT)
+        lock = open_regular(state / "in-use.lock", os.O_RDONLY | os.O_CREAT)
     except OSError as error:
         raise StateError(
             f"{state}: nothing can be written there ({error.strerror}): check the disk and who "

@@ -1,4 +1,4 @@
-"""Where frames come from; the rest of the appliance does not know which one it is."""
+"""Where frames come from: the Pi's camera or a folder of pictures, by one interface."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -7,10 +7,10 @@ from appliance.reading import Frame
 
 
 class Camera(Protocol):
-    """Gives one frame after another until it is closed."""
+    """Yields one frame after another until it is closed."""
 
     def frames(self) -> Iterator[Frame]:
-        """Yield what is in view each time it is asked; raises CameraError when that fails."""
+        """Yield the newest frame, each time anew; raises CameraError when there is none."""
 
     def close(self) -> None:
-        """Let go of the camera; safe to call twice."""
+        """Release the camera; safe to call twice."""

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from appliance.errors import CameraError
-from appliance.reading import Exposure, Frame, frame
+from appliance.reading import Exposure, Frame, make_frame
 
 STALLED = 1.5
-"""Seconds without a frame after which the camera is taken for stalled."""
+"""Seconds without a frame after which the camera counts as stalled."""
 
 
 class PiCamera:
-    """The luma plane of the camera's low-resolution YUV420 stream, at about `width`×`height`.
+    """Frames are the luma plane of the camera's low-resolution YUV420 stream.
+
+    `width` and `height` in pixels are wishes: the sensor's mode may round them.
 
     Wiring: the ribbon cable in the CSI connector (the Zero's is the narrow one), its contacts
     towards the board.
@@ -31,16 +33,16 @@ class PiCamera:
         self._size = width, height
         picamera2 = library if library is not None else _import_picamera2()
         try:
-            found = picamera2.Picamera2.global_camera_info()
-            if not found:
+            cameras = picamera2.Picamera2.global_camera_info()
+            if not cameras:
                 raise CameraError(_NO_CAMERA)
-            self._model = str(found[0].get("Model", "camera"))
+            self._model = str(cameras[0].get("Model", "camera"))
             self._camera = picamera2.Picamera2()
             self._configure()
         except CameraError:
             raise
         except Exception as error:
-            # One that is left half open would be busy at the next try.
+            # A camera left half open would be busy at the next try.
             self.close()
             # Without a camera older releases raise IndexError, newer ones say "not … found".
             if isinstance(error, IndexError) or "found" in str(error):
@@ -70,7 +72,7 @@ class PiCamera:
             queue=False,
         )
         self._camera.configure(configuration)
-        # The sensor's mode may round the size: what was granted is what is cropped.
+        # The granted size is what frames are cropped to.
         self._size = tuple(self._camera.camera_configuration()["lores"]["size"])
         controls: dict[str, Any] = {"AeEnable": True}
         if "AfMode" in self._camera.camera_controls:
@@ -84,7 +86,7 @@ class PiCamera:
             try:
                 request = self._camera.capture_request(wait=STALLED)
                 try:
-                    yuv, told = request.make_array("lores"), request.get_metadata()
+                    yuv, metadata = request.make_array("lores"), request.get_metadata()
                 finally:
                     request.release()
             except TimeoutError:
@@ -97,17 +99,17 @@ class PiCamera:
                     f"the camera failed ({error}): check the ribbon cable and the power supply"
                 ) from None
             # Rows below the luma are the chroma; columns beyond the width are padding.
-            yield frame(yuv[:height, :width].copy(), time.time(), self._exposure(told))
+            yield make_frame(yuv[:height, :width].copy(), time.time(), self._exposure(metadata))
 
-    def _exposure(self, told: dict[str, Any]) -> Exposure:
-        """Return what a frame's metadata tell; times are in microseconds there."""
-        gain = told.get("AnalogueGain", 1.0) * told.get("DigitalGain", 1.0)
-        return Exposure(self._model, told.get("ExposureTime", 0) / 1e6, float(gain))
+    def _exposure(self, metadata: dict[str, Any]) -> Exposure:
+        """Return the exposure of a frame by its metadata, whose times are in microseconds."""
+        gain = metadata.get("AnalogueGain", 1.0) * metadata.get("DigitalGain", 1.0)
+        return Exposure(self._model, metadata.get("ExposureTime", 0) / 1e6, float(gain))
 
     def close(self) -> None:
         camera, self._camera = self._camera, None
         if camera is not None:
-            # Not stop() first: that waits behind a capture which timed out. close() ends the
+            # Not stop() first: it would wait for a capture that has timed out. close() ends the
             # camera's own thread and then stops.
             camera.close()
 

@@ -68,7 +68,7 @@ class Report:
             )
         return said
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {
             "counts": list(self.counts.values()),
             **self.worth._asdict(),

@@ -17,7 +17,7 @@ from appliance.storage.database import (
     unusable,
 )
 from appliance.storage.rows import MOST_NUMBER, MOST_TIME, DatabaseSchema, Row, number_in, whole_in
-from model.files import regular
+from model.files import open_regular
 
 COLUMNS = "id, at, label, said, reason, confidence, network, glyph, picture, crc, deleted"
 MOST_PICTURE_BYTES = 32_768
@@ -89,7 +89,7 @@ def open_captures(
     `stand_in` what can be read of it is there all the same, and nothing is added.
     """
     try:
-        in_use = open(file.with_name(f"{file.name}.lock"), "ab", opener=regular)  # noqa: SIM115
+        in_use = open(file.with_name(f"{file.name}.lock"), "ab", opener=open_regular)  # noqa: SIM115
     except OSError as error:
         return *only_to_look_at(file, FORM, unusable(file, FORM, error), stand_in=stand_in), None
     try:

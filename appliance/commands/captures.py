@@ -138,4 +138,4 @@ def _network(state: Path, settings: "Settings") -> "Network":
 
     if settings.reader.network:
         return weights.load(Path(settings.reader.network).resolve())[0]
-    return Vault(state / "networks").current().network
+    return Vault(state / "networks").load_current().network

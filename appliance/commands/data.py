@@ -59,13 +59,13 @@ def run_import(args: argparse.Namespace) -> int:
     from appliance.errors import ApplianceError, StateError
     from appliance.settings import schema
     from appliance.storage.ownership import become_owner, open_named
-    from model.datasets import MNIST_SHA256, found, import_file, missing
+    from model.datasets import MNIST_SHA256, find_file, import_file, list_missing
     from model.errors import DatasetError
 
     folder = args.to or schema.state_folder(None, schema.load(args.config)) / "mnist"
     files = [args.path]
     if args.path.is_dir():
-        files = [file for name in MNIST_SHA256 if (file := found(args.path, name))]
+        files = [file for name in MNIST_SHA256 if (file := find_file(args.path, name))]
         if not files:
             raise DatasetError(
                 f"{args.path}: none of MNIST's files is in it: "
@@ -83,6 +83,6 @@ def run_import(args: argparse.Namespace) -> int:
             raise
         where = error.filename or folder
         raise StateError(f"{where}: cannot be used ({error.strerror})") from None
-    if still := missing(folder):
+    if still := list_missing(folder):
         print(f"still missing in {folder}: {', '.join(still)}")
     return 0

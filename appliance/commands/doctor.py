@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
             *checks.examine(settings, state, open_camera=open_camera, walk=args.leds),
         ]
         if args.json:
-            print(json.dumps({"findings": [finding.as_json() for finding in findings]}))
+            print(json.dumps({"findings": [finding.to_json() for finding in findings]}))
         else:
             for finding in findings:
                 print(printable(f"{finding.mark} {finding.what}: {finding.sentence}"))

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from appliance.commands.contact_sheet import Failure
     from appliance.reader.reader import Reader
     from model.datasets import Split
-    from model.evaluate import Found, Tally
+    from model.evaluate import Predictions, Tally
     from model.network import Network
 
 NONE = "none"
-"""The folder of pictures without a digit, which are right to refuse."""
+"""The folder of photographs without a digit, for which a refusal is right."""
 
 
 def add(parsers: Any) -> None:
@@ -27,8 +27,8 @@ def add(parsers: Any) -> None:
         "evaluate",
         "measure the network on MNIST's test digits, or the whole reader on photographs",
         "digits evaluate --photos ~/photos\n"
-        "The folder of a photograph is its label: 0 to 9, or 'none' for no digit. A refusal is\n"
-        "counted as not right. MNIST's digits are given to the network as they are.",
+        "The folder of a photograph is its label: 0 to 9, or 'none' for no digit. A refusal of a\n"
+        "digit is not right. MNIST's digits are given to the network as they are.",
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--mnist", type=Path, metavar="DIR", help="MNIST's files")
@@ -44,7 +44,7 @@ def add(parsers: Any) -> None:
         "--report",
         type=Path,
         metavar="FILE",
-        help="also write what the page's view Inside shows of MNIST's test digits, as JSON",
+        help="also write the report on MNIST's test digits that the page's view Inside shows",
     )
     parser.add_argument(
         "--no-pixels",
@@ -76,31 +76,31 @@ def run(args: argparse.Namespace) -> int:
     none = None
     if args.mnist:
         from model.datasets import load_split
-        from model.evaluate import answers, tallied
+        from model.evaluate import count_answers, predict
 
         data = load_split(args.mnist, "test")
-        found = answers(reader.network, data)
-        tally = tallied(data.labels, *found)
+        predictions = predict(reader.network, data)
+        tally = count_answers(data.labels, *predictions)
         if args.report:
-            _write_report(args.report, reader.network, data, found, pixels=not args.no_pixels)
+            _write_report(args.report, reader.network, data, predictions, pixels=not args.no_pixels)
     else:
         failures: list[Failure] = []
-        tally, none = _photographs(args.photos, reader, failures if args.failures else None)
+        tally, none = _read_photographs(args.photos, reader, failures if args.failures else None)
         if args.failures:
-            _draw(args.failures, failures)
+            _draw_failures(args.failures, failures)
     if args.json:
-        print(json.dumps(_as_json(tally, none)))
+        print(json.dumps(_to_json(tally, none)))
     else:
-        print(_as_text(tally, none))
+        print(_to_text(tally, none))
     return 0
 
 
-def _photographs(
+def _read_photographs(
     folder: Path, reader: "Reader", failures: "list[Failure] | None"
 ) -> "tuple[Tally, dict[str, int]]":
-    """Read every photograph below `folder`, and count the answers and those to no digit.
+    """Read every photograph below `folder`; count the answers to digits, and those to no digit.
 
-    What is not read right is added to `failures`, if they are wanted.
+    What is not read right is added to `failures`, if given.
     """
     from appliance.commands.contact_sheet import Failure
     from appliance.errors import PictureError
@@ -120,8 +120,8 @@ def _photographs(
             except (PictureError, OSError) as error:
                 print(f"digits: left out: {printable(error)}", file=sys.stderr)
                 continue
-            said = NONE if reading.digit is None else str(reading.digit)
-            if failures is not None and said != label:
+            answer = NONE if reading.digit is None else str(reading.digit)
+            if failures is not None and answer != label:
                 failures.append(Failure(file, label, reading))
             if label != NONE:
                 tally.add(int(label), reading.digit, reading.confidence)
@@ -133,33 +133,33 @@ def _photographs(
 
 
 def _write_report(
-    file: Path, network: "Network", data: "Split", found: "Found", *, pixels: bool
+    file: Path, network: "Network", data: "Split", predictions: "Predictions", *, pixels: bool
 ) -> None:
     from appliance.errors import StateError
-    from model.evaluation_report import report, written
-    from model.files import replaced
+    from model.evaluation_report import make_report, to_bytes
+    from model.files import replace_file
 
-    told = written(report(network, data, found, pixels=pixels))
+    content = to_bytes(make_report(network, data, predictions, pixels=pixels))
     try:
-        with replaced(file) as target:
-            target.write(told)
+        with replace_file(file) as target:
+            target.write(content)
     except OSError as error:
         raise StateError(f"{file}: cannot be written ({error.strerror})") from None
 
 
-def _draw(file: Path, failures: "list[Failure]") -> None:
-    """Write the contact sheet of some failures; without any there is none to be written."""
-    from appliance.commands.contact_sheet import contact_sheet
-    from model.files import replaced
+def _draw_failures(file: Path, failures: "list[Failure]") -> None:
+    """Write the contact sheet of the failures, if there are any."""
+    from appliance.commands.contact_sheet import render_contact_sheet
+    from model.files import replace_file
 
     if not failures:
         print(f"digits: nothing was read wrongly: {file} is not written", file=sys.stderr)
         return
-    with replaced(file) as target:
-        contact_sheet(failures).save(target, "PNG", optimize=True)
+    with replace_file(file) as target:
+        render_contact_sheet(failures).save(target, "PNG", optimize=True)
 
 
-def _as_json(tally: "Tally", none: dict[str, int] | None) -> dict[str, Any]:
+def _to_json(tally: "Tally", none: dict[str, int] | None) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "accuracy": tally.accuracy,
         "right": tally.right,
@@ -172,7 +172,7 @@ def _as_json(tally: "Tally", none: dict[str, int] | None) -> dict[str, Any]:
     return answer if none is None else {**answer, "none": none}
 
 
-def _as_text(tally: "Tally", none: dict[str, int] | None) -> str:
+def _to_text(tally: "Tally", none: dict[str, int] | None) -> str:
     from model.network import SURE
 
     wrong = tally.total - tally.right - tally.refused

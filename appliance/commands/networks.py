@@ -52,9 +52,9 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 def run_list(args: argparse.Namespace) -> int:
     vault, chosen = _vault(args)
-    entries = vault.listing()
+    entries = vault.list_networks()
     if args.json:
-        print(json.dumps({"networks": [each.as_json() for each in entries], "file": chosen}))
+        print(json.dumps({"networks": [each.to_json() for each in entries], "file": chosen}))
         return 0
     print(f"{'id':12}  {'state':9}  {'made':16}  {'MNIST':16}  {'own digits':10}  parent")
     for each in entries:
@@ -69,9 +69,9 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def run_show(args: argparse.Namespace) -> int:
-    entry = _vault(args)[0].entry(args.id)
+    entry = _vault(args)[0].find(args.id)
     if args.json:
-        print(json.dumps(entry.as_json()))
+        print(json.dumps(entry.to_json()))
         return 0
     print(f"{entry.id}, {entry.state}, made {_at(entry.made)}, {entry.bytes} bytes")
     for key, value in entry.card.items():
@@ -125,7 +125,7 @@ def _vault(args: argparse.Namespace, *, change: bool = False) -> "tuple[Vault, s
 
 
 def _tell_problem(vault: "Vault") -> None:
-    problem = vault.current().problem
+    problem = vault.load_current().problem
     if problem:
         print(f"digits: {printable(problem)}", file=sys.stderr)
 

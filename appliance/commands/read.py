@@ -1,4 +1,4 @@
-"""digits read: pictures in, one line each out."""
+"""digits read: reads picture files and prints a line for each."""
 
 import argparse
 import json
@@ -33,15 +33,15 @@ def run(args: argparse.Namespace) -> int:
         try:
             frame = open_picture(file, str(file))
         except (PictureError, OSError) as error:
-            sentence = str(error)
+            message = str(error)
             if not isinstance(error, PictureError):
-                sentence = f"{file}: cannot be opened ({error.strerror})"
-            print(f"digits: {printable(sentence)}", file=sys.stderr)
+                message = f"{file}: cannot be opened ({error.strerror})"
+            print(f"digits: {printable(message)}", file=sys.stderr)
             unread += 1
             continue
         reading = reader.read(frame)
         if args.json:
-            print(json.dumps({"file": str(file), **reading.as_json()}))
+            print(json.dumps({"file": str(file), **reading.to_json()}))
         elif reading.digit is None:
             print(f"{printable(file)}: no digit: {reading.reason}")
         else:

@@ -3,7 +3,6 @@
 import argparse
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.commands.options import add_command, enter, log_to_stderr, one_thread
-from appliance.console import printable, say
+from appliance.console import say
+from appliance.errors import TrainingRefused
 
 if TYPE_CHECKING:
     from appliance.settings.schema import RetrainSettings
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from appliance.backup.restore import in_use
     from appliance.settings.overrides import Changes
     from appliance.settings.schema import load, state_folder
-    from appliance.training.records import Refused, alone
+    from appliance.training.lock import hold_training_lock
 
     settings = load(args.config)
     state = state_folder(args.state, settings)
@@ -68,15 +68,14 @@ def run(args: argparse.Namespace) -> int:
     enter(state)
     settings = Changes(state).applied(settings)
     try:
-        with alone(state), in_use(state), _told_to_end() as ended:
+        with hold_training_lock(state), in_use(state), _told_to_end() as ended:
             return _retrain(args, settings.retrain, state, named, ended)
-    except Refused as refused:
-        if args.due:
-            # For the timer it is no failure that there is nothing to do.
-            say(str(refused))
-            return 0
-        print(f"digits: {printable(refused)}", file=sys.stderr)
-        return 1
+    except TrainingRefused as refused:
+        if not args.due:
+            raise
+        # For the timer it is no failure that there is nothing to do.
+        say(str(refused))
+        return 0
 
 
 @contextmanager
@@ -103,9 +102,9 @@ def _retrain(
 ) -> int:
     from appliance.captures.store import Captures
     from appliance.networks.vault import Vault
-    from appliance.training.records import Refused
+    from appliance.training.examples import make_examples
     from appliance.training.retrain import Limits, Retraining
-    from appliance.training.schedule import end, reason_not_to
+    from appliance.training.schedule import find_deadline, reason_to_wait
     from model.datasets import Split
     from model.presets import Preset
 
@@ -113,20 +112,19 @@ def _retrain(
     vault = Vault(state / "networks")
     try:
         if args.due:
-            why_not = reason_not_to(state, settings, captures)
+            why_not = reason_to_wait(state, settings, captures)
             if why_not:
-                raise Refused(why_not)
+                raise TrainingRefused(why_not)
 
-        def make_examples(recipe: Preset, data: Split, seed: int) -> Split:
-            from appliance.simulator.training_glyphs import through_camera
-            from appliance.training.examples import examples
+        def simulate(recipe: Preset, data: Split, seed: int) -> Split:
+            from appliance.simulator.training_glyphs import simulate_example
 
             def camera(scan: Any, rng: Any) -> Any:
                 if ended:
                     raise _Ended("it was told to end before it had begun: nothing is lost")
-                return through_camera(scan, rng)
+                return simulate_example(scan, rng)
 
-            return examples(recipe, data, seed, camera=camera, processes=1)
+            return make_examples(recipe, data, seed, camera=camera, processes=1)
 
         retraining = Retraining(
             state,
@@ -135,10 +133,10 @@ def _retrain(
             base=named or _base(state / "mnist", given=False),
             limits=Limits(
                 seconds=3600 * (args.hours or settings.hours),
-                until=end(settings, time.time()) if args.due else None,
+                until=find_deadline(settings, time.time()) if args.due else None,
                 hottest=settings.hottest,
             ),
-            make_examples=make_examples,
+            make_examples=simulate,
             from_scratch=args.from_scratch,
             stopping=lambda: bool(ended),
         )
@@ -158,10 +156,10 @@ def _base(folder: Path, *, given: bool) -> "Split | None":
     Raises DatasetError for one that is damaged or not whole, and for a folder that was named and
     has none.
     """
-    from model.datasets import MNIST_SHA256, load_split, missing
+    from model.datasets import MNIST_SHA256, list_missing, load_split
 
     # A download that came to nothing leaves a folder.
-    if not given and len(missing(folder)) == len(MNIST_SHA256):
+    if not given and len(list_missing(folder)) == len(MNIST_SHA256):
         return None
     return load_split(folder, "train")
 

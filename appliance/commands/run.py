@@ -17,10 +17,10 @@ from appliance.commands.options import add_command, enter, log_to_stderr
 
 if TYPE_CHECKING:
     from appliance.camera import Camera
-    from appliance.networks.vault import Held, Vault
+    from appliance.networks.vault import LoadedNetwork, Vault
     from appliance.outputs.leds import Leds
     from appliance.outputs.mqtt import Mqtt
-    from appliance.picture import Turns
+    from appliance.picture import PictureQueue
     from appliance.settings.schema import (
         CameraSettings,
         LedSettings,
@@ -75,19 +75,19 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     from appliance.device.systemd import Watchdog
     from appliance.errors import StateError
     from appliance.loop import Loop
-    from appliance.networks.live import Networks
+    from appliance.networks.live import LiveNetwork
     from appliance.networks.vault import Vault
     from appliance.outputs.history import History
     from appliance.outputs.journal import Journal
     from appliance.outputs.latest import Latest
     from appliance.outputs.metrics import Metrics
-    from appliance.picture import Turns
-    from appliance.reader.debounce import Steady
+    from appliance.picture import PictureQueue
+    from appliance.reader.debounce import Debouncer
     from appliance.reader.reader import Reader
     from appliance.settings import schema as known
     from appliance.settings.overrides import Changes
-    from appliance.training import records
-    from appliance.training.process import Trainer
+    from appliance.training.lock import is_training
+    from appliance.training.process import TrainingProcess
     from appliance.web.app import create_app
     from appliance.web.server import Server
 
@@ -97,8 +97,8 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     held = _held(vault, settings.reader.network)
     least, sha256 = settings.reader.least_confidence, held.card["sha256"]
     reader = Reader(held.network, least_confidence=least, sha256=sha256)
-    networks = Networks(vault, reader, held, chosen=settings.reader.network)
-    latest, turns = Latest(), Turns()
+    networks = LiveNetwork(vault, reader, held, configured_file=settings.reader.network)
+    latest, queue = Latest(), PictureQueue()
     history = History(state / "history.db", limit=settings.history.limit)
     captures = Captures(state / "captures.db", limit=settings.captures.limit, stand_in=True)
     metrics = Metrics()
@@ -112,7 +112,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     # From here on: the PIN is not for whoever looks at the page.
     lines = Lines()
     logging.getLogger().addHandler(lines)
-    leds = _leds(settings.leds, lambda: records.running(state))
+    leds = _leds(settings.leds, partial(is_training, state))
     again = threading.Event()
 
     def begin_again() -> None:
@@ -125,9 +125,9 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
         # Told what the camera gives: asked over its page it could be busy, and taken for not there.
         said = checks.of_itself(settings.camera.source, *latest.newest())
         found = checks.examine(
-            settings, state, open_camera=partial(open_camera, turns=turns), running=said
+            settings, state, open_camera=partial(open_camera, queue=queue), running=said
         )
-        return [each.as_json() for each in found]
+        return [each.to_json() for each in found]
 
     app = create_app(
         latest=latest,
@@ -135,7 +135,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
         captures=captures,
         reader=reader,
         networks=networks,
-        training=Trainer(state, config=args.config),
+        training=TrainingProcess(state, config=args.config),
         owner=owner,
         metrics=metrics,
         control=Control(
@@ -151,7 +151,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
         in_force=known.in_force(settings, loaded, changes.tables),
         upload_megabytes=settings.web.upload_megabytes,
         problem=problem,
-        turns=turns,
+        queue=queue,
         names=(*_own_names(), *settings.web.names),
         look=settings.web.look,
     )
@@ -167,15 +167,15 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
             light.look()
         for each in mqtt:
             each.look()
-        networks.look()
+        networks.refresh()
 
     loop = Loop(
-        open_camera=lambda: _watched_camera(settings.camera, turns),
+        open_camera=lambda: _watched_camera(settings.camera, queue),
         reader=reader,
-        steady=Steady(settings.reader.agree),
+        debouncer=Debouncer(settings.reader.agree),
         outputs=[latest, history, metrics, *leds, *mqtt, Journal()],
         rate=settings.camera.rate,
-        look=look,
+        before_frame=look,
     )
     # Where there are no pins for LEDs there are none for a button, and it was said already.
     close_button = _button(settings.leds, loop.read_now) if leds else lambda: None
@@ -211,7 +211,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     return 0
 
 
-def _watched_camera(settings: "CameraSettings", turns: "Turns") -> "Camera":
+def _watched_camera(settings: "CameraSettings", queue: "PictureQueue") -> "Camera":
     """Return the camera, but not one that has hung the whole appliance again and again."""
     from appliance.device.systemd import MOST_STALLS, stalls
     from appliance.errors import CameraError
@@ -221,13 +221,13 @@ def _watched_camera(settings: "CameraSettings", turns: "Turns") -> "Camera":
             f"the camera's driver stood still {MOST_STALLS} times in ten minutes: check the "
             "ribbon cable and the power supply; it is tried again in ten minutes"
         )
-    return open_camera(settings, turns)
+    return open_camera(settings, queue)
 
 
-def open_camera(settings: "CameraSettings", turns: "Turns | None" = None) -> "Camera":
+def open_camera(settings: "CameraSettings", queue: "PictureQueue | None" = None) -> "Camera":
     """Return the camera that the setting names; raises CameraError in a sentence.
 
-    The pictures of a folder are decoded in their turns, where others decode in this process.
+    The pictures of a folder are decoded in their turn of `queue`, which uploads share.
     """
     if settings.source == "picamera":
         from appliance.camera.picamera import PiCamera
@@ -236,7 +236,7 @@ def open_camera(settings: "CameraSettings", turns: "Turns | None" = None) -> "Ca
     from appliance.camera.folder import FolderCamera
 
     folder = Path(settings.source.removeprefix("folder:"))
-    return FolderCamera(folder, seconds=settings.picture_seconds, turns=turns)
+    return FolderCamera(folder, seconds=settings.picture_seconds, queue=queue)
 
 
 def _settings(args: argparse.Namespace, settings: "Settings") -> "Settings":
@@ -267,18 +267,18 @@ def _prepared(state: Path) -> Path:
     return state
 
 
-def _held(vault: "Vault", file: str) -> "Held":
+def _held(vault: "Vault", file: str) -> "LoadedNetwork":
     """Return the network to begin with: of the file if one is chosen, else the vault's current.
 
     A damaged one gives way to another, and says so: a box without a screen that does not start
     would tell its owner less than one that reads.
     """
-    from appliance.networks.vault import Held
+    from appliance.networks.vault import LoadedNetwork
     from model import weights
     from model.errors import WeightsError
 
     if not file:
-        held = vault.current()
+        held = vault.load_current()
         if held.problem:
             log.warning("%s", held.problem)
         return held
@@ -289,7 +289,7 @@ def _held(vault: "Vault", file: str) -> "Held":
         problem = str(error)
         log.warning("%s; the network that ships reads instead", problem)
         network, card = weights.load(weights.SHIPPED)
-    return Held(network, card, str(card["sha256"])[:12], problem)
+    return LoadedNetwork(network, card, str(card["sha256"])[:12], problem)
 
 
 def _leds(settings: "LedSettings", training: Callable[[], bool]) -> "list[Leds]":

@@ -1,4 +1,4 @@
-"""digits simulate: photographs of the simulator as PNG files, with what is to be read on them."""
+"""digits simulate: writes simulated photographs as PNG files, with their labels."""
 
 import argparse
 import json
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from appliance.simulator.paper import Conditions
     from appliance.simulator.scenes import Scene, Writing
 
-    Draw = Callable[[np.random.Generator], tuple[Writing, int]]
+    Writer = Callable[[np.random.Generator], tuple[Writing, int]]
 
 LABELS = "labels.jsonl"
 MOST_DIGITS = 12
 
 
 class _ListFactors(argparse.Action):
-    """Print the factors with their sentences and end, as --version does."""
+    """Prints the factors with their descriptions and exits, as --version does."""
 
     def __call__(
         self,
@@ -33,8 +33,8 @@ class _ListFactors(argparse.Action):
     ) -> None:
         from appliance.simulator.paper import FACTORS
 
-        for name, sentence in FACTORS.items():
-            say(f"{name:12} {sentence}")
+        for name, description in FACTORS.items():
+            say(f"{name:12} {description}")
         parser.exit()
 
 
@@ -78,16 +78,16 @@ def run(args: argparse.Namespace) -> int:
 
     from appliance.simulator.paper import Conditions, random_conditions
 
-    draw = _writer(args)
+    write_digit = _choose_writer(args)
     _check_kind(args.nothing)
-    folder = _made(args.out)
+    folder = _make_folder(args.out)
     fixed = Conditions(**dict(args.factor)) if args.factor else None
     with open(folder / LABELS, "w", encoding="utf-8") as labels:
         for number in range(args.count):
             seed = [abs(args.seed), number]
             rng = np.random.default_rng(seed)
             conditions = fixed or random_conditions(rng)
-            scene = _scene(args, conditions, draw, rng)
+            scene = _render_scene(args, conditions, write_digit, rng)
             file = f"{number:06}.png"
             Image.fromarray(scene.grey).save(folder / file)
             line = {
@@ -102,48 +102,52 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _scene(
-    args: argparse.Namespace, conditions: "Conditions", draw: "Draw", rng: "np.random.Generator"
+def _render_scene(
+    args: argparse.Namespace,
+    conditions: "Conditions",
+    write_digit: "Writer",
+    rng: "np.random.Generator",
 ) -> "Scene":
     from appliance.simulator import scenes
 
     if args.nothing:
-        return scenes.nothing(args.nothing, conditions, rng)
+        return scenes.render_no_digit(args.nothing, conditions, rng)
     count = int(rng.integers(args.digits[0], args.digits[1] + 1))
-    writings, digits = zip(*(draw(rng) for _ in range(count)), strict=True)
+    writings, digits = zip(*(write_digit(rng) for _ in range(count)), strict=True)
     if count == 1:
-        return scenes.one(digits[0], writings[0], conditions, rng)
-    return scenes.several(digits, writings, conditions, rng)
+        return scenes.render_digit(digits[0], writings[0], conditions, rng)
+    return scenes.render_sheet(digits, writings, conditions, rng)
 
 
-def _writer(args: argparse.Namespace) -> "Draw":
-    """Return what draws one digit: a scan of MNIST, or strokes of the project's own hand."""
+def _choose_writer(args: argparse.Namespace) -> "Writer":
+    """Return the function that picks one digit: a scan of MNIST, or the project's own strokes."""
     from appliance.errors import SettingsError
     from appliance.simulator.handwriting import HANDS
 
     if args.data:
         if args.hand:
             raise SettingsError("--hand is of the project's own hand: leave out --data")
-        return _scans(args.data)
+        return _scan_writer(args.data)
     names = sorted({name for variants in HANDS.values() for name in variants})
     wanted: Sequence[str] = args.hand or names
     for name in wanted:
         if name not in names:
             raise SettingsError(f"--hand {name[:40]}: no such variant: one of {', '.join(names)}")
-    known = {
+    variants_of = {
         digit: [strokes for name, strokes in variants.items() if name in wanted]
         for digit, variants in HANDS.items()
     }
-    digits = [digit for digit, variants in known.items() if variants]
+    digits = [digit for digit, variants in variants_of.items() if variants]
 
-    def draw(rng: "np.random.Generator") -> "tuple[Writing, int]":
+    def write_digit(rng: "np.random.Generator") -> "tuple[Writing, int]":
         digit = digits[rng.integers(len(digits))]
-        return known[digit][rng.integers(len(known[digit]))], digit
+        variants = variants_of[digit]
+        return variants[rng.integers(len(variants))], digit
 
-    return draw
+    return write_digit
 
 
-def _scans(folder: Path) -> "Draw":
+def _scan_writer(folder: Path) -> "Writer":
     import numpy as np
 
     from model.datasets import Scaling, load_split
@@ -151,23 +155,25 @@ def _scans(folder: Path) -> "Draw":
     data = load_split(folder, "test")
     scaling = Scaling()
 
-    def draw(rng: "np.random.Generator") -> "tuple[Writing, int]":
+    def write_digit(rng: "np.random.Generator") -> "tuple[Writing, int]":
         images, labels = data.take(np.array([rng.integers(len(data))]))
         return scaling(images[0]).reshape(28, 28), int(labels[0])
 
-    return draw
+    return write_digit
 
 
 def _check_kind(kind: str | None) -> None:
     from appliance.errors import SettingsError
-    from appliance.simulator.scenes import NOTHING
+    from appliance.simulator.scenes import NO_DIGIT_KINDS
 
-    if kind is not None and kind not in NOTHING:
-        raise SettingsError(f"--nothing {kind[:40]}: no such kind: one of {', '.join(NOTHING)}")
+    if kind is not None and kind not in NO_DIGIT_KINDS:
+        raise SettingsError(
+            f"--nothing {kind[:40]}: no such kind: one of {', '.join(NO_DIGIT_KINDS)}"
+        )
 
 
-def _made(folder: Path) -> Path:
-    """Return the folder, made if need be; raises StateError where nothing can be written."""
+def _make_folder(folder: Path) -> Path:
+    """Create the folder if need be and return it; raises StateError if it cannot be written to."""
     from appliance.commands.options import claim
     from appliance.errors import StateError
     from appliance.storage.ownership import become_owner

@@ -15,19 +15,24 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.commands.options import add_command, claim, one_thread, positive
 from appliance.console import clock, say
-from appliance.training.examples import examples
+from appliance.training.examples import make_examples
 
 if TYPE_CHECKING:
     from model.datasets import Split
     from model.presets import Preset
     from model.train import Epoch, Training
 
-# As in model.presets, which would bring numpy with it.
-PRESETS = (
-    *("appliance", "scratch-100", "scratch-tiny", "scratch-epochs", "scratch-200", "scratch-500"),
-    *("scratch-hidden", "scratch-rotated", "pi-zero", "sgd-30", "sgd-16-16", "sgd-none"),
-    *("deep-300-100", "simard-800"),
-)
+
+class _PresetHelp(argparse.RawDescriptionHelpFormatter):
+    """Lists the presets at the end of the help: only whoever asks for it waits for numpy."""
+
+    def add_text(self, text: str | None) -> None:
+        if text and text.endswith("{presets}"):
+            from model.presets import PRESETS
+
+            names = textwrap.fill(", ".join(PRESETS), 78, break_on_hyphens=False)
+            text = text.replace("{presets}", names)
+        super().add_text(text)
 
 
 def add(parsers: Any) -> None:
@@ -38,8 +43,9 @@ def add(parsers: Any) -> None:
         "digits train --data ~/mnist --out new.npz --seed 1\n"
         "Ctrl-C ends the training early and keeps the best network so far. Without\n"
         "--through-camera a network learns from the scans alone and answers each with a digit.\n"
-        f"The presets:\n{textwrap.fill(', '.join(PRESETS), 78, break_on_hyphens=False)}",
+        "The presets:\n{presets}",
     )
+    parser.formatter_class = _PresetHelp
     parser.add_argument(
         "--data",
         type=Path,
@@ -63,7 +69,7 @@ def add(parsers: Any) -> None:
         "--patience",
         type=positive,
         metavar="N",
-        help="end after N epochs without a better one on the held-out digits (default: never)",
+        help="end after N epochs that are no better on the held-out digits (default: never)",
     )
     parser.add_argument("--seed", type=_not_negative, default=1, metavar="N", help="default: 1")
     parser.add_argument(
@@ -75,12 +81,12 @@ def add(parsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     one_thread()
     from appliance.errors import StateError
-    from model.cost import plan
+    from model.cost import describe_cost
     from model.datasets import load_split
-    from model.presets import preset
+    from model.presets import get_preset
     from model.train import train
 
-    recipe = preset(args.preset)
+    recipe = get_preset(args.preset)
     if args.through_camera:
         recipe = recipe.for_camera()
     if args.patience:
@@ -90,20 +96,20 @@ def run(args: argparse.Namespace) -> int:
     epochs = args.epochs or recipe.epochs
     if args.plan:
         digits = len(load_split(args.data, "train")) if args.data else 60_000
-        say(f"{recipe.name}: {recipe.summary}\n{plan(recipe, digits, epochs)}")
+        say(f"{recipe.name}: {recipe.summary}\n{describe_cost(recipe, digits, epochs)}")
         return 0
     if args.data is None or args.out is None:
         missing = "--data DIR" if args.data is None else "--out FILE"
         args.wrong_usage(f"{missing} is needed, but for a --plan")
-    data = recipe.of(load_split(args.data, "train"))
+    data = recipe.training_part(load_split(args.data, "train"))
     # A night's work must not be lost for want of a place to write it: find out now.
     claim("--out", args.out)
     if any(args.out.exists() and args.out.samefile(f) for f in (args.data, *args.data.glob("*"))):
         raise StateError(f"--out {args.out}: is a file of the data set: name another")
-    say(f"{recipe.name}: {recipe.summary}\n{plan(recipe, len(data), epochs)}")
-    camera = examples(recipe, data, args.seed) if args.through_camera else None
+    say(f"{recipe.name}: {recipe.summary}\n{describe_cost(recipe, len(data), epochs)}")
+    camera = make_examples(recipe, data, args.seed) if args.through_camera else None
     progress = Progress(epochs)
-    with one_interruption() as no_more:
+    with first_signal_interrupts() as ignore_signals:
         training = train(
             recipe,
             data,
@@ -113,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
             on_epoch=lambda epoch, network: progress.epoch(epoch),
             on_batch=progress.batch,
         )
-        no_more()
+        ignore_signals()
         if training.best is None:
             why = "diverged" if training.diverged else "was interrupted"
             say(f"digits: the training {why} before anything was learned: nothing is written")
@@ -130,17 +136,17 @@ def _measure_and_save(
     data: "Split",
     camera: "Split | None",
 ) -> None:
-    """Count the test digits that are read right, and write the network with its card."""
+    """Evaluate the network on the test digits, and write it with its card."""
     import numpy as np
 
     from appliance.errors import StateError
     from model import weights
-    from model.calibration import calibrated
+    from model.calibration import calibrate
     from model.cost import multiply_adds
-    from model.datasets import is_one_table, load_split
+    from model.datasets import is_csv_file, load_split
     from model.errors import DatasetError
     from model.evaluate import evaluate
-    from model.train import held_out_rows, taken
+    from model.train import batches, list_held_out
 
     assert training.best is not None
     network = recipe.for_pixels(training.network)
@@ -159,33 +165,33 @@ def _measure_and_save(
         "training_multiply_adds": multiply_adds(recipe, len(data), len(training.epochs)),
         "numpy": np.__version__,
         "data": data.checksums,
-        "validation_accuracy": _rounded(training.best.validation),
+        "validation_accuracy": _round(training.best.validation),
     }
     if camera is not None:
-        found = calibrated(
+        calibration = calibrate(
             network,
             (
                 batch
-                for held_out in held_out_rows(recipe, data, camera, args.seed)
-                for batch in taken(*held_out, recipe.batch)
+                for held_out in list_held_out(recipe, data, camera, args.seed)
+                for batch in batches(*held_out, recipe.batch)
             ),
         )
-        network = found.network
+        network = calibration.network
         card["camera"] = {
             "examples": len(camera),
-            "validation_accuracy": _rounded(training.best.camera),
-            "temperature": _rounded(found.temperature),
+            "validation_accuracy": _round(training.best.camera),
+            "temperature": _round(calibration.temperature),
             "calibration_error": {
-                "before": _rounded(found.before),
-                "after": _rounded(found.after),
+                "before": _round(calibration.before),
+                "after": _round(calibration.after),
             },
         }
         say(
-            f"calibration error {found.before:.2%}, "
-            f"with temperature {found.temperature:.3f} {found.after:.2%}"
+            f"calibration error {calibration.before:.2%}, "
+            f"with temperature {calibration.temperature:.3f} {calibration.after:.2%}"
         )
     try:
-        if is_one_table(args.data):
+        if is_csv_file(args.data):
             raise DatasetError(f"{args.data} is what was trained on")
         test = load_split(args.data, "test")
     except (DatasetError, OSError) as error:
@@ -204,11 +210,11 @@ def _measure_and_save(
 
 
 @contextmanager
-def one_interruption() -> Iterator[Callable[[], None]]:
-    """Let the first signal end a training, and ignore the rest; yields what ignores them at once.
+def first_signal_interrupts() -> Iterator[Callable[[], None]]:
+    """Raise KeyboardInterrupt at the first signal and ignore the rest; yields what ignores all.
 
     The signals are Ctrl-C, SIGTERM (systemd's) and SIGHUP (a lost connection's). What follows a
-    training, the last measuring and the writing, must not be broken off.
+    training, the evaluation and the writing, must not be interrupted.
     """
 
     def ignore() -> None:
@@ -264,8 +270,8 @@ class Progress:
         say(line, redraw=self._terminal)
 
 
-def _rounded(value: float | None) -> float | None:
-    """Return a share as a card has it, to four places."""
+def _round(value: float | None) -> float | None:
+    """Round to the four places that a card has."""
     return None if value is None else round(value, 4)
 
 

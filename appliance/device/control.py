@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from appliance.console import printable
 from appliance.errors import PinError, PowerError
 from appliance.settings.overrides import Changes
-from model.files import regular
+from model.files import open_regular
 
 POWER = "DIGITS_POWER"
 """The environment variable that names the file through which systemd is asked (digits-power)."""
@@ -97,7 +97,7 @@ class Control:
                 "installed does it from the page"
             )
         try:
-            with open(self._power, "w", opener=regular) as file:
+            with open(self._power, "w", opener=open_regular) as file:
                 file.write(what)
         except OSError as error:
             raise PowerError(

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from appliance.errors import StateError
-from model.files import read_regular, replaced
+from model.files import read_regular, replace_file
 
 log = logging.getLogger("appliance")
 
@@ -124,7 +124,7 @@ class Owner:
         }
         told["crc"] = _checksum(told)
         try:
-            with replaced(self._file) as file:
+            with replace_file(self._file) as file:
                 os.fchmod(file.fileno(), 0o600)
                 file.write(json.dumps(told).encode())
         except OSError as error:

@@ -26,9 +26,9 @@ from appliance.errors import CameraError, PinError
 from appliance.networks.vault import Vault
 from appliance.outputs.latest import STARTING
 from appliance.settings.schema import CameraSettings, LedSettings, Settings, WebSettings
-from appliance.training.records import nights
+from appliance.training.records import load_nights
 from model import weights
-from model.datasets import missing
+from model.datasets import list_missing
 from model.errors import WeightsError
 from model.files import read_regular
 
@@ -74,7 +74,7 @@ class Finding:
     def mark(self) -> str:
         return "–" if self.good is None else "✔" if self.good else "✘"
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
 
@@ -130,7 +130,7 @@ def of_itself(source: str, number: int, newest: "Reading | None") -> Said:
     return {
         "camera": {"source": source, "fault": newest.fault if newest else STARTING},
         "readings": number,
-        "reading": newest.as_json() if newest else {},
+        "reading": newest.to_json() if newest else {},
         "device": {"exposure": exposure and exposure._asdict()},
     }
 
@@ -220,7 +220,7 @@ def _network(settings: Settings, state: Path) -> str:
         name = Path(settings.reader.network).name
         network, card = weights.load(Path(settings.reader.network).resolve())
     else:
-        held = Vault(state / "networks").current()
+        held = Vault(state / "networks").load_current()
         if held.problem:
             raise WeightsError(held.problem)
         name, network, card = held.id, held.network, held.card
@@ -270,14 +270,14 @@ def _running_camera(running: Said) -> str:
 
 def _judged(source: str, frame: "Frame") -> str:
     """Tell of a frame what the reader makes of it, which is the judge of light and sharpness."""
-    from appliance.reader.decision import firmness
+    from appliance.reader.decision import sharpness
     from appliance.reader.reader import Reader
 
     reading: Reading = Reader(weights.load(weights.SHIPPED)[0]).read(frame)
     grey, exposure = frame.grey, frame.exposure
     taken = _exposed(exposure.camera, exposure.seconds, exposure.gain) if exposure else ""
     said = f"{source}, {grey.shape[1]}×{grey.shape[0]}, mean grey {grey.mean():.0f}{taken}"
-    sharp = max((firmness(mark.ink) for mark in reading.marks), default=None)
+    sharp = max((sharpness(mark.ink) for mark in reading.marks), default=None)
     return f"{said}, {_seen(reading.reason, reading.digit, sharp)}"
 
 
@@ -290,17 +290,17 @@ def _seen(reason: str | None, digit: int | None, sharp: float | None) -> str:
 
     `sharp` is how firm its sharpest mark is, None where nothing is drawn or it is not told.
     """
-    from appliance.reader.decision import SOFT
+    from appliance.reader.decision import BLURRED
 
-    if digit is None and sharp is not None and sharp < SOFT:
+    if digit is None and sharp is not None and sharp < BLURRED:
         reason = "blurred"
     if reason in _HELP:
         raise CameraError(f"the picture is {reason}: {_HELP[reason]}, then run this again")
     read = f"a {digit} is read" if digit is not None else f"no digit is read ({reason})"
     if sharp is None:
         return f"light good, {read}"
-    words = "good" if sharp >= SOFT else "poor"
-    return f"light good, sharpness {words} ({sharp:.2f}; below {SOFT} is poor), {read}"
+    words = "good" if sharp >= BLURRED else "poor"
+    return f"light good, sharpness {words} ({sharp:.2f}; below {BLURRED} is poor), {read}"
 
 
 def _leds(leds: LedSettings, running: Said | None, walk: bool) -> str:
@@ -404,7 +404,7 @@ def _address(web: WebSettings, running: Said | None) -> str:
 
 
 def _last_night(state: Path) -> str:
-    last = nights(state, 1)
+    last = load_nights(state, 1)
     if not last:
         raise Untold("there was none yet: it learns at night once there are captures enough")
     (night,) = last
@@ -435,7 +435,7 @@ def _digits(state: Path) -> str:
 
 
 def _mnist(folder: Path) -> str:
-    absent = missing(folder)
+    absent = list_missing(folder)
     if absent:
         raise OSError(
             f"{folder} lacks {len(absent)} of the 4 files: training needs them; "

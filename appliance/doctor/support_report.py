@@ -18,7 +18,7 @@ from appliance.doctor.checks import Finding
 from appliance.errors import StateError
 from appliance.settings.schema import InForce, Settings
 from appliance.storage.ownership import Placed
-from appliance.training.records import nights
+from appliance.training.records import load_nights
 
 _PRIVATE = {("mqtt", "host"), ("mqtt", "user")}
 _NIGHTS = 7
@@ -48,7 +48,7 @@ def report(
         "note": _NOTE,
         "made": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         "name": socket.gethostname(),
-        "findings": [each.as_json() for each in findings],
+        "findings": [each.to_json() for each in findings],
         "versions": {"system": board.system(), **machine.versions()},
         "settings": [
             {
@@ -58,7 +58,7 @@ def report(
             }
             for each in in_force
         ],
-        "nights": [{key: each.get(key) for key in _TOLD} for each in nights(state, _NIGHTS)],
+        "nights": [{key: each.get(key) for key in _TOLD} for each in load_nights(state, _NIGHTS)],
         "log": list(log),
     }
     cleaned: dict[str, Any] = _cleaned(told, settings.mqtt.host)

@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 
-from model.files import regular, replaced, sync
+from model.files import open_regular, replace_file, sync
 
 SHIPPED = "shipped"
 """The name of the network that ships, which has no file here: an update may bring another."""
@@ -93,14 +93,16 @@ class Promotions:
     def _order(self) -> list[str]:
         """Return the names in the file; what is damaged in it is left out."""
         try:
-            with open(self._order_file, encoding="ascii", errors="replace", opener=regular) as file:
+            with open(
+                self._order_file, encoding="ascii", errors="replace", opener=open_regular
+            ) as file:
                 lines = file.read(100 * _MOST).splitlines()
         except OSError:
             return []
         return [name for name in lines if name == SHIPPED or ID.fullmatch(name)]
 
     def _write(self, stack: list[str]) -> None:
-        with replaced(self._order_file) as file:
+        with replace_file(self._order_file) as file:
             # The shipped one is below all others without being written.
             file.write("".join(f"{name}\n" for name in stack[1:][-_MOST:]).encode())
 

@@ -14,7 +14,7 @@ from appliance.errors import ApplianceError, StateError, VaultError
 from appliance.networks.promotions import ID, SHIPPED, Promotions
 from model import weights
 from model.errors import WeightsError
-from model.files import regular
+from model.files import open_regular
 from model.inference import OneDigit
 from model.network import Network
 
@@ -29,7 +29,7 @@ _FACTS = (
 """What two networks are compared in: what a person may ask of how one was made and how it reads."""
 
 
-class Held(NamedTuple):
+class LoadedNetwork(NamedTuple):
     """A network loaded to read with, its card and its id.
 
     `problem` is the sentence to tell when it only stands in for one that is damaged. `stamp` is
@@ -57,7 +57,7 @@ class Entry(NamedTuple):
     made: float
     shipped: bool = False
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return self._asdict()
 
 
@@ -82,7 +82,7 @@ class Vault:
 
     # ---- looking changes nothing and needs no lock ----
 
-    def current(self) -> Held:
+    def load_current(self) -> LoadedNetwork:
         """Return the network to read with: the current, else one before it, else the shipped one.
 
         Raises WeightsError only if the shipped one is damaged too.
@@ -98,14 +98,14 @@ class Vault:
             if wrong:
                 which = "which ships" if name == SHIPPED else "promoted before it"
                 wrong += f": {id}, {which}, stands in; 'digits networks roll-back' makes it last"
-            return Held(network, card, id, wrong, stamp, promoted)
+            return LoadedNetwork(network, card, id, wrong, stamp, promoted)
         raise WeightsError(f"{wrong}, and so is each before it: install the appliance again")
 
     def stamp(self) -> str:
         """Return a text that is another one after each promotion; costs two calls of the kernel."""
         return self._promotions.stamp()[0]
 
-    def listing(self) -> list[Entry]:
+    def list_networks(self) -> list[Entry]:
         """Return every network, the newest first and the shipped one last."""
         shipped, names = self._look(SHIPPED), self._names()
         entries = [entry for name in names if (entry := self._look(name)).id != shipped.id]
@@ -122,14 +122,14 @@ class Vault:
             for entry in (*entries, shipped)
         ]
 
-    def entry(self, id: str) -> Entry:
+    def find(self, id: str) -> Entry:
         """Return one of the listing; raises VaultError for an id that is not in it."""
-        for entry in self.listing():
+        for entry in self.list_networks():
             if entry.id == id:
                 return entry
         raise _unknown(id)
 
-    def before(self) -> str | None:
+    def previous_id(self) -> str | None:
         """Return the id that `roll_back` would go to, or None where there is none."""
         return self._reading_and_before()[1]
 
@@ -138,7 +138,7 @@ class Vault:
 
         Raises VaultError for an unknown id.
         """
-        one, two = self.entry(a), self.entry(b)
+        one, two = self.find(a), self.find(b)
         facts = {key: (one.card.get(key), two.card.get(key)) for key in _FACTS}
         told = {key: pair for key, pair in facts.items() if pair != (None, None)}
         return {"id": (one.id, two.id), "state": (one.state, two.state), **told}
@@ -207,7 +207,7 @@ class Vault:
             self._remove_surplus()
 
     @contextmanager
-    def unchanged(self) -> Iterator[None]:
+    def hold_changes(self) -> Iterator[None]:
         """Keep changes waiting for as long as the block lasts; raises StateError, OSError."""
         if not self.folder.is_dir():
             yield
@@ -328,7 +328,7 @@ class Vault:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         # Opened to read only, so that the service may lock what root has made.
-        file = regular(self.folder / ".lock", os.O_RDONLY | os.O_CREAT)
+        file = open_regular(self.folder / ".lock", os.O_RDONLY | os.O_CREAT)
         try:
             end = time.monotonic() + _LOCK_SECONDS
             while True:

@@ -1,163 +1,164 @@
-"""What the reader decides once the network has answered: what is meant, what is refused, why."""
+"""What the reader decides from the network's answers: what is meant, what is refused, and why."""
+
+from typing import NamedTuple
 
 import numpy as np
 
-from appliance.reading import Answer, Array
+from appliance.reading import Answer, Array, Reading
 from appliance.vision.glyph import stroke_width
-from appliance.vision.ink import Ink
+from appliance.vision.ink import InkMaps
 from appliance.vision.marks import Mark
-from appliance.vision.outline import beside, outlined
+from appliance.vision.outline import is_near_border, outline_fraction
 from model.network import SURE
 
 _DARK, _BRIGHT = 0.12, 0.985
 """A picture whose lightest parts are darker, or whose darkest are lighter, shows nothing."""
-_STROKE, SOFT = 0.3, 0.78
-"""Where the ink above the first is on average below the second, edges are as wide as strokes."""
+_INK, BLURRED = 0.3, 0.78
+"""A mark is blurred if its ink above the first is on average below the second."""
 _OUTLINED = 0.92
-"""A mark is strokes where ground begins along at least this share of its outline…"""
-_BAR_OUTLINED, _BAR_AROUND = 0.95, (0.12, 0.2)
-"""…and a 1 that is alone with this share at these distances, of its length: any scene has bars."""
-_FLATTEST = 1.1
+"""A mark is strokes on paper if this fraction of its outline borders on bare ground…"""
+_BAR_OUTLINED, _BAR_DISTANCES = 0.95, (0.12, 0.2)
+"""…and a 1 alone if this fraction does, at these distances (shares of its length): bars abound."""
+_WIDEST_ONE = 1.1
 """The box of a 1 alone is no wider than this share of its height."""
 _LETTERS = 0.3
-"""Beside a 1 alone no other strokes are so prominent, as a share of its own prominence."""
+"""Beside a 1 alone, strokes that are no digit are less prominent than this share of it."""
 _PROMINENT = 0.25
-"""A digit may be so much less prominent than something else in view, and still be what is meant."""
+"""A sure digit this prominent, as a share of the most prominent mark, is preferred to that one."""
 _CROWD, _CROWD_SHARE = 4, 0.3
-"""Of so many marks and more, digits have at least this share of the prominence on a sheet."""
+"""Of this many marks or more on a sheet, digits have at least this share of the prominence."""
 _MOST_BARS = 3
-"""More ones than this and no other digit are a fence, a wall's joints, or a tally."""
+"""More 1s than this without another digit are a fence, the joints of a wall, or a tally."""
 _LONGER = 1.35
-"""A bar at the border that is so much longer than the digits are high is a pen beside them."""
+"""A bar in the border that is this many times as long as the digits are high is a pen."""
 _SURE_DIGITS, _SURE_SHARE, _AS_HIGH = 3, 0.6, 1.6
-"""Beside so many sure digits, this share of all marks, one that is about as high is one too."""
-_RARELY = 0.1
-"""Among digits this share of what the network takes for none is none."""
+"""In a row of at least this many sure digits, this share of all marks, a mark may be accepted if
+its height is within this factor of theirs."""
+_NOT_A_DIGIT_ODDS = 0.1
+"""Prior odds of "not a digit" in a row of sure digits, relative to a lone mark."""
 _FILLS = 0.7
-"""A digit that is cut out of a larger picture has at least this share of its height."""
-_UPRIGHT = 1.5
-"""A 1 that a picture was cut out around is so much higher than wide."""
-_FATTEST = 0.3
-"""No stroke is wider than this share of its digit's longer side."""
-
-Read = tuple[Mark, Answer]
-"""A mark and the answer to it."""
+"""A digit that fills the picture has at least this share of its height: it is close, not cut."""
+_UPRIGHT_ONE = 1.5
+"""A 1 that fills the picture is this many times as high as wide; otherwise it is a stripe."""
+_BLOT = 0.3
+"""Strokes wider than this share of their digit's longer side are a blot."""
 
 
-def primary(read: list[Read]) -> Answer:
+class Candidate(NamedTuple):
+    """A mark, the answer to it, and whether it is strokes with bare ground around them."""
+
+    mark: Mark
+    answer: Answer
+    outlined: bool = True
+
+    @property
+    def sure(self) -> bool:
+        """Whether it was read as a digit with at least the confidence `SURE`."""
+        return bool(digit_confidence(self.answer) >= SURE)
+
+    @property
+    def height(self) -> int:
+        """The mark's height in pixels of the reduced picture."""
+        return self.mark.box[3] - self.mark.box[1]
+
+
+def choose_primary(candidates: list[Candidate]) -> Answer:
     """Return the answer to the most prominent mark; a sure digit goes before a greater shadow."""
-    most = max(mark.prominence for mark, _ in read)
-    sure = [
-        each
-        for each in read
-        if sureness(each[1]) >= SURE and each[0].prominence >= _PROMINENT * most
-    ]
-    return max(sure or read, key=lambda each: each[0].prominence)[1]
+    most = max(each.mark.prominence for each in candidates)
+    sure = [each for each in candidates if each.sure and each.mark.prominence >= _PROMINENT * most]
+    return max(sure or candidates, key=lambda each: each.mark.prominence).answer
 
 
-def strokes(read: list[Read], seen: Ink, picture: Array) -> list[bool]:
-    """Return of each mark whether it is strokes with ground around it on the reduced `picture`.
+def check_outlines(candidates: list[Candidate], maps: InkMaps, picture: Array) -> list[Candidate]:
+    """Return the candidates with `outlined` set: false for a part of something larger.
 
-    What is a part of something larger is not. What is refused for another reason than its looks,
-    blurred or cut off, is not looked at, and True.
+    `picture` float32 (h, w) is the reduced one. What is refused for another reason than its shape,
+    blurred or cut off, is not examined and counts as outlined.
     """
     return [
-        (answer.reason is not None and not _looks_wrong(answer))
-        or outlined(mark, seen, picture) >= _OUTLINED
-        for mark, answer in read
+        each._replace(
+            outlined=_is_refused_otherwise(each.answer)
+            or outline_fraction(each.mark, maps, picture) >= _OUTLINED
+        )
+        for each in candidates
     ]
 
 
-def on_a_sheet(read: list[Read], drawn: list[bool], seen: Ink, picture: Array) -> list[Read]:
-    """Return the answers without the digits that are on no sheet of paper but in a scene.
+def accept_among_digits(candidates: list[Candidate], least_confidence: float) -> list[Candidate]:
+    """Return the candidates, those accepted that a row of sure digits shows to be digits too.
 
-    They are not `drawn`, as `strokes` tells it. In a scene a digit is in a crowd of other things; a
-    1 is one of the bars of a fence, a stripe across, a pen that lies beside, or a stroke among
-    letters.
+    In such a row a mark of about the same height is rarely something else: its probabilities are
+    reweighed by Bayes' rule with another prior for "not a digit". Marks that are not outlined, or
+    that are refused for another reason than their shape, stay as they are.
     """
-    written = [each for each, is_drawn in zip(read, drawn, strict=True) if is_drawn]
-    digits = [(mark, answer) for mark, answer in written if answer.digit is not None]
-    bars = all(answer.digit == 1 for _, answer in digits)
-    share = sum(mark.prominence for mark, _ in digits) / sum(mark.prominence for mark, _ in read)
-    scene = (len(read) >= _CROWD and share < _CROWD_SHARE) or (bars and len(digits) > _MOST_BARS)
-    letters = max(
-        (mark.prominence for mark, answer in written if answer.reason == "not a digit"),
-        default=0.0,
-    )
-    highest = max((mark.ink.shape[0] for mark, answer in digits if answer.digit != 1), default=0)
-
-    def is_meant(mark: Mark, digit: int) -> bool:
-        if digit != 1:
-            return True
-        if bars:
-            return letters < _LETTERS * mark.prominence and _a_one(mark, seen, picture)
-        return mark.ink.shape[0] <= _LONGER * highest or not beside(mark, seen.ink.shape)
-
-    return [
-        (mark, answer)
-        if answer.digit is None or (is_drawn and not scene and is_meant(mark, answer.digit))
-        else (mark, answer._replace(digit=None, reason="not a digit"))
-        for (mark, answer), is_drawn in zip(read, drawn, strict=True)
-    ]
-
-
-def among_digits(read: list[Read], drawn: list[bool], least_confidence: float) -> list[Read]:
-    """Return the answers with those marks answered too that only the others show to be digits.
-
-    Among digits a mark as high as they are is rarely none: the probability of none counts a tenth
-    there (Bayes' rule with another prior). Marks that are not `drawn`, as `strokes` tells it, or
-    that are refused for another reason than their looks, stay as they are.
-    """
-    heights = [
-        mark.ink.shape[0]
-        for (mark, answer), is_drawn in zip(read, drawn, strict=True)
-        if is_drawn and sureness(answer) >= SURE
-    ]
-    if len(heights) < max(_SURE_DIGITS, _SURE_SHARE * len(read)):
-        return read
+    heights = [each.height for each in candidates if each.outlined and each.sure]
+    if len(heights) < max(_SURE_DIGITS, _SURE_SHARE * len(candidates)):
+        return candidates
     usual = float(np.median(heights))
 
-    def answered(mark: Mark, answer: Answer) -> Answer:
-        alike = usual / _AS_HIGH < mark.ink.shape[0] < usual * _AS_HIGH
-        if not (_looks_wrong(answer) and alike) or solid(answer.ink):
-            return answer
-        shares = np.asarray(answer.probabilities)
-        none = _RARELY * (1 - shares.sum())
-        shares = shares / (shares.sum() + none)
-        if shares.max() < max(1 - shares.sum(), least_confidence):
-            return answer
-        return answer._replace(
-            digit=int(shares.argmax()),
+    def reweigh(each: Candidate) -> Candidate:
+        answer = each.answer
+        similar = usual / _AS_HIGH < each.height < usual * _AS_HIGH
+        if not (each.outlined and similar and _is_refused_for_shape(answer)) or is_blot(answer.ink):
+            return each
+        probabilities = np.asarray(answer.probabilities)
+        none = _NOT_A_DIGIT_ODDS * (1 - probabilities.sum())
+        probabilities = probabilities / (probabilities.sum() + none)
+        confidence = float(probabilities.max())
+        if confidence < max(1 - probabilities.sum(), least_confidence):
+            return each
+        accepted = answer._replace(
+            digit=int(probabilities.argmax()),
             reason=None,
-            confidence=float(shares.max()),
-            probabilities=tuple(float(share) for share in shares),
+            confidence=confidence,
+            probabilities=tuple(float(p) for p in probabilities),
         )
+        return each._replace(answer=accepted)
+
+    return [reweigh(each) for each in candidates]
+
+
+def refuse_scenery(candidates: list[Candidate], maps: InkMaps, picture: Array) -> list[Candidate]:
+    """Return the candidates, those refused that are not written on a sheet but part of a scene.
+
+    They are not outlined, or in a crowd of other things, or a 1 that is a bar of a fence, a stripe
+    across the picture, a pen that lies beside the digits, or a stroke among letters.
+    """
+    written = [each for each in candidates if each.outlined]
+    digits = [each for each in written if each.answer.digit is not None]
+    only_ones = all(each.answer.digit == 1 for each in digits)
+    total = sum(each.mark.prominence for each in candidates)
+    share = sum(each.mark.prominence for each in digits) / total
+    is_scene = (len(candidates) >= _CROWD and share < _CROWD_SHARE) or (
+        only_ones and len(digits) > _MOST_BARS
+    )
+    letters = max(
+        (each.mark.prominence for each in written if each.answer.reason == "not a digit"),
+        default=0.0,
+    )
+    highest = max((each.height for each in digits if each.answer.digit != 1), default=0)
+
+    def is_written_digit(each: Candidate) -> bool:
+        mark = each.mark
+        if is_scene or not each.outlined:
+            return False
+        if each.answer.digit != 1:
+            return True
+        if only_ones:
+            return letters < _LETTERS * mark.prominence and _is_lone_one(mark, maps, picture)
+        return each.height <= _LONGER * highest or not is_near_border(mark, maps.ink.shape)
 
     return [
-        (mark, answered(mark, answer) if is_drawn else answer)
-        for (mark, answer), is_drawn in zip(read, drawn, strict=True)
+        each
+        if each.answer.digit is None or is_written_digit(each)
+        else each._replace(answer=each.answer._replace(digit=None, reason="not a digit"))
+        for each in candidates
     ]
 
 
-def _looks_wrong(answer: Answer) -> bool:
-    """Tell whether a mark was refused for its looks alone."""
-    return answer.reason is not None and answer.reason.startswith(("not a digit", "unsure"))
-
-
-def _a_one(mark: Mark, seen: Ink, picture: Array) -> bool:
-    """Tell whether a bar is a 1 though no other digit is in view."""
-    height, width = mark.ink.shape
-    return not (
-        width > _FLATTEST * height
-        or (mark.cut and not _filling(mark, seen))
-        or beside(mark, seen.ink.shape)
-        or any(outlined(mark, seen, picture, away) < _BAR_OUTLINED for away in _BAR_AROUND)
-    )
-
-
-def why_nothing(picture: Array, seen: Ink) -> str:
-    """Return why there is no mark on a reduced picture."""
-    if not seen.blank:
+def explain_no_mark(picture: Array, maps: InkMaps) -> str:
+    """Return the reason why there is no mark on a reduced picture."""
+    if not maps.blank:
         return "too small"
     if float(np.percentile(picture, 98)) < _DARK:
         return "too dark"
@@ -166,40 +167,65 @@ def why_nothing(picture: Array, seen: Ink) -> str:
     return "blank"
 
 
-def why_refused(mark: Mark, ink: Array, none: float, best: int, second: int) -> str:
-    """Return the reason that a person can do most about: first what the picture lacks."""
+def explain_refusal(mark: Mark, ink: Array, none: float, best: int, second: int) -> str:
+    """Return the reason for a refusal: first those that a person can do something about.
+
+    `none` is the probability of "not a digit", `best` and `second` are the likeliest digits.
+    """
     if mark.cut:
         return "touches the edge"
-    if none < SURE and firmness(ink) < SOFT:
+    if none < SURE and sharpness(ink) < BLURRED:
         return "blurred"
-    if none > 0.5 or solid(ink):
+    if none > 0.5 or is_blot(ink):
         return "not a digit"
     return f"unsure between {min(best, second)} and {max(best, second)}"
 
 
-def sureness(answer: Answer) -> float:
-    """Return the confidence of an answer, 0 if it is no digit."""
+def digit_confidence(answer: Answer | Reading) -> float:
+    """Return the confidence of an answer or a reading, 0 if it is no digit."""
     return 0.0 if answer.digit is None else answer.confidence
 
 
-def cut_off(mark: Mark, seen: Ink) -> bool:
-    """Tell whether a mark lies partly outside of the picture; one that fills it is only close."""
-    return mark.cut and mark.box[3] - mark.box[1] < _FILLS * len(seen.ink)
+def is_cut_off(mark: Mark, maps: InkMaps) -> bool:
+    """Return whether the picture's edge cuts a mark; one that fills the picture is only close."""
+    return mark.cut and mark.box[3] - mark.box[1] < _FILLS * len(maps.ink)
 
 
-def _filling(mark: Mark, seen: Ink) -> bool:
-    """Tell whether a picture was cut out around a 1; aslant across a wide one lies a stripe."""
-    (height, width), sides = mark.ink.shape, seen.ink.shape
-    tall, wide = height >= _FILLS * sides[0], width >= _FILLS * sides[1]
-    return bool(tall and wide and height >= _UPRIGHT * width)
+def is_blot(ink: Array) -> bool:
+    """Return whether a mark's ink float32 (h, w) is a blot, not strokes."""
+    return bool(stroke_width(ink) > _BLOT * max(ink.shape))
 
 
-def solid(ink: Array) -> bool:
-    """Tell whether a mark's ink is a blot, not strokes."""
-    return bool(stroke_width(ink) > _FATTEST * max(ink.shape))
-
-
-def firmness(ink: Array) -> float:
-    """Return the mean ink in the strokes: 1 for a pen in focus, less the wider its edges are."""
-    strokes = ink[ink > _STROKE]
+def sharpness(ink: Array) -> float:
+    """Return the mean ink of a mark's strokes, 0…1: about 1 in focus, less where edges are wide."""
+    strokes = ink[ink > _INK]
     return float(strokes.mean()) if strokes.size else 0.0
+
+
+def _is_refused_for_shape(answer: Answer) -> bool:
+    return answer.reason is not None and answer.reason.startswith(("not a digit", "unsure"))
+
+
+def _is_refused_otherwise(answer: Answer) -> bool:
+    return answer.reason is not None and not _is_refused_for_shape(answer)
+
+
+def _is_lone_one(mark: Mark, maps: InkMaps, picture: Array) -> bool:
+    """Return whether a bar is a 1 although no other digit is in view."""
+    height, width = mark.ink.shape
+    return not (
+        width > _WIDEST_ONE * height
+        or (mark.cut and not _fills_picture(mark, maps))
+        or is_near_border(mark, maps.ink.shape)
+        or any(
+            outline_fraction(mark, maps, picture, distance) < _BAR_OUTLINED
+            for distance in _BAR_DISTANCES
+        )
+    )
+
+
+def _fills_picture(mark: Mark, maps: InkMaps) -> bool:
+    """Return whether a picture was cropped around a 1; a stripe across a wide one is none."""
+    (height, width), sides = mark.ink.shape, maps.ink.shape
+    fills = height >= _FILLS * sides[0] and width >= _FILLS * sides[1]
+    return bool(fills and height >= _UPRIGHT_ONE * width)

@@ -3,109 +3,144 @@
 import dataclasses
 import json
 import os
-import re
 import shutil
 import sys
 import tomllib
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from appliance.console import printable
 from appliance.errors import SettingsError
-from appliance.settings.schema import CONFIG, Settings, load, not_toml, template, with_values
-from model.files import replaced
+from appliance.settings.schema import (
+    CONFIG,
+    Settings,
+    load,
+    not_toml,
+    setting_lines,
+    template,
+    with_values,
+)
+from model.files import replace_file
 
 STATE = "/var/lib/digits"
 """Where an installed appliance writes."""
-_TABLE = re.compile(r"\s*\[\s*([A-Za-z_]+)\s*\]")
-_KEY = re.compile(r"\s*#?\s*([A-Za-z_]+)\s*=")
 _NEW = "# New since this file was written:"
+_BOM = "\ufeff"
 
 
-def new(folder: str = STATE) -> str:
+def new_file(folder: str = STATE) -> str:
     """Return the settings file of a new appliance, which writes to `folder`."""
-    return re.sub(r"(?m)^#folder = .*", f"folder = {json.dumps(folder)}", template())
+    return template().replace('#folder = ""', f"folder = {json.dumps(folder)}")
 
 
-def completed(text: str) -> str:
+def add_new_settings(text: str) -> str:
     """Return a settings file's text with every key that it does not mention added, as a comment.
 
-    What the owner wrote stays as it is, and so does what the file sets. Raises SettingsError for a
-    wrong file.
+    What the owner wrote stays as it is, to the byte. Raises SettingsError for a wrong file.
     """
-    before = _checked(text)
-    lines = text.splitlines()
-    missing = _missing(lines, before)
-    for table, wanted in missing.items():
-        headers = [n for n, line in enumerate(lines) if _name(line) == table]
-        if headers:
-            lines[headers[0] + 1 : headers[0] + 1] = [_NEW, *wanted]
+    import tomlkit
+    from tomlkit.items import Table
+
+    missing = _missing_settings(text)
+    if not missing:
+        return text
+    newline = _newline(text)
+    bom, text = _BOM * text.startswith(_BOM), _end_line(text.removeprefix(_BOM))
+    document = tomlkit.parse(text)
+    headed = {
+        key.key: item
+        for key, item in document.body
+        if key and isinstance(item, Table) and not item.is_super_table()
+    }
+    end = []
+    for table, lines in missing.items():
+        if table in headed:
+            block = newline.join([_NEW, *lines, ""])
+            headed[table].value.body[:0] = tomlkit.parse(block).body
+        elif table in document:
+            # An inline table or dotted keys: there is no header to write below.
+            end += [f"{_NEW} move a line under its table.", f"#[{table}]", *lines]
         else:
-            lines += ["", f"[{table}]", _NEW, *wanted]
-    added = "\n".join(lines) + "\n"
-    with suppress(SettingsError):
-        if _checked(added) == before:
-            return added if missing else text
-    # A table that is written in another way: what is new goes to the end, all of it comments.
-    end = [line for table, wanted in missing.items() for line in (f"#[{table}]", *wanted)]
-    return "\n".join([text.rstrip("\n"), "", f"{_NEW} move a line under its table.", *end]) + "\n"
+            end += ["", f"[{table}]", _NEW, *lines]
+    return bom + document.as_string() + "".join(line + newline for line in end)
 
 
-def _checked(text: str) -> Settings:
+def _newline(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+def _end_line(text: str) -> str:
+    return text if not text or text.endswith("\n") else text + _newline(text)
+
+
+def _parse(text: str) -> dict[str, dict[str, Any]]:
+    """Return a settings file's tables; raises SettingsError for a wrong file."""
     try:
-        return with_values(Settings(), tomllib.loads(text))
+        tables = tomllib.loads(text.removeprefix(_BOM))
     except (ValueError, RecursionError) as error:
-        if isinstance(error, SettingsError):
-            raise
         raise SettingsError(not_toml(error)) from None
+    with_values(Settings(), tables)
+    return tables
 
 
-def _name(line: str) -> str | None:
-    found = _TABLE.match(line)
-    return found[1] if found else None
-
-
-def _missing(lines: Sequence[str], settings: Settings) -> dict[str, list[str]]:
-    """Return the lines that tell of the keys which a file neither sets nor mentions, by table."""
-    mentioned, table = set(), ""
-    for line in lines:
-        table = _name(line.lstrip("# ")) or table
-        if found := _KEY.match(line):
-            mentioned.add((table, found[1]))
-    tables = tomllib.loads("\n".join(lines))
-    mentioned |= {(table, key) for table, keys in tables.items() for key in keys}
+def _missing_settings(text: str) -> dict[str, list[str]]:
+    """Return the lines of each setting that a file neither sets nor has as a comment, by table."""
+    mentioned = {(table, key) for table, keys in _parse(text).items() for key in keys}
+    mentioned |= set(_commented_keys(text.removeprefix(_BOM)))
     missing: dict[str, list[str]] = {}
-    for section in dataclasses.fields(settings):
-        for each in dataclasses.fields(getattr(settings, section.name)):
+    for section in dataclasses.fields(Settings):
+        for each in dataclasses.fields(section.default):  # type: ignore[arg-type]
             if (section.name, each.name) not in mentioned:
-                told = [f"# {each.metadata['help']}", f"#{each.name} = {json.dumps(each.default)}"]
-                missing.setdefault(section.name, []).extend(told)
+                missing.setdefault(section.name, []).extend(setting_lines(each))
     return missing
 
 
-def _with_folder(text: str, folder: str) -> str:
-    line = f"folder = {json.dumps(folder)}"
-    added, headers = re.subn(r"(?m)^[ \t]*\[state\].*$", rf"\g<0>\n{line}", text, count=1)
-    return added if headers else f"{text.rstrip()}\n\n[state]\n{line}\n"
+def _commented_keys(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the (table, key) of each line `#key = value`; `#[table]` begins a table as well."""
+    table = ""
+    for line in text.splitlines():
+        bare = line.lstrip("# \t")
+        if bare.startswith("["):
+            table = bare[1:].partition("]")[0].strip("'\" \t")
+        elif "=" in bare and line.lstrip().startswith("#"):
+            yield table, bare.partition("=")[0].strip()
 
 
-def take(card: Path, config: Path = CONFIG, folder: str = STATE) -> str:
+def _set_folder(text: str, folder: str) -> str:
+    """Return a settings file's text that sets where the appliance writes."""
+    import tomlkit
+    from tomlkit.items import Table
+
+    newline, text = _newline(text), _end_line(text)
+    document = tomlkit.parse(text)
+    line = f"folder = {json.dumps(folder)}{newline}"
+    state = document.get("state")
+    if state is None:
+        return f"{text}{newline}[state]{newline}{line}"
+    if isinstance(state, Table) and "folder" not in state:
+        state.value.body[:0] = tomlkit.parse(line).body
+    else:
+        state["folder"] = folder
+    return document.as_string()
+
+
+def take_over(card: Path, config: Path = CONFIG, folder: str = STATE) -> str:
     """Take a card's settings file over, put it aside as taken, and return what was done.
 
     The file before it is kept beside it as `.old`. A wrong file is left where it is and changes
     nothing: raises SettingsError, as it does where a file cannot be read or written.
     """
     try:
-        # Windows' editors begin a file with a mark of its encoding.
-        text = card.read_text("utf-8-sig")
-        if not _checked(text).state.folder:
-            text = _with_folder(text, folder)
-        text = completed(text)
+        # Windows' editors begin a file with a byte order mark, which older releases do not read.
+        text = card.read_bytes().decode("utf-8-sig")
+        if not _parse(text).get("state", {}).get("folder"):
+            text = _set_folder(text, folder)
+        text = add_new_settings(text)
         config.parent.mkdir(parents=True, exist_ok=True)
         if config.exists():
             shutil.copy2(config, f"{config}.old")
-        with replaced(config) as file:
+        with replace_file(config) as file:
             os.fchmod(file.fileno(), 0o644)
             file.write(text.encode())
         card.replace(f"{card}.taken")
@@ -127,17 +162,18 @@ def main(arguments: Sequence[str]) -> int:
     verb, *files = arguments
     try:
         if verb == "new":
-            print(new(), end="")
-        elif verb == "completed":
-            print(completed(Path(files[0]).read_text("utf-8")), end="")
+            print(new_file(), end="")
+        elif verb == "complete":
+            # Bytes, as a text stream would change the ends of the lines.
+            text = add_new_settings(Path(files[0]).read_bytes().decode())
+            sys.stdout.buffer.write(text.encode())
         elif verb == "check":
             load(Path(files[0]))
         else:
-            for file in map(Path, files):
-                if file.exists():
-                    print(take(file))
-                    break
-    except (SettingsError, OSError) as error:
+            card = next((file for file in map(Path, files) if file.exists()), None)
+            if card:
+                print(take_over(card))
+    except (SettingsError, OSError, UnicodeDecodeError) as error:
         print(printable(error), file=sys.stderr)
         return 1
     return 0

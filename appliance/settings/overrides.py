@@ -7,7 +7,7 @@ from typing import Any
 
 from appliance.errors import SettingsError, StateError
 from appliance.settings.schema import Settings, changeable, with_values
-from model.files import read_regular, replaced
+from model.files import read_regular, replace_file
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Changes:
         with_values(Settings(), {table: of_table})
         kept = {name: each for name, each in tables.items() if each}
         try:
-            with replaced(self._file) as file:
+            with replace_file(self._file) as file:
                 file.write(json.dumps(kept).encode())
         except OSError as error:
             raise StateError(

@@ -337,7 +337,7 @@ def read(path: Path | None) -> Loaded:
             text = file.read(_LARGEST_FILE + 1)
         if len(text) > _LARGEST_FILE:
             raise SettingsError(f"{path}: larger than a settings file can be")
-        tables = tomllib.loads(text.decode())
+        tables = tomllib.loads(text.decode("utf-8-sig"))
     except OSError as error:
         advice = ": run the command with sudo" * isinstance(error, PermissionError)
         raise SettingsError(f"{path}: cannot be read ({error.strerror}){advice}") from None
@@ -367,7 +367,7 @@ class InForce(NamedTuple):
     origin: str
     page: bool
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return self._asdict()
 
 
@@ -497,6 +497,10 @@ def template() -> str:
     for table in dataclasses.fields(defaults):
         lines += ["", f"[{table.name}]"]
         for each in dataclasses.fields(getattr(defaults, table.name)):
-            value = json.dumps(each.default)
-            lines += [f"# {each.metadata['help']}", f"#{each.name} = {value}"]
+            lines += setting_lines(each)
     return "\n".join(lines) + "\n"
+
+
+def setting_lines(each: "dataclasses.Field[Any]") -> list[str]:
+    """Return a setting's lines in the settings file: its help, and its default as a comment."""
+    return [f"# {each.metadata['help']}", f"#{each.name} = {json.dumps(each.default)}"]

@@ -1,1 +1,1 @@
-"""A digit to a photograph of it: handwriting, paper, light, lens and clutter."""
+"""Photograph simulator: a digit to a photograph of it, by handwriting, sheet, light and lens."""

@@ -1,4 +1,4 @@
-"""What lies beside a digit in a photograph: the table beyond the sheet, a pen, a finger."""
+"""Clutter beside a digit: the table beyond the sheet, a pen, a finger."""
 
 import numpy as np
 
@@ -7,35 +7,38 @@ from appliance.reading import Array
 Box = tuple[int, int, int, int]
 
 
-def lay(picture: Array, box: Box | None, strength: float, rng: np.random.Generator) -> None:
-    """Put things at the borders of a picture, greys float32 (h, w) in 0…1, and never on `box`."""
+def add_clutter(picture: Array, box: Box | None, strength: float, rng: np.random.Generator) -> None:
+    """Draw things at the borders of a picture, in place, and never on `box`.
+
+    The picture is greys float32 (h, w) in 0…1; `strength` 0…1 decides how many and how dark.
+    """
     height, width = picture.shape
     x0, y0, x1, y1 = box or (width // 4, height // 4, 3 * width // 4, 3 * height // 4)
-    # How much room there is between the digit and each border.
+    # The room between the digit and each border, in pixels.
     rooms = {"left": x0, "top": y0, "right": width - x1, "bottom": height - y1}
     sides = [side for side, room in rooms.items() if room >= 6]
     rng.shuffle(sides)
     if sides and rng.random() < 0.4 + 0.6 * strength:
         side = sides[0]
-        _table(_from(picture, side), rooms[side], strength, rng)
+        _add_table(_view_from(picture, side), rooms[side], strength, rng)
         if strength > 0.6 and len(sides) > 1:
-            _table(_from(picture, sides[1]), rooms[sides[1]], strength, rng)
+            _add_table(_view_from(picture, sides[1]), rooms[sides[1]], strength, rng)
     if sides and rng.random() < strength:
         side = sides[-1]
-        _pen(_from(picture, side), rooms[side], rng)
+        _add_pen(_view_from(picture, side), rooms[side], rng)
     if sides and rng.random() < strength:
         side = sides[len(sides) // 2]
-        _finger(_from(picture, side), rooms[side], rng)
+        _add_finger(_view_from(picture, side), rooms[side], rng)
 
 
-def _from(picture: Array, side: str) -> Array:
-    """Return a view on the picture in which `side` is at the top."""
+def _view_from(picture: Array, side: str) -> Array:
+    """Return a view of the picture with `side` at the top."""
     if side in ("left", "right"):
         picture = picture.T
     return picture[::-1] if side in ("bottom", "right") else picture
 
 
-def _table(picture: Array, room: int, strength: float, rng: np.random.Generator) -> None:
+def _add_table(picture: Array, room: int, strength: float, rng: np.random.Generator) -> None:
     """Let the sheet end within `room` rows of the top, on a table that is darker or lighter."""
     length = picture.shape[1]
     at = room * rng.uniform(0.15, 0.75)
@@ -52,14 +55,14 @@ def _table(picture: Array, room: int, strength: float, rng: np.random.Generator)
     strip *= rim
 
 
-def _pen(picture: Array, room: int, rng: np.random.Generator) -> None:
+def _add_pen(picture: Array, room: int, rng: np.random.Generator) -> None:
     """Lay a pen along the top, within `room` rows."""
     length = picture.shape[1]
     thick = min(room * rng.uniform(0.15, 0.3), 0.05 * length + 2)
     start, end = sorted(rng.uniform(-0.2, 1.2, 2) * length)
     y0, y1 = rng.uniform(thick / 2, max(room * 0.9 - thick / 2, thick / 2 + 0.1), 2)
     grey = float(rng.choice([rng.uniform(0.05, 0.3), rng.uniform(0.3, 0.6)]))
-    off, t = _rod(room, length, (start, y0), (max(end, start + 0.3 * length), y1))
+    off, t = _distance_to_segment(room, length, (start, y0), (max(end, start + 0.3 * length), y1))
     narrow = thick / 2 * np.clip((1 - t) * 12, 0.15, 1)
     share = np.clip(narrow - off + 0.5, 0, 1)
     shine = grey + 0.25 * np.exp(-((off / (0.2 * thick)) ** 2))
@@ -67,24 +70,27 @@ def _pen(picture: Array, room: int, rng: np.random.Generator) -> None:
     strip += ((shine - strip) * share).astype(np.float32)
 
 
-def _finger(picture: Array, room: int, rng: np.random.Generator) -> None:
+def _add_finger(picture: Array, room: int, rng: np.random.Generator) -> None:
     """Let a finger reach in from the top, as far as `room` rows allow."""
     length = picture.shape[1]
     thick = min(0.18 * length, 1.2 * room)
     middle = rng.uniform(0.1, 0.9) * length
     depth = max(room * rng.uniform(0.4, 0.9) - thick / 2, 0.5)
     lean = rng.uniform(-0.4, 0.4) * depth
-    off, _ = _rod(room, length, (middle - lean, -thick), (middle, depth))
+    off, _ = _distance_to_segment(room, length, (middle - lean, -thick), (middle, depth))
     share = np.clip(thick / 2 - off + 0.5, 0, 1)
     skin = rng.uniform(0.3, 0.75) * np.sqrt(np.maximum(1.05 - (off / (0.55 * thick)) ** 2, 0.2))
     strip = picture[:room]
     strip += ((skin - strip) * share).astype(np.float32)
 
 
-def _rod(
+def _distance_to_segment(
     rows: int, columns: int, start: tuple[float, float], end: tuple[float, float]
 ) -> tuple[Array, Array]:
-    """Return each pixel's distance to the line from `start` to `end` (x, y), and where along it."""
+    """Return each pixel's distance to the segment from `start` to `end` (x, y).
+
+    Beside it, where along the segment the nearest point is: 0 at the start, 1 at the end.
+    """
     y, x = np.ogrid[0:rows, 0:columns]
     across, down = end[0] - start[0], end[1] - start[1]
     t = ((x - start[0]) * across + (y - start[1]) * down) / max(across * across + down * down, 1e-6)

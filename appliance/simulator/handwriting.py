@@ -1,7 +1,7 @@
-"""The project's own hand: how digits, letters and signs are written, and a pen that writes them.
+"""The project's own handwriting: digits, letters and signs as strokes, and a pen that renders them.
 
-Every sign is the points that a pen passes, in hundredths of its height, x to the right and y down;
-`;` lifts the pen, and a point given twice is a corner.
+A sign's text lists the points that the pen passes, in hundredths of the sign's height, x to the
+right and y down; `;` lifts the pen, and a point given twice is a corner.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ Stroke = list[tuple[float, float]]
 _Points = npt.NDArray[np.float64]
 
 
-def _strokes(text: str) -> list[Stroke]:
+def _parse_strokes(text: str) -> list[Stroke]:
     lifted = (part.split() for part in text.split(";"))
     return [
         [(float(x) / 100, float(y) / 100) for x, y in (point.split(",") for point in points)]
@@ -99,17 +99,17 @@ _DIGITS: dict[int, dict[str, str]] = {
     },
 }
 HANDS: dict[int, dict[str, list[Stroke]]] = {
-    digit: {name: _strokes(text) for name, text in variants.items()}
+    digit: {name: _parse_strokes(text) for name, text in variants.items()}
     for digit, variants in _DIGITS.items()
 }
-"""Every digit's variants by name, the plain one first; most boxes are 0.6 wide and 1 high."""
+"""The variants of each digit by name, the plain one first; most are 0.6 wide and 1 high."""
 PLAIN: dict[int, list[Stroke]] = {digit: next(iter(HANDS[digit].values())) for digit in HANDS}
-"""Each digit as it is written without flourish."""
+"""The plain variant of each digit."""
 
-# Left out, since somebody writes a digit like it: O o D Q (0), I l i J j | (1), Z z (2), S s (5),
+# Left out, since some people write a digit like it: O o D Q (0), I l i J j | (1), Z z (2), S s (5),
 # B β (8), G b (6), g q (9); and y with a bowl, which is a 4 or a 9.
 LETTERS: dict[str, list[Stroke]] = {
-    letter: _strokes(text)
+    letter: _parse_strokes(text)
     for letter, text in {
         "A": "0,100 30,0 30,0 60,100; 11,64 49,62",
         "C": "58,16 38,0 13,11 0,48 10,86 34,100 60,87",
@@ -161,7 +161,7 @@ LETTERS: dict[str, list[Stroke]] = {
     }.items()
 }
 SIGNS: dict[str, list[Stroke]] = {
-    sign: _strokes(text)
+    sign: _parse_strokes(text)
     for sign, text in {
         "+": "0,50 100,50; 50,0 50,100",
         "−": "0,50 50,49 90,48",
@@ -196,12 +196,12 @@ SIGNS: dict[str, list[Stroke]] = {
         "zigzag": "0,60 20,20 20,20 38,80 38,80 58,20 58,20 78,80 78,80 98,24",
     }.items()
 }
-SCRIBBLE: list[Stroke] = _strokes(
+SCRIBBLE: list[Stroke] = _parse_strokes(
     "0,30 50,10 10,60 70,20 20,80 90,30 40,90 110,40 60,95 120,60 90,10 30,5 0,50 80,70"
 )
 
 
-def written(
+def render_handwriting(
     strokes: list[Stroke],
     rng: np.random.Generator,
     *,
@@ -211,18 +211,19 @@ def written(
     slant: float = 0.0,
     aspect: float = 1.0,
 ) -> Array:
-    """Return strokes as a hand writes them: how much of each pixel the pen covers, tight (h, w).
+    """Return strokes as a hand writes them, with random deviations.
 
+    The result is how much of each pixel the pen covers, float32 (h, w) in 0…1, cropped to the ink.
     `height` and `pen`, the round pen's width, are in pixels; `wobble` 0…1 is how far the hand
-    strays, `slant` the lean in x per y, `aspect` what the width is stretched by. Float32, 0…1.
+    strays, `slant` the lean (x per y), `aspect` the factor by which the width is stretched.
     """
     lines = [np.asarray(stroke, dtype=np.float64) for stroke in strokes]
     middle = np.concatenate(lines).mean(axis=0)
-    # The whole sign is bent by slow waves, so that strokes that meet still meet…
+    # Slow waves bend the whole sign, so that strokes that meet still meet…
     waves = rng.normal(0, 0.035 * wobble, (2, 2, 2))
     phases = rng.uniform(0, 2 * np.pi, (2, 2, 2))
     pace = rng.uniform(2, 6, (2, 2, 2))
-    drawn_lines = []
+    bent_lines = []
     for line in lines:
         bent = line + (waves * np.sin(pace * (line - middle)[:, None, :, None] + phases)).sum(
             axis=(2, 3)
@@ -235,21 +236,21 @@ def written(
         bent += stray
         bent[-1] += (bent[-1] - bent[-2]) * rng.normal(0.02, 0.07) * wobble
         bent[0] += (bent[0] - bent[1]) * rng.normal(0.0, 0.05) * wobble
-        drawn_lines.append(bent)
+        bent_lines.append(bent)
     lean = np.array([[aspect, 0.0], [-slant, 1.0]])
-    curves = [_smooth(line @ lean * height) for line in drawn_lines]
+    curves = [_smooth_curve(line @ lean * height) for line in bent_lines]
     everywhere = np.concatenate(curves)
     low, high = everywhere.min(axis=0), everywhere.max(axis=0)
     reach = pen / 2 + 1
     width, tall = (int(side) + 1 for side in (high - low + 2 * reach).tolist())
     press = rng.uniform(0, 0.3 * wobble)
     beat = rng.uniform(0, 2 * np.pi)
-    points = np.concatenate([_dense(curve - low + reach) for curve in curves])
+    points = np.concatenate([_resample(curve - low + reach) for curve in curves])
     radii = pen / 2 * (1 + press * np.sin(beat + np.arange(len(points)) * (4.0 / max(height, 1))))
-    return _inked(points, radii, (tall, width))
+    return _render_pen(points, radii, (tall, width))
 
 
-def drawn(
+def render_strokes(
     strokes: list[Stroke],
     shape: tuple[int, int],
     *,
@@ -259,10 +260,11 @@ def drawn(
     degrees: float = 0.0,
     slant: float = 0.0,
 ) -> Array:
-    """Return how much of each pixel (h, w) the pen covers, float32 0…1, as steadily as a plotter.
+    """Return strokes exactly as they are given: how much of each pixel the pen covers.
 
-    The strokes' box is set around `centre` (x, y), `height` pixels high, turned clockwise by
-    `degrees` and slanted by `slant` (x per y); the pen is `width` pixels wide.
+    The result is float32 (h, w) in 0…1. The strokes' box is placed around `centre` (x, y), `height`
+    pixels high, turned clockwise by `degrees` and slanted by `slant` (x per y); the pen is `width`
+    pixels wide.
     """
     lines = [np.asarray(stroke, dtype=np.float64) for stroke in strokes]
     points = np.concatenate(lines)
@@ -270,20 +272,20 @@ def drawn(
     angle = np.deg2rad(degrees)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     lean = np.array([[1.0, 0.0], [-slant, 1.0]])
-    places = [(_smooth(line) - middle) * height @ lean @ turn + centre for line in lines]
-    pressed = np.concatenate([_dense(place) for place in places])
-    return _inked(pressed, np.full(len(pressed), width / 2), shape)
+    places = [(_smooth_curve(line) - middle) * height @ lean @ turn + centre for line in lines]
+    pressed = np.concatenate([_resample(place) for place in places])
+    return _render_pen(pressed, np.full(len(pressed), width / 2), shape)
 
 
-def _smooth(points: _Points, steps: int = 8) -> _Points:
-    """Return a Catmull-Rom curve through the points, `steps` pieces between two of them.
+def _smooth_curve(points: _Points, steps: int = 8) -> _Points:
+    """Return a Catmull-Rom spline through the points, in `steps` pieces between two of them.
 
-    Points given twice are corners: the curve is smooth only between them.
+    A point given twice is a corner: the curve is smooth only between corners.
     """
     corners = np.flatnonzero(np.abs(points[1:] - points[:-1]).max(axis=1) < 1e-9) + 1
     if corners.size:
         pieces = [piece for piece in np.split(points, corners) if len(piece) > 1]
-        return np.vstack([_smooth(piece, steps) for piece in pieces])
+        return np.vstack([_smooth_curve(piece, steps) for piece in pieces])
     closed = bool(np.allclose(points[0], points[-1]))
     before = points[-2] if closed else 2 * points[0] - points[1]
     after = points[1] if closed else 2 * points[-1] - points[-2]
@@ -296,37 +298,37 @@ def _smooth(points: _Points, steps: int = 8) -> _Points:
     return np.vstack([curve.reshape(-1, 2), points[-1:]])
 
 
-def _dense(curve: _Points) -> _Points:
-    """Return a curve's points again, no two further apart than half a pixel."""
+def _resample(curve: _Points) -> _Points:
+    """Return a curve as points that are at most half a pixel apart."""
     lengths = np.hypot(*np.diff(curve, axis=0).T)
     along = np.concatenate([[0.0], np.cumsum(lengths)])
     places = np.linspace(0, along[-1], int(along[-1] * 2) + 2)
     return np.stack([np.interp(places, along, side) for side in curve.T], axis=1)
 
 
-def _inked(points: _Points, radii: npt.NDArray[np.float64], shape: tuple[int, int]) -> Array:
-    """Return the cover float32 (h, w) of a round pen on dense points, edges soft over a pixel.
+def _render_pen(points: _Points, radii: npt.NDArray[np.float64], shape: tuple[int, int]) -> Array:
+    """Return the cover float32 (h, w) of a round pen on dense points, its edge soft over a pixel.
 
-    Each pixel measures its distance to the point that the nearest trodden pixel remembers: to
-    within a tenth of a pixel the nearest point, for the price of one distance transform.
+    A pixel's distance to the pen is measured to the point of the nearest pixel that has one: right
+    to a tenth of a pixel, for the price of one distance transform.
     """
     cover = np.zeros(shape, np.float32)
     reach = int(radii.max()) + 2
     x0, y0 = np.maximum(np.floor(points.min(axis=0)).astype(int) - reach, 0)
     x1, y1 = np.minimum(np.ceil(points.max(axis=0)).astype(int) + reach + 1, shape[::-1])
     inside = np.rint(points).astype(int)
-    held = (inside >= (x0, y0)).all(axis=1) & (inside < (x1, y1)).all(axis=1)
-    if not held.any():
+    visible = (inside >= (x0, y0)).all(axis=1) & (inside < (x1, y1)).all(axis=1)
+    if not visible.any():
         return cover
-    points, radii, inside = points[held] - (x0, y0), radii[held], inside[held] - (x0, y0)
-    trodden = np.full((y1 - y0, x1 - x0), -1, np.int32)
-    trodden[inside[:, 1], inside[:, 0]] = np.arange(len(points))
+    points, radii, inside = points[visible] - (x0, y0), radii[visible], inside[visible] - (x0, y0)
+    index = np.full((y1 - y0, x1 - x0), -1, np.int32)
+    index[inside[:, 1], inside[:, 0]] = np.arange(len(points))
     row, column = ndimage.distance_transform_edt(
-        trodden < 0, return_distances=False, return_indices=True
+        index < 0, return_distances=False, return_indices=True
     )
-    nearest = trodden[row, column]
+    nearest = index[row, column]
     px, py, radius = (side.astype(np.float32) for side in (points[:, 0], points[:, 1], radii))
-    y, x = np.ogrid[: trodden.shape[0], : trodden.shape[1]]
+    y, x = np.ogrid[: index.shape[0], : index.shape[1]]
     across, down = px[nearest] - x.astype(np.float32), py[nearest] - y.astype(np.float32)
     distance = np.sqrt(across * across + down * down)
     cover[y0:y1, x0:x1] = np.clip(radius[nearest] + np.float32(0.5) - distance, 0, 1)

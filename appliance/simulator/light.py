@@ -1,4 +1,4 @@
-"""The light on a sheet: from one side, in folds, in the shadow of a hand, in a shiny spot."""
+"""The light on a sheet: gradient, vignette, folds, shadow and glare."""
 
 from functools import lru_cache
 
@@ -7,7 +7,7 @@ import numpy as np
 from appliance.reading import Array
 
 
-def lit(
+def render_light(
     shape: tuple[int, ...],
     rng: np.random.Generator,
     *,
@@ -15,9 +15,9 @@ def lit(
     vignette: float,
     folds: float,
 ) -> Array:
-    """Return the share of the light that reaches each pixel: what changes slowly.
+    """Return the light on each pixel, float32 (h, w), 1 = all of it: what changes slowly.
 
-    `gradient`, `vignette` and `folds`, the paper's, are strengths 0…1.
+    `gradient`, `vignette` and `folds` (of the paper) are strengths 0…1.
     """
     height, width = shape
     longest = max(shape)
@@ -44,11 +44,11 @@ def lit(
             reach = np.float32(rng.uniform(0.02, 0.2))
             relief += np.float32(rng.uniform(0.3, 1)) * np.sign(off) * np.exp(-np.abs(off) / reach)
         light *= np.clip(1 + np.float32(0.22 * folds) * relief, 0.35, 1.25)
-    return enlarged(light, (height, width))
+    return upsample(light, (height, width))
 
 
-def shadowed(shape: tuple[int, ...], strength: float, rng: np.random.Generator) -> Array:
-    """Return the share of the light that a hard-edged shadow leaves."""
+def render_shadow(shape: tuple[int, ...], strength: float, rng: np.random.Generator) -> Array:
+    """Return the light that a hard-edged shadow leaves, float32 (h, w), 1 = all of it."""
     height, width = shape
     y, x = (np.linspace(0, side, max(2, side // 4), dtype=np.float32) for side in (height, width))
     y, x = y[:, None], x[None, :]
@@ -71,19 +71,19 @@ def shadowed(shape: tuple[int, ...], strength: float, rng: np.random.Generator) 
         bow = 1 - (2 * (place % 1) - 1) ** 2
         inside += finger * np.sqrt(np.maximum(bow, 0))
     soft = rng.uniform(0.004, 0.04) * longest
-    share: Array = np.clip(enlarged(inside, (height, width)) * np.float32(1 / soft) + 0.5, 0, 1)
+    share: Array = np.clip(upsample(inside, (height, width)) * np.float32(1 / soft) + 0.5, 0, 1)
     share *= np.float32(-0.75 * strength)
     share += np.float32(1)
     return share
 
 
-def glared(
+def render_glare(
     shape: tuple[int, ...],
     box: tuple[int, int, int, int] | None,
     strength: float,
     rng: np.random.Generator,
 ) -> Array:
-    """Return the light that a shiny spot adds, near what is written."""
+    """Return the light that a shiny spot near the writing in `box` adds, float32 (h, w)."""
     height, width = shape
     x0, y0, x1, y1 = box or (width // 3, height // 3, 2 * width // 3, 2 * height // 3)
     half = max(float(np.hypot(x1 - x0, y1 - y0)) / 2, 1.0)
@@ -98,16 +98,18 @@ def glared(
     return spot
 
 
-def enlarged(coarse: Array, shape: tuple[int, int]) -> Array:
-    """Return a coarse field as a field float32 of `shape`, straight lines between its values."""
-    down, across = (_between(side, own) for side, own in zip(shape, coarse.shape, strict=True))
+def upsample(coarse: Array, shape: tuple[int, int]) -> Array:
+    """Return a coarse field at a larger `shape`, interpolated linearly."""
+    down, across = (
+        _interpolation_matrix(side, own) for side, own in zip(shape, coarse.shape, strict=True)
+    )
     tall: Array = down @ coarse
     result: Array = tall @ across.T
     return result
 
 
 @lru_cache(maxsize=64)
-def _between(length: int, knots: int) -> Array:
+def _interpolation_matrix(length: int, knots: int) -> Array:
     """Return the (length, knots) matrix that interpolates linearly between the knots."""
     places = np.linspace(0, knots - 1, length)
     off = np.abs(places[:, None] - np.arange(knots)[None, :])

@@ -1,4 +1,4 @@
-"""Whole photographs of the simulator, with what is to be read on them: one digit, several, none."""
+"""Simulated photographs with their labels: one digit, several, or none."""
 
 import math
 from collections.abc import Sequence
@@ -10,32 +10,38 @@ from scipy import ndimage
 
 from appliance.reading import Array, Box, Grey
 from appliance.simulator import textures
-from appliance.simulator.handwriting import LETTERS, SIGNS, Stroke, written
-from appliance.simulator.lens import digitised
-from appliance.simulator.paper import Conditions, seen_at, taken, viewpoint, warped
+from appliance.simulator.handwriting import LETTERS, SIGNS, Stroke, render_handwriting
+from appliance.simulator.lens import quantise
+from appliance.simulator.paper import (
+    Conditions,
+    choose_viewpoint,
+    project_points,
+    render_seen_sheet,
+    warp_cover,
+)
 
 SHAPE = 480, 640
 Writing = Array | list[Stroke]
-"""A digit to be written: a scan float32 (n, n) in 0…1, ink bright, or strokes."""
+"""A digit to write: a scan float32 (n, n) in 0…1, ink bright, or strokes."""
 
 NOISES = "uniform", "gaussian", "salt-and-pepper"
-NOTHING = (
+NO_DIGIT_KINDS = (
     "blank", "letters", "word", "signs", "scribble", "doodle",
     *textures.TEXTURES, "edges", "hand", "natural", *NOISES,
 )  # fmt: skip
-"""The kinds of pictures without a digit."""
+"""The kinds of photographs without a digit."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A photograph uint8 (h, w), its digits in reading order, and the tight box of each."""
+    """A photograph uint8 (h, w), its digits in reading order, and the tight box of each digit."""
 
     grey: Grey
     digits: tuple[int, ...]
     boxes: tuple[Box, ...]
 
 
-def one(
+def render_digit(
     digit: int,
     writing: Writing,
     conditions: Conditions,
@@ -43,23 +49,23 @@ def one(
     shape: tuple[int, int] = SHAPE,
 ) -> Scene:
     """Return a photograph of one digit near the middle."""
-    height = shape[0] * size_of(conditions)
-    ink = fitted(inked(writing, rng, conditions, height), shape)
+    height = shape[0] * digit_size(conditions)
+    ink = shrink_to_fit(render_ink(writing, rng, conditions, height), shape)
     place = tuple(
         round((side - own) * rng.uniform(0.25, 0.75))
         for side, own in zip(shape, ink.shape, strict=True)
     )
-    return scene_of([digit], [ink], [(place[0], place[1])], conditions, rng, shape, height)
+    return compose_scene([digit], [ink], [(place[0], place[1])], conditions, rng, shape, height)
 
 
-def several(
+def render_sheet(
     digits: Sequence[int],
     writings: Sequence[Writing],
     conditions: Conditions,
     rng: np.random.Generator,
     shape: tuple[int, int] = SHAPE,
 ) -> Scene:
-    """Return a photograph of 2 to 12 digits in one to three rows, no two of which touch.
+    """Return a photograph of 2 to 12 digits that do not touch, in one to three rows.
 
     They are in reading order: rows from the top, each from the left. The digits are as high as
     their rows allow, less with `small`. Raises ValueError for another number of digits.
@@ -84,99 +90,101 @@ def several(
         pitch = max(pitch, min(cell, 1.1 * height))
         start = (shape[1] - pitch * count) * rng.uniform(0.1, 0.9)
         for column in range(count):
-            ink = inked(writings[at], rng, conditions, height * rng.uniform(0.88, 1.08))
-            ink = fitted(ink, (int(row_height * 0.8), int(pitch * 0.86)), margin=0)
+            ink = render_ink(writings[at], rng, conditions, height * rng.uniform(0.88, 1.08))
+            ink = shrink_to_fit(ink, (int(row_height * 0.8), int(pitch * 0.86)), margin=0)
             free = pitch - ink.shape[1]
             x = start + pitch * column + free / 2 + rng.uniform(-0.3, 0.3) * (free - 0.1 * pitch)
             y = baseline - ink.shape[0] / 2 + rng.uniform(-0.05, 0.05) * row_height
             inks.append(ink)
             places.append((max(0, round(y)), max(0, round(x))))
             at += 1
-    return scene_of(digits, inks, places, conditions, rng, shape, height)
+    return compose_scene(digits, inks, places, conditions, rng, shape, height)
 
 
-def nothing(
+def render_no_digit(
     kind: str,
     conditions: Conditions,
     rng: np.random.Generator,
     shape: tuple[int, int] = SHAPE,
 ) -> Scene:
-    """Return a photograph of `kind`, one of `NOTHING`, without a digit; ValueError for another."""
+    """Return a photograph without a digit; raises ValueError for a `kind` not in NO_DIGIT_KINDS."""
     if kind in NOISES:
-        return Scene(_noise(kind, rng, shape), (), ())
-    unit = shape[0] * size_of(conditions)
+        return Scene(_render_noise(kind, rng, shape), (), ())
+    unit = shape[0] * digit_size(conditions)
     if kind in ("blank", "letters", "word", "signs", "scribble", "doodle"):
-        inks, places = _not_digits(kind, conditions, rng, shape, unit)
-        return scene_of((), inks, places, conditions, rng, shape, unit)
-    if kind not in NOTHING:
-        raise ValueError(f"no kind '{kind}': one of {', '.join(NOTHING)}")
-    ground = textures.make(kind, shape, rng)
+        inks, places = _place_signs(kind, conditions, rng, shape, unit)
+        return compose_scene((), inks, places, conditions, rng, shape, unit)
+    if kind not in NO_DIGIT_KINDS:
+        raise ValueError(f"no kind '{kind}': one of {', '.join(NO_DIGIT_KINDS)}")
+    ground = textures.render_texture(kind, shape, rng)
     cover = np.zeros(shape, np.float32)
-    grey = taken(cover, None, conditions, rng, unit=0.3 * shape[0], ground=ground)
+    grey = render_seen_sheet(cover, None, conditions, rng, unit=0.3 * shape[0], ground=ground)
     return Scene(grey, (), ())
 
 
-def size_of(conditions: Conditions) -> float:
-    """Return a digit's height as a share of the picture's: 2/5, from 1/20 small to 9/10 large."""
+def digit_size(conditions: Conditions) -> float:
+    """Return a digit's height as a share of the picture's: usually 2/5; 1/20 small, 9/10 large."""
     return float(0.4 * (0.05 / 0.4) ** conditions.small * (0.9 / 0.4) ** conditions.large)
 
 
-def pen_of(conditions: Conditions, rng: np.random.Generator) -> float:
-    """Return a pen's width as a share of the digit's height: 8 % and what the conditions say."""
+def pen_width(conditions: Conditions, rng: np.random.Generator) -> float:
+    """Return the pen's width as a share of the digit's height: about 8 %, or thinner or thicker."""
     usual = 0.08 * rng.uniform(0.8, 1.25)
     return float(usual * 3 ** (conditions.thick - conditions.thin))
 
 
-def inked(
+def render_ink(
     writing: Writing, rng: np.random.Generator, conditions: Conditions, height: float
 ) -> Array:
-    """Return a digit `height` pixels high as it covers the sheet: tight, float32 (h, w), 0…1."""
-    pen = max(1.0, pen_of(conditions, rng) * height)
+    """Return how a digit `height` pixels high covers the sheet: float32 (h, w) in 0…1, cropped."""
+    pen = max(1.0, pen_width(conditions, rng) * height)
     if isinstance(writing, list):
-        return written(
+        return render_handwriting(
             writing, rng, height=max(height - pen, 4), pen=pen, wobble=rng.uniform(0.2, 1),
             slant=rng.normal(0.06, 0.1), aspect=rng.uniform(0.75, 1.3),
         )  # fmt: skip
-    return scanned(writing, rng, height, conditions.thick - conditions.thin)
+    return enlarge_scan(writing, rng, height, conditions.thick - conditions.thin)
 
 
-def scanned(scan: Array, rng: np.random.Generator, height: float, weight: float = 0.0) -> Array:
-    """Return a scan float32 (n, n) in 0…1 as the stroke with an edge that it was scanned from.
+def enlarge_scan(
+    scan: Array, rng: np.random.Generator, height: float, weight: float = 0.0
+) -> Array:
+    """Return a scan float32 (n, n) in 0…1 enlarged to `height` pixels, with sharp strokes again.
 
-    It is tight and `height` pixels high, float32 (h, w) in 0…1; `weight` is how much thicker
-    (to 1) or thinner (to -1) it is drawn. A blank scan gives one blank pixel.
+    The result float32 (h, w) in 0…1 is cropped to its ink; `weight` makes the strokes thicker (up
+    to 1) or thinner (down to -1). A blank scan gives one blank pixel.
     """
     rows, columns = (np.flatnonzero(scan.max(axis=axis) > 0.2) for axis in (1, 0))
     if not rows.size:
         return np.zeros((1, 1), np.float32)
     inner = scan[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    # Never so large that a bar of a few pixels becomes a wall.
+    # By its width too: a flat bar of a few pixels would become a wall.
     scale = height / max(inner.shape[0], 0.6 * inner.shape[1])
     inner = np.pad(inner, 2)
     tall, wide = (max(3, round(side * scale)) for side in inner.shape)
-    # Resampled smoothly and then hardened, a scan becomes a stroke with an edge.
-    large = _smoothing(tall, inner.shape[0]) @ inner @ _smoothing(wide, inner.shape[1]).T
+    # Resampled smoothly and then given a steep contrast, a scan has strokes with an edge.
+    large = _spline_matrix(tall, inner.shape[0]) @ inner @ _spline_matrix(wide, inner.shape[1]).T
     threshold = 0.43 - 0.1 * abs(weight) + rng.uniform(-0.07, 0.07)
     large -= np.float32(threshold)
     large *= np.float32(0.45 * scale + 1)
     cover: Array = np.clip(large + np.float32(0.5), 0, 1)
     if weight > 0.15:
-        cover = _thicker(cover, 0.08 * height * (weight - 0.15))
+        cover = _thicken(cover, 0.08 * height * (weight - 0.15))
     elif weight < -0.15:
-        cover = _thinner(cover, -weight - 0.15)
-    return trimmed(cover)
+        cover = _thin(cover, -weight - 0.15)
+    return trim(cover)
 
 
-def trimmed(cover: Array) -> Array:
-    """Return a cover cut to the tight box of its ink, or one blank pixel."""
+def trim(cover: Array) -> Array:
+    """Return a cover cropped to its ink, or one blank pixel."""
     rows, columns = (np.flatnonzero(cover.max(axis=axis) > 0.02) for axis in (1, 0))
     if not rows.size:
         return np.zeros((1, 1), np.float32)
     return cover[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def fitted(ink: Array, shape: tuple[int, int], margin: int = 4) -> Array:
-    """Return ink averaged down until it fits into `shape` with a margin of pixels around it."""
+def shrink_to_fit(ink: Array, shape: tuple[int, int], margin: int = 4) -> Array:
+    """Return ink scaled down, if need be, to fit into `shape` with `margin` pixels around it."""
     scale = max(own / max(side - 2 * margin, 1) for own, side in zip(ink.shape, shape, strict=True))
     if scale <= 1:
         return ink
@@ -185,7 +193,7 @@ def fitted(ink: Array, shape: tuple[int, int], margin: int = 4) -> Array:
     return result
 
 
-def joined(inks: Sequence[Array], overlap: int) -> Array:
+def join_inks(inks: Sequence[Array], overlap: int) -> Array:
     """Return inks side by side, each moved left until it overlaps the one before by `overlap`."""
     total = inks[0]
     for ink in inks[1:]:
@@ -203,8 +211,8 @@ def joined(inks: Sequence[Array], overlap: int) -> Array:
     return total
 
 
-def scribble(rng: np.random.Generator) -> list[Stroke]:
-    """Return strokes to and fro without a meaning, in a box about 1 high."""
+def draw_scribble(rng: np.random.Generator) -> list[Stroke]:
+    """Return random strokes to and fro, in a box about 1 high."""
     count = int(rng.integers(8, 22))
     kind = rng.integers(3)
     t = np.linspace(0, 1, count)
@@ -223,8 +231,8 @@ def scribble(rng: np.random.Generator) -> list[Stroke]:
     return [[(float(x), float(y)) for x, y in points]]
 
 
-def doodle(rng: np.random.Generator) -> list[Stroke]:
-    """Return one to three winding strokes that are no sign of any alphabet."""
+def draw_doodle(rng: np.random.Generator) -> list[Stroke]:
+    """Return one to three random winding strokes that are no sign of any alphabet."""
     strokes = []
     for _ in range(int(rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15]))):
         place = rng.uniform(0, 1, 2) * (0.7, 1)
@@ -242,14 +250,17 @@ def doodle(rng: np.random.Generator) -> list[Stroke]:
     return strokes
 
 
-def not_a_digit(
+def render_sign(
     kind: str, rng: np.random.Generator, conditions: Conditions, height: float
 ) -> Array:
-    """Return one letter, word, sign, scribble or doodle: tight, float32 (about `height`, w)."""
-    pen = max(1.0, pen_of(conditions, rng) * height)
+    """Return a random sign of a `kind` that is no digit: float32 (about `height`, w) in 0…1.
+
+    `kind` is "letters", "word", "signs", "scribble" or "doodle".
+    """
+    pen = max(1.0, pen_width(conditions, rng) * height)
 
     def write(strokes: list[Stroke], tall: float, slant: float = 0.1) -> Array:
-        return written(
+        return render_handwriting(
             strokes, rng, height=max(tall - pen, 4), pen=pen, wobble=rng.uniform(0.2, 1),
             slant=slant, aspect=rng.uniform(0.75, 1.3),
         )  # fmt: skip
@@ -257,9 +268,9 @@ def not_a_digit(
     letters = list(LETTERS.values())
     slant = rng.normal(0.08, 0.12)
     if kind == "scribble":
-        return write(scribble(rng), height)
+        return write(draw_scribble(rng), height)
     if kind == "doodle":
-        return write(doodle(rng), height)
+        return write(draw_doodle(rng), height)
     if kind == "signs":
         signs = list(SIGNS.values())
         return write(signs[rng.integers(len(signs))], height, slant)
@@ -268,24 +279,24 @@ def not_a_digit(
     chosen = rng.integers(len(letters), size=int(rng.integers(3, 8)))
     tall = height * rng.uniform(0.45, 0.8)
     inks = [write(letters[i], tall * rng.uniform(0.85, 1.1), slant) for i in chosen]
-    return joined(inks, max(1, round(rng.uniform(0, 0.7) * pen)))
+    return join_inks(inks, max(1, round(rng.uniform(0, 0.7) * pen)))
 
 
-def _not_digits(
+def _place_signs(
     kind: str,
     conditions: Conditions,
     rng: np.random.Generator,
     shape: tuple[int, int],
     unit: float,
 ) -> tuple[list[Array], list[tuple[int, int]]]:
-    """Return what is written on a sheet without a digit, and where (y, x)."""
+    """Return the inks of a sheet without a digit, and their places (y, x)."""
     if kind == "blank":
         return [], []
     count = 1 if rng.random() < 0.5 else int(rng.integers(2, 5))
     inks, places = [], []
     for i in range(count):
         cell = shape[0], shape[1] // count
-        ink = fitted(not_a_digit(kind, rng, conditions, unit / count**0.5), cell)
+        ink = shrink_to_fit(render_sign(kind, rng, conditions, unit / count**0.5), cell)
         y, x = (
             int(rng.uniform(0.2, 0.8) * (side - own))
             for side, own in zip(cell, ink.shape, strict=True)
@@ -295,7 +306,7 @@ def _not_digits(
     return inks, places
 
 
-def scene_of(
+def compose_scene(
     digits: Sequence[int],
     inks: list[Array],
     places: list[tuple[int, int]],
@@ -304,36 +315,36 @@ def scene_of(
     shape: tuple[int, int],
     unit: float,
 ) -> Scene:
-    """Return the photograph of inks at their places (y, x), with a box for each if they are digits.
+    """Return the photograph of inks at their places (y, x), with a box for each of the `digits`.
 
-    `unit` is the height of a digit in pixels. What would stand out of the picture is moved in.
+    `unit` is the height of a digit in pixels. Ink that would leave the picture is moved into it.
     """
     cover = np.zeros(shape, np.float32)
-    trodden = []
+    points = []
     for ink, (y, x) in zip(inks, places, strict=True):
         y, x = min(y, shape[0] - ink.shape[0]), min(x, shape[1] - ink.shape[1])
         part = cover[y : y + ink.shape[0], x : x + ink.shape[1]]
         np.maximum(part, ink, out=part)
         rows, columns = np.nonzero(ink > 0.5)
-        trodden.append((columns + x + 0.5, rows + y + 0.5))
-    view = viewpoint(cover, conditions, rng)
-    grey = taken(warped(cover, view), view, conditions, rng, unit=unit)
+        points.append((columns + x + 0.5, rows + y + 0.5))
+    view = choose_viewpoint(cover, conditions, rng)
+    grey = render_seen_sheet(warp_cover(cover, view), view, conditions, rng, unit=unit)
     boxes = []
-    for place in trodden if len(digits) else []:
-        across, down = seen_at(view, place)
+    for place in points if len(digits) else []:
+        across, down = project_points(view, place)
         x0, y0 = int(max(across.min() - 0.5, 0)), int(max(down.min() - 0.5, 0))
         x1, y1 = math.ceil(across.max() + 0.5), math.ceil(down.max() + 0.5)
         boxes.append((x0, y0, min(x1, shape[1]), min(y1, shape[0])))
     return Scene(grey, tuple(int(digit) for digit in digits), tuple(boxes))
 
 
-def _noise(kind: str, rng: np.random.Generator, shape: tuple[int, int]) -> Grey:
+def _render_noise(kind: str, rng: np.random.Generator, shape: tuple[int, int]) -> Grey:
     if kind == "uniform":
         return rng.integers(0, 256, shape, dtype=np.uint8)
     if kind == "gaussian":
         middle, spread = rng.uniform(0.3, 0.7), rng.uniform(0.05, 0.4)
         noise = rng.standard_normal(shape, dtype=np.float32)
-        return digitised(np.clip(noise * np.float32(spread) + np.float32(middle), 0, 1))
+        return quantise(np.clip(noise * np.float32(spread) + np.float32(middle), 0, 1))
     thrown = rng.random(shape, dtype=np.float32)
     share = rng.uniform(0.02, 0.5)
     grey = np.full(shape, rng.integers(60, 220), np.uint8)
@@ -342,8 +353,8 @@ def _noise(kind: str, rng: np.random.Generator, shape: tuple[int, int]) -> Grey:
     return grey
 
 
-def _thicker(cover: Array, by: float) -> Array:
-    """Return a cover with `by` pixels more on every side."""
+def _thicken(cover: Array, by: float) -> Array:
+    """Return a cover whose strokes are `by` pixels thicker on every side."""
     reach = int(by) + 2
     wide = np.pad(cover, reach)
     away = ndimage.distance_transform_edt(wide < 0.5).astype(np.float32)
@@ -351,8 +362,8 @@ def _thicker(cover: Array, by: float) -> Array:
     return thicker
 
 
-def _thinner(cover: Array, share: float) -> Array:
-    """Return a cover whose strokes have lost up to 3/4 of their width and are still whole."""
+def _thin(cover: Array, share: float) -> Array:
+    """Return a cover whose strokes have lost `share` of 3/4 of their width, but no continuity."""
     inner = ndimage.distance_transform_edt(cover > 0.5).astype(np.float32)
     reach = 2 * int(inner.max()) + 1
     ridge = ndimage.gaussian_filter(ndimage.maximum_filter(inner, reach), reach / 4)
@@ -362,7 +373,7 @@ def _thinner(cover: Array, share: float) -> Array:
 
 
 @lru_cache(maxsize=256)
-def _smoothing(length: int, knots: int) -> Array:
+def _spline_matrix(length: int, knots: int) -> Array:
     """Return the (length, knots) matrix of a smooth interpolation: cubic B-splines."""
     places = (np.arange(length) + 0.5) * knots / length - 0.5
     off = np.abs(places[:, None] - np.arange(knots)[None, :])

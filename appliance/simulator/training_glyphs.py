@@ -1,6 +1,6 @@
-"""Examples through the camera: written, photographed, and back through the vision to a glyph.
+"""Training examples by simulation: writing is photographed, and the vision makes a glyph of it.
 
-What the network learns from these is what it will be shown.
+So the network learns from glyphs as it will see them.
 """
 
 from collections.abc import Callable
@@ -12,101 +12,105 @@ from appliance.simulator.handwriting import HANDS
 from appliance.simulator.paper import random_conditions
 from appliance.simulator.scenes import (
     Writing,
-    inked,
-    joined,
-    not_a_digit,
-    nothing,
-    scene_of,
-    trimmed,
+    compose_scene,
+    join_inks,
+    render_ink,
+    render_no_digit,
+    render_sign,
+    trim,
 )
 from appliance.simulator.textures import TEXTURES
-from appliance.vision.glyph import glyph
-from appliance.vision.ink import find_ink, reduced, reduction
+from appliance.vision.glyph import make_glyph
+from appliance.vision.ink import downsample, find_ink, reduction_factors
 from appliance.vision.marks import Mark, find_marks
 from model.network import NOT_A_DIGIT
 
 Scan = Callable[[np.random.Generator], tuple[Array, int]]
 
-# What the examples show: scanned digits, digits of the project's own hand, and no digits.
+# Shares of the examples: scanned digits, and digits of the project's own hand; the rest are none.
 _SCANNED, _OWN = 0.2, 0.27
 _NOT_DIGITS = {
     "letters": 0.22, "word": 0.07, "signs": 0.1, "scribble": 0.06, "doodle": 0.11, "half": 0.05,
     "touching": 0.06, "texture": 0.05, "edges": 0.08, "hand": 0.07, "natural": 0.08, "blank": 0.05,
 }  # fmt: skip
 _KINDS, _SHARES = list(_NOT_DIGITS), list(_NOT_DIGITS.values())
-# Made of digits: seen as more marks than one, each may be a digit.
-_OF_DIGITS = "half", "touching"
-# The halves of digits that are not another digit: half an 8 may be a 3, half a 9 is a 1 or a 0.
+# Made of digits: if the vision finds several marks, each may be a digit.
+_MADE_OF_DIGITS = "half", "touching"
+# Halves that are no digit themselves: half an 8 may be a 3, half a 9 is a 1 or a 0.
 _HALVES = {0: ("top", "bottom"), 2: ("bottom", "left"), 3: ("left",), 4: ("left", "bottom"),
            5: ("left",), 8: ("left",), 9: ("left",)}  # fmt: skip
-# Narrower than this share of its length a mark that is not level looks like a 1, whatever it was.
+# A mark narrower than this share of its length, unless it is level, looks like a 1.
 _NARROWEST = 0.3
 _LEAST_OVERLAP = 0.6
 _SMALLEST, _LARGEST = 24, 120
 
 
-def through_camera(scan: Scan, rng: np.random.Generator) -> tuple[Array, int] | None:
-    """Return one example as the camera's vision gives it: a glyph float32 (28, 28) and its label.
+def simulate_example(scan: Scan, rng: np.random.Generator) -> tuple[Array, int] | None:
+    """Return one example: a glyph float32 (28, 28) and its label 0…9 or NOT_A_DIGIT.
 
-    `scan` returns a digit (28, 28) in 0…1 and its label 0…9; one in five examples shows one.
-    The others show the project's own hand, or no digit, `NOT_A_DIGIT`. Returns None where
-    the vision finds no mark, or another one than is meant.
+    `scan` returns a scanned digit (28, 28) in 0…1 and its label; one example in five shows one.
+    The others show the project's own hand, or no digit. Returns None where the vision does not find
+    the mark that is meant.
     """
     kind = rng.random()
     unit = float(np.exp(rng.uniform(np.log(_SMALLEST), np.log(_LARGEST))))
     if kind < _SCANNED + _OWN:
-        writing, label = scan(rng) if kind < _SCANNED else _own(rng)
-        grey, box = _digit(writing, unit, rng)
-        mark = max(_marks(grey), key=lambda mark: mark.prominence, default=None)
-        if box is None or mark is None or _overlap(mark.box, box) < _LEAST_OVERLAP:
+        writing, label = scan(rng) if kind < _SCANNED else _choose_own_digit(rng)
+        grey, box = _photograph_digit(writing, unit, rng)
+        mark = max(_find_marks(grey), key=lambda mark: mark.prominence, default=None)
+        if box is None or mark is None or _intersection_over_union(mark.box, box) < _LEAST_OVERLAP:
             return None
-        return glyph(mark.ink), label
+        return make_glyph(mark.ink), label
     what = str(rng.choice(_KINDS, p=_SHARES))
-    marks = _marks(_no_digit(what, scan, unit, rng))
-    if not marks or (what in _OF_DIGITS and len(marks) > 1):
+    marks = _find_marks(_photograph_no_digit(what, scan, unit, rng))
+    if not marks or (what in _MADE_OF_DIGITS and len(marks) > 1):
         return None
-    # The reader answers to every mark that it finds, not to the most prominent one alone.
+    # Any of them: the reader answers every mark that it finds, not only the most prominent one.
     mark = marks[rng.integers(len(marks))]
-    return None if _like_a_one(mark.ink) else (glyph(mark.ink), NOT_A_DIGIT)
+    return None if _looks_like_a_one(mark.ink) else (make_glyph(mark.ink), NOT_A_DIGIT)
 
 
-def _marks(grey: Grey) -> list[Mark]:
-    return find_marks(find_ink(reduced(grey, reduction(grey.shape))))
+def _find_marks(grey: Grey) -> list[Mark]:
+    return find_marks(find_ink(downsample(grey, reduction_factors(grey.shape))))
 
 
-def _digit(writing: Writing, unit: float, rng: np.random.Generator) -> tuple[Grey, Box | None]:
+def _photograph_digit(
+    writing: Writing, unit: float, rng: np.random.Generator
+) -> tuple[Grey, Box | None]:
     """Return a small photograph of a digit, and the digit's box on it."""
     conditions = random_conditions(rng, rng.uniform(0.1, 0.8))
-    ink = inked(writing, rng, conditions, unit)
+    ink = render_ink(writing, rng, conditions, unit)
     if ink.size == 1:
         return np.full((48, 48), 200, np.uint8), None
-    shape, place = _tile(ink, unit, rng)
-    scene = scene_of([0], [ink], [place], conditions, rng, shape, unit)
+    shape, place = _place_in_tile(ink, unit, rng)
+    scene = compose_scene([0], [ink], [place], conditions, rng, shape, unit)
     return scene.grey, scene.boxes[0]
 
 
-def _no_digit(kind: str, scan: Scan, unit: float, rng: np.random.Generator) -> Grey:
+def _photograph_no_digit(kind: str, scan: Scan, unit: float, rng: np.random.Generator) -> Grey:
     """Return a small photograph without a digit."""
     conditions = random_conditions(rng, rng.uniform(0.1, 0.8))
     if kind in ("texture", "edges", "hand", "natural", "blank"):
         shape = int(rng.integers(80, 160)), int(rng.integers(80, 200))
         if kind == "texture":
             kind = str(rng.choice(TEXTURES))
-        return nothing(kind, conditions, rng, shape).grey
+        return render_no_digit(kind, conditions, rng, shape).grey
     if kind == "half":
-        ink = _half(scan, unit, rng)
+        ink = _render_half(scan, unit, rng)
     elif kind == "touching":
-        writings = [(_own(rng) if rng.random() < 0.4 else scan(rng))[0] for _ in range(2)]
-        inks = [inked(writing, rng, conditions, unit) for writing in writings]
-        ink = joined(inks, 1 + int(rng.uniform(0.01, 0.05) * unit))
+        writings = [
+            (_choose_own_digit(rng) if rng.random() < 0.4 else scan(rng))[0] for _ in range(2)
+        ]
+        inks = [render_ink(writing, rng, conditions, unit) for writing in writings]
+        ink = join_inks(inks, 1 + int(rng.uniform(0.01, 0.05) * unit))
     else:
-        ink = not_a_digit(kind, rng, conditions, unit)
-    shape, place = _tile(ink, unit, rng)
-    return scene_of((), [ink], [place], conditions, rng, shape, unit).grey
+        ink = render_sign(kind, rng, conditions, unit)
+    shape, place = _place_in_tile(ink, unit, rng)
+    return compose_scene((), [ink], [place], conditions, rng, shape, unit).grey
 
 
-def _half(scan: Scan, unit: float, rng: np.random.Generator) -> Array:
-    """Return what is left of a digit of which a part is cut off."""
+def _render_half(scan: Scan, unit: float, rng: np.random.Generator) -> Array:
+    """Return half of a digit, cropped: one that is no digit itself."""
     conditions = random_conditions(rng, 0.5)
     writing: Writing
     for _ in range(20):
@@ -116,26 +120,26 @@ def _half(scan: Scan, unit: float, rng: np.random.Generator) -> Array:
     else:
         label = int(rng.choice(list(_HALVES)))
         writing = HANDS[label][str(rng.choice(list(HANDS[label])))]
-    whole = inked(writing, rng, conditions, 1.5 * unit)
+    whole = render_ink(writing, rng, conditions, 1.5 * unit)
     rows, columns = (max(1, round(side * rng.uniform(0.42, 0.58))) for side in whole.shape)
     side = str(rng.choice(_HALVES[label]))
     parts = {"top": whole[:rows], "bottom": whole[rows:], "left": whole[:, :columns]}
-    return trimmed(parts[side])
+    return trim(parts[side])
 
 
-def _own(rng: np.random.Generator) -> tuple[Writing, int]:
-    """Return a digit of the project's own hand in any of its variants."""
+def _choose_own_digit(rng: np.random.Generator) -> tuple[Writing, int]:
+    """Return a random digit of the project's own hand, in a random variant, and its label."""
     label = int(rng.integers(10))
     variants = list(HANDS[label].values())
     return variants[rng.integers(len(variants))], label
 
 
-def _tile(
+def _place_in_tile(
     ink: Array, unit: float, rng: np.random.Generator
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the shape of a picture with room around the ink, and the ink's place (y, x) on it."""
+    """Return the shape of a picture with room around the ink, and the ink's place (y, x) in it."""
     longest = max(unit, *ink.shape)
-    # Most room is about what a digit in the middle of a frame has; more would only cost time.
+    # At most about the room of a digit in the middle of a frame; more would only cost time.
     before, after = rng.uniform(0.18, 0.6, (2, 2)) * longest
     shape = tuple(
         int(first + own + last) + 8
@@ -144,8 +148,8 @@ def _tile(
     return (shape[0], shape[1]), (int(before[0]) + 4, int(before[1]) + 4)
 
 
-def _like_a_one(ink: Array) -> bool:
-    """Tell whether a mark is one narrow stroke that stands or leans, by its box or its moments."""
+def _looks_like_a_one(ink: Array) -> bool:
+    """Return whether a mark is one narrow stroke that stands or leans, by its box or moments."""
     if ink.shape[1] < _NARROWEST * ink.shape[0]:
         return True
     rows, columns = np.nonzero(ink > 0.5)
@@ -156,8 +160,8 @@ def _like_a_one(ink: Array) -> bool:
     return bool(narrow and abs(axes[1, 1]) > 0.45)
 
 
-def _overlap(one: Box, other: Box) -> float:
-    """Return what two boxes share of what they cover together."""
+def _intersection_over_union(one: Box, other: Box) -> float:
+    """Return the area that two boxes share, divided by the area that they cover together."""
     across = min(one[2], other[2]) - max(one[0], other[0])
     down = min(one[3], other[3]) - max(one[1], other[1])
     shared = max(0, across) * max(0, down)

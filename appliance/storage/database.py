@@ -11,7 +11,7 @@ from typing import Any
 
 from appliance.errors import StateError
 from appliance.storage.rows import DatabaseSchema, Rows, is_damage, text_of
-from model.files import NotRegularError, check_regular, copy_regular, regular
+from model.files import NotRegularError, check_regular, copy_regular, open_regular
 
 log = logging.getLogger(__name__)
 
@@ -221,7 +221,7 @@ def _is_empty(file: Path) -> bool:
 
 def _is_header_sound(file: Path) -> bool:
     """Tell whether a file may be written, as its header says: others SQLite only reads."""
-    with suppress(OSError), open(file, "rb", opener=regular) as raw:
+    with suppress(OSError), open(file, "rb", opener=open_regular) as raw:
         header = raw.read(20)
         return len(header) < 20 or all(each in (1, 2) for each in header[18:])
     return True
@@ -317,7 +317,7 @@ def _replace_first_page(file: Path, form: DatabaseSchema) -> bool:
     pages = file.stat().st_size // size
     # Where its size and its list of free pages stand: sqlite.org/fileformat.html, 1.3.
     page[28:32], page[32:40], page[92:96] = pages.to_bytes(4, "big"), bytes(8), page[24:28]
-    with open(file, "r+b", opener=regular) as raw:
+    with open(file, "r+b", opener=open_regular) as raw:
         raw.truncate(pages * size)
         raw.write(page)
     return pages > 1

@@ -1,11 +1,11 @@
-"""Examples through the camera: what a network learns of paper, light and what is not a digit."""
+"""Simulated photographs to learn from: paper, light, and marks that are not a digit."""
 
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from appliance.console import clock, say
-from appliance.training.pool import cores, shared
+from appliance.training.pool import count_cores, map_blocks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,22 +14,21 @@ if TYPE_CHECKING:
     from model.layers import Array
     from model.presets import Preset
 
-    Scan = Callable[[np.random.Generator], tuple[Array, int]]
-    Camera = Callable[[Scan, np.random.Generator], "tuple[Array, int] | None"]
+    DrawScan = Callable[[np.random.Generator], tuple[Array, int]]
+    Camera = Callable[[DrawScan, np.random.Generator], "tuple[Array, int] | None"]
 
-BLOCK = 50
-"""Examples that are made at a time, of one seed, whatever process makes them.
+BLOCK_SIZE = 50
+"""Examples of one block, which has a seed of its own: the same whatever process makes it.
 
-Few, since Ctrl-C waits for those that are begun.
+Small, since Ctrl-C waits for the blocks in work.
 """
+_SCANS_AN_EXAMPLE = 2
+"""A scene may show more than one digit."""
+_MOST_TRIES = 1000
+"""So many scenes in a row without a glyph are no bad luck: the digits are wrong."""
 
-# Scans to draw from for each example of a block: a scene may show more than one.
-_SCANS = 2
-# So many scenes in a row in which nothing is found are no bad luck any more.
-_TRIES = 1000
 
-
-def examples(
+def make_examples(
     recipe: "Preset",
     data: "Split",
     seed: int,
@@ -37,53 +36,75 @@ def examples(
     camera: "Camera | None" = None,
     processes: int | None = None,
 ) -> "Split":
-    """Return the examples through the camera that a recipe wants, of a data set's digits.
+    """Return as many examples as a recipe wants, simulated from a data set's digits.
 
-    Scans are drawn from the digits that the recipe learns from with this seed, never from those it
-    holds out. `camera` (default: `photograph.through_camera`) makes one example of them. One seed
-    gives the same examples, however many `processes` (default: one a core) share the work. The
-    pictures stand in a file that vanishes with the data set.
+    Uses the digits that the recipe learns from with this seed, never those it holds out. `camera`
+    (default: `training_glyphs.simulate_example`) makes one example. The result depends on the seed
+    alone, not on the number of `processes` (default: one a core). The pictures are in a temporary
+    file, which goes with the returned data set. Raises DatasetError where no glyph is found.
     """
     import numpy as np
 
-    from model.datasets import Split, vanishing
+    from model.datasets import Split, open_temporary
 
     if camera is None:
-        from appliance.simulator.training_glyphs import through_camera
+        from appliance.simulator.training_glyphs import simulate_example
 
-        camera = through_camera
-    count = recipe.photographed(len(data))
+        camera = simulate_example
+    count = recipe.photograph_count(len(data))
     started = time.monotonic()
     say(f"{count:,} examples through the camera: being made")
     labels = np.empty(count, np.uint8)
     made = 0
-    with vanishing() as file:
-        blocks = ((camera, *block) for block in _blocks(recipe, data, seed, count))
-        for pictures, answers in shared(_block, blocks, processes or cores()):
-            file.write(pictures.tobytes())
+    with open_temporary() as file:
+        blocks = ((camera, *block) for block in _split_into_blocks(recipe, data, seed, count))
+        for glyphs, answers in map_blocks(_make_block, blocks, processes or count_cores()):
+            file.write(glyphs.tobytes())
             labels[made : made + len(answers)] = answers
             made += len(answers)
         file.flush()
         say(f"{count:,} examples through the camera, {clock(time.monotonic() - started)}")
-        return Split.of_file(file, labels)
+        return Split.from_file(file, labels)
 
 
-def _blocks(recipe: "Preset", data: "Split", seed: int, count: int) -> Iterator[tuple[Any, ...]]:
-    """Yield what each block is made of: how many, scans uint8 (n, 784), labels (n,), generator."""
+def draw_digits(count: int, seed: int = 1) -> "Split":
+    """Return digits 0 to 9 in turn, of the project's own strokes, for want of a base set."""
+    import numpy as np
+
+    from appliance.simulator.handwriting import HANDS
+    from appliance.simulator.paper import Conditions
+    from appliance.simulator.scenes import render_ink
+    from appliance.vision.glyph import make_glyph
+    from model.datasets import Split
+
+    images, labels = np.empty((count, 784), np.uint8), np.empty(count, np.uint8)
+    for row in range(count):
+        rng = np.random.default_rng([seed, row])
+        labels[row] = row % 10
+        variants = list(HANDS[row % 10].values())
+        ink = render_ink(variants[rng.integers(len(variants))], rng, Conditions(), 60)
+        images[row] = np.rint(make_glyph(ink).ravel() * np.float32(255))
+    return Split(images, labels)
+
+
+def _split_into_blocks(
+    recipe: "Preset", data: "Split", seed: int, count: int
+) -> Iterator[tuple[Any, ...]]:
+    """Yield for each block its size, scans uint8 (n, 784), labels uint8 (n,) and generator."""
     import numpy as np
 
     _, learned = recipe.split_rows(len(data), seed)
-    for number, start in enumerate(range(0, count, BLOCK)):
+    for number, start in enumerate(range(0, count, BLOCK_SIZE)):
         rng = np.random.default_rng([seed, number])
-        rows = learned[rng.integers(len(learned), size=_SCANS * BLOCK)]
-        # A worker gets its scans, not the data set, which is an open file.
-        yield min(BLOCK, count - start), *data.take(rows), rng
+        rows = learned[rng.integers(len(learned), size=_SCANS_AN_EXAMPLE * BLOCK_SIZE)]
+        # The scans, not the data set: its open file cannot go to another process.
+        yield min(BLOCK_SIZE, count - start), *data.take(rows), rng
 
 
-def _block(
-    camera: "Camera", count: int, images: "Bytes", labels: "Bytes", rng: "np.random.Generator"
+def _make_block(
+    camera: "Camera", count: int, scans: "Bytes", labels: "Bytes", rng: "np.random.Generator"
 ) -> tuple["Bytes", "Bytes"]:
-    """Return `count` examples of some scans: pictures uint8 (count, 784), labels uint8 (count,)."""
+    """Return examples of some scans: glyphs uint8 (count, 784), labels uint8 (count,)."""
     import numpy as np
 
     from model.datasets import Scaling
@@ -91,16 +112,16 @@ def _block(
 
     scaling = Scaling()
 
-    def scan(rng: "np.random.Generator") -> tuple["Array", int]:
+    def draw_scan(rng: "np.random.Generator") -> tuple["Array", int]:
         row = int(rng.integers(len(labels)))
-        return scaling(images[row]).reshape(28, 28), int(labels[row])
+        return scaling(scans[row]).reshape(28, 28), int(labels[row])
 
-    pictures, answers = np.empty((count, 784), np.uint8), np.empty(count, np.uint8)
-    for place in range(count):
-        tries = (camera(scan, rng) for _ in range(_TRIES))
-        seen = next((found for found in tries if found is not None), None)
-        if seen is None:
+    glyphs, answers = np.empty((count, 784), np.uint8), np.empty(count, np.uint8)
+    for row in range(count):
+        tries = (camera(draw_scan, rng) for _ in range(_MOST_TRIES))
+        example = next((each for each in tries if each is not None), None)
+        if example is None:
             raise DatasetError("through the camera nothing is found of these digits: are they any?")
-        glyph, answers[place] = seen
-        pictures[place] = np.rint(glyph.ravel() * np.float32(255))
-    return pictures, answers
+        glyph, answers[row] = example
+        glyphs[row] = np.rint(glyph.ravel() * np.float32(255))
+    return glyphs, answers

@@ -1,11 +1,11 @@
-"""Whether a candidate may take the place of a network: exact counts, on pictures neither learned.
+"""Whether a candidate takes the place of the network in use: McNemar's exact test on held-out data.
 
-The test of two networks on the same pictures is McNemar's: only those count that one reads and the
-other does not. Source: Q. McNemar, "Note on the sampling error of the difference between correlated
-proportions or percentages", 1947, in its exact form.
+Two networks read the same pictures; only those count that one reads right and the other wrong.
+Source: Q. McNemar, "Note on the sampling error of the difference between correlated proportions or
+percentages", 1947, in its exact form.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import comb
 from typing import Any
 
@@ -16,30 +16,40 @@ from model.datasets import Scaling, Split
 from model.network import SURE, Network
 from model.shuffle import Rows
 
-WORSE = 0.05
-"""So unlikely a loss, were both networks alike, is no luck: the candidate is worse."""
-BETTER = 0.15
-"""So unlikely a gain on the owner's own digits is taken for one."""
-CONTRADICTED = 0.15
-"""Where more of the owner's held-out digits are read against their label by a candidate that
-learned from the others, labels are wrong."""
+OWN_DIGITS = "your digits"
+MNIST = "MNIST"
+OTHER_HANDS = "other hands"
+MARGINS = {OWN_DIGITS: 0.02, MNIST: 0.001, OTHER_HANDS: 0.02}
+"""What two networks are compared on; the share of each set that a candidate may lose at most.
+
+The other hands' photographs show letters and doodles too, and an owner's digits may look like them.
+"""
+SIGNIFICANT_LOSS = 0.05
+"""A loss that is less likely than this between equal networks is real."""
+SIGNIFICANT_GAIN = 0.15
+"""A gain on the owner's digits that is less likely than this between equal networks is real."""
+MOST_CONTRADICTIONS = 0.15
+"""Share of the owner's held-out digits that a candidate may read against their label.
+
+Above it labels are wrong: the candidate learned from the same owner's other digits.
+"""
 _BATCH = 128
 
-Right = npt.NDArray[np.bool_]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Answers:
-    """A network's answers (n,) to labelled pictures; which are `right`, which it is `sure` of."""
+class Predictions:
+    """A network's `labels` (n,) of labelled pictures; which are `right`, of which it is `sure`."""
 
-    found: npt.NDArray[np.int64]
-    right: Right
-    sure: Right
+    labels: npt.NDArray[np.int64]
+    right: Flags
+    sure: Flags
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Two networks on the same pictures: how many each read, how many were `won` and `lost`."""
+class Comparison:
+    """Two networks on the same pictures: how many each reads right, how many are won and lost."""
 
     total: int
     before: int
@@ -49,74 +59,68 @@ class Outcome:
 
     @property
     def chance_of_loss(self) -> float:
-        """How likely so many or more are lost where both networks are alike, 0…1."""
-        return _tail(self.lost, self.won + self.lost)
+        """The probability that equal networks show such a loss or a greater one."""
+        return _binomial_tail(self.lost, self.won + self.lost)
 
     @property
     def chance_of_gain(self) -> float:
-        """How likely so many or more are won where both networks are alike, 0…1."""
-        return _tail(self.won, self.won + self.lost)
+        """The probability that equal networks show such a gain or a greater one."""
+        return _binomial_tail(self.won, self.won + self.lost)
 
-    def worse(self, margin: float) -> bool:
-        """Tell whether the candidate lost more than luck takes, or more than a share `margin`."""
-        fall = self.before - self.after
-        return (fall > 0 and self.chance_of_loss < WORSE) or fall > max(1.0, margin * self.total)
+    def is_worse(self, margin: float) -> bool:
+        """Tell whether the loss is significant, or greater than a share `margin` of all."""
+        loss = self.before - self.after
+        significant = loss > 0 and self.chance_of_loss < SIGNIFICANT_LOSS
+        return significant or loss > max(1.0, margin * self.total)
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "total": self.total,
-            "before": self.before,
-            "after": self.after,
-            "won": self.won,
-            "lost": self.lost,
-        }
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a candidate is promoted, and why or why not, in a sentence."""
+    """Whether a candidate is promoted, and the sentence why or why not."""
 
     promoted: bool
     why: str
 
 
-def answers(network: Network, data: Split, rows: Rows) -> Answers:
-    """Return a network's answers to the pictures of a data set at some rows."""
+def predict(network: Network, data: Split, rows: Rows) -> Predictions:
+    """Return a network's predictions for some rows of a data set."""
     scaling = Scaling()
-    found = np.zeros(len(rows), np.int64)
+    labels = np.zeros(len(rows), np.int64)
     right, sure = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
     for start in range(0, len(rows), _BATCH):
-        images, labels = data.take(rows[start : start + _BATCH])
-        shares = network.probabilities(scaling(images))
-        part = slice(start, start + len(labels))
-        found[part] = shares.argmax(axis=1)
-        right[part] = found[part] == labels
-        sure[part] = shares.max(axis=1) >= SURE
-    return Answers(found, right, sure)
+        images, truth = data.take(rows[start : start + _BATCH])
+        probabilities = network.probabilities(scaling(images))
+        part = slice(start, start + len(truth))
+        labels[part] = probabilities.argmax(axis=1)
+        right[part] = labels[part] == truth
+        sure[part] = probabilities.max(axis=1) >= SURE
+    return Predictions(labels, right, sure)
 
 
-def weighed(
+def compare_networks(
     before: Network, after: Network, sets: dict[str, tuple[Split, Rows]]
-) -> tuple[dict[str, Outcome], float]:
-    """Return the outcomes of two networks on data sets at some rows, named as in `MARGINS`.
+) -> tuple[dict[str, Comparison], float]:
+    """Return the comparison of two networks on some rows of each set, and the contradictions.
 
-    With them the share 0…1 of the owner's digits that the second answers against their label, and
-    is sure of, or the first was, with the same answer.
+    The contradictions are the share 0…1 of the owner's digits that `after` reads against their
+    label, where it is sure, or where `before` was sure of the same answer.
     """
-    outcomes, contrary = {}, 0.0
+    comparisons, contradictions = {}, 0.0
     for name, (data, rows) in sets.items():
-        first, second = (answers(network, data, rows) for network in (before, after))
-        outcomes[name] = compared(first, second)
-        if name == "your digits" and len(rows):
-            still = first.sure & (first.found == second.found)
-            against = ~second.right & (second.sure | still)
-            contrary = float(against.mean())
-    return outcomes, contrary
+        first, second = (predict(network, data, rows) for network in (before, after))
+        comparisons[name] = compare_predictions(first, second)
+        if name == OWN_DIGITS and len(rows):
+            unmoved = first.sure & (first.labels == second.labels)
+            contradictions = float((~second.right & (second.sure | unmoved)).mean())
+    return comparisons, contradictions
 
 
-def compared(before: Answers, after: Answers) -> Outcome:
-    """Return the outcome of two networks' answers to the same pictures."""
-    return Outcome(
+def compare_predictions(before: Predictions, after: Predictions) -> Comparison:
+    """Return the comparison of two networks' predictions for the same pictures."""
+    return Comparison(
         total=len(before.right),
         before=int(before.right.sum()),
         after=int(after.right.sum()),
@@ -125,36 +129,27 @@ def compared(before: Answers, after: Answers) -> Outcome:
     )
 
 
-# By how much, as a share, each may fall before luck is asked.
-MARGINS = {"your digits": 0.02, "MNIST": 0.001, "other hands": 0.02}
-"""What a candidate is held against, and the share of each that it may lose at most.
+def judge_candidate(comparisons: dict[str, Comparison], contradictions: float) -> Verdict:
+    """Return whether a candidate is promoted: better on the owner's digits, no worse on any set.
 
-Among the other hands' photographs are letters and doodles, and an owner's forms may be like these.
-"""
-
-
-def verdict(outcomes: dict[str, Outcome], contrary: float) -> Verdict:
-    """Return whether a candidate with these outcomes, named as in `MARGINS`, is promoted.
-
-    It must not be worse on any of them, and better on the owner's digits. `contrary` is the share
-    0…1 of the owner's held-out digits that `weighed` found answered against their label.
+    `comparisons` are named as in `MARGINS`; both arguments come from `compare_networks`.
     """
-    own = outcomes["your digits"]
-    if contrary > CONTRADICTED:
+    own = comparisons[OWN_DIGITS]
+    if contradictions > MOST_CONTRADICTIONS:
         return Verdict(
             False,
-            f"the captures contradict each other: {contrary:.0%} of those held out are read as "
-            "another digit than their label after learning from the rest; look through those that "
-            "look mislabelled",
+            f"the captures contradict each other: {contradictions:.0%} of those held out are read "
+            "as another digit than their label after learning from the rest; look through those "
+            "that look mislabelled",
         )
-    for name, outcome in outcomes.items():
-        if outcome.worse(MARGINS[name]):
+    for name, each in comparisons.items():
+        if each.is_worse(MARGINS[name]):
             return Verdict(
                 False,
-                f"the candidate is worse on {name}: {outcome.after} of {outcome.total} right, "
-                f"{outcome.before} before (lost {outcome.lost}, won {outcome.won})",
+                f"the candidate is worse on {name}: {each.after} of {each.total} right, "
+                f"{each.before} before (lost {each.lost}, won {each.won})",
             )
-    if own.after <= own.before or own.chance_of_gain > BETTER:
+    if own.after <= own.before or own.chance_of_gain > SIGNIFICANT_GAIN:
         return Verdict(
             False,
             f"the candidate is not better beyond luck on your digits: {own.after} of {own.total} "
@@ -167,6 +162,7 @@ def verdict(outcomes: dict[str, Outcome], contrary: float) -> Verdict:
     )
 
 
-def _tail(least: int, of: int) -> float:
-    """Return the chance of `least` or more heads of `of` throws of a coin."""
-    return float(sum(comb(of, heads) for heads in range(least, of + 1)) / (1 << of))
+def _binomial_tail(least: int, tosses: int) -> float:
+    """Return the probability of `least` or more heads in so many tosses of a fair coin."""
+    ways = sum(comb(tosses, heads) for heads in range(least, tosses + 1))
+    return float(ways / (1 << tosses))

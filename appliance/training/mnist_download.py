@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from appliance.errors import FetchError
-from model.datasets import MNIST_SHA256, import_file, is_whole
+from model.datasets import MNIST_SHA256, import_file, is_genuine
 from model.errors import DatasetError
-from model.files import regular
+from model.files import open_regular
 
 TIMEOUT = 30.0
 """Seconds without a byte after which a mirror is given up."""
@@ -35,7 +35,7 @@ def fetch_mnist(folder: Path, mirrors: Sequence[str], say: Callable[[str], None]
         raise FetchError(f"{folder}: may not be written by this user: use sudo, or another --to")
     for name in MNIST_SHA256:
         if (folder / name).is_file():
-            if is_whole(folder / name, name):
+            if is_genuine(folder / name, name):
                 say(f"{name}: is there already")
                 continue
             say(f"{name}: is there, but damaged")
@@ -57,7 +57,7 @@ def _fetch(name: str, folder: Path, mirrors: Sequence[str], say: Callable[[str],
             said.append(f"{address}: {_reason(error)}")
             continue
         try:
-            with open(part, "rb", opener=regular) as file:
+            with open(part, "rb", opener=open_regular) as file:
                 import_file(file, part, folder, name)
         except DatasetError:
             said.append(f"{address}: what it sent is not MNIST's {name}")
@@ -88,7 +88,7 @@ def _download(address: str, part: Path) -> None:
             if error.code == 416 and have:
                 return
             raise
-    with answer, open(part, "ab" if answer.status == 206 else "wb", opener=regular) as file:
+    with answer, open(part, "ab" if answer.status == 206 else "wb", opener=open_regular) as file:
         expected = answer.headers.get("Content-Length")
         got = 0
         while chunk := answer.read(_CHUNK):

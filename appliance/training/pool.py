@@ -1,54 +1,48 @@
-"""Blocks of work shared by processes: the results come in the blocks' order, whoever made them."""
+"""Work in blocks, shared by processes; the results come in the order of the blocks."""
 
 import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from itertools import islice
+from concurrent.futures import ProcessPoolExecutor
+from itertools import chain, islice, starmap
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
+_BLOCKS_AHEAD = 16
+"""Blocks a process that are handed out at once: `Executor.map` alone would take all of them."""
 
-def cores() -> int:
+
+def count_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0))
 
 
-def shared(
+def map_blocks(
     work: Callable[..., Result], blocks: Iterable[tuple[Any, ...]], processes: int
 ) -> Iterator[Result]:
-    """Yield `work` of each block's arguments in turn, made by so many processes.
+    """Yield `work(*block)` for each block in turn, computed by so many processes.
 
-    One process, or one block, is this process. Few blocks are ahead of what is yielded: memory does
-    not grow with their number.
+    A single process, or a single block, is computed here. Memory does not grow with the number of
+    blocks, which may be an endless iterator.
     """
-    waiting_blocks = iter(blocks)
-    first = list(islice(waiting_blocks, 2))
-    if processes == 1 or len(first) < 2:
-        for block in (*first, *waiting_blocks):
-            yield work(*block)
+    left = iter(blocks)
+    batch = list(islice(left, _BLOCKS_AHEAD * processes))
+    if processes == 1 or len(batch) == 1:
+        yield from starmap(work, chain(batch, left))
         return
-    # A fork of a process that has threads may never end; "spawn" begins afresh.
+    # Not "fork": a copy of a process that has threads may hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, _end_with_the_parent) as pool:
-        waiting: deque[Future[Result]] = deque()
-        try:
-            for block in (*first, *waiting_blocks):
-                waiting.append(pool.submit(work, *block))
-                if len(waiting) > 2 * processes:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        while batch:
+            yield from pool.map(work, *zip(*batch, strict=True))
+            batch = list(islice(left, _BLOCKS_AHEAD * processes))
 
 
 def _end_with_the_parent() -> None:
-    """Leave Ctrl-C to the parent process, and end when it does, however it is ended."""
+    """Leave Ctrl-C to the parent, and end when it ends, even if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:

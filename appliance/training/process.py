@@ -1,4 +1,4 @@
-"""Starts and ends a retraining for the page: `digits retrain` in a process of its own."""
+"""Starts and stops a training for the page: `digits retrain` in a process of its own."""
 
 import logging
 import os
@@ -11,20 +11,21 @@ from contextlib import suppress
 from pathlib import Path
 
 from appliance.errors import TrainingError
-from appliance.training import records
+from appliance.training.lock import is_training
+from appliance.training.records import load_progress
 
 log = logging.getLogger(__name__)
 
 _ROOT = Path(__file__).resolve().parents[2]
-_ENDED = (0, 130, -signal.SIGTERM)
-"""The codes of a retraining that did its work or was told to end."""
+_GOOD_CODES = (0, 130, -signal.SIGTERM)
+"""Exit codes of a training that finished, or that was stopped."""
 
 
-class Trainer:
-    """The retraining of one state directory: whether one runs, start one, end it.
+class TrainingProcess:
+    """Starts, stops and watches the training of one state directory.
 
-    One that the timer or a person started is ended as well. `command` is what is run before
-    `retrain` and its options; the settings file `config` is handed on where there is one.
+    Also stops one that the timer or a person started. `command` stands before `retrain` and its
+    options; `config`, the settings file, is handed on.
     """
 
     def __init__(
@@ -39,21 +40,21 @@ class Trainer:
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
 
-    def running(self) -> bool:
-        """Tell whether a retraining runs, from the moment it is started."""
-        return self._alive() or records.running(self.state)
+    def is_running(self) -> bool:
+        """Tell whether a training runs, from the moment it is started."""
+        return self._alive() or is_training(self.state)
 
     def start(self, *, from_scratch: bool = False) -> None:
-        """Start one; raises TrainingError where one runs or the system has no room for it."""
-        # It runs elsewhere, where a path relative to here leads to another place.
+        """Start a training; raises TrainingError where one runs or the system cannot start one."""
+        # Absolute paths: it runs in another folder.
         words = [*self._command, "retrain", "--state", str(self.state.absolute())]
         words += ["--config", str(self._config.absolute())] if self._config else []
         words += ["--from-scratch"] if from_scratch else []
         with self._lock:
-            if self.running():
+            if self.is_running():
                 raise TrainingError("a training is running already: wait for its end, or stop it")
             try:
-                # Of its own session: Ctrl-C in the terminal of the appliance is not for it.
+                # A session of its own: Ctrl-C in the appliance's terminal does not reach it.
                 child = subprocess.Popen(
                     words, cwd=_ROOT, stdin=subprocess.DEVNULL, start_new_session=True
                 )
@@ -65,31 +66,30 @@ class Trainer:
         threading.Thread(target=_reap, args=(child,), name="training", daemon=True).start()
 
     def stop(self) -> None:
-        """Tell the one that runs to end, which it does within seconds; raises TrainingError."""
-        if records.running(self.state):
-            told = records.progress(self.state) or {}
-            pid = told.get("pid")
-            # The number may be of a process before, and be another program's by now.
-            if isinstance(pid, int) and _retrains(pid):
+        """Have the training end, which takes seconds; raises TrainingError where none can be."""
+        if is_training(self.state):
+            pid = (load_progress(self.state) or {}).get("pid")
+            # The progress may be an earlier training's, and its pid another program's by now.
+            if isinstance(pid, int) and _is_retrain_command(pid):
                 with suppress(ProcessLookupError):
-                    _end(pid)
+                    _terminate(pid)
                 return
         child = self._child
         if child is not None and self._alive():
             child.terminate()
             return
-        if records.running(self.state):
+        if is_training(self.state):
             raise TrainingError(
                 "the training that runs cannot be found from here: end it where it was started"
             )
         raise TrainingError("no training is running: there is nothing to stop")
 
-    def problem(self) -> str | None:
-        """Return what is to be said of the one started last, where it failed without a word."""
+    def failure(self) -> str | None:
+        """Return a sentence where the last training started here failed and left no reason."""
         child = self._child
-        if child is None or child.returncode is None or child.returncode in _ENDED:
+        if child is None or child.returncode is None or child.returncode in _GOOD_CODES:
             return None
-        if (records.progress(self.state) or {}).get("pid") == child.pid:
+        if (load_progress(self.state) or {}).get("pid") == child.pid:
             return None
         return (
             f"the training did not begin (code {child.returncode}): "
@@ -101,13 +101,13 @@ class Trainer:
 
 
 def _reap(child: "subprocess.Popen[bytes]") -> None:
-    """Wait for the end of a child, so that no zombie is left of it."""
+    """Wait for a child's end, so that it leaves no zombie."""
     code = child.wait()
-    if code not in _ENDED:
+    if code not in _GOOD_CODES:
         log.warning("the training that the page had started failed with code %d", code)
 
 
-def _retrains(pid: int) -> bool:
+def _is_retrain_command(pid: int) -> bool:
     """Tell whether a process is a `digits retrain`."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -116,7 +116,7 @@ def _retrains(pid: int) -> bool:
     return b"retrain" in words
 
 
-def _end(pid: int) -> None:
+def _terminate(pid: int) -> None:
     try:
         os.kill(pid, signal.SIGTERM)
     except PermissionError:

@@ -1,36 +1,34 @@
-"""The nights on disk: what runs now, what each came to, and that only one runs at a time."""
+"""What the page is told of training: the progress of this night, the outcome of each before it."""
 
-import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any
 
 from appliance.errors import StateError
-from model.files import read_regular, regular, replaced
+from appliance.training.lock import is_training
+from model.files import open_regular, read_regular, replace_file
 
 NIGHTS = "nights.jsonl"
-"""What the nights came to, a line each, in the state directory."""
-_MOST_PROGRESS_BYTES = 1_000_000
+"""The outcome of each night, a JSON object a line, in the state directory."""
 KEPT_NIGHTS = 100
-"""Records that are kept at least; when there are twice as many the older half goes."""
+"""Records kept at least: at twice as many the older half is removed."""
+_MOST_PROGRESS_BYTES = 1_000_000
 
-
-_Kind = Callable[[Any], bool]
-
-
-class Refused(Exception):
-    """A night that is not begun, with the sentence why."""
+_Check = Callable[[Any], bool]
 
 
 @dataclass(eq=False, repr=False)
 class Progress:
-    """What the page shows of a night: `state` is preparing, training, waiting, deciding, ended."""
+    """The progress of a night, a JSON file that the page reads.
+
+    `state` is preparing, training, waiting, deciding or ended; `progress` is a share 0…1.
+    """
 
     file: Path
     state: str = "preparing"
@@ -49,24 +47,23 @@ class Progress:
     started: float = field(default_factory=time.time)
     updated: float = 0.0
 
-    def show(self) -> None:
-        """Replace the file; a disk that refuses it does not end the training."""
+    def save(self) -> None:
+        """Replace the file in one step; a disk that refuses does not end the training."""
         self.updated = time.time()
-        self.written = written()
-        told = self.as_json()
-        beside = self.file.with_name(f".{self.file.name}.new")
+        self.written = count_written_bytes()
+        new = self.file.with_name(f".{self.file.name}.new")
         with suppress(OSError):
-            # In RAM or not, what is told every few seconds is not worth a card's flush.
-            with open(beside, "w", encoding="utf-8", opener=regular) as file:
-                file.write(json.dumps(told))
-            os.replace(beside, self.file)
+            # No fsync: a file rewritten every few seconds is not worth the SD card's wear.
+            with open(new, "w", encoding="utf-8", opener=open_regular) as file:
+                file.write(json.dumps(self.to_json()))
+            os.replace(new, self.file)
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {key: value for key, value in asdict(self).items() if key != "file"}
 
 
 class Rate:
-    """Pictures a second, over the last minute or so."""
+    """Pictures a second, over the last one to two minutes. `clock` is monotonic."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -75,7 +72,7 @@ class Rate:
     def count(self, pictures: int) -> None:
         self._count += pictures
         if self._clock() - self._since > 60:
-            # Half of the past is forgotten.
+            # Forget the older half.
             self._since += (self._clock() - self._since) / 2
             self._count //= 2
 
@@ -84,56 +81,57 @@ class Rate:
         return round(self._count / passed, 1) if passed > 0.5 else None
 
 
-def progress_file(state: Path) -> Path:
-    """Return where the progress is told: in RAM under systemd, else in the state directory."""
+def progress_path(state: Path) -> Path:
+    """Return the progress file: in RAM under systemd, else in the state directory."""
     runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
     return Path(runtime or state) / "retrain.json"
 
 
-def progress(state: Path) -> dict[str, Any] | None:
-    """Return what the newest night tells of itself, with `running`; None where there was none.
+def load_progress(state: Path) -> dict[str, Any] | None:
+    """Return the newest night's progress and whether it is `running`; None if there was no night.
 
-    One begun by hand has no place in RAM that systemd gave it, so both places are looked at.
+    A training that a person started has no folder in RAM from systemd: both places are read.
     """
-    found = []
-    for file in {progress_file(state), state / progress_file(state).name}:
+    candidates = []
+    for file in {progress_path(state), state / progress_path(state).name}:
         with suppress(OSError, ValueError, RecursionError):
-            told = json.loads(read_regular(file, _MOST_PROGRESS_BYTES))
-            if _fits(told, _PROGRESS, ("updated",)):
-                found.append(Progress(file, pid=0).as_json() | told)
-    if not found:
+            content = json.loads(read_regular(file, _MOST_PROGRESS_BYTES))
+            if _is_valid(content, _PROGRESS, required=("updated",)):
+                candidates.append(Progress(file, pid=0).to_json() | content)
+    if not candidates:
         return None
-    return {**max(found, key=lambda told: told["updated"]), "running": running(state)}
+    newest = max(candidates, key=lambda each: each["updated"])
+    return {**newest, "running": is_training(state)}
 
 
-def nights(state: Path, most: int = 20) -> list[dict[str, Any]]:
+def load_nights(state: Path, most: int = 20) -> list[dict[str, Any]]:
     """Return the records of the last nights, the newest first; damaged lines are left out."""
-    found = []
+    records = []
     with suppress(OSError):
         lines = read_regular(state / NIGHTS).decode(errors="replace").splitlines()
-        found = [record for line in lines if (record := night_of(line)) is not None]
-    return found[::-1][:most]
+        records = [record for line in lines if (record := parse_night(line)) is not None]
+    return records[::-1][:most]
 
 
-def night_of(line: str | bytes) -> dict[str, Any] | None:
-    """Return the record of a line of `nights.jsonl`, None for one that is damaged.
+def parse_night(line: str | bytes) -> dict[str, Any] | None:
+    """Return the record in a line of `nights.jsonl`, or None for a damaged line.
 
-    It has when the night ended; of the rest, what is there is what it must be.
+    A record has at least `at`; every other field that it has is of its type.
     """
     with suppress(ValueError, RecursionError):
         record = json.loads(line)
-        if _fits(record, _NIGHT, ("at",)):
+        if _is_valid(record, _NIGHT, required=("at",)):
             return dict(record)
     return None
 
 
-def add_night(state: Path, record: dict[str, Any]) -> None:
-    """Append a record and let go of those of long ago; raises StateError."""
+def append_night(state: Path, record: dict[str, Any]) -> None:
+    """Append a record and remove the oldest ones; raises StateError."""
     file = state / NIGHTS
     try:
-        with open(file, "ab+", opener=regular) as lines:
+        with open(file, "ab+", opener=open_regular) as lines:
             size = lines.tell()
-            # A line that a power cut left without its end spoils no other.
+            # A power cut may have left half a line: end it, or it spoils this one.
             broken = size and os.pread(lines.fileno(), 1, size - 1) != b"\n"
             lines.write(b"\n" * bool(broken) + json.dumps(record).encode() + b"\n")
             lines.flush()
@@ -142,75 +140,37 @@ def add_night(state: Path, record: dict[str, Any]) -> None:
         raise StateError(
             f"{file}: the night's outcome cannot be written ({error.strerror}): check the disk"
         ) from None
-    # The record is there already: what is too much can go after another night.
+    # The record is safe; if the disk is full the old ones can go after another night.
     with suppress(OSError):
         records = read_regular(file).splitlines(keepends=True)
         if len(records) >= 2 * KEPT_NIGHTS:
-            with replaced(file) as shorter:
+            with replace_file(file) as shorter:
                 shorter.writelines(records[-KEPT_NIGHTS:])
 
 
-@contextmanager
-def alone(state: Path) -> Iterator[None]:
-    """Hold the lock that only one retraining can hold; raises Refused.
-
-    The kernel lets go of it when its process dies. Raises StateError where it cannot be had.
-    """
-    try:
-        file = regular(state / "retrain.lock", os.O_RDONLY | os.O_CREAT)
-    except OSError as error:
-        raise StateError(
-            f"{state}: nothing can be written there ({error.strerror}): check the disk and who "
-            "owns the state directory, or choose another with --state DIR"
-        ) from None
-    try:
-        if not _locked(file):
-            raise Refused("a retraining is running already: see the page's training view")
-        yield
-    finally:
-        os.close(file)
+def count_written_bytes() -> int:
+    """Return the bytes that this process has sent to storage; 0 where the kernel does not say."""
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/self/io").read_text().splitlines():
+            if line.startswith("write_bytes:"):
+                return int(line.split()[1])
+    return 0
 
 
-def _locked(file: int) -> bool:
-    """Tell whether the lock could be taken; whoever only looks holds it for an instant."""
-    for last in (*[False] * 19, True):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not last:
-                time.sleep(0.01)
-        else:
-            return True
-    return False
+# ---- what a file may hold ----
 
 
-def running(state: Path) -> bool:
-    """Tell whether a retraining holds the lock."""
-    try:
-        file = regular(state / "retrain.lock", os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(file)
-
-
-def _fits(record: Any, kinds: dict[str, _Kind], needed: Iterable[str]) -> bool:
-    """Tell whether what a file holds has what is needed, and all of it of its kind."""
+def _is_valid(record: Any, checks: dict[str, _Check], required: Iterable[str]) -> bool:
+    """Tell whether a record has the required fields, and each known field passes its check."""
     return (
         isinstance(record, dict)
-        and all(key in record for key in needed)
-        and all(kinds[key](value) for key, value in record.items() if key in kinds)
+        and all(key in record for key in required)
+        and all(checks[key](value) for key, value in record.items() if key in checks)
     )
 
 
 def _is_number(value: Any) -> bool:
-    # A loss that diverged is none, and is told as it is.
+    # The loss of a training that diverged is infinite or NaN.
     return type(value) in (int, float) and (abs(value) == inf or not abs(value) > 1e9)
 
 
@@ -230,8 +190,8 @@ def _is_flag(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-def _or_none(kind: _Kind) -> _Kind:
-    return lambda value: value is None or kind(value)
+def _or_none(check: _Check) -> _Check:
+    return lambda value: value is None or check(value)
 
 
 def _is_curve(value: Any) -> bool:
@@ -242,7 +202,8 @@ def _is_curve(value: Any) -> bool:
 
 def _are_epochs(value: Any) -> bool:
     return isinstance(value, list) and all(
-        _fits(each, _EPOCH, ("number", "of")) and 1 <= each["of"] < 1e6 for each in value
+        _is_valid(each, _EPOCH, required=("number", "of")) and 1 <= each["of"] < 1e6
+        for each in value
     )
 
 
@@ -252,16 +213,16 @@ def _are_outcomes(value: Any) -> bool:
     )
 
 
-_EPOCH: dict[str, _Kind] = {
+_EPOCH: dict[str, _Check] = {
     "number": _is_count,
     "of": _is_count,
     "loss": _or_none(_is_number),
     "validation": _or_none(_is_number),
     "camera": _or_none(_is_number),
 }
-_COURSE: dict[str, _Kind] = {"curve": _is_curve, "epochs": _are_epochs, "written": _is_count}
-_NIGHT: dict[str, _Kind] = {
-    **_COURSE,
+_CURVES: dict[str, _Check] = {"curve": _is_curve, "epochs": _are_epochs, "written": _is_count}
+_NIGHT: dict[str, _Check] = {
+    **_CURVES,
     "at": _is_time,
     "outcome": _is_text,
     "why": _is_text,
@@ -274,8 +235,8 @@ _NIGHT: dict[str, _Kind] = {
     "told": _is_flag,
     "finished": _is_flag,
 }
-_PROGRESS: dict[str, _Kind] = {
-    **_COURSE,
+_PROGRESS: dict[str, _Check] = {
+    **_CURVES,
     "state": _is_text,
     "sentence": _is_text,
     "progress": _is_number,
@@ -289,12 +250,3 @@ _PROGRESS: dict[str, _Kind] = {
     "started": _is_time,
     "updated": _is_time,
 }
-
-
-def written() -> int:
-    """Return the bytes that this process has had written to storage, 0 where it is not told."""
-    with suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/self/io").read_text().splitlines():
-            if line.startswith("write_bytes:"):
-                return int(line.split()[1])
-    return 0

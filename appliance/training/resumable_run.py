@@ -1,16 +1,14 @@
-"""One night's work on disk: what is learned from, so that it goes on bit for bit after a power cut.
+"""A night's training on disk: after a power cut it goes on and ends with the same bits.
 
-Everything that the course depends on is copied into one folder before it begins: captures that are
-made or corrected in the meantime are for the next one. The examples through the camera, which are
-the same each night and take a Pi Zero long to make, stay beside it. The pictures stay in files, in
-which memory for more captures is not needed.
+All that the result depends on is copied into one folder before the training begins; captures made
+or corrected in the meantime are for the next night. The simulated examples, the same each night and
+slow to make on a Pi Zero, are kept beside the folder.
 """
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,51 +19,56 @@ import numpy as np
 from appliance import __version__
 from appliance.captures.store import Captures
 from appliance.errors import ApplianceError, StateError
+from appliance.training.examples import draw_digits
+from appliance.training.gate import MNIST, OTHER_HANDS, OWN_DIGITS
+from appliance.training.picture_file import read_pictures, write_pictures
 from model import checkpoint, weights
-from model.datasets import Bytes, Split
+from model.datasets import Split
 from model.errors import ModelError
-from model.files import read_regular, regular, replaced
+from model.files import read_regular, replace_file
 from model.network import Network
-from model.presets import PRESETS, Preset, preset
-from model.train import Course, Mixed, taken
+from model.presets import PRESETS, Preset, get_preset
+from model.shuffle import Rows
+from model.train import ExtraPictures, TrainingRun, batches
 
 SEED = 1
-"""The seed that the shipped network holds digits out by: no night ever learns from those."""
+"""The seed of the shipped network's held-out digits: no night learns from those."""
 EPOCHS = 3
-"""Epochs of a course that goes on from a network, with a base set."""
-_STEP, _BATCH = 0.003, 128
-_OWN, _CAMERA = 0.15, 0.25
-"""The share of each batch that captures and examples through the camera take."""
+"""Epochs of a night that goes on from a network and has a base set."""
+OWN_SHARE, CAMERA_SHARE = 0.15, 0.25
+"""The share of captures and of simulated examples in each batch."""
+_LEARNING_RATE, _BATCH = 0.003, 128
 _BLOCK = 256
+_PICTURES = ("examples", "learned", "held_out")
 
 MakeExamples = Callable[[Preset, Split, int], Split]
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much a course is: examples through the camera, pictures a batch, the first step, epochs.
+    """How much a night learns: simulated examples, pictures a batch, learning rate, epochs.
 
-    Where there is no base set the examples stand in for it for `alone` epochs; they are made of so
-    many `scans` of the project's own hand.
+    Without a base set the network learns from the examples for `epochs_without_base`; they are then
+    made of so many `drawn_digits`.
     """
 
     examples: int = 3000
-    scans: int = 2000
+    drawn_digits: int = 2000
     batch: int = _BATCH
-    step: float = _STEP
+    learning_rate: float = _LEARNING_RATE
     epochs: int = EPOCHS
-    alone: int = 20
-    from_scratch: int = PRESETS["appliance"].epochs
+    epochs_without_base: int = 20
+    epochs_from_scratch: int = PRESETS["appliance"].epochs
 
 
 @dataclass
 class Plan:
-    """What a course is of, as `plan.json` has it, and how far the nights have come with it.
+    """What a night trains and how far it is; the content of `plan.json`.
 
-    `pictures` are the count and sha256 of each file of pictures, `base` the checksums of the base
-    set, `change` the captures' number as it began. The course goes on as long as one of `accepts`
-    is the network in use: the parent, and what came of it. `gated` is the number of the epoch that
-    was last decided on, and `decided` the record of what is not done to its end yet.
+    `pictures` has the number and the sha256 of each picture file, `base` the checksums of the base
+    set, `change` the captures' change number at the beginning. The night goes on as long as one of
+    `accepts` is the network in use: the parent, and the candidates promoted meanwhile. `gated` is
+    the last epoch that was compared, `decided` a decision that is not carried out yet.
     """
 
     parent: str
@@ -82,36 +85,37 @@ class Plan:
 
     @property
     def captures(self) -> dict[str, int]:
+        """How many captures are learned from and how many are held out."""
         return {side: self.pictures[side][0] for side in ("learned", "held_out")}
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """What a night learns from beside the base set, and what only the gate sees."""
+    """Simulated examples, captures to learn from, and captures that only the gate sees."""
 
     examples: Split
     learned: Split
     held_out: Split
 
 
-class Night:
-    """One course of training in a folder of its own, and the network that it began with."""
+class ResumableRun:
+    """A training in a folder of its own, and the network it started from."""
 
     def __init__(self, folder: Path, base: Split | None, sizes: Sizes | None = None) -> None:
-        """Take up what is in the folder; raises StateError where there is nothing whole."""
+        """Open the run in a folder; raises StateError where it is not whole or does not fit."""
         self.folder = folder
         self.base = base
         self._sizes = sizes or Sizes()
         self._checkpoint = folder / "checkpoint.npz"
         try:
-            self.plan = _read_plan(folder / "plan.json")
+            self.plan = _read_plan(folder)
             self.parent, _ = weights.load(folder / "parent.npz")
             if weights.checksum(self.parent)[:12] != self.plan.parent:
                 raise ValueError("its parent is another network")
             self.pictures = Pictures(
                 *(
-                    _read_pictures(_file(folder, name), *self.plan.pictures[name])
-                    for name in ("examples", "learned", "held_out")
+                    read_pictures(_picture_path(folder, name), *self.plan.pictures[name])
+                    for name in _PICTURES
                 )
             )
             if self.plan.base != (base.checksums if base is not None else None):
@@ -122,7 +126,7 @@ class Night:
             ) from None
 
     @classmethod
-    def begun(
+    def create(
         cls,
         folder: Path,
         *,
@@ -133,25 +137,26 @@ class Night:
         make_examples: MakeExamples,
         from_scratch: bool = False,
         sizes: Sizes | None = None,
-    ) -> "Night":
-        """Lay down what a new course needs, and return it; what was there before is gone.
+    ) -> "ResumableRun":
+        """Write a new run to a folder, in the place of any other, and return it.
 
         Raises StateError where the disk refuses, and whatever `make_examples` raises.
         """
         sizes = sizes or Sizes()
         try:
-            discard(folder)
+            delete_run(folder)
             folder.mkdir(parents=True, exist_ok=True)
-            # Before they are copied: what changes in the meantime is new the next night.
+            # Before they are copied: what changes in the meantime is new to the next night.
             change = captures.change()
-            written = {"examples": _examples(folder, base, sizes, make_examples)}
+            pictures = {"examples": _provide_examples(folder, base, sizes, make_examples)}
             for name, held_out in (("learned", False), ("held_out", True)):
-                written[name] = _write_pictures(_file(folder, name), captures.labelled(held_out))
+                path = _picture_path(folder, name)
+                pictures[name] = write_pictures(path, captures.labelled(held_out))
             weights.save(folder / "parent.npz", parent, card)
             id = weights.checksum(parent)[:12]
             base_sums = base.checksums if base is not None else None
-            # Last, since a folder with a plan is whole.
-            _write_plan(folder, Plan(id, [id], written, base_sums, from_scratch, change))
+            # Last: a folder with a plan is whole.
+            _write_plan(folder, Plan(id, [id], pictures, base_sums, from_scratch, change))
         except (ApplianceError, ModelError):
             raise
         except OSError as error:
@@ -161,100 +166,109 @@ class Night:
             ) from None
         return cls(folder, base, sizes)
 
-    def course(self) -> tuple[Course, str | None]:
-        """Return the course where it stands, and a sentence if its checkpoint was of no use."""
-        course = self._course()
+    def load_training(self) -> tuple[TrainingRun, str | None]:
+        """Return the training where it stopped, and a sentence if its checkpoint was of no use."""
+        training = self._begin_training()
         try:
-            checkpoint.load(self._checkpoint, course, self._about())
+            checkpoint.load(self._checkpoint, training, self._identity())
         except Exception as error:
-            # zipfile and numpy raise a dozen kinds for a damaged file, and none is worth a night.
+            # zipfile and numpy raise a dozen kinds for a damaged file: none may end the night.
             sentence = f"{self._checkpoint}: it cannot be taken up again ({error}): it begins anew"
-            return self._course(), str(error) if isinstance(error, ModelError) else sentence
-        return course, None
+            return self._begin_training(), str(error) if isinstance(error, ModelError) else sentence
+        return training, None
 
-    def keep(self, course: Course) -> None:
-        """Write where the course stands; raises StateError."""
+    def save_checkpoint(self, training: TrainingRun) -> None:
+        """Write where a training is; raises StateError."""
         try:
-            checkpoint.save(self._checkpoint, course, self._about())
+            checkpoint.save(self._checkpoint, training, self._identity())
         except OSError as error:
-            raise self._refused(error) from None
+            raise self._write_error(error) from None
 
-    def note(self, **facts: Any) -> None:
-        """Change facts of the plan on disk, then in memory; raises StateError."""
-        changed = replace(self.plan, **facts)
+    def update_plan(self, **changes: Any) -> None:
+        """Change fields of the plan, on disk first; raises StateError."""
+        plan = replace(self.plan, **changes)
         try:
-            _write_plan(self.folder, changed)
+            _write_plan(self.folder, plan)
         except OSError as error:
-            raise self._refused(error) from None
-        self.plan = changed
+            raise self._write_error(error) from None
+        self.plan = plan
 
-    def _refused(self, error: OSError) -> StateError:
+    @property
+    def checksum(self) -> str:
+        """The sha256 over those of the picture files."""
+        return hashlib.sha256(json.dumps(self.plan.pictures).encode()).hexdigest()
+
+    @property
+    def recipe(self) -> Preset:
+        """How this run learns: from scratch as the shipped network did, else by fine-tuning."""
+        sizes = self._sizes
+        if self.plan.from_scratch:
+            recipe = get_preset("appliance").for_camera()
+            return replace(recipe, batch=sizes.batch, epochs=sizes.epochs_from_scratch)
+        epochs = sizes.epochs_without_base if self.base is None else sizes.epochs
+        return replace(
+            fine_tuning_preset(self.parent, epochs),
+            batch=sizes.batch,
+            learning_rate=sizes.learning_rate,
+        )
+
+    def gate_sets(self) -> dict[str, tuple[Split, Rows]]:
+        """Return the data sets that the gate compares on, each with its held-out rows."""
+        recipe, examples = self.recipe, self.pictures.examples
+        own = self.pictures.held_out
+        sets: dict[str, tuple[Split, Rows]] = {OWN_DIGITS: (own, np.arange(len(own)))}
+        if self.base is None:
+            rows, _ = recipe.split_rows(len(examples), SEED)
+        else:
+            sets[MNIST] = self.base, recipe.split_rows(len(self.base), SEED)[0]
+            rows = np.arange(len(examples) - recipe.held_out_count(len(examples)), len(examples))
+        return {**sets, OTHER_HANDS: (examples, rows)}
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what a checkpoint must be of: an update may bring another recipe."""
+        plan = self.plan
+        return {
+            "pictures": plan.pictures,
+            "base": plan.base,
+            "parent": plan.parent,
+            "recipe": repr(self.recipe),
+        }
+
+    def _begin_training(self) -> TrainingRun:
+        """Return the training at its first batch.
+
+        Everything but the captures is distilled: the target is the mean of the label and the
+        parent's output. From scratch nothing is.
+        """
+        recipe, examples = self.recipe, self.pictures.examples
+        extra = [ExtraPictures(self.pictures.learned, OWN_SHARE)]
+        if self.base is not None:
+            held_out = recipe.held_out_count(len(examples))
+            extra.insert(0, ExtraPictures(examples, CAMERA_SHARE, held_out, distilled=True))
+        parent = None if self.plan.from_scratch else self.parent
+        return TrainingRun(
+            recipe,
+            examples if self.base is None else self.base,
+            seed=SEED,
+            epochs=recipe.epochs,
+            extra=extra,
+            start=parent,
+            teacher=parent,
+        )
+
+    def _write_error(self, error: OSError) -> StateError:
         return StateError(
             f"{self.folder}: the training cannot be kept ({error.strerror or error}): make room on "
             "the disk; what was kept before is whole, and the next night goes on from there"
         )
 
-    @property
-    def checksum(self) -> str:
-        """Return the sha256 over those of the pictures."""
-        return hashlib.sha256(json.dumps(self.plan.pictures).encode()).hexdigest()
 
-    @property
-    def recipe(self) -> Preset:
-        """How this course learns: one that goes on from a network takes small steps."""
-        sizes = self._sizes
-        if self.plan.from_scratch:
-            own = preset("appliance").for_camera()
-            return replace(own, batch=sizes.batch, epochs=sizes.from_scratch)
-        epochs = sizes.alone if self.base is None else sizes.epochs
-        return replace(night_recipe(self.parent, epochs), batch=sizes.batch, step=sizes.step)
-
-    def _about(self) -> dict[str, Any]:
-        """Return what a checkpoint must be of; an update that brings another recipe is another."""
-        plan = self.plan
-        about = {"pictures": plan.pictures, "base": plan.base, "parent": plan.parent}
-        return {**about, "recipe": repr(self.recipe)}
-
-    def _course(self) -> Course:
-        recipe, pictures = self.recipe, self.pictures
-        own = Mixed(pictures.learned, _OWN)
-        if self.base is None:
-            data, mixed = pictures.examples, [own]
-        else:
-            held_out = recipe.held_out(len(pictures.examples))
-            camera = Mixed(pictures.examples, _CAMERA, held_out, taught=True)
-            data, mixed = self.base, [camera, own]
-        parent = None if self.plan.from_scratch else self.parent
-        return Course(
-            recipe,
-            data,
-            seed=SEED,
-            epochs=recipe.epochs,
-            mixed=mixed,
-            start=parent,
-            teacher=parent,
-        )
-
-    def gate_sets(self) -> dict[str, tuple[Split, Any]]:
-        """Return what the gate compares two networks on: data sets, each with its held-out rows."""
-        recipe, examples = self.recipe, self.pictures.examples
-        sets: dict[str, tuple[Split, Any]] = {
-            "your digits": (self.pictures.held_out, np.arange(len(self.pictures.held_out)))
-        }
-        if self.base is None:
-            rows, _ = recipe.split_rows(len(examples), SEED)
-        else:
-            sets["MNIST"] = self.base, recipe.split_rows(len(self.base), SEED)[0]
-            rows = np.arange(len(examples) - recipe.held_out(len(examples)), len(examples))
-        return {**sets, "other hands": (examples, rows)}
-
-
-def night_recipe(network: Network, epochs: int) -> Preset:
-    """Return the recipe by which a night goes on from a network: small steps from where it is."""
+def fine_tuning_preset(network: Network, epochs: int) -> Preset:
+    """Return the recipe of a night that goes on from a network: the same layers, a small rate."""
     return replace(
-        preset("appliance").for_camera(),
+        get_preset("appliance").for_camera(),
         layers=tuple(tuple(layer) for layer in network.spec()),
-        step=_STEP,
+        learning_rate=_LEARNING_RATE,
         settings={"momentum": 0.9, "nesterov": True},
         batch=_BATCH,
         average=0.0,
@@ -262,106 +276,61 @@ def night_recipe(network: Network, epochs: int) -> Preset:
     )
 
 
-def discard(folder: Path) -> None:
-    """Remove a course; the plan goes first, so that nothing half removed is taken up.
+def delete_run(folder: Path) -> None:
+    """Remove a run, its plan first: half a run is then not taken for a whole one.
 
-    Raises OSError where it stays.
+    Raises OSError where the plan stays.
     """
     (folder / "plan.json").unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def own_hand(count: int) -> Split:
-    """Return digits of the project's own hand as a data set, where there is no base set."""
-    from appliance.simulator.handwriting import HANDS
-    from appliance.simulator.paper import Conditions
-    from appliance.simulator.scenes import inked
-    from appliance.vision.glyph import glyph
-
-    images, labels = np.empty((count, 784), np.uint8), np.empty(count, np.uint8)
-    for place in range(count):
-        rng = np.random.default_rng([SEED, place])
-        label = place % 10
-        variants = list(HANDS[label].values())
-        drawn = inked(variants[rng.integers(len(variants))], rng, Conditions(), 60)
-        images[place] = np.rint(glyph(drawn).ravel() * np.float32(255))
-        labels[place] = label
-    return Split(images, labels)
-
-
-def _read_plan(path: Path) -> Plan:
-    """Return a plan; raises OSError, KeyError, TypeError or ValueError for a damaged one."""
-    held = json.loads(read_regular(path))
-    if held["sha256"] != _sum_of(held["plan"]):
+def _read_plan(folder: Path) -> Plan:
+    """Return the plan; raises OSError, KeyError, TypeError or ValueError for a damaged one."""
+    content = json.loads(read_regular(folder / "plan.json"))
+    if content["sha256"] != _checksum(content["plan"]):
         raise ValueError("its plan does not match its checksum")
-    return Plan(**held["plan"])
+    return Plan(**content["plan"])
 
 
 def _write_plan(folder: Path, plan: Plan) -> None:
-    facts = asdict(plan)
-    with replaced(folder / "plan.json") as file:
-        file.write(json.dumps({"plan": facts, "sha256": _sum_of(facts)}, indent=1).encode())
+    fields = asdict(plan)
+    with replace_file(folder / "plan.json") as file:
+        file.write(json.dumps({"plan": fields, "sha256": _checksum(fields)}, indent=1).encode())
 
 
-def _sum_of(facts: Any) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+def _checksum(fields: Any) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
-def _examples(
+def _provide_examples(
     folder: Path, base: Split | None, sizes: Sizes, make_examples: MakeExamples
 ) -> list[Any]:
-    """Have the examples through the camera beside a folder, made now if they are not there whole.
+    """Make the simulated examples unless those beside the folder are whole and still right.
 
-    Returns their count and sha256.
+    Returns their number and sha256.
     """
-    recipe = replace(preset("appliance").for_camera(), photographs=sizes.examples)
+    recipe = replace(get_preset("appliance").for_camera(), photographs=sizes.examples)
     about = {
         "version": __version__,
         "recipe": repr(recipe),
-        "base": sizes.scans if base is None else base.checksums,
+        "base": sizes.drawn_digits if base is None else base.checksums,
     }
-    file = _file(folder, "examples")
-    card = file.with_suffix(".json")
+    path = _picture_path(folder, "examples")
+    card = path.with_suffix(".json")
     with suppress(OSError, KeyError, TypeError, ValueError):
-        told = json.loads(read_regular(card))
-        if told["about"] == about:
-            _read_pictures(file, *told["pictures"])
-            return list(told["pictures"])
-    made = make_examples(recipe, own_hand(sizes.scans) if base is None else base, SEED)
-    pictures = _write_pictures(file, taken(made, np.arange(len(made)), _BLOCK))
-    with replaced(card) as told_file:
-        told_file.write(json.dumps({"about": about, "pictures": pictures}).encode())
+        content = json.loads(read_regular(card))
+        if content["about"] == about:
+            read_pictures(path, *content["pictures"])
+            return list(content["pictures"])
+    digits = draw_digits(sizes.drawn_digits, SEED) if base is None else base
+    examples = make_examples(recipe, digits, SEED)
+    pictures = write_pictures(path, batches(examples, np.arange(len(examples)), _BLOCK))
+    with replace_file(card) as file:
+        file.write(json.dumps({"about": about, "pictures": pictures}).encode())
     return pictures
 
 
-def _file(folder: Path, name: str) -> Path:
-    """Return where pictures stand: the examples beside the folder, since they outlive it."""
+def _picture_path(folder: Path, name: str) -> Path:
+    """Return a picture file's path; the examples outlive the run and are beside its folder."""
     return (folder.parent if name == "examples" else folder) / f"{name}.pictures"
-
-
-def _write_pictures(path: Path, blocks: Iterable[tuple[Bytes, Bytes]]) -> list[Any]:
-    """Write pictures of 784 bytes one after the other, then their labels, a byte each.
-
-    Returns how many, and the sha256 of the file.
-    """
-    labels, digest = bytearray(), hashlib.sha256()
-    with replaced(path) as file:
-        for pictures, answers in blocks:
-            file.write(pictures.tobytes())
-            digest.update(pictures.tobytes())
-            labels += answers.tobytes()
-        file.write(labels)
-        digest.update(labels)
-    return [len(labels), digest.hexdigest()]
-
-
-def _read_pictures(path: Path, count: int, checksum: str) -> Split:
-    with open(path, "rb", opener=regular) as file:
-        if os.fstat(file.fileno()).st_size != 785 * count:
-            raise ValueError(f"{path.name} has another size than it had")
-        if hashlib.file_digest(file, "sha256").hexdigest() != checksum:
-            raise ValueError(f"{path.name} does not match its checksum")
-        if not count:
-            return Split(np.empty((0, 784), np.uint8), np.empty(0, np.uint8))
-        file.seek(784 * count)
-        return Split.of_file(file, np.frombuffer(file.read(), np.uint8))

@@ -1,19 +1,21 @@
-"""Regions: which pixels of a mask hang together, side by side or corner to corner."""
+"""Connected components of a mask, with 8-neighbourhood."""
 
 import numpy as np
 import numpy.typing as npt
 
 Mask = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.int32]
-Place = tuple[slice, slice]
+Slices = tuple[slice, slice]
+"""A component's bounding box: its rows and its columns."""
 
 
-def regions(mask: Mask) -> tuple[Labels, list[Place]]:
-    """Return the regions of a mask (h, w): their numbers int32 (h, w), and the box of each.
+def label_components(mask: Mask) -> tuple[Labels, list[Slices]]:
+    """Return the connected components of a mask (h, w): labels int32 (h, w), and bounding boxes.
 
-    They are numbered from 1 in the order of their first pixels, row by row; 0 is not in the mask.
-    A mask is runs of pixels along its rows; runs of two rows that touch are joined until each knows
-    the first one of its region, as in union-find.
+    Labels count from 1 in the order of the components' first pixels, row by row; 0 is background.
+    The method is run-based union-find: runs of pixels in neighbouring rows that touch are united
+    until each run knows its component's first (L. He, Y. Chao, K. Suzuki, "A run-based two-scan
+    labeling algorithm", 2008).
     """
     rows, starts, ends = _runs(mask)
     above, below = _touching(mask.shape[1], rows, starts, ends)
@@ -22,7 +24,7 @@ def regions(mask: Mask) -> tuple[Labels, list[Place]]:
         one, other = first[above], first[below]
         apart = one != other
         above, below, one, other = (each[apart] for each in (above, below, one, other))
-        # Of several that want to be joined to, one wins, and the rest have the next turn.
+        # Where several unions meet one root, one wins; the others come in the next round.
         first[np.maximum(one, other)] = np.minimum(one, other)
         while not np.array_equal(further := first[first], first):
             first = further
@@ -34,9 +36,9 @@ def regions(mask: Mask) -> tuple[Labels, list[Place]]:
 
 
 def _runs(mask: Mask) -> tuple[npt.NDArray[np.intp], ...]:
-    """Return the row, the first column and the one after the last of each run, row by row."""
+    """Return each run's row, first column and the column after its last, row by row."""
     height, width = mask.shape
-    # A column that is never in the mask ends each row's last run.
+    # One more column, never in the mask, ends each row's last run.
     flat = np.zeros((height, width + 1), bool)
     flat[:, :width] = mask
     line = flat.ravel()
@@ -54,9 +56,10 @@ def _touching(
     starts: npt.NDArray[np.intp],
     ends: npt.NDArray[np.intp],
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return the pairs of runs of which the second touches the first from the row below."""
+    """Return the pairs of touching runs: indices of the upper one and of the one below it."""
     row = rows * (width + 1)
-    # In the row below: what ends behind the pixel before this one's first, up to behind its last.
+    # In the next row, corners included: runs that end after this run's first column - 1 and start
+    # before its last column + 2.
     from_ = np.searchsorted(row + ends, row + width + starts, side="right")
     to = np.searchsorted(row + starts, row + width + ends + 2, side="left")
     many = to - from_
@@ -70,7 +73,7 @@ def _boxes(
     rows: npt.NDArray[np.intp],
     starts: npt.NDArray[np.intp],
     ends: npt.NDArray[np.intp],
-) -> list[Place]:
+) -> list[Slices]:
     if not len(numbers):
         return []
     order = np.argsort(numbers, kind="stable")

@@ -1,7 +1,7 @@
-"""What a pixel's neighbours come to: blurred, highest, lowest, in windows of any size.
+"""Filters on pictures: Gaussian, median, dilation, erosion, closing and opening.
 
-The same as scipy.ndimage has, in numpy alone: importing that takes a Pi Zero 27 MB and as long as
-all else that the appliance imports.
+They give what scipy.ndimage gives, in numpy alone: importing that costs a Pi Zero 27 MB and as long
+as everything else the appliance imports.
 """
 
 import math
@@ -13,69 +13,69 @@ import numpy.typing as npt
 from appliance.reading import Array
 
 Values = TypeVar("Values", Array, npt.NDArray[np.bool_])
-"""Numbers from 0 up, float32 (h, w), or truths."""
+"""A picture float32 (h, w) without negative values, or a mask bool (h, w)."""
 Lines = npt.NDArray[Any]
 
-_REACH = 4.0
-"""A Gaussian window ends so many standard deviations from its middle."""
-_LAST = np.iinfo(np.int32).max
+_TRUNCATE = 4.0
+"""The Gaussian window ends this many standard deviations from its middle."""
+_HIGHEST_BITS = np.iinfo(np.int32).max
 
 
-def smoothed(picture: Array, sigma: float) -> Array:
-    """Return a picture float32 (h, w) under a Gaussian window of `sigma` pixels.
-
-    Beyond its edge the picture goes on as it is there.
-    """
-    reach = int(_REACH * sigma + 0.5)
+def gaussian(picture: Array, sigma: float) -> Array:
+    """Return a picture float32 (h, w) blurred by a Gaussian of `sigma` pixels; edges repeat."""
+    reach = int(_TRUNCATE * sigma + 0.5)
     window = np.exp(-0.5 * np.square(np.arange(-reach, reach + 1) / sigma))
     window = (window / window.sum()).astype(np.float32)
     for _ in range(2):
         wide = np.pad(picture, ((0, 0), (reach, reach)), mode="edge")
-        # All lines as one: what runs over from one to the next is in the margins.
+        # All lines as one: the margins absorb what one line spills into the next.
         lines = np.correlate(wide.ravel(), window, "same").reshape(wide.shape)
         picture = lines[:, reach : wide.shape[1] - reach].T
     return picture
 
 
-def highest(values: Values, size: int) -> Values:
-    """Return the highest of the values (h, w) in a square of an odd `size` around each.
+def dilate(values: Values, size: int) -> Values:
+    """Return the maximum in a square of odd `size` around each pixel; beyond the edge is nothing.
 
-    Of truths: whether one of them is true. What is beyond the edge does not count.
+    On a mask this is binary dilation.
     """
-    return _extreme(values, size, np.maximum)
+    return _square_extreme(values, size, np.maximum)
 
 
-def lowest(values: Values, size: int) -> Values:
-    """Return the lowest of the values (h, w) in a square of an odd `size` around each."""
-    return _extreme(values, size, np.minimum)
+def erode(values: Values, size: int) -> Values:
+    """Return the minimum in a square of odd `size` around each pixel; binary erosion on a mask."""
+    return _square_extreme(values, size, np.minimum)
 
 
-def closed(picture: Array, size: int, *, light: bool = True) -> Array:
-    """Return a picture (h, w) without what is dark and narrower than an odd `size`: its closing.
+def closing(picture: Array, size: int) -> Array:
+    """Return the grey closing: without what is dark and narrower than a square of odd `size`.
 
-    Or, with `light` false, its opening, without what is light. With its edge repeated outwards,
-    ground between a stroke and the edge is not taken for narrow.
+    The edge is repeated outwards, so that the ground between a stroke and the edge stays.
     """
     wide = np.pad(picture, size // 2, mode="edge")
-    result = lowest(highest(wide, size), size) if light else highest(lowest(wide, size), size)
-    return _inner(result, size // 2)
+    return _crop(erode(dilate(wide, size), size), size // 2)
 
 
-def grown(values: Values, radius: float) -> Values:
-    """Return the highest of the values (h, w) in a disc around each; beyond the edge they are 0."""
-    return _in_disc(values, radius, np.maximum)
+def opening(picture: Array, size: int) -> Array:
+    """Return the grey opening: without what is light and narrower than a square of odd `size`."""
+    wide = np.pad(picture, size // 2, mode="edge")
+    return _crop(dilate(erode(wide, size), size), size // 2)
 
 
-def shrunk(values: Values, radius: float) -> Values:
-    """Return the lowest of the values (h, w) in a disc around each; beyond the edge they are 0."""
-    return _in_disc(values, radius, np.minimum)
+def dilate_disc(values: Values, radius: float) -> Values:
+    """Return the maximum within `radius` pixels of each pixel; beyond the edge is 0."""
+    return _disc_extreme(values, radius, np.maximum)
+
+
+def erode_disc(values: Values, radius: float) -> Values:
+    """Return the minimum within `radius` pixels of each pixel; beyond the edge is 0."""
+    return _disc_extreme(values, radius, np.minimum)
 
 
 def median(picture: Array, size: int) -> Array:
-    """Return the median of a picture (h, w) in a square of an odd `size` around each pixel.
+    """Return the median in a square of odd `size` around each pixel of (h, w); edges repeat.
 
-    Beyond its edge the picture goes on as it is there. All windows are laid out at once: for small
-    pictures.
+    All windows are in memory at once: for small pictures alone.
     """
     wide = np.pad(picture, size // 2, mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(wide, (size, size))
@@ -84,23 +84,23 @@ def median(picture: Array, size: int) -> Array:
     return middle
 
 
-def _extreme(values: Values, size: int, pick: np.ufunc) -> Values:
+def _square_extreme(values: Values, size: int, pick: np.ufunc) -> Values:
     kind = values.dtype
-    # As whole numbers, the bits of numbers from 0 up have the same order, and compare faster.
+    # The bits of floats from 0 up, read as integers, sort alike and compare faster.
     lines: Lines = values if kind.kind == "b" else values.view(np.int32)
     for _ in range(2):
-        lines = _along(lines, size, pick).T
+        lines = _line_extreme(lines, size, pick).T
     result: Values = np.ascontiguousarray(lines).view(kind)
     return result
 
 
-def _along(lines: Lines, size: int, pick: np.ufunc) -> Lines:
-    """Return the extreme of each line of (n, m) and its neighbours, `size` together."""
+def _line_extreme(lines: Lines, size: int, pick: np.ufunc) -> Lines:
+    """Return for each line of (n, m) the extreme over the `size` lines around it."""
     count, reach = len(lines), size // 2
-    beyond = 0 if pick is np.maximum else 1 if lines.dtype.kind == "b" else _LAST
+    beyond = 0 if pick is np.maximum else 1 if lines.dtype.kind == "b" else _HIGHEST_BITS
     wide = np.full((count + 2 * reach, lines.shape[1]), beyond, lines.dtype)
     wide[reach : reach + count] = lines
-    # Of two lines, of four, of eight…: a window is two of these, which may overlap.
+    # Extremes of two lines, of four, of eight…: any window is two of these that may overlap.
     have = 1
     while 2 * have <= size:
         wide = pick(wide[:-have], wide[have:])
@@ -109,13 +109,12 @@ def _along(lines: Lines, size: int, pick: np.ufunc) -> Lines:
     return result
 
 
-def _in_disc(values: Values, radius: float, pick: np.ufunc) -> Values:
-    """Return the extreme of the values (h, w) no further than `radius` pixels away."""
+def _disc_extreme(values: Values, radius: float, pick: np.ufunc) -> Values:
     height, width = values.shape
     reach = int(radius)
     wide = np.pad(values, reach)
     result = values.copy()
-    # A disc is lines, of which the longer take the shorter over.
+    # A disc is a stack of rows; a longer row's extreme extends that of a shorter one.
     lines = wide[:, reach : reach + width]
     for half in range(reach + 1):
         for end in {reach - half, reach + half}:
@@ -127,5 +126,5 @@ def _in_disc(values: Values, radius: float, pick: np.ufunc) -> Values:
     return result
 
 
-def _inner(values: Values, border: int) -> Values:
+def _crop(values: Values, border: int) -> Values:
     return values[border : len(values) - border, border : values.shape[1] - border]

@@ -1,28 +1,30 @@
-"""Mark to glyph: the one normaliser, into MNIST's own convention."""
+"""Mark to glyph: normalised as MNIST's digits are."""
 
 import numpy as np
 
 from appliance.reading import Array
-from appliance.vision.filters import grown, shrunk
+from appliance.vision.filters import dilate_disc, erode_disc
 
 SIDE = 28
 INNER = 20
+"""The longer side of the digit within the glyph, in pixels."""
 STROKE_WIDTHS = (1.8, 4.0)
-"""Strokes are brought between these widths, in pixels of the glyph: 90 % of MNIST's are there."""
+"""Mean stroke widths are brought into this range, in pixels of the glyph: 90 % of MNIST's are."""
 
 
-def glyph(mark: Array) -> Array:
-    """Return a mark's ink float32 (h, w) in 0…1 as a glyph float32 (28, 28), ink bright.
+def make_glyph(mark: Array) -> Array:
+    """Return a mark's ink float32 (h, w) in 0…1 as a glyph float32 (28, 28), ink bright, peak 1.
 
-    The mark's box, aspect kept, is area-averaged into 20×20 and set so that its centre of mass
-    falls on the middle of 28×28, as in MNIST (LeCun et al., 1998). Strokes thinner or thicker than
-    a scanner's pen makes them are thickened or thinned before.
+    The mark's box is area-averaged into 20×20, aspect kept, and placed with its centre of mass in
+    the middle of 28×28, as in MNIST (Y. LeCun et al., "Gradient-based learning applied to document
+    recognition", 1998). Strokes that are thinner or thicker than MNIST's are first thickened or
+    thinned.
     """
-    mark = _usual_strokes(mark)
+    mark = _normalise_stroke_width(mark)
     height, width = mark.shape
     scale = INNER / max(height, width)
     rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
-    small = averaging(rows, height) @ mark @ averaging(columns, width).T
+    small = averaging_matrix(rows, height) @ mark @ averaging_matrix(columns, width).T
     peak = float(small.max())
     if peak > 0:
         small /= np.float32(peak)
@@ -37,14 +39,14 @@ def glyph(mark: Array) -> Array:
 
 
 def stroke_width(ink: Array) -> float:
-    """Return the mean width of the strokes of ink float32 (h, w) in 0…1, in its pixels.
+    """Return the mean width of the strokes of ink float32 (h, w) in 0…1, in pixels.
 
-    The area of a line of width w and length l is w l, its outline 2 l.
+    A line of width w and length l has the area w·l and an outline of about 2·l.
     """
-    return 2 * float(ink.sum()) / max(outline(ink), 1e-6)
+    return 2 * float(ink.sum()) / max(outline_length(ink), 1e-6)
 
 
-def outline(ink: Array) -> float:
+def outline_length(ink: Array) -> float:
     """Return the length of the outline of ink float32 (h, w) in 0…1, in pixels."""
     padded = np.pad(ink, 1)
     across = padded[1:, :-1] - padded[:-1, :-1]
@@ -52,34 +54,34 @@ def outline(ink: Array) -> float:
     return float(np.hypot(across, down).sum())
 
 
-def averaging(cells: int, length: int) -> Array:
-    """Return the (cells, length) matrix that averages `length` pixels into `cells` equal spans.
+def averaging_matrix(cells: int, length: int) -> Array:
+    """Return the matrix float32 (cells, length) that averages `length` pixels into `cells` spans.
 
-    Each row holds the share of the span that each pixel covers, and sums to 1.
+    A row holds the share of its span that each pixel covers, and sums to 1.
     """
     edges = np.linspace(0, length, cells + 1, dtype=np.float32)
     pixels = np.arange(length, dtype=np.float32)
     overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    shares: Array = np.maximum(overlap, 0) * np.float32(cells / length)
-    return shares
+    matrix: Array = np.maximum(overlap, 0) * np.float32(cells / length)
+    return matrix
 
 
-def _usual_strokes(mark: Array) -> Array:
-    """Return the ink with strokes as wide as the network knows them, grown or shrunk by a disc."""
+def _normalise_stroke_width(mark: Array) -> Array:
+    """Return the ink dilated or eroded by a disc until its strokes are as wide as MNIST's."""
     height, width = mark.shape
-    # What the box becomes longer by when its strokes grow is little beside what they grow by.
+    # The box grows with its strokes, but so much less than they do that it is left out here.
     pixel = max(height, width) / INNER
     wide = stroke_width(mark)
     thin, thick = (limit * pixel for limit in STROKE_WIDTHS)
     if wide < thin:
         reach = round((thin - wide) / 2)
         if reach >= 1:
-            return grown(np.pad(mark, reach), reach + 0.5)
+            return dilate_disc(np.pad(mark, reach), reach + 0.5)
     elif wide > thick:
         reach = round((wide - thick) / 2)
         if reach >= 1:
-            thinner = shrunk(mark, reach + 0.5)
-            rows, columns = (np.flatnonzero(thinner.max(axis=axis) > 0) for axis in (1, 0))
+            thinned = erode_disc(mark, reach + 0.5)
+            rows, columns = (np.flatnonzero(thinned.max(axis=axis) > 0) for axis in (1, 0))
             if rows.size:
-                return thinner[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+                return thinned[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return mark

@@ -1,4 +1,4 @@
-"""The page and the API: objects go in, a Flask application comes out."""
+"""The page and the API as one Flask application, made of the appliance's parts."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -12,26 +12,28 @@ from appliance.captures.store import Captures
 from appliance.device.control import Control
 from appliance.device.pin import Owner
 from appliance.errors import StateError
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.outputs.history import History
 from appliance.outputs.latest import Latest, Recent
 from appliance.outputs.metrics import Metrics
-from appliance.picture import Turns
+from appliance.picture import PictureQueue
 from appliance.reader.reader import Reader
 from appliance.settings.schema import InForce
-from appliance.training.process import Trainer
+from appliance.training.process import TrainingProcess
 from appliance.web.access import session
 from appliance.web.access.guard import guard
 from appliance.web.inside import view
 from appliance.web.language import register_languages
 from appliance.web.lazy_routes import App
 from appliance.web.problem import problem as problem_of
-from appliance.web.views import captures as teach
+from appliance.web.views import captures as captures_api
 from appliance.web.views import control as control_api
-from appliance.web.views import device, pages, reading
+from appliance.web.views import device as device_page
 from appliance.web.views import history as history_page
 from appliance.web.views import metrics as metrics_page
 from appliance.web.views import networks as networks_api
+from appliance.web.views import pages
+from appliance.web.views import reading as reading_api
 from appliance.web.views import training as training_api
 
 POLICY = (
@@ -46,8 +48,8 @@ def create_app(
     history: History,
     captures: Captures,
     reader: Reader,
-    networks: Networks,
-    training: Trainer,
+    networks: LiveNetwork,
+    training: TrainingProcess,
     owner: Owner,
     metrics: Metrics,
     control: Control,
@@ -55,20 +57,17 @@ def create_app(
     state: Path,
     in_force: Sequence[InForce],
     upload_megabytes: int,
-    turns: Turns | None = None,
+    queue: PictureQueue | None = None,
     names: Iterable[str] = (),
     look: str = "anyone",
     problem: str | None = None,
 ) -> Flask:
-    """Return the application that shows these parts.
+    """Return the application over these parts.
 
-    `networks` tells the card of the network that reads and changes which it is, `training` starts
-    and ends a retraining, `owner` knows who may change anything, `metrics` counts what was read,
-    `control` has the owner's switches, `camera` is the camera's source as the settings name it,
-    `state` the state directory and `in_force` all settings; a picture of more than
-    `upload_megabytes` is refused, and each is read in its turn of `turns`, which others who decode
-    pictures in this process share. `names` and `look` are who it is asked by and who may look, as
-    `guard` has them. `problem` is what was not well with the state directory at the start.
+    `camera` is the camera's source as the settings name it, `state` the state directory, `in_force`
+    all settings. A request of more than `upload_megabytes` is refused. A picture that is sent is
+    read in its turn of `queue`, which all that decode pictures in this process share. `names` and
+    `look` are as in `guard`. `problem` is what was wrong with the state directory at the start.
     """
     app = App(__name__)
     app.config["MAX_CONTENT_LENGTH"] = upload_megabytes * 1_000_000
@@ -79,14 +78,14 @@ def create_app(
         return [each for each in (owner.shut, problem) if each]
 
     @app.context_processor
-    def on_every_view() -> dict[str, Any]:
+    def add_problems() -> dict[str, Any]:
         return {"problems": problems}
 
     app.register_blueprint(pages.blueprint(latest))
     app.register_blueprint(session.blueprint(owner))
     app.register_blueprint(history_page.blueprint(history))
     app.register_blueprint(
-        device.blueprint(
+        device_page.blueprint(
             latest=latest,
             networks=networks,
             control=control,
@@ -96,16 +95,16 @@ def create_app(
         )
     )
     app.register_blueprint(control_api.blueprint(control))
-    drawn = Recent()
+    sent = Recent()
     app.register_blueprint(
-        reading.blueprint(
+        reading_api.blueprint(
             latest=latest,
-            drawn=drawn,
+            sent=sent,
             reader=reader,
             networks=networks,
             camera=camera,
             problems=problems,
-            turns=turns or Turns(),
+            queue=queue or PictureQueue(),
             clock=time.time,
         )
     )
@@ -121,56 +120,56 @@ def create_app(
     app.register_blueprint(networks_api.blueprint(networks))
     app.register_blueprint(training_api.blueprint(training, captures))
     app.register_blueprint(
-        teach.blueprint(captures=captures, latest=latest, drawn=drawn, reader=reader)
+        captures_api.blueprint(captures=captures, latest=latest, sent=sent, reader=reader)
     )
 
     app.register_blueprint(
-        view.blueprint(reader=reader, networks=networks, latest=latest, drawn=drawn)
+        view.blueprint(reader=reader, networks=networks, latest=latest, drawn=sent)
     )
 
     @app.before_request
-    def limited() -> None:
-        # Werkzeug before 2.3 holds a form to the limit, and no other body.
+    def check_length() -> None:
+        # Werkzeug before 2.3 checks the length of forms alone.
         if (request.content_length or 0) > app.config["MAX_CONTENT_LENGTH"]:
             raise RequestEntityTooLarge
 
     @app.errorhandler(HTTPException)
-    def refused(error: HTTPException) -> Response:
-        said = {
+    def answer_refusal(error: HTTPException) -> Response:
+        sentences = {
             404: f"there is nothing at {request.path}",
             405: f"{request.method} does not go with {request.path}",
             413: f"the picture, or its form, is larger than the limit of {upload_megabytes} MB",
         }
         if error.code == 413 and request.path.endswith("/captures/import"):
-            said[413] = (
+            sentences[413] = (
                 f"the zip is larger than the limit of {upload_megabytes} MB: "
                 "use 'digits captures import' on the appliance itself"
             )
         status = error.code or 500
-        response = problem_of(status, said.get(status, error.description or ""))
+        response = problem_of(status, sentences.get(status, error.description or ""))
         if isinstance(error, MethodNotAllowed):
             response.headers["Allow"] = ", ".join(error.valid_methods or [])
         return response
 
     @app.errorhandler(StateError)
-    def unreadable(error: StateError) -> Response:
+    def answer_state_error(error: StateError) -> Response:
         return problem_of(503, str(error))
 
     @app.errorhandler(Exception)
-    def failed(error: Exception) -> Response:
+    def answer_defect(error: Exception) -> Response:
         app.logger.exception("a request failed: %s %r", request.method, request.path)
         return problem_of(500, "the request failed here, not at your end: the log tells why")
 
     @app.after_request
-    def tagged(response: Response) -> Response:
-        # What is asked again and again and is the same is not sent again.
+    def tag_json(response: Response) -> Response:
+        # The page asks again and again: what is the same is not sent again.
         if request.method == "GET" and response.mimetype == "application/json":
             response.add_etag()
             response.make_conditional(request)
         return response
 
     @app.after_request
-    def careful(response: Response) -> Response:
+    def add_security_headers(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = POLICY
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"

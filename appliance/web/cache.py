@@ -1,4 +1,4 @@
-"""Nothing is made or sent twice: a cache of values, and the ETag of an answer."""
+"""Values are not computed twice, answers not sent twice: a cache, and ETags."""
 
 import threading
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class Cache(Generic[Value]):
         self._values: dict[object, Value] = {}
 
     def get(self, stamp: object, make: Callable[[], Value]) -> Value:
-        """Return the value of a stamp, made if need be; other callers wait while one is made."""
+        """Return the value of a stamp, from `make` if it is new; other callers wait meanwhile."""
         with self._lock:
             value = self._values.pop(stamp) if stamp in self._values else make()
             # A dict keeps the order of insertion: the least recently used value is the first.

@@ -9,7 +9,7 @@ from werkzeug.routing import Rule
 Builder = Callable[..., tuple[str, str]]
 
 
-class LateRule(Rule):
+class LazyRule(Rule):
     """A route whose two URL builders are compiled when `url_for` first needs one.
 
     Werkzeug compiles both for every route as it is added: a tenth of a second on a Pi Zero, for
@@ -17,12 +17,12 @@ class LateRule(Rule):
     """
 
     def _compile_builder(self, append_unknown: bool = True) -> Builder:
-        made: list[Builder] = []
+        compiled: list[Builder] = []
 
         def build(rule: Rule, **values: Any) -> tuple[str, str]:
-            if not made:
-                made.append(super(LateRule, self)._compile_builder(append_unknown))
-            return made[0](rule, **values)
+            if not compiled:
+                compiled.append(super(LazyRule, self)._compile_builder(append_unknown))
+            return compiled[0](rule, **values)
 
         return build
 
@@ -30,4 +30,4 @@ class LateRule(Rule):
 class App(Flask):
     """Flask with these routes."""
 
-    url_rule_class = LateRule
+    url_rule_class = LazyRule

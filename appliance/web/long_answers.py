@@ -1,4 +1,4 @@
-"""Answers of unknown length, made in parts: no thread waits for whoever takes them."""
+"""Answers of unknown length, made part by part: no thread waits for a slow client."""
 
 import logging
 import threading
@@ -14,21 +14,22 @@ from appliance.errors import ClosedError
 log = logging.getLogger("appliance")
 
 PART_BYTES = 32_768
-"""A part is made until it has so many bytes."""
+"""A part has at least so many bytes, but the last one."""
+_DEFER = "digits.defer"
 
 
 class Task(WSGITask):  # type: ignore[misc]
-    """An answer; of one whose length nobody knows only the head is written, and the rest begun."""
+    """A request's answer; if its length is unknown, the head alone, and the body is deferred."""
 
     def get_environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environment()
-        environ[_BEGIN] = self._begin
+        environ[_DEFER] = self._defer
         return environ
 
-    def _begin(self, answer: Iterable[bytes]) -> Iterable[bytes]:
+    def _defer(self, answer: Iterable[bytes]) -> Iterable[bytes]:
         if self.content_length is not None or not self.has_body or self.request.command == "HEAD":
             return answer
-        self.channel.rest = Rest(self, answer)
+        self.channel.rest = RemainingAnswer(self, answer)
         return ()
 
     def finish(self) -> None:
@@ -39,25 +40,26 @@ class Task(WSGITask):  # type: ignore[misc]
             self.write(b"")
 
 
-class Rest:
-    """What is still to be made of a long answer, run by waitress once for each part.
+class RemainingAnswer:
+    """The rest of a long answer: a task that waitress runs once for each part.
 
-    `put_at` is when the last part was there to be taken, None when it has been.
+    `queued` says that the next part is waiting for a thread or being made. `written_at` is the
+    monotonic time at which the last part was written, None once the client has taken it.
     """
 
     def __init__(self, task: Task, answer: Iterable[bytes]) -> None:
         self.channel, self.addr = task.channel, task.channel.addr
-        self.asked = False
-        self.put_at: float | None = None
-        self._task, self._answer, self._parts = task, answer, iter(answer)
+        self.queued = False
+        self.written_at: float | None = None
+        self._task, self._answer, self._chunks = task, answer, iter(answer)
         self._at_work = threading.Lock()
-        self._bytes, self._taking = 0, 0.0
+        self._bytes, self._seconds = 0, 0.0
 
     def service(self) -> None:
-        """Make one part and leave it to be sent; called in a thread of waitress's."""
+        """Make one part and leave it to be sent; called in one of waitress's threads."""
         began = time.thread_time()
         with self._at_work:
-            self._make()
+            self._write_part()
         self.channel.server.fair_share.charge(self.addr[0], time.thread_time() - began)
         if self.channel.connected:
             self.channel.last_activity = time.time()
@@ -70,36 +72,36 @@ class Rest:
         self.close()
 
     def close(self) -> None:
-        """End the making, unless a thread is at work: that does it when it is done."""
+        """End the answer; if a thread is making a part, that thread ends it."""
         if self._at_work.acquire(blocking=False):
             try:
                 self._close_answer()
             finally:
                 self._at_work.release()
 
-    def note_taken(self) -> None:
-        """Note that the last part was taken."""
-        if self.put_at is not None:
-            self._taking += time.monotonic() - self.put_at
-            self.put_at = None
+    def note_sent(self) -> None:
+        """Note that the client has taken the last part."""
+        if self.written_at is not None:
+            self._seconds += time.monotonic() - self.written_at
+            self.written_at = None
 
-    def is_slow(self, patience: float, bytes_a_second: float) -> bool:
-        """Tell whether who takes it needs longer than `patience` and what the bytes are worth."""
-        took = self._taking + (0 if self.put_at is None else time.monotonic() - self.put_at)
-        return took > patience + self._bytes / bytes_a_second
+    def is_slow(self, patience: float, bytes_per_second: float) -> bool:
+        """Tell whether the client has taken longer than `patience` and its bytes allow."""
+        waiting = 0 if self.written_at is None else time.monotonic() - self.written_at
+        return self._seconds + waiting > patience + self._bytes / bytes_per_second
 
-    def _make(self) -> None:
-        channel, size, parts = self.channel, 0, []
+    def _write_part(self) -> None:
+        channel, size, part = self.channel, 0, []
         try:
-            for part in self._parts:
-                parts.append(part)
-                size += len(part)
+            for chunk in self._chunks:
+                part.append(chunk)
+                size += len(chunk)
                 if size >= PART_BYTES:
                     break
             if size:
-                self._task.write(b"".join(parts))
+                self._task.write(b"".join(part))
                 self._bytes += size
-                self.put_at = time.monotonic()
+                self.written_at = time.monotonic()
             if size < PART_BYTES:
                 self._close_answer()
                 if self._task.chunked_response:
@@ -109,27 +111,24 @@ class Rest:
             # The channel is closed already.
             pass
         except Exception as error:
-            # The status has been sent: that the connection ends too early is what tells of it.
+            # The status has been sent: only a connection that ends too early can say it.
             if not isinstance(error, ClosedError) and not channel.server.stopping():
                 log.exception("an answer ended before its end: %r", self._task.request.path)
             channel.will_close = True
             channel.rest = None
             self._close_answer()
         finally:
-            self.asked = False
+            self.queued = False
 
     def _close_answer(self) -> None:
         if hasattr(self._answer, "close"):
             self._answer.close()
 
 
-def in_parts(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
-    """Return a WSGI application whose answers of unknown length `Task` makes in parts."""
+def send_in_parts(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+    """Return a WSGI application whose answers of unknown length `Task` sends in parts."""
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        return environ[_BEGIN](app(environ, start_response))  # type: ignore[no-any-return]
+        return environ[_DEFER](app(environ, start_response))  # type: ignore[no-any-return]
 
     return application
-
-
-_BEGIN = "digits.begin"

@@ -1,4 +1,4 @@
-"""One shape for every error of the API: RFC 9457 problem details."""
+"""Every error of the API as RFC 9457 problem details."""
 
 import json
 from http import HTTPStatus
@@ -9,7 +9,7 @@ from flask import Response
 def problem(status: int, sentence: str, *, retry_after: int | None = None) -> Response:
     """Return an error response whose `detail` is a sentence for a person.
 
-    `retry_after` tells a program in how many seconds it may ask again.
+    `retry_after` are the seconds after which a program may try again.
     """
     body = {"title": HTTPStatus(status).phrase, "status": status, "detail": sentence}
     response = Response(

@@ -42,7 +42,7 @@ from waitress.task import ErrorTask
 from appliance.errors import ServeError
 from appliance.web.access.fair_queue import FairQueue
 from appliance.web.access.fair_share import READ_LIMIT, READ_PATH, FairShare
-from appliance.web.long_answers import Rest, Task, in_parts
+from appliance.web.long_answers import RemainingAnswer, Task, send_in_parts
 from appliance.web.problem import problem
 
 MAX_CONNECTIONS = 64
@@ -92,13 +92,13 @@ class _Request(HTTPRequestParser):  # type: ignore[misc]
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection; `rest` is what is still to be made of a long answer."""
+    """A connection; `rest` is the rest of a long answer."""
 
     task_class = Task
     error_task_class = _Refusal
     parser_class = _Request
     request_started = 0.0
-    rest: Rest | None = None
+    rest: RemainingAnswer | None = None
 
     def readable(self) -> bool:
         return self.rest is None and bool(super().readable()) and not self._is_throttled()
@@ -119,8 +119,8 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         if self.will_close:
             self.handle_close()
         elif not self.total_outbufs_len and self._may_continue(rest):
-            rest.note_taken()
-            rest.asked = True
+            rest.note_sent()
+            rest.queued = True
             self.server.add_task(rest)
 
     def service(self) -> None:
@@ -167,9 +167,9 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     def _is_throttled(self) -> bool:
         return self.addr[0] in self.server.throttled
 
-    def _may_continue(self, rest: Rest) -> bool:
+    def _may_continue(self, rest: RemainingAnswer) -> bool:
         """Tell whether the next part of a long answer may be made."""
-        return not (rest.asked or self.requests or self._is_throttled())
+        return not (rest.queued or self.requests or self._is_throttled())
 
 
 def _unfinished_body_bytes(channel: _Channel) -> int:
@@ -205,7 +205,7 @@ class Server:
         self._max_body = 2 * app.config["MAX_CONTENT_LENGTH"]
         try:
             self._server = create_server(
-                in_parts(app),
+                send_in_parts(app),
                 map=self._channels,
                 host=host,
                 port=port,

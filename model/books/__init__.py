@@ -1,1 +1,1 @@
-"""The books' networks and worked examples, and the figures they give beside ours."""
+"""The books' networks and worked examples, and their figures beside ours."""

@@ -1,4 +1,4 @@
-"""The label fed backwards: what a network of sigmoids thinks a digit looks like."""
+"""Back-query: a label sent backwards through a network of sigmoids becomes a picture."""
 
 import numpy as np
 
@@ -8,11 +8,11 @@ from model.network import Network
 
 
 def backquery(network: Network, digit: int, low: float = 0.01, high: float = 0.99) -> Array:
-    """Return the picture (28, 28) in 0…1 that a label, sent backwards, comes out as.
+    """Return the picture (28, 28) in 0…1 that the label `digit` becomes, sent backwards.
 
-    The answer that means `digit` goes through the logit and then through each layer's weights
-    transposed, and what arrives is stretched to `low`…`high` before the next. Raises ModelError for
-    a network that has other layers than dense ones and sigmoids. Source: T. Rashid, "Make Your Own
+    The target goes through the logit, the inverse of the sigmoid, then through each layer's
+    transposed weights, and is rescaled to `low`…`high` before the next. Raises ModelError for a
+    network of other layers than dense ones and sigmoids. Source: T. Rashid, "Make Your Own
     Neural Network", part 3.
     """
     signal = np.full(network.shapes[-1], low, np.float32)
@@ -24,16 +24,16 @@ def backquery(network: Network, digit: int, low: float = 0.01, high: float = 0.9
             case Dense():
                 if isinstance(layer, BookOutput):
                     signal = np.log(signal) - np.log(1 - signal)
-                signal = _stretched(layer.parameters["weights"].T @ signal, low, high)
+                signal = _rescale(layer.parameters["weights"].T @ signal, low, high)
             case _:
                 raise ModelError(
                     f"a {layer.kind} layer cannot be asked backwards: use a network of sigmoids, "
                     "such as scratch-200"
                 )
-    return _stretched(signal, 0.0, 1.0).reshape(28, 28)
+    return _rescale(signal, 0.0, 1.0).reshape(28, 28)
 
 
-def _stretched(values: Array, low: float, high: float) -> Array:
+def _rescale(values: Array, low: float, high: float) -> Array:
     least, most = float(values.min()), float(values.max())
-    stretched: Array = (values - least) * ((high - low) / max(most - least, 1e-30)) + low
-    return stretched
+    rescaled: Array = (values - least) * ((high - low) / max(most - least, 1e-30)) + low
+    return rescaled

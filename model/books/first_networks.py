@@ -9,7 +9,7 @@ from model.layers import Array
 from model.losses import squared_error
 from model.network import Network, build
 from model.optimisers import SGD
-from model.train import learn
+from model.train import train_batch
 
 GATES = {"OR": (0.1, 0.9, 0.9, 0.9), "AND": (0.1, 0.1, 0.1, 0.9), "XOR": (0.1, 0.9, 0.9, 0.1)}
 """Each gate's answers to (0.1, 0.1), (0.1, 0.9), (0.9, 0.1), (0.9, 0.9)."""
@@ -24,7 +24,7 @@ def neuron(steps: int = 10_000) -> float:
     """
     network = build([["dense", 3, 1, False], ["sigmoid"]], inputs=3)
     network.weights[...] = _uniform(np.random.RandomState(1), 3)
-    _descend(network, [[0, 0, 1], [1, 1, 1], [1, 0, 1], [0, 1, 1]], [0, 1, 1, 0], steps)
+    _gradient_descent(network, [[0, 0, 1], [1, 1, 1], [1, 0, 1], [0, 1, 1]], [0, 1, 1, 0], steps)
     return float(network.forward(np.array([[1, 0, 0]], np.float32))[0, 0])
 
 
@@ -41,7 +41,7 @@ def eleven_lines(steps: int = 60_000) -> float:
     network.layers[0].parameters["weights"][...] = _uniform(rng, 12).reshape(3, 4).T
     network.layers[2].parameters["weights"][...] = _uniform(rng, 4).reshape(4, 1).T
     x, y = [[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]], [0, 1, 1, 0]
-    _descend(network, x, y, steps)
+    _gradient_descent(network, x, y, steps)
     answers = network.forward(np.array(x, np.float32))[:, 0]
     return float(np.abs(answers - np.array(y, np.float32)).mean())
 
@@ -57,11 +57,11 @@ def logic(gate: str, *, hidden: int = 3, epochs: int = 5000, seed: int = 1) -> l
     x, y = np.array(_PAIRS, np.float32), np.array(GATES[gate], np.float32)[:, None]
     optimiser = SGD(network, momentum=0.9)
     # The loss is half of the mean over the four.
-    return [8 * learn(network, squared_error, optimiser, 1.0, x, y) for _ in range(epochs)]
+    return [8 * train_batch(network, squared_error, optimiser, 1.0, x, y) for _ in range(epochs)]
 
 
 def hill_climb(*, hidden: int = 3, tries: int = 20_000, seed: int = 1) -> Iterator[float]:
-    """Change XOR's weights at random and keep what helps; yield the sum-squared error so far."""
+    """Learn XOR by random changes of which those that help stay; yield the error after each try."""
     network = build(
         [["dense", 2, hidden], ["sigmoid"], ["dense", hidden, 1], ["sigmoid"]],
         seed,
@@ -72,19 +72,19 @@ def hill_climb(*, hidden: int = 3, tries: int = 20_000, seed: int = 1) -> Iterat
     rng = np.random.default_rng(seed)
     least = float("inf")
     for _ in range(tries):
-        kept = network.weights.copy()
+        before = network.weights.copy()
         if least < float("inf"):
-            network.weights += rng.standard_normal(kept.shape, dtype=np.float32) * np.float32(0.3)
+            network.weights += rng.standard_normal(before.shape, dtype=np.float32) * np.float32(0.3)
         error = float(np.square(network.forward(x) - y).sum())
         if error < least:
             least = error
         else:
-            network.weights[...] = kept
+            network.weights[...] = before
         yield least
 
 
 def by_hand() -> dict[str, float]:
-    """Take one step of a 1-1-1 network in float64, as one does on paper, and return all of it."""
+    """Take one step of a 1-1-1 network in float64, as on paper; return its parameters and costs."""
     network = build(
         [["dense", 1, 1], ["sigmoid"], ["dense", 1, 1], ["sigmoid"]], inputs=1, dtype=np.float64
     )
@@ -94,7 +94,7 @@ def by_hand() -> dict[str, float]:
         parameters["bias"][...] = bias
     x: npt.NDArray[np.float64] = np.array([[0.8]])
     y: npt.NDArray[np.float64] = np.array([[1.0]])
-    before = learn(network, squared_error, SGD(network), 0.1, x, y)  # type: ignore[arg-type]
+    before = train_batch(network, squared_error, SGD(network), 0.1, x, y)  # type: ignore[arg-type]
     after, _ = squared_error(network.forward(x), y)  # type: ignore[arg-type]
     return {
         "b2": float(second["bias"][0]),
@@ -111,9 +111,9 @@ def _uniform(rng: np.random.RandomState, size: int) -> Array:
     return (2 * rng.random_sample(size) - 1).astype(np.float32)
 
 
-def _descend(network: Network, x: list[list[int]], y: list[int], steps: int) -> None:
-    """Take full-batch steps of size 1 by the sum over the batch, where the loss is its mean."""
+def _gradient_descent(network: Network, x: list[list[int]], y: list[int], steps: int) -> None:
+    """Take full-batch steps of learning rate 1 on the sum over the batch; the loss is its mean."""
     inputs, targets = np.array(x, np.float32), np.array(y, np.float32)[:, None]
     optimiser = SGD(network)
     for _ in range(steps):
-        learn(network, squared_error, optimiser, float(len(y)), inputs, targets)
+        train_batch(network, squared_error, optimiser, float(len(y)), inputs, targets)

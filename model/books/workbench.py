@@ -1,4 +1,4 @@
-"""What a row of the reproduction table stands on: the data, the trainings, the words."""
+"""What the rows of the reproduction table share: the data, the trainings, the figures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,8 +16,8 @@ QUICK_DIGITS = 2000
 
 
 @dataclass(frozen=True)
-class Line:
-    """One figure of a source beside ours."""
+class Figure:
+    """What a source says beside what we measure."""
 
     what: str
     theirs: str
@@ -37,10 +37,10 @@ class Plot:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A row of the table, done: its figures, why they differ, and its plot."""
+    """The result of a row: its figures, why they differ, and its plot."""
 
     recipe: str
-    lines: list[Line]
+    lines: list[Figure]
     note: str = ""
     plot: Plot | None = None
 
@@ -55,11 +55,11 @@ class Drawing:
 
 
 @dataclass
-class Ground:
-    """What the rows are trained and measured on.
+class Workbench:
+    """The data that rows are trained and measured on; each network is trained only once.
 
-    `quick` makes every training one epoch of 2,000 digits: to see that it runs, not to compare.
-    `examples` makes those through the camera, of a recipe that is for one, a data set and a seed.
+    With `quick` every training is one epoch of 2,000 digits: to see that it runs, not to compare.
+    `examples` makes the simulated photographs for a recipe, a data set and a seed.
     """
 
     training: Split | None = None
@@ -70,47 +70,46 @@ class Ground:
     say: Callable[[str], None] = print
     _done: list[tuple[Any, tuple[list[float], Network]]] = field(default_factory=list)
 
-    def trained(self, recipe: Preset, *, seed: int = SEED) -> tuple[list[float], Network]:
-        """Return the test accuracy after every epoch, and the folded network; trains it only once.
+    def train(self, recipe: Preset, *, seed: int = SEED) -> tuple[list[float], Network]:
+        """Return the test accuracy after every epoch, and the folded network.
 
         Where digits are held out, the last accuracy and the network are of the epoch that did best
-        on those. Raises DatasetError without MNIST and KeyboardInterrupt when it was interrupted.
+        on those. Raises DatasetError without MNIST and KeyboardInterrupt when interrupted.
         """
         training, test = self.mnist()
         epochs = 1 if self.quick else recipe.epochs
         key = (replace(recipe, name="", summary="", epochs=epochs), seed)
-        for held, found in self._done:
-            if held == key:
-                return found
+        for done, result in self._done:
+            if done == key:
+                return result
         shares: list[float] = []
 
         def measure(epoch: Epoch, network: Network) -> None:
             shares.append(evaluate(recipe.for_pixels(network), test).accuracy)
             self.say(
-                f"  {recipe.name}, step {recipe.step}, seed {seed}: "
+                f"  {recipe.name}, learning rate {recipe.learning_rate}, seed {seed}: "
                 f"epoch {epoch.number}/{epochs}: {shares[-1]:.2%}"
             )
 
-        data = recipe.of(training)
-        result = train(
+        data = recipe.training_part(training)
+        training_result = train(
             recipe,
             data,
             seed=seed,
             epochs=epochs,
-            camera=self.examples(recipe, data, seed) if recipe.refuses else None,
+            camera=self.examples(recipe, data, seed) if recipe.through_camera else None,
             on_epoch=measure,
         )
-        if result.interrupted:
+        if training_result.interrupted:
             raise KeyboardInterrupt
-        network = recipe.for_pixels(result.network)
+        network = recipe.for_pixels(training_result.network)
         if recipe.validation:
             shares.append(evaluate(network, test).accuracy)
-        found = shares, network
-        self._done.append((key, found))
-        return found
+        self._done.append((key, (shares, network)))
+        return shares, network
 
-    def said(self, share: float) -> str:
-        """Return a share of the test digits in per cent, with their number."""
+    def format_accuracy(self, share: float) -> str:
+        """Return a share of the test digits in per cent, with their count."""
         return f"{percent(share)} ({round(share * len(self.mnist()[1])):,})"
 
     def mnist(self) -> tuple[Split, Split]:
@@ -126,5 +125,5 @@ class Ground:
 
 
 def percent(share: float) -> str:
-    """Return a share in per cent, as the table has it."""
+    """Return a share 0…1 in per cent, as in the table."""
     return f"{100 * share:.2f} %"

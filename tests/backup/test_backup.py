@@ -36,7 +36,8 @@ from appliance.outputs.history import History
 from appliance.reading import Reading
 from appliance.settings import schema as known
 from appliance.settings.overrides import Changes
-from appliance.training.records import add_night, alone, nights
+from appliance.training.lock import hold_training_lock
+from appliance.training.records import append_night, load_nights
 from model.network import build
 from tests.backups import backup, restore
 from tests.captured import PICTURE, added, glyph
@@ -65,7 +66,7 @@ def filled(state: Path, seed: int, reading: Reading) -> Path:
     ids = [vault.add(build([["dense", 784, 10]], 10 * seed + n), {"seed": n}) for n in range(3)]
     vault.promote(ids[0])
     vault.promote(ids[1])
-    add_night(state, {**NIGHT, "at": float(seed)})
+    append_night(state, {**NIGHT, "at": float(seed)})
     Changes(state).change("reader", "agree", 3 + seed)
     Owner(owner_file(state)).new_pin()
     return state
@@ -139,9 +140,9 @@ def test_what_was_backed_up_comes_back_the_same(state: Path, made: Path, other: 
     assert done.kept
     assert owner_file(other).read_bytes() == pin
     one, two = (Vault(folder / "networks") for folder in (state, other))
-    assert two.listing() == one.listing()
-    assert (two.current().id, two.before()) == (one.current().id, one.before())
-    assert nights(other) == nights(state)
+    assert two.list_networks() == one.list_networks()
+    assert (two.load_current().id, two.previous_id()) == (one.load_current().id, one.previous_id())
+    assert load_nights(other) == load_nights(state)
     assert Changes(other).tables == {"reader": {"agree": 4}}
     with closing(Captures(other / "captures.db")) as captures:
         assert captures.notice is None
@@ -163,7 +164,7 @@ def test_what_the_backup_has_not_is_put_aside(tmp_path: Path, other: Path) -> No
     }  # fmt: skip
     assert content(other / KEPT) == before
     assert (other / KEPT / "night").is_dir()
-    assert Vault(other / "networks").listing()[0].state == "current"
+    assert Vault(other / "networks").list_networks()[0].state == "current"
 
 
 def test_a_restore_into_nothing_keeps_nothing(tmp_path: Path, state: Path, made: Path) -> None:
@@ -222,7 +223,7 @@ def test_what_is_damaged_is_left_out_and_named(tmp_path: Path, state: Path) -> N
         "settings.json", "networks/0123456789ab.npz", "networks/0123456789ab.report.json",
     ]  # fmt: skip
     restore(tmp_path / "b.zip", tmp_path / "fresh", None)
-    assert nights(tmp_path / "fresh") == [{**NIGHT, "at": 1.0}]
+    assert load_nights(tmp_path / "fresh") == [{**NIGHT, "at": 1.0}]
 
 
 @pytest.mark.slow
@@ -553,7 +554,11 @@ def test_while_the_appliance_runs_nothing_is_restored(
     with in_use(other), in_use(other):
         assert main(["restore", str(made), "--state", str(other)]) == 1
     assert "the appliance runs there: stop it ('systemctl stop" in capsys.readouterr().err
-    with alone(other), in_use(other), pytest.raises(StateError, match="a training runs there"):
+    with (
+        hold_training_lock(other),
+        in_use(other),
+        pytest.raises(StateError, match="a training runs there"),
+    ):
         restore(made, other, None)
     with (
         closing(Captures(other / "captures.db")),
@@ -842,7 +847,7 @@ def test_the_commands_say_what_is_in_it(
         assert main(["backup", str(out), *arguments, str(state)]) == 0
     told = capsys.readouterr().out
     assert told.startswith(f"{out}: 0.")
-    current = Vault(state / "networks").current().id
+    current = Vault(state / "networks").load_current().id
     for line in ("settings: 49 bytes", "captures: ", "networks: 3, ", f"reads: {current}"):
         assert f"\n  {line}" in told
     assert "password of the MQTT broker: keep it to yourself" in told

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 
 from appliance.__main__ import run_command
 from appliance.commands.options import one_thread
-from tests.bench import calibration, frames, hands, nothing, owner, robustness, sheets, speed
+from tests.bench import (
+    calibration,
+    frames,
+    hands,
+    nothing,
+    owner,
+    reproduction,
+    robustness,
+    sheets,
+    speed,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,8 +34,9 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     speed.add_options(parser)
     parser.set_defaults(run=run, measure=speed.measure)
     kinds = parser.add_subparsers(dest="what", metavar="WHAT")
-    for kind in (speed, robustness, nothing, sheets, hands, calibration, frames, owner):
-        kind.add(kinds)
+    readers = robustness, nothing, sheets, hands, calibration, frames, owner
+    for bench in (speed, *readers, reproduction):
+        bench.add(kinds)
     return parser
 
 

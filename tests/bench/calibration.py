@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.console import say
-from appliance.training.pool import shared
+from appliance.training.pool import map_blocks
 from tests.bench.harness import (
     Source,
     add_bench,
@@ -143,7 +143,7 @@ def _read_photographs(args: argparse.Namespace) -> list[Labelled]:
     say(f"{len(files)} photographs")
     source = get_source(args)
     tasks = ((source, files[first:end]) for first, end in iterate_blocks(len(files)))
-    return [each for block in shared(read_files, tasks, get_processes(args)) for each in block]
+    return [each for block in map_blocks(read_files, tasks, get_processes(args)) for each in block]
 
 
 def read_files(source: Source, files: Sequence[tuple[str, Path]]) -> list[Labelled]:

@@ -47,10 +47,10 @@ def _train(contender: str, name: str) -> float:
 
     from model.losses import LOSSES, one_hot
     from model.optimisers import OPTIMISERS
-    from model.presets import preset
-    from model.train import learn
+    from model.presets import get_preset
+    from model.train import train_batch
 
-    recipe, batch = preset(name), NETWORKS[name]
+    recipe, batch = get_preset(name), NETWORKS[name]
     if contender in ("ours one at a time", "the book's loop"):
         batch = 1
     rng = np.random.default_rng(1)
@@ -64,7 +64,7 @@ def _train(contender: str, name: str) -> float:
             y = one_hot(labels, *recipe.targets)
 
             def step() -> object:
-                return learn(network, loss, optimiser, 0.01, x, y)
+                return train_batch(network, loss, optimiser, 0.01, x, y)
 
         case "the book's loop":
             book = _Book(network)
@@ -128,7 +128,7 @@ def _answer(contender: str, name: str) -> float:
             one = OneDigit(network)
             return 1e6 * _time_call(lambda: one.probabilities(x[0]))
         case "ours by layers":
-            folded = network.folded()
+            folded = network.fold()
             return 1e6 * _time_call(lambda: folded.probabilities(x))
         case "the book's query":
             book = _Book(network)
@@ -155,7 +155,7 @@ def _answer(contender: str, name: str) -> float:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = options.inter_op_num_threads = 1
             session = onnxruntime.InferenceSession(
-                _onnx(network.folded()), options, providers=["CPUExecutionProvider"]
+                _onnx(network.fold()), options, providers=["CPUExecutionProvider"]
             )
             theirs = session.run(None, {"x": x})[0]
             np.testing.assert_allclose(theirs, network.probabilities(x), atol=1e-4)
@@ -230,7 +230,7 @@ def _remember(contender: str, name: str) -> float:
     import numpy as np
 
     from model.datasets import load_split
-    from model.presets import preset
+    from model.presets import get_preset
     from model.train import train
 
     digits = int(contender.split()[0].replace(",", ""))
@@ -243,15 +243,15 @@ def _remember(contender: str, name: str) -> float:
         with open(f"{place}/train-labels-idx1-ubyte", "wb") as labels:
             labels.write(bytes([0, 0, 8, 1]) + struct.pack(">I", digits))
             labels.write(rng.integers(10, size=digits, dtype=np.uint8).tobytes())
-        train(preset("appliance"), load_split(Path(place), "train"), seed=1, epochs=1)
+        train(get_preset("appliance"), load_split(Path(place), "train"), seed=1, epochs=1)
     return _peak_memory()
 
 
 def untrained(name: str) -> "Network":
     from model.network import build
-    from model.presets import preset
+    from model.presets import get_preset
 
-    return build(preset(name).layers, seed=1)
+    return build(get_preset(name).layers, seed=1)
 
 
 def _time_call(function: Callable[[], object], enough: float = 1.5) -> float:

@@ -25,14 +25,14 @@ WANTED = 3.0
 # Each stage with the module and the name that it is called by, in the order of the flow; the
 # indented ones are parts of the one before.
 STAGES = {
-    "reduce": ("appliance.reader.reader", "reduced"),
+    "reduce": ("appliance.reader.reader", "downsample"),
     "ink": ("appliance.reader.reader", "find_ink"),
-    "· polarity": ("appliance.vision.ink", "polarity"),
-    "· ruled lines": ("appliance.vision.ink", "without_rules"),
-    "· regions": ("appliance.vision.ink", "_by_region"),
+    "· polarity": ("appliance.vision.ink", "find_polarity"),
+    "· ruled lines": ("appliance.vision.ink", "remove_ruled_lines"),
+    "· components": ("appliance.vision.ink", "_measure_components"),
     "marks": ("appliance.reader.reader", "find_marks"),
-    "small marks, closer": ("appliance.reader.reader", "closer"),
-    "glyph": ("appliance.reader.reader", "glyph"),
+    "small marks, refined": ("appliance.reader.reader", "refine_ink"),
+    "glyph": ("appliance.reader.reader", "make_glyph"),
     "network": ("model.inference", "OneDigit.probabilities"),
 }
 GROUND, REST = "· ground and the rest of it", "rest"
@@ -77,7 +77,7 @@ def simulate_frames(shape: tuple[int, int], seed: int) -> "dict[str, list[Frame]
 
     import numpy as np
 
-    from appliance.reading import frame
+    from appliance.reading import make_frame
     from appliance.simulator import scenes
     from appliance.simulator.handwriting import PLAIN
     from appliance.simulator.paper import random_conditions
@@ -95,16 +95,16 @@ def simulate_frames(shape: tuple[int, int], seed: int) -> "dict[str, list[Frame]
         mixed = replace(mixed, ruled=0.0, squared=0.0, dotted=0.0)
         on_ruled = replace(mixed, ruled=0.5, board=0.0)
         pictures = {
-            "one digit": scenes.one(digit, plain[digit], mixed, generator(0), shape),
-            "twelve digits": scenes.several(
+            "one digit": scenes.render_digit(digit, plain[digit], mixed, generator(0), shape),
+            "twelve digits": scenes.render_sheet(
                 twelve, [plain[each] for each in twelve], mixed, generator(1), shape
             ),
-            "blank": scenes.nothing("blank", mixed, generator(2), shape),
-            "one digit on ruled paper": scenes.one(
+            "blank": scenes.render_no_digit("blank", mixed, generator(2), shape),
+            "one digit on ruled paper": scenes.render_digit(
                 digit, plain[digit], on_ruled, generator(3), shape
             ),
             # Shadows without an outline are looked at a second time.
-            "twelve digits in a shadow": scenes.several(
+            "twelve digits in a shadow": scenes.render_sheet(
                 twelve,
                 [plain[each] for each in twelve],
                 replace(mixed, shadow=0.6),
@@ -113,7 +113,7 @@ def simulate_frames(shape: tuple[int, int], seed: int) -> "dict[str, list[Frame]
             ),
         }
         for kind, scene in pictures.items():
-            kinds.setdefault(kind, []).append(frame(scene.grey, 0.0))
+            kinds.setdefault(kind, []).append(make_frame(scene.grey, 0.0))
     return kinds
 
 
@@ -125,21 +125,21 @@ def measure_times(reader: "Reader", frames: "Sequence[Frame]", count: int) -> di
     import numpy as np
     from scipy import ndimage
 
-    from appliance.reader.change_detector import Still
+    from appliance.reader.change_detector import ChangeDetector
 
     floats = [frame.grey.astype(np.float32) for frame in frames]
     spent: dict[str, list[float]] = {name: [] for name in ("read", "filter", "still")}
     stages: dict[str, float] = {}
     staged = 0.0
-    still = Still()
+    detector = ChangeDetector()
     for turn in range(count + 1):
         frame = frames[turn % len(frames)]
-        still.same(frame)
+        detector.detect_change(frame)
         values = floats[turn % len(floats)]
         each = {
             "read": _time_call(reader.read, frame),
             "filter": _time_call(ndimage.gaussian_filter, values, 5),
-            "still": _time_call(still.same, frame),
+            "still": _time_call(detector.detect_change, frame),
         }
         with time_stages() as watched:
             whole = _time_call(reader.read, frame)

@@ -82,8 +82,8 @@ def measure(args: argparse.Namespace) -> None:
         {
             "seed": args.seed,
             "shape": list(args.shape),
-            "sets": {name: score.as_json() for name, score in set_scores.items()},
-            "own": {name: score.as_json() for name, score in hand_scores.items()},
+            "sets": {name: score.to_json() for name, score in set_scores.items()},
+            "own": {name: score.to_json() for name, score in hand_scores.items()},
             "milliseconds": mean_milliseconds([*set_scores.values(), *hand_scores.values()]),
         },
         lambda figure: _plot(figure, set_scores, hand_scores),
@@ -204,7 +204,7 @@ def read_set(
         def simulate(scan: Any = scan, label: int = label, rng: Any = rng) -> "Scene":
             if how == "as pictures":
                 return scenes.Scene(enlarge(scan), (label,), ())
-            return scenes.one(label, scan, random_conditions(rng, HARDNESS), rng, shape)
+            return scenes.render_digit(label, scan, random_conditions(rng, HARDNESS), rng, shape)
 
         read_and_score(score, source, label, simulate)
     return score
@@ -228,7 +228,7 @@ def read_hand(
 
         def simulate(rng: Any = rng) -> scenes.Scene:
             conditions = random_conditions(rng, HARDNESS)
-            return scenes.one(digit, HANDS[digit][variant], conditions, rng, shape)
+            return scenes.render_digit(digit, HANDS[digit][variant], conditions, rng, shape)
 
         read_and_score(score, source, digit, simulate)
     return score

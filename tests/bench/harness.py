@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.commands.options import add_command, add_reader, load_reader, positive
 from appliance.console import clock, say
-from appliance.training.pool import cores, shared
+from appliance.training.pool import count_cores, map_blocks
 
 if TYPE_CHECKING:
     from appliance.reader.reader import Reader
@@ -63,7 +63,7 @@ def get_count(args: argparse.Namespace) -> int:
 
 
 def get_processes(args: argparse.Namespace) -> int:
-    return args.processes or cores()
+    return args.processes or count_cores()
 
 
 def get_source(args: argparse.Namespace) -> Source:
@@ -133,7 +133,7 @@ class Score:
         best = min(self.refusals.items(), key=lambda item: (-item[1], item[0]), default=None)
         return f"{best[0]} ({best[1]})" if best else ""
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the counts, without the seconds: the same whoever counted."""
         return {
             "total": self.total,
@@ -148,12 +148,12 @@ def read_and_score(
     score: Score, source: Source, truth: int | None, simulate: "Callable[[], Any]"
 ) -> "Reading":
     """Read the scene that `simulate` gives, count and return the reading; both are timed."""
-    from appliance.reading import frame
+    from appliance.reading import make_frame
 
     started = time.process_time()
     scene = simulate()
     simulated = time.process_time()
-    reading = get_reader(source).read(frame(scene.grey, 0.0))
+    reading = get_reader(source).read(make_frame(scene.grey, 0.0))
     score.reading += time.process_time() - simulated
     score.simulating += simulated - started
     score.add(truth, reading)
@@ -166,7 +166,7 @@ def score_blocks(
     """Return the score of each cell, summed over its blocks: `tasks` are (cell, block) in turn."""
     scores: dict[str, Score] = {}
     started = time.monotonic()
-    results = shared(work, (block for _, block in tasks), processes)
+    results = map_blocks(work, (block for _, block in tasks), processes)
     for place, ((cell, _), score) in enumerate(zip(tasks, results, strict=True)):
         scores.setdefault(cell, Score()).include(score)
         if place + 1 == len(tasks) or tasks[place + 1][0] != cell:

@@ -37,12 +37,12 @@ def add(parsers: Any) -> None:
 
 def measure(args: argparse.Namespace) -> None:
     from appliance.simulator.handwriting import LETTERS, SIGNS
-    from appliance.simulator.scenes import NOISES, NOTHING
+    from appliance.simulator.scenes import NO_DIGIT_KINDS, NOISES
 
     folder, source = make_folder(args), get_source(args)
     count, processes = get_count(args), get_processes(args)
     written = "blank", "letters", "word", "signs", "scribble", "doodle"
-    textures = [kind for kind in NOTHING if kind not in (*written, *NOISES)]
+    textures = [kind for kind in NO_DIGIT_KINDS if kind not in (*written, *NOISES)]
     # The textures share one count, as one kind of picture.
     counts = dict.fromkeys(("blank", "letters", *NOISES), count)
     counts |= {kind: max(1, count // 10) for kind in written if kind not in counts}
@@ -73,7 +73,7 @@ def measure(args: argparse.Namespace) -> None:
         {
             "seed": args.seed,
             "shape": list(args.shape),
-            "kinds": {kind: score.as_json() for kind, score in scores.items()},
+            "kinds": {kind: score.to_json() for kind, score in scores.items()},
             "each_sign": each,
             "taken": {name: dict(sorted(digits.items())) for name, digits in taken.items()},
             "milliseconds": mean_milliseconds(list(scores.values())),
@@ -94,11 +94,11 @@ def read_block(
     score = Score()
     for number in range(first, end):
         # The kind is part of the seed: no two kinds lie on the same sheets.
-        rng = np.random.default_rng([seed, number, scenes.NOTHING.index(kind)])
+        rng = np.random.default_rng([seed, number, scenes.NO_DIGIT_KINDS.index(kind)])
         conditions = random_conditions(rng)
 
         def simulate(rng: Any = rng, conditions: Any = conditions) -> scenes.Scene:
-            return scenes.nothing(kind, conditions, rng, shape)
+            return scenes.render_no_digit(kind, conditions, rng, shape)
 
         read_and_score(score, source, None, simulate)
     return score
@@ -122,7 +122,7 @@ def read_sign(
 
         def simulate(rng: Any = rng, conditions: Any = conditions) -> scenes.Scene:
             # One sign is set on the sheet as one digit is.
-            return scenes.one(0, signs[name], conditions, rng, shape)
+            return scenes.render_digit(0, signs[name], conditions, rng, shape)
 
         reading = read_and_score(score, source, None, simulate)
         if reading.digit is not None:
@@ -134,11 +134,11 @@ def _count_confusions(
     tasks: list[tuple[str, tuple[Any, ...]]], processes: int
 ) -> dict[str, Counter[str]]:
     from appliance.console import say
-    from appliance.training.pool import shared
+    from appliance.training.pool import map_blocks
 
     say(f"each letter and sign by itself: {len({name for name, _ in tasks})} of them")
     taken: dict[str, Counter[str]] = {}
-    counts = shared(read_sign, (block for _, block in tasks), processes)
+    counts = map_blocks(read_sign, (block for _, block in tasks), processes)
     for (name, _), digits in zip(tasks, counts, strict=True):
         taken.setdefault(name, Counter()).update(digits)
     return taken

@@ -75,12 +75,12 @@ def sheet(strokes: "list[Stroke]", rng: "np.random.Generator") -> "Grey":
     """Return a photograph of a leaning digit in the middle of a sheet, in ordinary light."""
     from dataclasses import replace
 
-    from appliance.simulator.handwriting import written
+    from appliance.simulator.handwriting import render_handwriting
     from appliance.simulator.paper import random_conditions
-    from appliance.simulator.scenes import scene_of
+    from appliance.simulator.scenes import compose_scene
 
     conditions = replace(random_conditions(rng, 0.3), slant=0, clutter=0)
-    ink = written(
+    ink = render_handwriting(
         strokes, rng, height=_HEIGHT * rng.uniform(0.8, 1.1), pen=7 * rng.uniform(0.8, 1.3),
         wobble=0.6, slant=LEAN,
     )  # fmt: skip
@@ -88,7 +88,7 @@ def sheet(strokes: "list[Stroke]", rng: "np.random.Generator") -> "Grey":
         int((side - own) * rng.uniform(0.35, 0.65))
         for side, own in zip(_SHAPE, ink.shape, strict=True)
     )
-    return scene_of([0], [ink], [(place[0], place[1])], conditions, rng, _SHAPE, _HEIGHT).grey
+    return compose_scene([0], [ink], [(place[0], place[1])], conditions, rng, _SHAPE, _HEIGHT).grey
 
 
 def _night(
@@ -104,8 +104,8 @@ def _night(
     from appliance.captures.store import Captures
     from appliance.networks.vault import Vault
     from appliance.reader.reader import Reader
-    from appliance.training.examples import examples
-    from appliance.training.resumable_run import EPOCHS, night_recipe
+    from appliance.training.examples import make_examples
+    from appliance.training.resumable_run import EPOCHS, fine_tuning_preset
     from appliance.training.retrain import Limits, Retraining
     from model.cost import NIGHT, multiply_adds
     from model.evaluate import evaluate
@@ -113,7 +113,7 @@ def _night(
     state = Path(tempfile.mkdtemp())
     try:
         vault, captures = Vault(state / "networks"), Captures(state / "captures.db")
-        held = vault.current()
+        held = vault.load_current()
         reader = Reader(held.network)
         before = _count_right(reader, writes, count, seed)
         mnist = evaluate(held.network, test).right
@@ -126,11 +126,11 @@ def _night(
             captures=captures,
             base=base,
             limits=Limits(seconds=5 * 3600, hottest=200),
-            make_examples=partial(examples, processes=1),
+            make_examples=partial(make_examples, processes=1),
         ).run()
         captures.close()
-        after = vault.current()
-        steps = multiply_adds(night_recipe(held.network, EPOCHS), len(base), EPOCHS)
+        after = vault.load_current()
+        steps = multiply_adds(fine_tuning_preset(held.network, EPOCHS), len(base), EPOCHS)
         return {
             "sheets": 10 * count,
             "captures": kept,
@@ -155,10 +155,10 @@ def _count_right(reader: "Reader", writes: "dict[int, list[Stroke]]", count: int
     """Return how many of `count` sheets of each digit are read, none of which was corrected."""
     import numpy as np
 
-    from appliance.reading import frame
+    from appliance.reading import make_frame
 
     return sum(
-        reader.read(frame(sheet(strokes, np.random.default_rng([seed, 1, digit, i])), 0)).digit
+        reader.read(make_frame(sheet(strokes, np.random.default_rng([seed, 1, digit, i])), 0)).digit
         == digit
         for digit, strokes in writes.items()
         for i in range(count)
@@ -172,12 +172,12 @@ def _open_page(
     """Yield a client of the page over these parts."""
     from appliance.device.control import Control
     from appliance.device.pin import Owner, owner_file
-    from appliance.networks.live import Networks
+    from appliance.networks.live import LiveNetwork
     from appliance.outputs.history import History
     from appliance.outputs.latest import Latest
     from appliance.outputs.metrics import Metrics
     from appliance.settings.overrides import Changes
-    from appliance.training.process import Trainer
+    from appliance.training.process import TrainingProcess
     from appliance.web.app import create_app
 
     history = History(state / "history.db", limit=10)
@@ -188,8 +188,8 @@ def _open_page(
             history=history,
             captures=captures,
             reader=reader,
-            networks=Networks(vault, reader, vault.current()),
-            training=Trainer(state),
+            networks=LiveNetwork(vault, reader, vault.load_current()),
+            training=TrainingProcess(state),
             owner=owner,
             metrics=Metrics(),
             control=Control(changes=Changes(state), again=lambda: None),

@@ -51,7 +51,7 @@ def publish(
 
     `paint` draws on a matplotlib figure.
     """
-    from model.files import replaced
+    from model.files import replace_file
 
     text = "\n".join(_wrap(line) for line in text.split("\n"))
     print(text)
@@ -64,7 +64,7 @@ def publish(
         (folder / f"{name}.md", text),
         (folder / f"{name}.json", json.dumps(figures, indent=1, ensure_ascii=False)),
     ):
-        with replaced(file) as target:
+        with replace_file(file) as target:
             target.write(content.encode() + b"\n")
     say(f"written: {folder / name}.md and .json")
 

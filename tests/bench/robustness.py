@@ -79,7 +79,7 @@ def measure(args: argparse.Namespace) -> None:
             "seed": args.seed,
             "digits": count,
             "shape": list(args.shape),
-            "cells": {cell: score.as_json() for cell, score in scores.items()},
+            "cells": {cell: score.to_json() for cell, score in scores.items()},
             "milliseconds": mean_milliseconds(list(scores.values())),
         },
         lambda figure: _plot(figure, factors, scores),
@@ -113,7 +113,7 @@ def read_block(
         rng = np.random.default_rng([seed, first + place])
 
         def simulate(scan: Any = scan, label: int = label, rng: Any = rng) -> scenes.Scene:
-            return scenes.one(label, scan, conditions, rng, shape)
+            return scenes.render_digit(label, scan, conditions, rng, shape)
 
         read_and_score(score, source, label, simulate)
     return score

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.console import clock, say
-from appliance.training.pool import shared
+from appliance.training.pool import map_blocks
 from tests.bench.harness import (
     Source,
     add_bench,
@@ -114,7 +114,7 @@ def read_simulated(args: argparse.Namespace, count: int) -> list[Sheet]:
     )
     sheets: list[Sheet] = []
     started = time.monotonic()
-    for block in shared(read_block, tasks, processes):
+    for block in map_blocks(read_block, tasks, processes):
         sheets += block
         if len(sheets) % 250 == 0 or len(sheets) == count:
             say(f"{len(sheets)} of {count} sheets ({clock(time.monotonic() - started)})")
@@ -142,7 +142,7 @@ def read_block(
     """Return what is made of some sheets; half of their scans give way to the project's hand."""
     import numpy as np
 
-    from appliance.reading import frame
+    from appliance.reading import make_frame
     from appliance.simulator import scenes
     from appliance.simulator.handwriting import HANDS
     from appliance.simulator.paper import random_conditions
@@ -160,9 +160,9 @@ def read_block(
                 variants = list(HANDS[digits[place]].values())
                 writings[place] = variants[rng.integers(len(variants))]
         started = time.process_time()
-        scene = scenes.several(digits, writings, random_conditions(rng, HARDNESS), rng, shape)
+        scene = scenes.render_sheet(digits, writings, random_conditions(rng, HARDNESS), rng, shape)
         simulated = time.process_time()
-        reading = get_reader(source).read(frame(scene.grey, 0.0))
+        reading = get_reader(source).read(make_frame(scene.grey, 0.0))
         sheets.append(
             compare_marks(
                 scene.digits, scene.boxes, reading.marks, simulated - started,

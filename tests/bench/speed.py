@@ -22,7 +22,7 @@ def add(parsers: Any) -> None:
         parsers,
         "networks",
         "measure training, answering and memory beside other libraries, in one run",
-        "python -m tests.bench networks --markdown docs/run_contender/benchmark.md\n"
+        "python -m tests.bench networks --markdown docs/measured/benchmark.md\n"
         "PyTorch, scikit-learn and ONNX Runtime take part where they are installed (the extra\n"
         "'bench').",
     )
@@ -48,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser, argument_default: Any = None) -
 
 
 def measure(args: argparse.Namespace) -> None:
-    from model.files import replaced
+    from model.files import replace_file
 
     if args.contender:
         print(json.dumps(run_contender(*args.contender)))
@@ -75,7 +75,7 @@ def measure(args: argparse.Namespace) -> None:
         (args.json, json.dumps(figures, indent=1)),
     ):
         if file:
-            with replaced(file) as target:
+            with replace_file(file) as target:
                 target.write(content.encode() + b"\n")
 
 
@@ -94,8 +94,8 @@ def _run_in_own_process(task: str, contender: str) -> dict[str, float] | None:
 HEAD = """\
 # Benchmark
 
-Written by `python -m tests.bench --markdown docs/run_contender/benchmark.md --json
-docs/run_contender/benchmark.json`. Every contender runs in a process of its own, on one thread,
+Written by `python -m tests.bench --markdown docs/measured/benchmark.md --json
+docs/measured/benchmark.json`. Every contender runs in a process of its own, on one thread,
 in turn, three turns; the fastest counts. A ratio above 1 is in our
 favour. Training is forward, loss, backward and step on batches of random pixels that are in memory,
 without augmentation. The book's loop is float64 and one digit at a time; all else is

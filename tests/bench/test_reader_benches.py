@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from appliance.reader.reader import Reader
-from appliance.reading import Reading, frame
+from appliance.reading import Reading, make_frame
 from tests.bench import frames, hands, harness, pages
 from tests.bench.__main__ import main
 from tests.bench.harness import Score
@@ -156,7 +156,7 @@ def test_frames_tells_every_stage_and_the_memory(tmp_path: Path) -> None:
 
 
 def test_stopwatches_measure_what_is_read_meanwhile_and_nothing_later(reader: Reader) -> None:
-    blank = frame(np.full((120, 160), 200, np.uint8), 0.0)
+    blank = make_frame(np.full((120, 160), 200, np.uint8), 0.0)
     with frames.time_stages() as spent:
         reader.read(blank)
     assert {"reduce", "ink", "marks"} <= set(spent)

@@ -12,6 +12,7 @@ from selenium.webdriver.common.keys import Keys
 
 from appliance.networks.vault import Vault
 from appliance.training import records
+from appliance.training.lock import hold_training_lock
 from tests.browser.page import (
     draw,
     draw_and_teach,
@@ -44,13 +45,13 @@ def used(browser: webdriver.Chrome, state: Path) -> Iterator[webdriver.Chrome]:
         draw_and_teach(browser, 3, "3")
         draw_and_teach(browser, 7, "1")
     vault = Vault(state / "networks")
-    if len(vault.listing()) < 2:
+    if len(vault.list_networks()) < 2:
         vault.add(saying(8), {"preset": "eight", "own": {"right": 3, "total": 4}})
     own = {"total": 20, "before": 12, "after": 17, "won": 5, "lost": 0}
     night = {"at": 1e9, "outcome": "promoted", "why": "17 of 20 right", "candidate": "0a3be1d2ffaa"}
     night |= {"outcomes": {"your digits": own}, "curve": [], "epochs": []}
-    if not records.nights(state, 1):
-        records.add_night(state, night)
+    if not records.load_nights(state, 1):
+        records.append_night(state, night)
     yield browser
     prefer(browser)
 
@@ -64,8 +65,8 @@ def training(state: Path) -> Iterator[None]:
         curve=[(0.1, 0.2), (0.3, 0.1)],
         epochs=[{"number": 1, "of": 5, "loss": 0.2, "validation": 0.99, "camera": None}],
     )  # fmt: skip
-    with records.alone(state):
-        progress.show()
+    with hold_training_lock(state):
+        progress.save()
         yield
 
 

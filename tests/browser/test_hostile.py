@@ -33,9 +33,9 @@ def test_a_promoted_networks_card_is_text(browser: webdriver.Chrome, state: Path
 
 
 def test_the_words_of_a_training_are_text(browser: webdriver.Chrome, state: Path) -> None:
-    own = {"total": HOSTILE, "before": HOSTILE, "after": HOSTILE}
+    own = {"total": 3, "before": 1, "after": 2}
     night = {"at": 1e9, "outcome": HOSTILE, "why": HOSTILE, "candidate": HOSTILE}
-    records.add_night(state, {**night, "outcomes": {"your digits": own}, "curve": [], "epochs": []})
+    records.append_night(state, {**night, "outcomes": {HOSTILE: own}, "curve": [], "epochs": []})
     open_view(browser, "training")
     wait_until(browser, lambda: "onerror" in text(browser, "#nights"))
     assert "onerror" in text(browser, "#training-says")

@@ -142,7 +142,7 @@ def test_a_network_is_promoted_compared_and_rolled_back(
     browser: webdriver.Chrome, state: Path
 ) -> None:
     vault = Vault(state / "networks")
-    shipped = vault.listing()[-1].id
+    shipped = vault.list_networks()[-1].id
     eight = vault.add(saying(8), {"preset": "eight", "own": {"right": 3, "total": 4}})
     open_view(browser, "training")
     press(browser, f"Card of network {eight}")
@@ -150,7 +150,7 @@ def test_a_network_is_promoted_compared_and_rolled_back(
     assert shipped in text(browser, "#network-facts")
     press(browser, f"Promote network {eight}", f"instead of {shipped}?")
     wait_until(browser, lambda: eight in text(browser, '#networks [data-state="current"]'))
-    assert vault.current().id == eight
+    assert vault.load_current().id == eight
     assert fits_the_window(browser)
     open_view(browser, "")
     draw(browser, 3)

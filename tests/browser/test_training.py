@@ -9,6 +9,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from appliance.training import records
+from appliance.training.lock import hold_training_lock, is_training
 from model.datasets import load_split
 from tests.browser.page import (
     console_errors,
@@ -43,8 +44,8 @@ def test_a_training_is_shown_while_it_runs(browser: webdriver.Chrome, state: Pat
         curve=[(0.1, 0.2), (0.3, 0.1)],
         epochs=[{"number": 1, "of": 5, "loss": 0.2, "validation": 0.99, "camera": None}],
     )
-    with records.alone(state):
-        progress.show()
+    with hold_training_lock(state):
+        progress.save()
         browser.refresh()
         wait_until(browser, lambda: text(browser, "#training-says") == "It trains: epoch 2 of 5.")
         said = text(browser, "#training-facts")
@@ -59,7 +60,7 @@ def test_a_training_is_shown_while_it_runs(browser: webdriver.Chrome, state: Pat
         assert fits_the_window(browser)
         # The page follows without a reload.
         progress.sentence = "epoch 3 of 5"
-        progress.show()
+        progress.save()
         wait_until(browser, lambda: text(browser, "#training-says") == "It trains: epoch 3 of 5.")
         assert console_errors(browser) == []
         # The process that holds the lock is this one, which is no retraining.
@@ -75,17 +76,17 @@ def test_a_training_started_on_the_page_draws_its_curve_and_ends(
     browser: webdriver.Chrome, state: Path, tiny_mnist: Path, tmp_path: Path
 ) -> None:
     if browser.execute_script("return innerWidth") < 500:
-        pytest.skip("a training takes a minute: the wide page is enough")
-    # 600 digits, repeated: a minute's work instead of a night's.
+        pytest.skip("a training takes long: the wide page is enough")
+    # 600 digits again and again: enough to look at, and seconds of work instead of a night.
     small = state / "mnist"
     if not small.exists():
         small.mkdir()
         digits = load_split(tiny_mnist, "train")
         write_idx(
             small / "train-images-idx3-ubyte",
-            np.tile(digits.images.reshape(-1, 28, 28), (80, 1, 1)),
+            np.tile(digits.images.reshape(-1, 28, 28), (12, 1, 1)),
         )
-        write_idx(small / "train-labels-idx1-ubyte", np.tile(digits.labels, 80))
+        write_idx(small / "train-labels-idx1-ubyte", np.tile(digits.labels, 12))
         for test in tiny_mnist.glob("t10k*"):
             (small / test.name).symlink_to(test)
     (state / "retrain.json").unlink(missing_ok=True)
@@ -94,7 +95,7 @@ def test_a_training_started_on_the_page_draws_its_curve_and_ends(
     open_view(browser, "training")
     start = browser.find_element(By.ID, "training-start")
     wait_until(browser, start.is_enabled)
-    before = len(records.nights(state, 99))
+    before = len(records.load_nights(state, 99))
     start.click()
     wait_until(browser, lambda: browser.find_element(By.ID, "training-stop").is_displayed())
     wait_until(browser, lambda: "epoch" in text(browser, "#training-says"), seconds=120)
@@ -103,7 +104,7 @@ def test_a_training_started_on_the_page_draws_its_curve_and_ends(
 
     def ended() -> bool:
         curves.add(browser.execute_script(script))
-        return len(records.nights(state, 99)) > before
+        return len(records.load_nights(state, 99)) > before
 
     wait_until(browser, ended, seconds=180)
     # The curve grew on the open page.
@@ -120,8 +121,10 @@ def test_recent_trainings_are_listed_and_too_few_captures_need_a_confirmation(
     base = {"total": 6000, "before": 5972, "after": 5974, "won": 3, "lost": 1}
     night = {"at": 1e9, "outcome": "promoted", "why": "17 of 20 right", "candidate": "0a3be1d2ffaa"}
     night |= {"outcomes": {"your digits": own, "MNIST": base}, "curve": [], "epochs": []}
-    records.add_night(state, night)
-    records.add_night(state, {**night, "outcome": "kept", "why": "worse on MNIST", "outcomes": {}})
+    records.append_night(state, night)
+    records.append_night(
+        state, {**night, "outcome": "kept", "why": "worse on MNIST", "outcomes": {}}
+    )
     (state / "retrain.json").unlink(missing_ok=True)
     delete_all_captures(browser)
     images, labels = hand()
@@ -140,7 +143,7 @@ def test_recent_trainings_are_listed_and_too_few_captures_need_a_confirmation(
     asked = browser.switch_to.alert
     assert "not enough captures" in asked.text
     asked.dismiss()
-    assert not records.running(state)
+    assert not is_training(state)
     assert fits_the_window(browser)
 
 

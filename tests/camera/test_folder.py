@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from appliance.camera import folder
 from appliance.camera.folder import FolderCamera
 from appliance.errors import CameraError
-from appliance.picture import Turns
+from appliance.picture import PictureQueue
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ def test_a_picture_that_cannot_be_read_is_left_out(three: Path) -> None:
     assert [int(next(frames).grey[0, 0]) for _ in range(4)] == [10, 30, 10, 30]
 
 
-def test_no_folder_and_no_picture_are_sentences(three: Path) -> None:
+def test_a_missing_folder_and_an_empty_one_are_errors(three: Path) -> None:
     with pytest.raises(CameraError, match=r"nowhere: the folder cannot be read .*--camera folder:"):
         FolderCamera(three / "nowhere", seconds=1)
     (three / "empty").mkdir()
@@ -63,29 +62,27 @@ def test_no_folder_and_no_picture_are_sentences(three: Path) -> None:
         FolderCamera(three / "empty", seconds=1)
 
 
-def test_a_folder_whose_pictures_are_all_damaged_is_a_sentence(three: Path) -> None:
+def test_a_folder_of_damaged_pictures_is_an_error(three: Path) -> None:
     for path in three.iterdir():
         path.write_bytes(b"")
     with pytest.raises(CameraError, match="no picture in the folder"):
         next(FolderCamera(three, seconds=0).frames())
 
 
-def test_a_picture_is_decoded_in_its_turn_and_the_last_one_stays_in_view_till_then(
-    three: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_last_picture_stays_in_view_until_the_next_ones_turn_comes(
+    three: Path,
 ) -> None:
-    monkeypatch.setattr(folder, "_PATIENCE", 0)
-    turns = Turns()
-    frames = FolderCamera(three, seconds=0, turns=turns).frames()
+    queue = PictureQueue()
+    frames = FolderCamera(three, seconds=0, queue=queue, patience=0).frames()
     assert int(next(frames).grey[0, 0]) == 10
-    with turns.next():
+    with queue.turn():
         assert [int(next(frames).grey[0, 0]) for _ in range(3)] == [10, 10, 10]
     assert int(next(frames).grey[0, 0]) in (20, 30)
 
 
-def test_without_a_turn_for_the_first_picture_it_is_tried_again_later(
-    three: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_first_picture_whose_turn_does_not_come_is_an_error(
+    three: Path,
 ) -> None:
-    monkeypatch.setattr(folder, "_PATIENCE", 0)
-    turns = Turns()
-    with turns.next(), pytest.raises(CameraError, match="wait for others that were sent"):
-        next(FolderCamera(three, seconds=0, turns=turns).frames())
+    queue = PictureQueue()
+    with queue.turn(), pytest.raises(CameraError, match="wait for others that were sent"):
+        next(FolderCamera(three, seconds=0, queue=queue, patience=0).frames())

@@ -88,30 +88,30 @@ def driver() -> type[Picamera2]:
     return type("Picamera2", (Picamera2,), {"made": []})
 
 
-def opened(driver: type[Picamera2]) -> tuple[PiCamera, Picamera2]:
+def open_camera(driver: type[Picamera2]) -> tuple[PiCamera, Picamera2]:
     camera = PiCamera(640, 480, library=SimpleNamespace(Picamera2=driver))
     return camera, driver.made[-1]
 
 
 def test_a_frame_is_the_luma_without_padding_and_chroma(driver: type[Picamera2]) -> None:
-    camera, _ = opened(driver)
+    camera, _ = open_camera(driver)
     frame = next(camera.frames())
     assert frame.grey.shape == (480, 640)
     assert (frame.grey == 200).all()
     assert frame.size == (640, 480)
 
 
-def test_a_frame_tells_how_it_was_exposed(driver: type[Picamera2]) -> None:
-    camera, _ = opened(driver)
+def test_a_frame_has_its_exposure(driver: type[Picamera2]) -> None:
+    camera, _ = open_camera(driver)
     assert next(camera.frames()).exposure == Exposure("imx219", 0.033, 4.0)
     driver.metadata = {}
     assert next(camera.frames()).exposure == Exposure("imx219", 0.0, 1.0)
 
 
-def test_a_buffer_goes_back_to_the_camera_even_if_it_cannot_be_read(
+def test_a_request_is_released_even_if_it_cannot_be_read(
     driver: type[Picamera2],
 ) -> None:
-    camera, made = opened(driver)
+    camera, made = open_camera(driver)
     made.torn = RuntimeError("no such stream")
     with pytest.raises(CameraError, match="the camera failed"):
         next(camera.frames())
@@ -120,12 +120,12 @@ def test_a_buffer_goes_back_to_the_camera_even_if_it_cannot_be_read(
 
 def test_the_size_is_what_the_camera_granted(driver: type[Picamera2]) -> None:
     driver.granted = (656, 496)
-    camera, _ = opened(driver)
+    camera, _ = open_camera(driver)
     assert next(camera.frames()).grey.shape == (496, 656)
 
 
 def test_it_asks_for_few_small_buffers_and_automatic_exposure(driver: type[Picamera2]) -> None:
-    _, made = opened(driver)
+    _, made = open_camera(driver)
     assert made.streams["lores"] == {"size": (640, 480), "format": "YUV420"}
     assert made.streams["buffer_count"] == 2
     assert made.streams["raw"] is None
@@ -135,11 +135,11 @@ def test_it_asks_for_few_small_buffers_and_automatic_exposure(driver: type[Picam
 
 def test_a_camera_that_can_focus_does(driver: type[Picamera2]) -> None:
     driver.camera_controls = {"AfMode": (0, 2, 0)}
-    assert opened(driver)[1].controls["AfMode"] == 2
+    assert open_camera(driver)[1].controls["AfMode"] == 2
 
 
 def test_it_is_opened_once_and_closed_on_stop(driver: type[Picamera2]) -> None:
-    camera, made = opened(driver)
+    camera, made = open_camera(driver)
     frames = camera.frames()
     next(frames)
     next(frames)
@@ -150,60 +150,60 @@ def test_it_is_opened_once_and_closed_on_stop(driver: type[Picamera2]) -> None:
     assert len(driver.made) == 1
 
 
-def test_no_camera_is_a_sentence(driver: type[Picamera2]) -> None:
+def test_a_missing_camera_is_an_error(driver: type[Picamera2]) -> None:
     driver.cameras = ()
     with pytest.raises(CameraError, match="no camera found: check the ribbon cable"):
-        opened(driver)
+        open_camera(driver)
 
 
 @pytest.mark.parametrize(
-    ("refusal", "said"),
+    ("refusal", "message"),
     [
         (IndexError("list index out of range"), "no camera found"),
         (RuntimeError("No camera number 0 found"), "no camera found"),
         (RuntimeError("Failed to acquire camera: Device or resource busy"), "the camera is busy"),
     ],
 )
-def test_what_picamera2_raises_is_a_sentence(
-    driver: type[Picamera2], refusal: Exception, said: str
+def test_errors_of_picamera2_say_what_to_do(
+    driver: type[Picamera2], refusal: Exception, message: str
 ) -> None:
     driver.refusal = refusal
-    with pytest.raises(CameraError, match=said):
-        opened(driver)
+    with pytest.raises(CameraError, match=message):
+        open_camera(driver)
 
 
 @pytest.mark.parametrize(
-    ("failure", "said"),
+    ("failure", "message"),
     [(TimeoutError(), "gave no frame for"), (RuntimeError("request failed"), "the camera failed")],
 )
-def test_a_camera_that_stalls_or_fails_is_a_sentence(
-    driver: type[Picamera2], failure: Exception, said: str
+def test_a_camera_that_stalls_or_fails_is_an_error(
+    driver: type[Picamera2], failure: Exception, message: str
 ) -> None:
-    camera, made = opened(driver)
+    camera, made = open_camera(driver)
     made.failure = failure
-    with pytest.raises(CameraError, match=said):
+    with pytest.raises(CameraError, match=message):
         next(camera.frames())
     camera.close()
 
 
 @pytest.mark.parametrize(
-    ("obstacle", "said"),
+    ("obstacle", "message"),
     [
         (OSError(12, "Cannot allocate memory"), "not enough camera memory: set a smaller width"),
         (RuntimeError("lores stream must be YUV"), "the camera is busy or does not start"),
         (IndexError("list index out of range"), "no camera found"),
     ],
 )
-def test_a_camera_that_cannot_be_set_up_is_let_go(
-    driver: type[Picamera2], obstacle: Exception, said: str
+def test_a_camera_that_cannot_be_set_up_is_closed(
+    driver: type[Picamera2], obstacle: Exception, message: str
 ) -> None:
     driver.obstacle = obstacle
-    with pytest.raises(CameraError, match=said):
-        opened(driver)
+    with pytest.raises(CameraError, match=message):
+        open_camera(driver)
     assert driver.made[-1].calls == ["configure", "close"]
 
 
-def test_a_missing_library_is_a_sentence_with_the_package() -> None:
+def test_a_missing_library_names_its_package() -> None:
     try:
         import picamera2  # noqa: F401
     except ImportError:

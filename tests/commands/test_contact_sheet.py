@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from appliance.__main__ import main
-from appliance.commands.contact_sheet import Failure, contact_sheet
-from appliance.reading import Reading, frame
+from appliance.commands.contact_sheet import Failure, render_contact_sheet
+from appliance.reading import Reading, make_frame
 from tests.conftest import SAMPLES
 
 
-def test_a_caption_tells_the_file_the_label_and_the_answer(a_seven: Reading) -> None:
+def test_a_caption_has_the_file_the_label_and_the_answer(a_seven: Reading) -> None:
     failure = Failure(Path("photos/1/é.jpg"), "1", a_seven)
     assert failure.caption == f"1/?.jpg: 1 -> 7 ({a_seven.confidence:.2f})"
     blank = Reading(0.0, reason="blank")
@@ -23,15 +23,15 @@ def test_a_caption_tells_the_file_the_label_and_the_answer(a_seven: Reading) -> 
 
 def test_every_failure_has_its_strip_with_the_box_on_the_frame(a_seven: Reading) -> None:
     failure = Failure(Path("1/a.jpg"), "1", a_seven)
-    one, three = contact_sheet([failure]), contact_sheet([failure] * 3)
+    one, three = render_contact_sheet([failure]), render_contact_sheet([failure] * 3)
     assert three.width > 2 * one.width - 20
     assert three.height > one.height
     assert (np.asarray(one) == (220, 30, 30)).all(axis=2).any()
 
 
 def test_a_reading_without_a_mark_leaves_its_cells_empty() -> None:
-    reading = Reading(0.0, reason="blank", frame=frame(np.full((90, 60), 200, np.uint8), 0.0))
-    contact_sheet([Failure(Path("1/a.jpg"), "1", reading)])
+    reading = Reading(0.0, reason="blank", frame=make_frame(np.full((90, 60), 200, np.uint8), 0.0))
+    render_contact_sheet([Failure(Path("1/a.jpg"), "1", reading)])
 
 
 def labelled(place: Path, label: str) -> Path:

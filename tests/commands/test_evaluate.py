@@ -7,7 +7,7 @@ import pytest
 from appliance.__main__ import main
 from model import evaluation_report, weights
 from model.datasets import Split, load_split
-from model.evaluate import Tally, answers, evaluate
+from model.evaluate import Tally, evaluate, predict
 from model.network import NOT_A_DIGIT, build
 
 
@@ -50,7 +50,9 @@ def test_a_report_is_read_on_a_board_of_32_bits(
     data = load_split(tiny_mnist, "test")
     file = tmp_path / "a.report.json"
     file.write_bytes(
-        evaluation_report.written(evaluation_report.report(network, data, answers(network, data)))
+        evaluation_report.to_bytes(
+            evaluation_report.make_report(network, data, predict(network, data))
+        )
     )
     array = np.array
     monkeypatch.setattr(np, "array", lambda values: array(values).astype(np.int32))

@@ -17,7 +17,7 @@ from PIL import Image
 
 from appliance import __version__
 from appliance.__main__ import COMMANDS, main
-from appliance.commands.train import one_interruption
+from appliance.commands.train import first_signal_interrupts
 from appliance.device import machine
 from appliance.doctor import board
 from model import weights
@@ -165,7 +165,7 @@ def test_train_through_the_camera_learns_to_refuse_and_tells_how_sure_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "appliance.simulator.training_glyphs.through_camera", half_blank, raising=False
+        "appliance.simulator.training_glyphs.simulate_example", half_blank, raising=False
     )
     out = tmp_path / "new.npz"
     arguments = ["train", "--data", str(tiny_mnist), "--out", str(out), "--epochs", "4"]
@@ -365,7 +365,7 @@ def test_a_training_interrupted_while_it_prints_ends_as_ever(
 
     read, write = os.pipe()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(Interrupted())))
-    with one_interruption(), pytest.raises(KeyboardInterrupt):
+    with first_signal_interrupts(), pytest.raises(KeyboardInterrupt):
         print("epoch 1", flush=True)
     monkeypatch.undo()
     assert os.read(read, 99) == b"\nending with the best network so far\n"

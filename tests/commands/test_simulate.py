@@ -37,7 +37,7 @@ def test_one_seed_gives_the_same_files(tmp_path: Path) -> None:
     assert not np.array_equal(one, other)
 
 
-def test_a_factor_a_hand_a_kind_and_a_data_set_are_as_asked(
+def test_factors_hands_kinds_and_data_sets_are_as_the_options_say(
     tmp_path: Path, tiny_mnist: Path
 ) -> None:
     out = ["simulate", "--count", "2", "--out", str(tmp_path)]
@@ -87,7 +87,7 @@ def test_a_wrong_option_is_named(
         (["--data", "nowhere", "--hand", "crossed"], "leave out --data"),
     ],
 )
-def test_what_is_not_there_is_one_sentence(
+def test_what_does_not_exist_is_one_line_of_error(
     options: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["simulate", "--out", str(tmp_path), *options]) == 1

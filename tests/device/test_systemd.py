@@ -9,7 +9,7 @@ import pytest
 from appliance.commands.run import _watched_camera
 from appliance.device.systemd import MOST_STALLS, WITHIN, Watchdog, stalls
 from appliance.errors import CameraError
-from appliance.picture import Turns
+from appliance.picture import PictureQueue
 from appliance.settings.schema import CameraSettings
 from tests.conftest import SAMPLES
 
@@ -73,7 +73,7 @@ def test_a_camera_that_hung_again_and_again_is_left_alone(
     settings = CameraSettings(source=f"folder:{SAMPLES}")
     now = uptime()
     (tmp_path / "stalls").write_text(f"{now:.2f}\n" * (MOST_STALLS - 1))
-    _watched_camera(settings, Turns()).close()
+    _watched_camera(settings, PictureQueue()).close()
     (tmp_path / "stalls").write_text(f"{now:.2f}\n" * MOST_STALLS)
     with pytest.raises(CameraError, match="stood still 3 times in ten minutes"):
-        _watched_camera(settings, Turns())
+        _watched_camera(settings, PictureQueue())

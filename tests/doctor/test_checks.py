@@ -22,7 +22,7 @@ from appliance.doctor.checks import Finding, examine, page_address
 from appliance.errors import CameraError
 from appliance.outputs.leds import Leds
 from appliance.picture import open_picture
-from appliance.reading import Exposure, Frame, Reading, frame
+from appliance.reading import Exposure, Frame, Reading, make_frame
 from appliance.settings.schema import (
     CameraSettings,
     LedSettings,
@@ -113,7 +113,7 @@ def test_what_cannot_be_told_is_neither_good_nor_bad(
 
 def test_a_camera_that_sees_a_digit_is_well(settings: Settings) -> None:
     grey = open_picture(SAMPLES / "7-shadow.jpg", "seven", at=0.0).grey
-    shown = frame(grey, 0.0, Exposure("imx708", 0.033, 2.0))
+    shown = make_frame(grey, 0.0, Exposure("imx708", 0.033, 2.0))
     assert camera(settings, shown) == Finding(
         "camera",
         True,
@@ -127,7 +127,7 @@ def test_a_camera_that_sees_a_digit_is_well(settings: Settings) -> None:
     [(5, "the picture is too dark: more light"), (255, "the picture is too bright: less light")],
 )
 def test_poor_light_is_told_with_what_helps(settings: Settings, grey: int, told: str) -> None:
-    said = camera(settings, frame(np.full((480, 640), grey, np.uint8), 0.0))
+    said = camera(settings, make_frame(np.full((480, 640), grey, np.uint8), 0.0))
     assert said.good is False
     assert said.sentence.startswith(told)
 
@@ -142,15 +142,15 @@ def test_a_blurred_digit_is_told(settings: Settings) -> None:
     from scipy.ndimage import gaussian_filter
 
     grey = open_picture(SAMPLES / "7-shadow.jpg", "seven", at=0.0).grey
-    soft = camera(settings, frame(gaussian_filter(grey, 6), 0.0))
+    soft = camera(settings, make_frame(gaussian_filter(grey, 6), 0.0))
     assert soft.good
     assert soft.sentence.endswith("sharpness poor (0.77; below 0.78 is poor), a 7 is read")
-    said = camera(settings, frame(gaussian_filter(grey, 12), 0.0))
+    said = camera(settings, make_frame(gaussian_filter(grey, 12), 0.0))
     assert said.sentence.startswith("the picture is blurred: hold still")
 
 
 def test_the_cameras_first_frames_are_not_judged_and_it_is_let_go(settings: Settings) -> None:
-    shows = Shows(frame(np.full((480, 640), 200, np.uint8), 0.0))
+    shows = Shows(make_frame(np.full((480, 640), 200, np.uint8), 0.0))
     checks._camera(settings, lambda _: shows, None)
     assert (shows.given, shows.closed) == (8, True)
 
@@ -184,7 +184,9 @@ def test_an_appliance_that_asks_for_itself_leaves_camera_and_pins_alone(
     def never(_: CameraSettings) -> Any:
         raise AssertionError
 
-    shown = a_seven._replace(frame=frame(a_seven.frame.grey, 0.0, Exposure("imx708", 0.1, 4.0)))
+    shown = a_seven._replace(
+        frame=make_frame(a_seven.frame.grey, 0.0, Exposure("imx708", 0.1, 4.0))
+    )
     for newest, told in (
         (None, "the camera is starting"),
         (Reading(at=0.0, fault="no camera found"), "no camera found"),

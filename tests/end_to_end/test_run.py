@@ -255,7 +255,7 @@ def test_a_network_damaged_while_off_is_replaced_by_the_one_before_and_the_page_
     vault = Vault(tmp_path / "networks")
     for digit in (6, 8):
         vault.promote(vault.add(saying(digit), {"preset": f"always {digit}"}))
-    file = vault.folder / f"{vault.current().id}.npz"
+    file = vault.folder / f"{vault.load_current().id}.npz"
     file.write_bytes(file.read_bytes()[:-9])
     with running(port, tmp_path, "--camera", f"folder:{SAMPLES}", "--leds", "none") as (_, lines):
         assert "the current network is damaged" in lines[0]

@@ -207,7 +207,7 @@ NIGHTS: list[Any] = [
 def test_a_night_that_no_view_could_show_is_left_out(record: Any) -> None:
     import json
 
-    from appliance.training.records import night_of
+    from appliance.training.records import parse_night
 
-    assert night_of(json.dumps(record)) is None
-    assert night_of(json.dumps({"at": 1e9, "outcome": "kept", "x": record})) is not None
+    assert parse_night(json.dumps(record)) is None
+    assert parse_night(json.dumps({"at": 1e9, "outcome": "kept", "x": record})) is not None

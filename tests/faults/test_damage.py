@@ -58,7 +58,7 @@ def test_a_damaged_current_network_gives_way_to_the_one_before_and_says_so(
 ) -> None:
     one, two = promoted(vault)
     damage(vault.folder / f"{two}.npz")
-    held = vault.current()
+    held = vault.load_current()
     assert held.id == one
     assert held.problem is not None
     assert held.problem.startswith("the current network is damaged (")
@@ -70,27 +70,27 @@ def test_a_damaged_current_network_gives_way_to_the_one_before_and_says_so(
         with pytest.raises(VaultError, match=f"network {two} cannot read"):
             vault.promote(two)
     assert vault.roll_back() == one
-    assert (vault.current().id, vault.current().problem) == (one, None)
+    assert (vault.load_current().id, vault.load_current().problem) == (one, None)
 
 
 def test_when_those_before_are_damaged_too_the_shipped_one_reads(vault: Vault) -> None:
     for id in promoted(vault, 3):
         truncated(vault.folder / f"{id}.npz")
-    held = vault.current()
+    held = vault.load_current()
     assert held.card["preset"] == "shipped"
     assert "which ships, stands in" in str(held.problem)
     assert vault.roll_back() == shipped_id(vault)
-    assert vault.current().problem is None
+    assert vault.load_current().problem is None
 
 
 def test_the_current_one_reads_although_the_shipped_one_is_damaged(vault: Vault) -> None:
     (one,) = promoted(vault, 1)
     truncated(vault.folder.parent / "shipped.npz")
-    assert (vault.current().id, vault.current().problem) == (one, None)
-    assert [entry.state for entry in vault.listing()] == ["current", "damaged"]
+    assert (vault.load_current().id, vault.load_current().problem) == (one, None)
+    assert [entry.state for entry in vault.list_networks()] == ["current", "damaged"]
     truncated(vault.folder / f"{one}.npz")
     with pytest.raises(weights.WeightsError, match="install the appliance again"):
-        vault.current()
+        vault.load_current()
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../outside.npz", "0" * 12, ".", None, "file"])
@@ -105,20 +105,20 @@ def test_a_link_that_is_lost_or_leads_elsewhere_is_not_followed(
         link.write_bytes((vault.folder / f"{one}.npz").read_bytes())
     elif target:
         link.symlink_to(target)
-    held = vault.current()
+    held = vault.load_current()
     assert held.id == two
     assert "does not lead to a network of its folder" in str(held.problem)
     vault.promote(two)
-    assert (vault.current().id, vault.current().problem) == (two, None)
-    assert vault.before() == one
+    assert (vault.load_current().id, vault.load_current().problem) == (two, None)
+    assert vault.previous_id() == one
 
 
 def test_a_link_to_a_network_that_is_not_there_is_a_problem(vault: Vault) -> None:
     _, two = promoted(vault)
     (vault.folder / "current").unlink()
     (vault.folder / "current").symlink_to(f"{'0' * 12}.npz")
-    assert vault.current().id == two
-    assert f"{'0' * 12}.npz is not there" in str(vault.current().problem)
+    assert vault.load_current().id == two
+    assert f"{'0' * 12}.npz is not there" in str(vault.load_current().problem)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\x00 nonsense\n" * 50, b"../../x\n"])
@@ -128,7 +128,7 @@ def test_the_order_may_be_lost_the_link_is_what_counts(vault: Vault, content: by
     order.unlink()
     if content is not None:
         order.write_bytes(content)
-    assert (vault.current().id, vault.current().problem) == (two, None)
+    assert (vault.load_current().id, vault.load_current().problem) == (two, None)
     assert vault.roll_back() == shipped_id(vault)
 
 
@@ -138,4 +138,4 @@ def test_a_folder_that_is_gone_leaves_the_shipped_one(vault: Vault) -> None:
     for file in vault.folder.iterdir():
         file.unlink()
     vault.folder.rmdir()
-    assert (vault.current().id, vault.current().problem) == (shipped_id(vault), None)
+    assert (vault.load_current().id, vault.load_current().problem) == (shipped_id(vault), None)

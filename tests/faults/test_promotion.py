@@ -56,9 +56,9 @@ def test_a_disk_that_is_full_while_a_network_is_written_keeps_all_that_is_there(
         with no_file_larger_than(size), pytest.raises(StateError, match=f"{two} is not promoted"):
             vault.promote(two)
         with no_file_larger_than(size):
-            assert vault.roll_back() == vault.listing()[-1].id
+            assert vault.roll_back() == vault.list_networks()[-1].id
         vault.promote(one)
-    assert (vault.current().id, vault.current().problem) == (one, None)
+    assert (vault.load_current().id, vault.load_current().problem) == (one, None)
 
 
 def test_a_state_folder_that_cannot_be_made_or_written_is_a_sentence(
@@ -68,7 +68,7 @@ def test_a_state_folder_that_cannot_be_made_or_written_is_a_sentence(
     inside = Vault(tmp_path / "file" / "networks")
     with pytest.raises(StateError, match=r"is not kept .*check the disk and who owns the folder"):
         inside.add(build([["dense", 784, 10]]), {})
-    assert inside.current().card["sha256"] == weights.load(weights.SHIPPED)[1]["sha256"]
+    assert inside.load_current().card["sha256"] == weights.load(weights.SHIPPED)[1]["sha256"]
 
     def read_only(*arguments: object, **options: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
@@ -82,4 +82,4 @@ def test_a_state_folder_that_cannot_be_made_or_written_is_a_sentence(
         vault.promote(two)
     with pytest.raises(StateError, match=r"nothing is rolled back .Read-only file system"):
         vault.roll_back()
-    assert (vault.current().id, vault.current().problem) == (one, None)
+    assert (vault.load_current().id, vault.load_current().problem) == (one, None)

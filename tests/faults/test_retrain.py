@@ -12,17 +12,18 @@ from typing import Any
 import pytest
 
 from appliance.captures.store import Captures
-from appliance.errors import StateError
+from appliance.errors import StateError, TrainingRefused
 from appliance.networks.vault import Vault
 from appliance.training import retrain
-from appliance.training.records import Refused, alone, nights
+from appliance.training.lock import hold_training_lock
+from appliance.training.records import load_nights
 from appliance.training.resumable_run import Sizes
 from model import weights
 from tests.faults.program import report_of
 from tests.owner import Clock, base, correct, current, hand, retraining, tiny
 
 pytestmark = pytest.mark.usefixtures("cool")
-TINIEST = Sizes(examples=60, batch=16, step=0.05, epochs=1)
+TINIEST = Sizes(examples=60, batch=8, learning_rate=0.01, epochs=1)
 
 
 def test_killed_at_any_instant_and_resumed_it_ends_with_the_bits_of_an_undisturbed_night() -> None:
@@ -44,7 +45,7 @@ def night(state: Path) -> dict[str, Any]:
     captures = Captures(state / "captures.db")
     vault = Vault(state / "networks", shipped=state / "shipped.npz")
     try:
-        with alone(state):
+        with hold_training_lock(state):
             return retraining(state, captures, vault=vault, sizes=TINIEST, clock=Clock(1.0)).run()
     finally:
         captures.close()
@@ -132,14 +133,14 @@ def test_a_disk_that_refuses_any_one_write_is_a_sentence_and_the_next_night_goes
             except StateError as error:
                 said.append(str(error))
         reads = current(state, shipped=state / "shipped.npz")
-        assert reads == wanted or not any(each["finished"] for each in nights(state))
+        assert reads == wanted or not any(each["finished"] for each in load_nights(state))
         captures = Captures(state / "captures.db")
         assert sum(captures.counts().values()) == len(hand()[1])
         captures.close()
-        if not nights(state):
+        if not load_nights(state):
             assert night(state)["candidate"] == wanted[:12], number
         assert current(state, shipped=state / "shipped.npz") == wanted
-        (record,) = nights(state)
+        (record,) = load_nights(state)
         assert record["outcome"] == "promoted"
     print(f"{writes} writes, {len(said)} of them refused in a sentence")
     assert len(said) > 2
@@ -154,7 +155,7 @@ def test_a_state_directory_that_cannot_be_written_is_a_sentence(
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(StateError, match=r"nothing can be written there .*check the disk"),
-        alone(tmp_path / "file"),
+        hold_training_lock(tmp_path / "file"),
     ):
         pass
 
@@ -209,7 +210,7 @@ def test_what_is_damaged_of_a_night_begins_anew_with_a_sentence(
 def test_no_bit_of_a_checkpoint_that_is_flipped_is_more_than_a_sentence(
     begin: Path, tmp_path: Path
 ) -> None:
-    from appliance.training.resumable_run import Night
+    from appliance.training.resumable_run import ResumableRun
 
     state = tmp_path / "state"
     shutil.copytree(begin, state)
@@ -217,7 +218,7 @@ def test_no_bit_of_a_checkpoint_that_is_flipped_is_more_than_a_sentence(
     captures = Captures(state / "captures.db")
     retraining(state, captures, vault=vault, sizes=TINIEST, stopping=lambda: True).run()
     captures.close()
-    taken_up = Night(state / "night", base(), TINIEST)
+    taken_up = ResumableRun(state / "night", base(), TINIEST)
     file = state / "night" / "checkpoint.npz"
     raw = file.read_bytes()
     # The archive's own words: its end lists its members, its beginning holds the facts.
@@ -225,7 +226,7 @@ def test_no_bit_of_a_checkpoint_that_is_flipped_is_more_than_a_sentence(
         changed = bytearray(raw)
         changed[place] ^= 1 << place % 8
         file.write_bytes(changed)
-        course, sentence = taken_up.course()
+        course, sentence = taken_up.load_training()
         assert course.progress > 0 or (sentence and "it begins anew" in sentence)
 
 
@@ -248,7 +249,7 @@ def test_a_candidate_that_is_damaged_before_it_is_promoted_is_kept_back(
     assert record["outcome"] == "kept"
     assert "it is not promoted" in record["why"]
     assert current(state, shipped=state / "shipped.npz") == before
-    assert [each["at"] for each in nights(state)] == [record["at"]]
+    assert [each["at"] for each in load_nights(state)] == [record["at"]]
 
 
 def test_a_power_cut_between_verdict_and_record_promotes_and_records_once(
@@ -257,24 +258,24 @@ def test_a_power_cut_between_verdict_and_record_promotes_and_records_once(
     def power_cut(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    for place, name in ((Vault, "add"), (Vault, "promote"), (retrain, "add_night")):
+    for place, name in ((Vault, "add"), (Vault, "promote"), (retrain, "append_night")):
         state = tmp_path / name
         shutil.copytree(begin, state)
         with monkeypatch.context() as patch:
             patch.setattr(place, name, power_cut)
             with pytest.raises(KeyboardInterrupt):
                 night(state)
-        assert nights(state) == []
+        assert load_nights(state) == []
         record = night(state)
         assert record["outcome"] == "promoted"
         assert current(state, shipped=state / "shipped.npz")[:12] == record["candidate"]
-        assert [each["at"] for each in nights(state)] == [record["at"]]
+        assert [each["at"] for each in load_nights(state)] == [record["at"]]
 
 
 def test_a_second_retraining_at_once_is_refused_in_a_sentence(tmp_path: Path) -> None:
     with (
-        alone(tmp_path),
-        pytest.raises(Refused, match="a retraining is running already"),
-        alone(tmp_path),
+        hold_training_lock(tmp_path),
+        pytest.raises(TrainingRefused, match="a retraining is running already"),
+        hold_training_lock(tmp_path),
     ):
         pass

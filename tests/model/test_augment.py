@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from model.augment import Augment, rotated
+from model.augment import Augment, rotate
 from tests.conftest import digits_in_mnist_form
 
 STILL = Augment(degrees=0, shear=0, scale=0, shift=0, stroke=0)
@@ -123,7 +123,7 @@ def test_erasing_takes_one_rectangle_from_its_share_of_glyphs() -> None:
 def test_rotated_copies_are_the_books(glyphs: np.ndarray) -> None:
     ndimage = pytest.importorskip("scipy.ndimage")
     seen = glyphs * np.float32(0.99) + np.float32(0.01)
-    turned = rotated(seen, 10, 0.01)
+    turned = rotate(seen, 10, 0.01)
     expected = ndimage.rotate(seen[3].reshape(28, 28), 10, cval=0.01, order=1, reshape=False)
     np.testing.assert_allclose(turned[3].reshape(28, 28), expected, atol=1e-6)
     assert turned.dtype == np.float32

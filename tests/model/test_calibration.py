@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from model.calibration import (
-    calibrated,
+    calibrate,
     calibration_error,
-    divided,
+    divide_logits,
+    fit_temperature,
     reliability,
     risk_coverage,
-    temperature,
 )
 from model.datasets import Scaling
 from model.layers import Array
@@ -15,26 +15,28 @@ from model.losses import Labels
 from model.network import Network, build, softmax
 
 
-def drawn(scores: Array, rng: np.random.Generator) -> Labels:
-    """Return labels (n,) drawn with the very probabilities that logits (n, 11) say."""
+def draw_labels(scores: Array, rng: np.random.Generator) -> Labels:
+    """Draw labels (n,) by the probabilities of logits (n, 11)."""
     chance = rng.random((len(scores), 1), dtype=np.float32)
     labels = (softmax(scores).cumsum(axis=1) < chance).sum(axis=1).clip(0, 10)
     return labels.astype(np.uint8)
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
-def test_the_factor_that_logits_were_scaled_by_is_found(factor: float) -> None:
+def test_the_fitted_temperature_is_the_factor_that_logits_were_scaled_by(factor: float) -> None:
     rng = np.random.default_rng(3)
     scores = 2 * rng.standard_normal((20_000, 11), dtype=np.float32)
-    labels = drawn(scores, rng)
-    found = temperature(scores * np.float32(factor), labels)
-    assert found == pytest.approx(factor, rel=0.03)
+    labels = draw_labels(scores, rng)
+    result = fit_temperature(scores * np.float32(factor), labels)
+    assert result == pytest.approx(factor, rel=0.03)
 
 
-def test_no_error_at_all_gives_a_temperature_that_a_network_can_bear() -> None:
+def test_the_temperature_is_bounded_where_there_is_no_error() -> None:
     scores = np.eye(11, dtype=np.float32)
-    assert temperature(scores, np.arange(11, dtype=np.uint8)) == pytest.approx(0.2, rel=1e-3)
-    assert temperature(scores, np.arange(11, dtype=np.uint8)[::-1]) == pytest.approx(5, rel=1e-3)
+    assert fit_temperature(scores, np.arange(11, dtype=np.uint8)) == pytest.approx(0.2, rel=1e-3)
+    assert fit_temperature(scores, np.arange(11, dtype=np.uint8)[::-1]) == pytest.approx(
+        5, rel=1e-3
+    )
 
 
 def test_a_perfectly_calibrated_set_has_almost_no_error() -> None:
@@ -76,29 +78,31 @@ def toy() -> Network:
     return network
 
 
-def test_a_divided_network_gives_the_same_answers_and_another_confidence() -> None:
+def test_divided_logits_give_the_same_answers_and_another_confidence() -> None:
     x = np.random.default_rng(1).random((5, 784), dtype=np.float32)
     network = toy()
     before = network.weights.copy()
-    np.testing.assert_allclose(divided(network, 2.5).forward(x), network.forward(x) / 2.5, 1e-5)
+    np.testing.assert_allclose(
+        divide_logits(network, 2.5).forward(x), network.forward(x) / 2.5, 1e-5
+    )
     np.testing.assert_array_equal(network.weights, before)
     with pytest.raises(ValueError, match="a sigmoid layer gives no logits"):
-        divided(build([["dense", 784, 10], ["sigmoid"]]), 2)
+        divide_logits(build([["dense", 784, 10], ["sigmoid"]]), 2)
 
 
-def test_a_network_too_sure_of_itself_is_set_right() -> None:
+def test_an_overconfident_network_is_calibrated() -> None:
     rng = np.random.default_rng(2)
     images = rng.integers(256, size=(4000, 784), dtype=np.uint8)
     network = toy()
-    # The labels are as likely as a network half as sure would say.
-    labels = drawn(divided(network, 2).forward(Scaling()(images)), rng)
-    found = calibrated(network, [(images[:999], labels[:999]), (images[999:], labels[999:])])
-    assert found.temperature == pytest.approx(2, rel=0.1)
-    assert found.after < found.before / 3
+    # The labels are drawn at twice the temperature.
+    labels = draw_labels(divide_logits(network, 2).forward(Scaling()(images)), rng)
+    result = calibrate(network, [(images[:999], labels[:999]), (images[999:], labels[999:])])
+    assert result.temperature == pytest.approx(2, rel=0.1)
+    assert result.after < result.before / 3
 
 
-def test_nothing_to_calibrate_on_leaves_the_network_as_it_is() -> None:
+def test_without_pictures_the_network_stays_as_it_is() -> None:
     network = toy()
-    found = calibrated(network, [])
-    assert (found.temperature, found.before, found.after) == (1, 0, 0)
-    np.testing.assert_array_equal(found.network.weights, network.weights)
+    result = calibrate(network, [])
+    assert (result.temperature, result.before, result.after) == (1, 0, 0)
+    np.testing.assert_array_equal(result.network.weights, network.weights)

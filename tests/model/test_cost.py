@@ -1,6 +1,6 @@
 import pytest
 
-from model.cost import NIGHT, multiply_adds, plan
+from model.cost import NIGHT, describe_cost, multiply_adds
 from model.network import build
 from model.presets import PRESETS
 
@@ -25,13 +25,13 @@ def test_the_appliances_recipe_fits_one_night_on_a_pi_zero() -> None:
 
 def test_copies_and_held_out_digits_are_counted() -> None:
     recipe = PRESETS["scratch-rotated"]
-    assert recipe.steps(60_000, 2) == 60_000 * 3 * 2
-    assert PRESETS["appliance"].steps(600, 1) == 500
+    assert recipe.picture_count(60_000, 2) == 60_000 * 3 * 2
+    assert PRESETS["appliance"].picture_count(600, 1) == 500
 
 
 def test_the_plan_tells_size_work_and_hours() -> None:
-    said = plan(PRESETS["appliance"], 60_000, 28)
-    assert "45,858 parameters, 801,792 multiply-adds a digit" in said
+    message = describe_cost(PRESETS["appliance"], 60_000, 28)
+    assert "45,858 parameters, 801,792 multiply-adds a digit" in message
     hours = 2 * multiply_adds(PRESETS["appliance"], 60_000, 28) / 0.267e9 / 3600
-    assert f"{hours:.1f} h" in said
+    assert f"{hours:.1f} h" in message
     assert hours == pytest.approx(7.7, abs=0.1)

@@ -45,20 +45,20 @@ def test_the_pictures_stay_on_disk(folder: Path) -> None:
     assert not images.flags.writeable
 
 
-def test_a_missing_file_tells_how_to_get_it(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_file_says_how_to_fetch_it(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"no train-images.*digits data fetch --to"):
         load_split(tmp_path, "train")
 
 
 @pytest.mark.parametrize("cut", [0, 3, 8, 20, 500])
-def test_a_cut_off_file_is_a_sentence(folder: Path, cut: int) -> None:
+def test_a_cut_off_file_is_refused(folder: Path, cut: int) -> None:
     path = folder / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(DatasetError, match=r"not an idx file|header promises"):
         load_split(folder, "train")
 
 
-def test_a_cut_off_gzip_file_is_a_sentence(folder: Path) -> None:
+def test_a_cut_off_gzip_file_is_refused(folder: Path) -> None:
     path = folder / "train-images-idx3-ubyte"
     packed = gzip.compress(path.read_bytes())
     path.unlink()
@@ -67,7 +67,7 @@ def test_a_cut_off_gzip_file_is_a_sentence(folder: Path) -> None:
         load_split(folder, "train")
 
 
-def test_labels_that_do_not_fit_are_a_sentence(folder: Path) -> None:
+def test_labels_that_do_not_fit_are_refused(folder: Path) -> None:
     labels = folder / "train-labels-idx1-ubyte"
     write_idx(labels, np.array([1, 2], np.uint8))
     with pytest.raises(DatasetError, match="5 pictures do not fit 2 labels"):
@@ -77,12 +77,12 @@ def test_labels_that_do_not_fit_are_a_sentence(folder: Path) -> None:
         load_split(folder, "train")
 
 
-def imported(source: Path, to: Path) -> Path:
+def import_from(source: Path, to: Path) -> Path:
     with open(source, "rb") as file:
         return import_file(file, source, to)
 
 
-def made(file: Path) -> Path:
+def touch(file: Path) -> Path:
     file.touch()
     return file
 
@@ -94,17 +94,17 @@ def test_an_import_is_checked_before_it_replaces_anything(
     content = (folder / name).read_bytes()
     to = tmp_path / "to"
     with pytest.raises(DatasetError, match="its content is not MNIST's"):
-        imported(folder / name, to)
+        import_from(folder / name, to)
     assert list(to.iterdir()) == []
     monkeypatch.setitem(datasets.MNIST_SHA256, name, hashlib.sha256(content).hexdigest())
     packed = tmp_path / f"{name}.gz"
     packed.write_bytes(gzip.compress(content))
-    assert imported(packed, to).read_bytes() == content
+    assert import_from(packed, to).read_bytes() == content
 
 
 def test_a_file_by_another_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="not one of MNIST's files"):
-        imported(made(tmp_path / "cats.gz"), tmp_path)
+        import_from(touch(tmp_path / "cats.gz"), tmp_path)
 
 
 def test_the_real_mnist_is_what_its_checksums_say(shared_mnist: Path) -> None:
@@ -136,7 +136,7 @@ def test_the_books_csv_form_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "there is no digit in it"),
         ("label,pixel\n", "there is no digit in it"),
@@ -151,10 +151,10 @@ def test_the_books_csv_form_is_read(tmp_path: Path) -> None:
         ("5" + ",000000000000000000000000" * 784, "not whole|values where"),
     ],
 )
-def test_a_bad_csv_is_a_sentence_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+def test_an_error_in_a_csv_names_its_line(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "bad.csv"
     path.write_text(text)
-    with pytest.raises(DatasetError, match=said) as caught:
+    with pytest.raises(DatasetError, match=message) as caught:
         load_csv(path)
     assert str(path) in str(caught.value)
 
@@ -172,7 +172,7 @@ def test_scaling_gives_the_books_range() -> None:
     np.testing.assert_allclose(x, [[0.01, 1.0]], rtol=1e-6)
 
 
-def test_taking_rows_gives_what_is_on_disk_and_a_file_cut_meanwhile_is_told(
+def test_take_reads_rows_from_disk_and_refuses_a_file_cut_meanwhile(
     folder: Path,
 ) -> None:
     data = load_split(folder, "train")
@@ -205,7 +205,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
-def test_a_damaged_file_is_a_sentence_or_a_whole_data_set(
+def test_a_damaged_file_is_refused_or_read_whole(
     good: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     which = data.draw(st.sampled_from(DAMAGE))
@@ -233,9 +233,9 @@ def test_a_damaged_file_is_a_sentence_or_a_whole_data_set(
             else:
                 (folder / name).write_bytes(good[kind])
     try:
-        found = load_split(folder, "train")
+        data_set = load_split(folder, "train")
     except DatasetError:
         return
-    assert found.images.shape == (len(found.labels), 784)
-    assert len(found.labels) > 0
-    assert found.labels.max() <= 9
+    assert data_set.images.shape == (len(data_set.labels), 784)
+    assert len(data_set.labels) > 0
+    assert data_set.labels.max() <= 9

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from model.files import read_regular, regular
+from model.files import open_regular, read_regular
 from tests.conftest import ROOT
 
 
 def test_a_regular_file_is_read_and_written(tmp_path: Path) -> None:
     file = tmp_path / "file"
-    with open(file, "w", opener=regular) as out:
+    with open(file, "w", opener=open_regular) as out:
         out.write("whole")
     assert read_regular(file) == b"whole"
     assert read_regular(file, 5) == b"whole"
@@ -26,12 +26,12 @@ def test_a_link_is_not_followed(tmp_path: Path, mode: str) -> None:
     link.symlink_to(precious)
     with (
         pytest.raises(OSError, match="is a link, and none is followed there"),
-        open(link, mode, opener=regular),
+        open(link, mode, opener=open_regular),
     ):
         pass
     link.unlink()
     link.symlink_to(tmp_path / "not there yet")
-    with pytest.raises(OSError, match="is a link"), open(link, mode, opener=regular):
+    with pytest.raises(OSError, match="is a link"), open(link, mode, opener=open_regular):
         pass
     assert precious.read_text() == "precious"
     assert not (tmp_path / "not there yet").exists()
@@ -40,20 +40,20 @@ def test_a_link_is_not_followed(tmp_path: Path, mode: str) -> None:
 @pytest.mark.parametrize("mode", ["rb", "r+b", "wb", "ab"])
 def test_a_pipe_is_not_waited_for(tmp_path: Path, mode: str) -> None:
     os.mkfifo(tmp_path / "pipe")
-    said: list[str] = []
+    messages: list[str] = []
 
-    def tried() -> None:
+    def open_pipe() -> None:
         with (
             pytest.raises(OSError, match="is no regular file") as error,
-            open(tmp_path / "pipe", mode, opener=regular),
+            open(tmp_path / "pipe", mode, opener=open_regular),
         ):
             pass
-        said.append(str(error.value))
+        messages.append(str(error.value))
 
-    thread = threading.Thread(target=tried, daemon=True)
+    thread = threading.Thread(target=open_pipe, daemon=True)
     thread.start()
     thread.join(10)
-    assert said, "it waits for the other end"
+    assert messages, "it waits for the other end"
 
 
 def test_a_folder_and_a_device_are_no_files(tmp_path: Path) -> None:
@@ -98,8 +98,8 @@ ELSEWHERE = {
 }
 
 
-def opened(path: Path) -> list[str]:
-    """Return each call in a module that opens a file by its name, but for `opener=regular`."""
+def list_opens(path: Path) -> list[str]:
+    """Return each call in a module that opens a file by its name, but for `opener=open_regular`."""
     found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.Call) or any(each.arg == "opener" for each in node.keywords):
@@ -118,8 +118,8 @@ def test_all_that_lies_in_a_state_directory_is_opened_by_one_function() -> None:
         str(path.relative_to(ROOT)): calls
         for package in ("appliance", "model")
         for path in sorted((ROOT / package).rglob("*.py"))
-        if not path.is_relative_to(ROOT / "appliance" / "commands") and (calls := opened(path))
+        if not path.is_relative_to(ROOT / "appliance" / "commands") and (calls := list_opens(path))
     }
     unknown = {name: calls for name, calls in found.items() if name not in ELSEWHERE}
-    assert not unknown, "opened otherwise than with `opener=regular` or `read_regular`"
+    assert not unknown, "opened otherwise than with `opener=open_regular` or `read_regular`"
     assert set(ELSEWHERE) == set(found), "no longer so"

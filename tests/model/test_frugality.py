@@ -43,15 +43,15 @@ RECIPES = {
 }
 
 
-def some_digits(count: int) -> Split:
+def random_digits(count: int) -> Split:
     rng = np.random.default_rng(1)
     images = rng.integers(256, size=(count, 784), dtype=np.uint8)
     return Split(images, rng.integers(10, size=count, dtype=np.uint8))
 
 
 @contextmanager
-def watched_for_float64() -> Iterator[set[str]]:
-    """Collect where a float64 array of two values or more is held while `model` runs."""
+def find_float64() -> Iterator[set[str]]:
+    """Collect where `model` holds a float64 array of two values or more."""
     found: set[str] = set()
 
     def look(frame: FrameType, event: str, argument: Any) -> Any:
@@ -76,16 +76,16 @@ def watched_for_float64() -> Iterator[set[str]]:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_no_float64_is_held_in_training_or_answering(name: str) -> None:
-    with watched_for_float64() as found:
-        network = train(RECIPES[name], some_digits(130), seed=1, epochs=1).network
+def test_training_and_inference_hold_no_float64(name: str) -> None:
+    with find_float64() as found:
+        network = train(RECIPES[name], random_digits(130), seed=1, epochs=1).network
         one = OneDigit(network)
         one.probabilities(np.zeros(784, np.float32))
     assert not found
 
 
-def test_the_watch_sees_a_float64() -> None:
-    # A preset whose scaling yields float64 must be noticed, or the test above proves nothing.
+def test_a_float64_is_noticed() -> None:
+    # Otherwise the test above proves nothing.
     class Careless:
         offset = 0.0
         scale = 1 / 255
@@ -94,8 +94,8 @@ def test_the_watch_sees_a_float64() -> None:
             return images / 255.0
 
     careless = replace(RECIPES["sgd-30"], inputs=Careless())  # type: ignore[arg-type]
-    with watched_for_float64() as found:
-        train(careless, some_digits(40), seed=1, epochs=1)
+    with find_float64() as found:
+        train(careless, random_digits(40), seed=1, epochs=1)
     assert found
 
 
@@ -105,7 +105,7 @@ def test_memory_grows_with_the_data_set_by_its_order_alone(name: str, tmp_path: 
     def peak(count: int) -> int:
         folder = tmp_path / str(count)
         folder.mkdir()
-        digits = some_digits(count)
+        digits = random_digits(count)
         write_idx(folder / "train-images-idx3-ubyte", digits.images.reshape(-1, 28, 28))
         write_idx(folder / "train-labels-idx1-ubyte", digits.labels)
         data = load_split(folder, "train")

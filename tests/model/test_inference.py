@@ -1,4 +1,4 @@
-"""The fused path gives what the layers give."""
+"""Fast inference gives what the layers give."""
 
 import threading
 from typing import Any
@@ -29,8 +29,8 @@ SPECS: dict[str, list[list[Any]]] = {
 }
 
 
-def settled(spec: list[list[Any]]) -> Any:
-    """Return a network whose batch-norms have seen something."""
+def with_statistics(spec: list[list[Any]]) -> Any:
+    """Return a network whose batch-norms have statistics."""
     network = build(spec, seed=3)
     rng = np.random.default_rng(1)
     for _ in range(3):
@@ -45,13 +45,13 @@ def test_every_layer_is_among_them() -> None:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_one_digit_and_folding_give_what_the_layers_give(name: str) -> None:
-    network = settled(SPECS[name])
+    network = with_statistics(SPECS[name])
     x = np.random.default_rng(2).random((5, 784), dtype=np.float32)
     expected = network.probabilities(x)
     one = OneDigit(network)
     for pixels, shares in zip(x, expected, strict=True):
         np.testing.assert_allclose(one.probabilities(pixels), shares, rtol=2e-4, atol=1e-5)
-    folded = network.folded()
+    folded = network.fold()
     np.testing.assert_allclose(folded.probabilities(x), expected, rtol=2e-4, atol=1e-5)
     kinds = {layer.kind for layer in folded.layers}
     assert not kinds & {"dropout", "book-output"}
@@ -66,38 +66,38 @@ def test_every_preset_has_a_fused_path_of_no_more_than_a_pi_zero_can(name: str) 
     np.testing.assert_allclose(
         OneDigit(network).probabilities(x[0]), network.probabilities(x)[0], atol=1e-5
     )
-    assert network.folded().multiply_adds() == network.multiply_adds() <= 3_000_000
+    assert network.fold().multiply_adds() == network.multiply_adds() <= 3_000_000
 
 
 def test_the_network_that_ships_is_within_its_bounds() -> None:
-    network = build(PRESETS["appliance"].layers).folded()
+    network = build(PRESETS["appliance"].layers).fold()
     assert network.parameter_count() <= 60_000
     assert network.multiply_adds() <= 3_000_000
 
 
 def test_scaling_is_folded_into_the_first_layer() -> None:
-    network = settled(SPECS["sigmoids"])
+    network = with_statistics(SPECS["sigmoids"])
     x = np.random.default_rng(2).random((4, 784), dtype=np.float32)
     seen = x * np.float32(0.99) + np.float32(0.01)
-    folded = network.folded(0.99, 0.01)
+    folded = network.fold(0.99, 0.01)
     np.testing.assert_allclose(folded.forward(x), network.forward(seen), atol=1e-5)
     with pytest.raises(ValueError, match="image layer cannot hold"):
-        settled(SPECS["convolutions"]).folded(1.0, 0.01)
+        with_statistics(SPECS["convolutions"]).fold(1.0, 0.01)
 
 
-def test_threads_that_share_it_do_not_mix_their_digits() -> None:
-    one = OneDigit(settled(SPECS["convolutions"]))
+def test_threads_can_share_it() -> None:
+    one = OneDigit(with_statistics(SPECS["convolutions"]))
     x = np.random.default_rng(2).random((4, 784), dtype=np.float32)
     alone = [one.probabilities(pixels) for pixels in x]
-    mixed: list[int] = []
+    wrong: list[int] = []
 
     def ask(which: int) -> None:
         answers = [one.probabilities(x[which]) for _ in range(300)]
-        mixed.extend(which for answer in answers if not np.array_equal(answer, alone[which]))
+        wrong.extend(which for answer in answers if not np.array_equal(answer, alone[which]))
 
     threads = [threading.Thread(target=ask, args=(which,)) for which in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not mixed
+    assert not wrong

@@ -79,7 +79,7 @@ def test_the_books_rule_is_the_books() -> None:
     wih_change = (hidden_errors * hidden * (1 - hidden)) @ x
     np.testing.assert_allclose(network.layers[2].gradients["weights"], -who_change, rtol=1e-4)
     np.testing.assert_allclose(network.layers[0].gradients["weights"], -wih_change, rtol=1e-4)
-    np.testing.assert_allclose(network.folded().forward(x), y, rtol=1e-6)
+    np.testing.assert_allclose(network.fold().forward(x), y, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ENDS)
@@ -114,7 +114,7 @@ def test_everything_stays_float32(name: str) -> None:
     assert dx is not None
     assert y.dtype == dx.dtype == np.float32
     for layer in network.layers:
-        held = [v for v in {**vars(layer), **layer._held}.values() if isinstance(v, np.ndarray)]
+        held = [v for v in {**vars(layer), **layer._buffers}.values() if isinstance(v, np.ndarray)]
         held += [*layer.parameters.values(), *layer.gradients.values(), *layer.statistics.values()]
         assert {array.dtype for array in held} <= {np.dtype(np.float32), np.dtype(np.bool_)}
 
@@ -203,7 +203,7 @@ def test_batch_norm_outside_training_uses_what_it_saw_in_training() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "message"),
     [
         ([["conv", 1, 2, 3]], "conv layer takes pictures"),
         ([["image", 5, 5]], "no picture of 5×5"),
@@ -213,11 +213,11 @@ def test_batch_norm_outside_training_uses_what_it_saw_in_training() -> None:
         ([IMAGE, ["max-pool", 5]], "max-pool of 5×5 cannot take"),
         ([["flatten"]], "flatten layer takes pictures"),
         ([["batch-norm", 23]], "batch-norm of 23 channels"),
-        ([["dropout", -0.1]], "dropout takes a share"),
+        ([["dropout", -0.1]], "dropout takes a rate"),
     ],
 )
-def test_layers_that_do_not_fit_are_refused(spec: list[list[Any]], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_layers_that_do_not_fit_are_refused(spec: list[list[Any]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         build(spec, inputs=UNITS)
 
 

@@ -8,7 +8,7 @@ from model.datasets import Scaling, Split, load_split
 from model.errors import PresetError
 from model.evaluate import evaluate
 from model.network import NOT_A_DIGIT, Network
-from model.presets import PRESETS, Preset, preset
+from model.presets import PRESETS, Preset, get_preset
 from model.shuffle import split_rows
 from model.train import Epoch, train
 
@@ -28,7 +28,7 @@ SMALL_CONV = replace(
     ),
     optimiser="adamw",
     settings={"decay": 0.01},
-    step=0.003,
+    learning_rate=0.003,
     schedule="one-cycle",
     average=0.95,
     batch=32,
@@ -61,10 +61,10 @@ def test_one_seed_gives_the_same_bits(data: Split, preset: Preset) -> None:
     assert weights(1) == weights(1) != weights(2)
 
 
-def test_the_best_epoch_is_kept(data: Split) -> None:
+def test_the_weights_of_the_best_epoch_are_returned(data: Split) -> None:
     # A step that grows ruins what was learned; what is returned must not be ruined.
     reckless = replace(
-        SMALL, step=0.2, schedule="constant", settings={"momentum": 0.98}, augment=None
+        SMALL, learning_rate=0.2, schedule="constant", settings={"momentum": 0.98}, augment=None
     )
     training = train(reckless, data, seed=3, epochs=8)
     assert training.best is not None
@@ -106,19 +106,21 @@ def test_validation_digits_are_never_trained_on(data: Split) -> None:
     assert len(every - set(recorder.seen)) == 100  # a sixth of 600
 
 
-def test_an_unknown_preset_is_a_sentence_with_the_names() -> None:
+def test_the_error_for_an_unknown_preset_lists_the_names() -> None:
     with pytest.raises(KeyError) as caught:
-        preset("giant")
+        get_preset("giant")
     assert str(caught.value).startswith("there is no preset 'giant': choose one of appliance, ")
 
 
 def test_patience_ends_a_training_that_gets_no_better(data: Split) -> None:
-    stuck = replace(SMALL, step=0.0, average=0.0, patience=3)
+    stuck = replace(SMALL, learning_rate=0.0, average=0.0, patience=3)
     # The first epoch is better than none, and the next three no better than it.
     training = train(stuck, data, seed=1, epochs=8)
     assert len(training.epochs) == 4
     assert training.best == training.epochs[-1]
-    ruined = replace(SMALL, step=0.5, settings={"momentum": 0.99}, augment=None, patience=2)
+    ruined = replace(
+        SMALL, learning_rate=0.5, settings={"momentum": 0.99}, augment=None, patience=2
+    )
     training = train(ruined, data, seed=3, epochs=40)
     assert training.best is not None
     assert training.epochs[-1].number - training.best.number == 2
@@ -129,10 +131,10 @@ def test_patience_waits_for_nothing_where_no_digits_are_held_out(data: Split) ->
     assert len(train(recipe, data, seed=1, epochs=4).epochs) == 4
 
 
-def test_a_training_that_diverges_ends_and_keeps_no_weights_that_are_no_numbers(
+def test_a_diverging_training_ends_without_weights(
     data: Split,
 ) -> None:
-    wild = replace(SMALL, step=1e20, schedule="constant", augment=None)
+    wild = replace(SMALL, learning_rate=1e20, schedule="constant", augment=None)
     with np.errstate(all="ignore"):
         training = train(wild, data, seed=1, epochs=5)
     assert training.diverged
@@ -141,14 +143,14 @@ def test_a_training_that_diverges_ends_and_keeps_no_weights_that_are_no_numbers(
 
 
 def noise(count: int, label: int = NOT_A_DIGIT) -> Split:
-    """Return examples of noise, every one different, that all have one label."""
+    """Return pictures of noise, every one different, of one label."""
     rng = np.random.default_rng(9)
     images = rng.integers(256, size=(count, 784), dtype=np.uint8)
     return Split(images, np.full(count, label, np.uint8))
 
 
 class Recorder:
-    """An augmentation that changes nothing and remembers what it was given."""
+    """An augmentation that changes nothing and records its arguments."""
 
     def __init__(self) -> None:
         self.seen: list[bytes] = []
@@ -176,16 +178,16 @@ def test_it_learns_to_refuse_what_is_no_digit(data: Split, tiny_mnist: Path) -> 
     assert tally.refused <= 2
 
 
-def test_examples_take_their_share_of_the_places_and_the_held_out_ones_none(data: Split) -> None:
+def test_photographs_take_their_share_of_each_batch_and_held_out_ones_none(data: Split) -> None:
     recorder, camera = Recorder(), noise(240)
     recipe = replace(SMALL.for_camera(), augment=recorder)  # type: ignore[arg-type]
     training = train(recipe, data, seed=1, epochs=6, camera=camera)
     assert len(recorder.seen) == 6 * 500
     every = [row.tobytes() for row in Scaling()(camera.images)]
     shown = [row for row in recorder.seen if row in set(every)]
-    assert len(shown) / len(recorder.seen) == pytest.approx(recipe.exchanged, abs=0.03)
+    assert len(shown) / len(recorder.seen) == pytest.approx(recipe.camera_share, abs=0.03)
     for row, strength in zip(recorder.seen, recorder.strength, strict=True):
-        assert strength == pytest.approx(recipe.exchanged_strength if row in every else 1)
+        assert strength == pytest.approx(recipe.camera_strength if row in every else 1)
     # The last sixth is held out, and the rest is learned from.
     assert set(shown) <= set(every[:200])
     assert len(set(shown)) > 170
@@ -198,7 +200,7 @@ def test_examples_take_their_share_of_the_places_and_the_held_out_ones_none(data
 
 def test_the_best_epoch_is_the_one_with_the_most_of_both_right(data: Split) -> None:
     # At so large a step the two go up and down apart.
-    reckless = replace(SMALL.for_camera(), step=0.3, schedule="constant", augment=None)
+    reckless = replace(SMALL.for_camera(), learning_rate=0.3, schedule="constant", augment=None)
     camera = Split(data.images[::-1].copy(), data.labels[::-1].copy())
     training = train(reckless, data, seed=3, epochs=8, camera=camera)
     both = [(epoch.validation or 0) + (epoch.camera or 0) for epoch in training.epochs]
@@ -228,7 +230,7 @@ def test_copies_are_learned_after_the_digit_itself(data: Split) -> None:
     np.testing.assert_allclose(right.sum(axis=1), x.sum(axis=1), rtol=0.1)
 
 
-def test_averaged_weights_are_what_is_kept(data: Split) -> None:
+def test_averaged_weights_are_returned(data: Split) -> None:
     network = train(replace(SMALL, average=0.99), data, seed=1, epochs=3).network
     other = train(SMALL, data, seed=1, epochs=3).network
     assert not np.array_equal(network.weights, other.weights)

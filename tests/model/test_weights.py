@@ -1,4 +1,4 @@
-"""A weights file is whole and ours, or it is refused in a sentence."""
+"""A weights file is whole and ours, or it is refused."""
 
 import hashlib
 import io
@@ -66,7 +66,7 @@ def test_saving_over_a_file_that_cannot_be_finished_keeps_the_old_one(tmp_path: 
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no such weights file: make one with 'digits train"):
         weights.load(tmp_path / "none.npz")
 
@@ -92,7 +92,7 @@ def test_a_changed_or_cut_file_is_never_half_loaded(
     assert weights.checksum(network) == weights.checksum(build(SPEC, seed=1))
 
 
-def member(array: Any) -> bytes:
+def npy(array: Any) -> bytes:
     file = io.BytesIO()
     np.save(file, array)
     return file.getvalue()
@@ -107,7 +107,10 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     "another format": (card(format=1), "not of format 2"),
     "no layers": (card(layers=[]), "no list of layers"),
     "a huge layer": (card(layers=[["dense", 784, 10**4], ["dense", 10**4, 10]]), "parameters"),
-    "a monstrous layer": (card(layers=[["dense", 784, 10**9], ["dense", 10**9, 10]]), "a layer"),
+    "a monstrous layer": (
+        card(layers=[["dense", 784, 10**9], ["dense", 10**9, 10]]),
+        "a layer",
+    ),
     "a negative layer": (card(layers=[["dense", 784, -1], ["dense", -1, 10]]), "a layer"),
     "an unknown layer": (card(layers=[["dense", 784, 10], ["exec", 1]]), "a layer ..exec"),
     "another task": (card(layers=[["dense", 784, 26]]), "784 pixels to 10 digits"),
@@ -134,27 +137,28 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     "a pool of nothing": (card(layers=[["image", 28, 28], ["max-pool", 0]]), "not a whole"),
     "a share for a size": (card(layers=[["dense", 784, 10.0]]), "a layer"),
     "too many sizes": (card(layers=[["dense", 784, 10, True, 7]]), "not a whole weights file"),
-    "a list for a layer's kind": (card(layers=[[["dense"], 784, 10]]), "not a whole weights file"),
+    "a list for a layer's kind": (
+        card(layers=[[["dense"], 784, 10]]),
+        "not a whole weights file",
+    ),
     "a list for a card": ([1, 2], "not of format 2"),
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_foreign_or_hostile_file_is_a_sentence(name: str, tmp_path: Path) -> None:
-    content, said = HOSTILE[name]
+def test_a_foreign_or_hostile_file_is_refused(name: str, tmp_path: Path) -> None:
+    content, message = HOSTILE[name]
     path = tmp_path / "hostile.npz"
     with zipfile.ZipFile(path, "w") as archive:
         if content:
-            archive.writestr("card.npy", member(np.frombuffer(json.dumps(content).encode(), "u1")))
-        archive.writestr("0.weights.npy", member(np.zeros((784, 4), np.float32)))
-    with pytest.raises(WeightsError, match=said):
+            archive.writestr("card.npy", npy(np.frombuffer(json.dumps(content).encode(), "u1")))
+        archive.writestr("0.weights.npy", npy(np.zeros((784, 4), np.float32)))
+    with pytest.raises(WeightsError, match=message):
         weights.load(path)
 
 
 @pytest.mark.parametrize("packing", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
-def test_a_file_packed_in_another_way_is_a_sentence(
-    tmp_path: Path, good: bytes, packing: int
-) -> None:
+def test_another_compression_is_refused(tmp_path: Path, good: bytes, packing: int) -> None:
     source, path = tmp_path / "good.npz", tmp_path / "packed.npz"
     source.write_bytes(good)
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w", packing) as new:
@@ -172,7 +176,7 @@ def test_pickled_arrays_are_not_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
-def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, bad: float) -> None:
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, bad: float) -> None:
     network = build(SPEC, seed=1)
     network.layers[0].parameters["weights"][2, 3] = bad
     weights.save(tmp_path / "bad.npz", network, {})
@@ -185,13 +189,13 @@ def test_other_weights_under_a_good_card_are_refused(tmp_path: Path, good: bytes
     source.write_bytes(good)
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
         for name in old.namelist():
-            swapped = member(np.ones((4, 784), np.float32))
+            swapped = npy(np.ones((4, 784), np.float32))
             new.writestr(name, swapped if name == "0.weights.npy" else old.read(name))
     with pytest.raises(WeightsError, match="do not match the checksum"):
         weights.load(path)
 
 
-def test_the_shipped_card_tells_how_it_was_made() -> None:
+def test_the_shipped_card_says_how_it_was_made() -> None:
     network, card = weights.load(weights.SHIPPED)
     assert card["command"].startswith("digits train --data MNIST --out appliance.npz")
     assert card["seed"] == 1
@@ -204,14 +208,14 @@ def test_the_shipped_card_tells_how_it_was_made() -> None:
     assert card["parameters"] == network.parameter_count()
 
 
-def test_the_written_card_is_that_of_the_shipped_file() -> None:
+def test_the_readme_has_the_card_of_the_shipped_file() -> None:
     _, card = weights.load(weights.SHIPPED)
     text = (weights.SHIPPED.parent / "README.md").read_text()
     assert json.loads(text.split("```json")[1].split("```")[0]) == card
     assert hashlib.sha256(weights.SHIPPED.read_bytes()).hexdigest() in text
 
 
-def test_weights_that_answer_no_numbers_are_refused(tmp_path: Path) -> None:
+def test_weights_whose_answers_are_not_finite_are_refused(tmp_path: Path) -> None:
     network = build([["dense", 784, 100], *[["dense", 100, 100]] * 8, ["dense", 100, 10]])
     network.weights[...] = 9e5
     weights.save(tmp_path / "far.npz", network, {})
@@ -219,7 +223,7 @@ def test_weights_that_answer_no_numbers_are_refused(tmp_path: Path) -> None:
         weights.load(tmp_path / "far.npz")
 
 
-def test_a_variance_below_nothing_is_refused(tmp_path: Path) -> None:
+def test_a_negative_variance_is_refused(tmp_path: Path) -> None:
     network = build([["batch-norm", 784], ["dense", 784, 10]], seed=1)
     network.layers[0].statistics["variance"][3] = -1
     weights.save(tmp_path / "negative.npz", network, {})

@@ -12,16 +12,16 @@ from flask.testing import FlaskClient
 
 from appliance.__main__ import main
 from appliance.device.pin import Owner
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.networks.vault import Vault
 from appliance.outputs.latest import Latest
 from appliance.reader.reader import Reader
-from appliance.reading import Frame, Reading, frame
+from appliance.reading import Frame, Reading, make_frame
 from appliance.web.app import create_app
 from model import weights
 from model.network import Network, build
 from tests.conftest import signed_in
-from tests.drawing import photograph, written
+from tests.drawing import draw, photograph
 
 
 def saying(digit: int) -> Network:
@@ -39,7 +39,7 @@ def vault(tmp_path: Path) -> Vault:
 
 @pytest.fixture
 def reader(vault: Vault) -> Reader:
-    return Reader(vault.current().network)
+    return Reader(vault.load_current().network)
 
 
 class Clock:
@@ -50,7 +50,7 @@ class Clock:
 
 
 def a_three() -> Frame:
-    return photograph(written(3))
+    return photograph(draw(3))
 
 
 def test_a_promotion_is_noticed_within_a_second_and_told(
@@ -58,20 +58,20 @@ def test_a_promotion_is_noticed_within_a_second_and_told(
 ) -> None:
     caplog.set_level(logging.INFO)
     clock = Clock()
-    networks = Networks(vault, reader, vault.current(), clock=clock)
+    networks = LiveNetwork(vault, reader, vault.load_current(), clock=clock)
     shipped = networks.id
     id = vault.add(saying(8), {"preset": "eight"})
     vault.promote(id)
     clock.now += 0.9
-    networks.look()
+    networks.refresh()
     assert (networks.id, reader.read(a_three()).digit) == (shipped, 3)
     clock.now += 0.2
-    networks.look()
+    networks.refresh()
     assert (networks.id, reader.read(a_three()).digit) == (id, 8)
     assert networks.card()["preset"] == "eight"
     assert networks.card()["problem"] is None
     clock.now += 5
-    networks.look()
+    networks.refresh()
     (line,) = caplog.messages
     assert line.startswith(f"reads with network {id} from now on, promoted 2")
 
@@ -80,22 +80,22 @@ def test_a_look_asks_the_disk_once_a_second(
     vault: Vault, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, asked = Clock(), []
-    networks = Networks(vault, reader, vault.current(), clock=clock)
+    networks = LiveNetwork(vault, reader, vault.load_current(), clock=clock)
     monkeypatch.setattr(vault, "stamp", lambda: asked.append(clock.now) or "")
     for _ in range(40):
         clock.now += 0.125
-        networks.look()
+        networks.refresh()
     assert asked == [101, 102, 103, 104, 105]
 
 
 def test_a_promotion_between_the_start_and_the_first_look_is_not_missed(
     vault: Vault, reader: Reader
 ) -> None:
-    held = vault.current()
+    held = vault.load_current()
     id = vault.add(saying(8), {})
     vault.promote(id)
-    networks = Networks(vault, reader, held)
-    networks.look(at_once=True)
+    networks = LiveNetwork(vault, reader, held)
+    networks.refresh(at_once=True)
     assert networks.id == id
 
 
@@ -104,16 +104,16 @@ def test_a_reading_ends_with_the_network_that_it_began_with(
 ) -> None:
     from appliance.reader import reader as under_test
 
-    sheet = np.maximum(written(3, centre=(160, 240)), written(5, centre=(480, 240)))
-    glyph, seen = under_test.glyph, []
+    sheet = np.maximum(draw(3, centre=(160, 240)), draw(5, centre=(480, 240)))
+    make_glyph, seen = under_test.make_glyph, []
 
     def promoted_meanwhile(ink: Any) -> Any:
         seen.append(1)
         if len(seen) == 1:
             reader.use(saying(8))
-        return glyph(ink)
+        return make_glyph(ink)
 
-    monkeypatch.setattr(under_test, "glyph", promoted_meanwhile)
+    monkeypatch.setattr(under_test, "make_glyph", promoted_meanwhile)
     first = reader.read(photograph(sheet))
     assert [mark.digit for mark in first.marks] == [3, 5]
     assert {mark.digit for mark in reader.read(photograph(sheet)).marks} == {8}
@@ -122,16 +122,16 @@ def test_a_reading_ends_with_the_network_that_it_began_with(
 def test_a_damaged_promotion_leaves_the_one_before_and_says_so(
     vault: Vault, reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    networks = Networks(vault, reader, vault.current())
+    networks = LiveNetwork(vault, reader, vault.load_current())
     shipped = networks.id
     id = vault.add(saying(8), {})
     vault.promote(id)
     (vault.folder / f"{id}.npz").write_bytes(b"")
-    networks.look(at_once=True)
+    networks.refresh(at_once=True)
     assert networks.id == shipped
     assert "the current network is damaged" in networks.card()["problem"]
     assert len(caplog.messages) == 1
-    networks.look(at_once=True)
+    networks.refresh(at_once=True)
     assert len(caplog.messages) == 1
 
 
@@ -140,25 +140,25 @@ def test_with_every_file_damaged_what_is_in_memory_goes_on(
 ) -> None:
     weights.save(tmp_path / "shipped.npz", saying(4), {})
     vault = Vault(tmp_path / "networks", shipped=tmp_path / "shipped.npz")
-    held = vault.current()
+    held = vault.load_current()
     reader = Reader(held.network)
-    networks = Networks(vault, reader, held)
+    networks = LiveNetwork(vault, reader, held)
     id = vault.add(saying(8), {})
     vault.promote(id)
     (vault.folder / f"{id}.npz").write_bytes(b"")
     (tmp_path / "shipped.npz").write_bytes(b"")
     for _ in range(2):
-        networks.look(at_once=True)
+        networks.refresh(at_once=True)
     assert (networks.id, reader.read(a_three()).digit) == (held.id, 4)
     assert "install the appliance again" in networks.card()["problem"]
     assert len(caplog.messages) == 1
 
 
 def test_a_file_that_the_settings_name_stays(vault: Vault, reader: Reader) -> None:
-    networks = Networks(vault, reader, vault.current(), chosen="mine.npz")
+    networks = LiveNetwork(vault, reader, vault.load_current(), configured_file="mine.npz")
     shipped = networks.id
     vault.promote(vault.add(saying(8), {}))
-    networks.look(at_once=True)
+    networks.refresh(at_once=True)
     assert networks.id == shipped
 
 
@@ -166,14 +166,19 @@ def test_a_file_that_the_settings_name_stays(vault: Vault, reader: Reader) -> No
 
 
 @pytest.fixture
-def networks(vault: Vault, reader: Reader) -> Networks:
-    return Networks(vault, reader, vault.current())
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def networks(vault: Vault, reader: Reader, clock: Clock) -> LiveNetwork:
+    return LiveNetwork(vault, reader, vault.load_current(), clock=clock)
 
 
 def test_the_api_lists_promotes_and_rolls_back(
     client: FlaskClient, vault: Vault, reader: Reader, latest: Latest
 ) -> None:
-    latest.show(Reading(at=0, frame=frame(np.zeros((4, 4), np.uint8), 0)))
+    latest.show(Reading(at=0, frame=make_frame(np.zeros((4, 4), np.uint8), 0)))
     id = vault.add(saying(8), {"preset": "eight", "test": {"right": 1, "total": 10}})
     listed = client.get("/api/v1/networks").get_json()
     assert [each["state"] for each in listed["networks"]] == ["candidate", "current"]
@@ -213,7 +218,7 @@ def test_an_unknown_a_damaged_and_an_unwritable_network_are_sentences(
         def replaced(path: Path) -> None:
             raise OSError(28, "No space left on device")
 
-        full.setattr("appliance.networks.promotions.replaced", replaced)
+        full.setattr("appliance.networks.promotions.replace_file", replaced)
         answer = client.post(f"/api/v1/networks/{id}/promote")
         assert answer.status_code == 503
         assert "No space left on device" in answer.get_json()["detail"]
@@ -225,19 +230,19 @@ def test_an_unknown_a_damaged_and_an_unwritable_network_are_sentences(
 
 
 def test_without_frames_the_page_notices_a_promotion(
-    client: FlaskClient, vault: Vault, networks: Networks
+    client: FlaskClient, vault: Vault, clock: Clock
 ) -> None:
     id = vault.add(saying(8), {})
     vault.promote(id)
-    networks._looked_at -= 2
+    clock.now += 2
     assert client.get("/api/v1/health").get_json()["network"]["id"] == id
 
 
 def test_a_file_that_the_settings_name_is_told_when_promoting(
     parts: dict[str, Any], vault: Vault, reader: Reader, owner: Owner
 ) -> None:
-    held = vault.current()._replace(id="f" * 12)
-    parts["networks"] = Networks(vault, reader, held, chosen="/home/me/mine.npz")
+    held = vault.load_current()._replace(id="f" * 12)
+    parts["networks"] = LiveNetwork(vault, reader, held, configured_file="/home/me/mine.npz")
     app = create_app(**parts)
     client = signed_in(app.test_client(), owner.new_pin())
     id = vault.add(saying(8), {})
@@ -277,7 +282,7 @@ def test_the_command_lists_promotes_shows_compares_and_rolls_back(
     assert first.split()[-4:] == ["99.00", "%", "–", "0" * 12]
     shipped = last.split()[0]
     assert command("promote", id)[1].startswith(f"network {id} is the current one")
-    assert vault.current().id == id
+    assert vault.load_current().id == id
     assert "seed: 7\n" in command("show", id)[1]
     assert "seed:\n  7\n  1\n" in command("compare", id, shipped)[1]
     assert json.loads(command("compare", id, shipped, "--json")[1])["id"] == [id, shipped]

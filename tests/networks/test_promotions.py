@@ -22,7 +22,7 @@ class Promoting(RuleBasedStateMachine):
         self.place = tempfile.TemporaryDirectory()
         folder = Path(self.place.name)
         self.vault = Vault(folder / "networks", shipped=shipped_in(folder), keep=20)
-        self.stack = [self.vault.current().id]
+        self.stack = [self.vault.load_current().id]
         self.ids: list[str] = []
 
     @rule(seed=st.integers(0, 5))
@@ -63,9 +63,9 @@ class Promoting(RuleBasedStateMachine):
 
     @invariant()
     def the_current_one_is_the_uppermost(self) -> None:
-        held = self.vault.current()
+        held = self.vault.load_current()
         assert (held.id, held.problem) == (self.stack[-1], None)
-        assert self.vault.before() == (self.stack[-2] if len(self.stack) > 1 else None)
+        assert self.vault.previous_id() == (self.stack[-2] if len(self.stack) > 1 else None)
 
     def teardown(self) -> None:
         with suppress(OSError):

@@ -33,11 +33,11 @@ def shipped_in(folder: Path) -> Path:
 
 
 def shipped_id(vault: Vault) -> str:
-    return vault.listing()[-1].id
+    return vault.list_networks()[-1].id
 
 
 def states(vault: Vault) -> dict[str, str]:
-    return {entry.id: entry.state for entry in vault.listing()}
+    return {entry.id: entry.state for entry in vault.list_networks()}
 
 
 def filled(vault: Vault, count: int) -> list[str]:
@@ -53,18 +53,18 @@ def promoted(vault: Vault, count: int = 2) -> list[str]:
 
 
 def test_without_a_folder_the_shipped_network_reads_and_nothing_is_written(vault: Vault) -> None:
-    held = vault.current()
+    held = vault.load_current()
     assert (held.card["preset"], held.problem, held.promoted) == ("shipped", None, None)
-    assert vault.before() is None
-    assert [entry.state for entry in vault.listing()] == ["current"]
+    assert vault.previous_id() is None
+    assert [entry.state for entry in vault.list_networks()] == ["current"]
     assert not vault.folder.exists()
 
 
 def test_a_candidate_is_kept_and_does_not_read(vault: Vault) -> None:
     (id,) = filled(vault, 1)
     assert vault.add(network(0), {"seed": 0}) == id
-    assert vault.current().card["preset"] == "shipped"
-    entry = vault.entry(id)
+    assert vault.load_current().card["preset"] == "shipped"
+    entry = vault.find(id)
     assert (entry.state, entry.card["seed"], entry.shipped) == ("candidate", 0, False)
     assert entry.bytes == (vault.folder / f"{id}.npz").stat().st_size
     assert entry.card["sha256"].startswith(id)
@@ -76,7 +76,7 @@ def test_a_promoted_network_reads_and_the_stamp_changes(vault: Vault) -> None:
     for id in (one, two, one):
         vault.promote(id)
         stamps.append(vault.stamp())
-        held = vault.current()
+        held = vault.load_current()
         assert (held.id, held.problem, held.stamp) == (id, None, stamps[-1])
         assert os.readlink(vault.folder / "current") == f"{id}.npz"
     assert len(set(stamps)) == 4
@@ -93,10 +93,10 @@ def test_rolling_back_goes_one_further_back_each_time_and_ends_at_the_shipped_on
         vault.promote(id)
     assert states(vault) == {one: "current", two: "previous", shipped_id(vault): "shipped"}
     for id in (two, one, shipped_id(vault)):
-        assert vault.before() == id
+        assert vault.previous_id() == id
         assert vault.roll_back() == id
-        assert vault.current().id == id
-    assert vault.current().problem is None
+        assert vault.load_current().id == id
+    assert vault.load_current().problem is None
     with pytest.raises(VaultError, match="there is no network before the current one"):
         vault.roll_back()
     assert set(states(vault).values()) == {"current", "candidate"}
@@ -109,14 +109,14 @@ def test_rolling_back_passes_over_what_is_damaged_and_does_not_stay_where_it_is(
     for id in (one, two, one):
         vault.promote(id)
     (vault.folder / f"{two}.npz").write_bytes(b"")
-    assert vault.before() == shipped_id(vault)
+    assert vault.previous_id() == shipped_id(vault)
     assert vault.roll_back() == shipped_id(vault)
 
 
 def test_the_shipped_network_can_be_promoted_and_rolled_back(vault: Vault) -> None:
     (one,) = promoted(vault, 1)
     vault.promote(shipped_id(vault))
-    assert vault.current().id == shipped_id(vault)
+    assert vault.load_current().id == shipped_id(vault)
     assert vault.roll_back() == one
     assert vault.add(network(1000), {}) == shipped_id(vault)
     assert not (vault.folder / f"{shipped_id(vault)}.npz").exists()
@@ -128,7 +128,7 @@ def test_an_update_that_ships_another_network_brings_it_to_those_who_read_with_t
     promoted(vault, 1)
     vault.roll_back()
     weights.save(tmp_path / "shipped.npz", network(2000), {"preset": "newer"})
-    held = Vault(vault.folder, shipped=tmp_path / "shipped.npz").current()
+    held = Vault(vault.folder, shipped=tmp_path / "shipped.npz").load_current()
     assert (held.card["preset"], held.problem) == ("newer", None)
 
 
@@ -139,7 +139,7 @@ def test_the_newest_five_are_kept_and_always_the_current_and_the_previous(vault:
         first: "previous", second: "current", shipped_id(vault): "shipped",
         **dict.fromkeys(others[-5:], "candidate"),
     }  # fmt: skip
-    assert [entry.id for entry in vault.listing()][:5] == others[:4:-1]
+    assert [entry.id for entry in vault.list_networks()][:5] == others[:4:-1]
     assert vault.roll_back() == first
     assert vault.roll_back() == shipped_id(vault)
     vault.trim()
@@ -152,8 +152,8 @@ def test_who_looks_for_years_remembers_only_what_is_there(vault: Vault) -> None:
     looks = Vault(vault.folder, shipped=vault.folder.parent / "shipped.npz")
     for seed in range(20):
         vault.add(network(seed), {})
-        looks.listing()
-    assert len(looks._found) == len(looks.listing()) == 6
+        looks.list_networks()
+    assert len(looks._found) == len(looks.list_networks()) == 6
 
 
 def test_a_clock_set_back_does_not_make_the_newest_network_the_first_to_go(
@@ -162,7 +162,7 @@ def test_a_clock_set_back_does_not_make_the_newest_network_the_first_to_go(
     old = filled(vault, 5)
     monkeypatch.setattr(under_test.time, "time", lambda: 1000.0)
     new = vault.add(network(77), {})
-    assert [entry.id for entry in vault.listing()][:5] == [new, *old[:0:-1]]
+    assert [entry.id for entry in vault.list_networks()][:5] == [new, *old[:0:-1]]
 
 
 def test_two_cards_stand_side_by_side(vault: Vault) -> None:
@@ -183,7 +183,7 @@ def test_what_is_no_id_is_no_path(vault: Vault, id: str) -> None:
     promoted(vault)
     before = states(vault)
     (vault.folder.parent / "outside.npz").write_bytes((vault.folder / "current").read_bytes())
-    for use in (vault.promote, vault.entry, lambda id: vault.compare(id, id)):
+    for use in (vault.promote, vault.find, lambda id: vault.compare(id, id)):
         with pytest.raises(VaultError, match="there is no network"):
             use(id)
     assert states(vault) == before
@@ -207,9 +207,9 @@ def test_a_second_process_waits_its_turn_and_is_told_when_that_does_not_come(
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(StateError, match="another process has been changing the networks"):
             vault.promote(one)
-        assert vault.current().card["preset"] == "shipped"
+        assert vault.load_current().card["preset"] == "shipped"
     vault.promote(one)
-    assert vault.current().id == one
+    assert vault.load_current().id == one
 
 
 def failing(code: int) -> Callable[..., Any]:
@@ -250,7 +250,7 @@ def test_whatever_the_disk_refuses_is_a_sentence_and_loses_nothing(
             said = refused(change)
         # Not every change needs every call.
         assert said is None or (said.startswith(f"{vault.folder}: ") and step in said)
-        held = Vault(vault.folder, shipped=vault._shipped).current()
+        held = Vault(vault.folder, shipped=vault._shipped).load_current()
         assert held.problem is None
         assert held.id in (one, two, three)
         assert {one, two, three} <= set(states(vault))
@@ -261,17 +261,17 @@ def test_a_full_disk_does_not_keep_a_bad_network_in_place(
     vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = promoted(vault)
-    monkeypatch.setattr("appliance.networks.promotions.replaced", failing(errno.ENOSPC))
+    monkeypatch.setattr("appliance.networks.promotions.replace_file", failing(errno.ENOSPC))
     assert vault.roll_back() == one
-    assert (vault.current().id, vault.before()) == (one, shipped_id(vault))
+    assert (vault.load_current().id, vault.previous_id()) == (one, shipped_id(vault))
     with pytest.raises(StateError, match=f"{two} is not promoted .No space left on device"):
         vault.promote(two)
-    assert vault.current().id == one
+    assert vault.load_current().id == one
     assert vault.roll_back() == shipped_id(vault)
 
 
 def test_an_entry_is_json(vault: Vault) -> None:
     filled(vault, 1)
-    entry = vault.listing()[0]
+    entry = vault.list_networks()[0]
     assert isinstance(entry, Entry)
-    assert set(entry.as_json()) == {"id", "card", "state", "bytes", "made", "shipped"}
+    assert set(entry.to_json()) == {"id", "card", "state", "bytes", "made", "shipped"}

@@ -108,3 +108,14 @@ def test_a_mark_at_the_frames_border_and_one_on_a_frame_of_a_few_pixels_are_kept
         assert kept is not None
         assert kept.frame is not None
         assert max(kept.frame.grey.shape) < 640
+
+
+def test_recent_readings_keep_no_large_arrays_and_none_without_a_mark(a_seven: Reading) -> None:
+    recent = Recent(size=2)
+    for number in range(5):
+        recent.keep(number, a_seven)
+    recent.keep(5, Reading(at=0, reason="blank"))
+    assert [number for number in range(6) if recent.of(number)] == [3, 4]
+    reading = recent.of(4)
+    assert reading is not None
+    assert (reading.ink, reading.mark, reading.marks) == (None, None, ())

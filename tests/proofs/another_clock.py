@@ -75,7 +75,7 @@ def learn_little() -> None:
     kept = RetrainSettings().hours * 3600 / retrain.CHECKPOINT_SECONDS
     retrain.CHECKPOINT_SECONDS = 0.0
     batch = round(DIGITS * EPOCHS / kept)
-    little = partial(Sizes, examples=300, scans=200, batch=batch, epochs=EPOCHS)
+    little = partial(Sizes, examples=300, drawn_digits=200, batch=batch, epochs=EPOCHS)
     retrain.Sizes = little  # type: ignore[assignment,misc]
     # A loop at full speed leaves nothing to one who takes only what nobody else wants.
     command._step_aside = lambda: None

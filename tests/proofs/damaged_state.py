@@ -28,7 +28,7 @@ from appliance.device.pin import Owner, owner_file
 from appliance.networks.vault import Vault
 from appliance.outputs.history import History
 from appliance.reading import Reading
-from appliance.training.records import Progress, add_night
+from appliance.training.records import Progress, append_night
 from model.network import build
 from tests.captured import added
 from tests.conftest import ROOT, SAMPLES, free_port
@@ -54,8 +54,8 @@ def make_state(state: Path) -> str:
     vault = Vault(state / "networks")
     for seed in range(2):
         vault.promote(vault.add(build([["dense", 784, 10]], seed), {"preset": "appliance"}))
-    add_night(state, {"at": 1e9, "outcome": "kept", "why": "not better", "outcomes": {}})
-    Progress(state / "retrain.json", state="ended", sentence="not better").show()
+    append_night(state, {"at": 1e9, "outcome": "kept", "why": "not better", "outcomes": {}})
+    Progress(state / "retrain.json", state="ended", sentence="not better").save()
     (state / "settings.json").write_text('{"reader": {"agree": 4}}')
     (state / "night").mkdir()
     (state / "night" / "plan.json").write_text('{"plan": {}, "sha256": ""}')

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from appliance.captures.store import Captures
-from appliance.training.resumable_run import own_hand
+from appliance.training.examples import draw_digits
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,7 +99,7 @@ def main() -> int:
 
 
 def some_captures(state: Path, count: int = 200) -> None:
-    digits, captures = own_hand(count), Captures(state / "captures.db")
+    digits, captures = draw_digits(count), Captures(state / "captures.db")
     for place, (image, label) in enumerate(zip(digits.images, digits.labels, strict=True)):
         captures.add(
             label=int(label), said=None, reason="not a digit", confidence=0.0, network="0" * 64,

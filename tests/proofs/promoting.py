@@ -58,7 +58,7 @@ def main(folder: Path, kills: int) -> dict[str, Any]:
     chance = random.Random(1)
     vault = Vault(folder)
     ids = [vault.add(build([["dense", 784, 10]], seed), {"seed": seed}) for seed in range(3)]
-    ids.append(vault.current().id)
+    ids.append(vault.load_current().id)
     report: dict[str, Any] = {"kills": 0, "half_written": 0, "problems": [], "reads": {}}
     for _ in range(kills):
         killed(vault, ids, chance.uniform(0, _LONGEST))
@@ -66,18 +66,20 @@ def main(folder: Path, kills: int) -> dict[str, Any]:
         report["half_written"] += any(folder.glob(".*.new"))
         # As a service would that starts now, and knows nothing of before.
         started = Vault(folder)
-        held = started.current()
+        held = started.load_current()
         if held.problem:
             report["problems"].append(held.problem)
-        report["problems"] += [each.id for each in started.listing() if each.state == "damaged"]
+        report["problems"] += [
+            each.id for each in started.list_networks() if each.state == "damaged"
+        ]
         report["reads"][held.id] = report["reads"].get(held.id, 0) + 1
-        before = started.before()
+        before = started.previous_id()
         try:
             assert started.roll_back() == before
         except VaultError:
             assert before is None
         # What the children add can push the first ones out.
-        ids = [each.id for each in started.listing()][:4]
+        ids = [each.id for each in started.list_networks()][:4]
     return report
 
 

@@ -23,7 +23,8 @@ from typing import Any
 
 from appliance.captures.store import Captures
 from appliance.training import retrain
-from appliance.training.records import alone, nights
+from appliance.training.lock import hold_training_lock
+from appliance.training.records import load_nights
 from tests.owner import base, correct, current, hand, retraining
 
 CHECKPOINT_SECONDS = 0.01
@@ -32,7 +33,7 @@ CHECKPOINT_SECONDS = 0.01
 def night(state: Path) -> None:
     """Do what `digits retrain` does, with a checkpoint after almost every batch."""
     retrain.CHECKPOINT_SECONDS = CHECKPOINT_SECONDS
-    with alone(state):
+    with hold_training_lock(state):
         captures = Captures(state / "captures.db")
         retraining(state, captures).run()
         captures.close()
@@ -67,7 +68,7 @@ def begun(state: Path, seconds: float | None) -> bool:
 
 def stands(state: Path) -> str:
     """Return in which part of the night it was killed, as the disk shows it."""
-    if nights(state):
+    if load_nights(state):
         return "recorded"
     try:
         plan = json.loads((state / "night" / "plan.json").read_text("utf-8"))["plan"]
@@ -80,12 +81,12 @@ def stands(state: Path) -> str:
 
 def is_over(state: Path) -> bool:
     """Tell whether nothing is left to go on with: `--due` would not begin another that night."""
-    return bool(nights(state)) and not (state / "night" / "plan.json").exists()
+    return bool(load_nights(state)) and not (state / "night" / "plan.json").exists()
 
 
 def whole(state: Path, wanted: str) -> None:
     """Raise AssertionError unless the night came to what the undisturbed one came to."""
-    (record,) = nights(state)
+    (record,) = load_nights(state)
     assert record["outcome"] == "promoted"
     assert record["candidate"] == wanted[:12]
     assert current(state) == wanted
@@ -107,7 +108,7 @@ def main(folder: Path, count: int, seed: int = 1) -> dict[str, Any]:
 
     undisturbed = fresh("undisturbed")
     assert begun(undisturbed, None)
-    seconds = float(nights(undisturbed)[0]["seconds"])
+    seconds = float(load_nights(undisturbed)[0]["seconds"])
     wanted = current(undisturbed)
     whole(undisturbed, wanted)
     assert wanted != shipped
@@ -124,7 +125,7 @@ def main(folder: Path, count: int, seed: int = 1) -> dict[str, Any]:
         struck[stands(state)] += 1
         half_written += any(state.rglob(".*.new"))
         assert current(state) in (shipped, wanted)
-        assert len(nights(state)) <= 1
+        assert len(load_nights(state)) <= 1
         held = Captures(state / "captures.db")
         assert sum(held.counts().values()) == len(hand()[1])
         held.close()

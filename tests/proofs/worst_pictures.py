@@ -198,9 +198,9 @@ def main() -> int:
     made = {
         name: make
         for name, make in {
-            **hostile_pictures.ordinary(),
-            **hostile_pictures.fixed(),
-            **hostile_pictures.at_the_bound(),
+            **hostile_pictures.ordinary_pictures(),
+            **hostile_pictures.known_attacks(),
+            **hostile_pictures.largest_accepted(),
         }.items()
         if args.only in name
     }
@@ -226,7 +226,7 @@ def main() -> int:
         at_once(living(), "the eight dearest at once", files, check)
         for each in dearest[:4]:
             at_once(living(), f"eight times {each.name}", [made[each.name]()] * 8, check)
-        panorama = hostile_pictures.ordinary()["panorama, 60 MP"]()
+        panorama = hostile_pictures.ordinary_pictures()["panorama, 60 MP"]()
         for _ in range(8):
             living().send(panorama, "?pictures")
         kept = living().memory("VmRSS")
@@ -305,7 +305,7 @@ def random_ones(
 ) -> list[Result]:
     """Send random files; return the dearest three by memory and by time."""
     results = []
-    for place, data in enumerate(hostile_pictures.mutated(count, seed)):
+    for place, data in enumerate(hostile_pictures.mutate_headers(count, seed)):
         results.append(sent(living(), f"random file {place}", data))
         if not results[-1].passed:
             print(results[-1].line(), flush=True)

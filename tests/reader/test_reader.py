@@ -1,4 +1,4 @@
-"""The whole sentence, on pictures that have an answer."""
+"""Frames in, readings out: pictures that have an answer, and any others."""
 
 import io
 import re
@@ -13,14 +13,14 @@ from PIL import Image
 
 from appliance.errors import PictureError
 from appliance.picture import open_picture
-from appliance.reader.reader import Reader, _shows_more
-from appliance.reading import Answer, Frame, Reading, frame
+from appliance.reader.reader import Reader, shows_more
+from appliance.reading import Answer, Frame, Reading, make_frame
 from appliance.simulator import scenes
-from appliance.simulator.handwriting import LETTERS, PLAIN, SCRIBBLE, drawn
-from appliance.simulator.paper import Conditions, photographed
+from appliance.simulator.handwriting import LETTERS, PLAIN, SCRIBBLE, render_strokes
+from appliance.simulator.paper import Conditions, render_photograph
 from model.network import NOT_A_DIGIT, Network, build
 from tests.conftest import SAMPLES
-from tests.drawing import SHAPE, one_line, photograph, written
+from tests.drawing import SHAPE, draw, one_line, photograph
 
 SAMPLE_FILES = sorted(SAMPLES.iterdir())
 REASONS = re.compile(
@@ -34,12 +34,12 @@ def box_of(cover: np.ndarray) -> np.ndarray:
     return np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
 
 
-def telling(shares: dict[int, float], outputs: int = 11) -> Network:
-    """Return a network that gives every mark the same shares, what is left over to all alike."""
+def network_with(probabilities: dict[int, float], outputs: int = 11) -> Network:
+    """Return a network that gives every mark these probabilities, and the rest evenly."""
     network = build([["dense", 784, outputs]])
     network.weights[...] = 0
-    rest = (1 - sum(shares.values())) / (outputs - len(shares))
-    bias = [shares.get(i, rest) for i in range(outputs)]
+    rest = (1 - sum(probabilities.values())) / (outputs - len(probabilities))
+    bias = [probabilities.get(i, rest) for i in range(outputs)]
     network.layers[0].parameters["bias"][...] = np.log(np.array(bias, np.float32))
     return network
 
@@ -72,7 +72,7 @@ def test_a_reading_has_every_stage(reader: Reader) -> None:
 def test_every_digit_has_its_answer_and_its_box_in_reading_order(reader: Reader) -> None:
     digits = 3, 1, 4, 2, 5, 9
     covers = [
-        written(digit, centre=(110 + 200 * (i % 3), 120 + 220 * (i // 3)), height=110, width=9)
+        draw(digit, centre=(110 + 200 * (i % 3), 120 + 220 * (i // 3)), height=110, width=9)
         for i, digit in enumerate(digits)
     ]
     reading = reader.read(photograph(np.maximum.reduce(covers), light=0.3))
@@ -81,8 +81,8 @@ def test_every_digit_has_its_answer_and_its_box_in_reading_order(reader: Reader)
     np.testing.assert_allclose(boxes, [box_of(cover) for cover in covers], atol=5)
 
 
-def test_the_answer_is_that_of_the_large_mark_in_the_middle(reader: Reader) -> None:
-    covers = [written(3, centre=(540, 90), height=90, width=8), written(8, centre=(300, 250))]
+def test_the_reading_is_that_of_the_large_mark_in_the_middle(reader: Reader) -> None:
+    covers = [draw(3, centre=(540, 90), height=90, width=8), draw(8, centre=(300, 250))]
     reading = reader.read(photograph(np.maximum(*covers)))
     assert one_line(reading) == "38"
     primary = reading.marks[1]
@@ -94,29 +94,29 @@ def test_the_answer_is_that_of_the_large_mark_in_the_middle(reader: Reader) -> N
 
 
 def test_marks_in_json_have_the_fields_of_the_answer_itself(reader: Reader) -> None:
-    covers = [written(d, centre=(x, 240), height=120) for d, x in ((2, 160), (6, 400))]
-    told = reader.read(photograph(np.maximum(*covers))).as_json()
-    assert [mark["digit"] for mark in told["marks"]] == [2, 6]
-    for mark in told["marks"]:
+    covers = [draw(d, centre=(x, 240), height=120) for d, x in ((2, 160), (6, 400))]
+    fields = reader.read(photograph(np.maximum(*covers))).to_json()
+    assert [mark["digit"] for mark in fields["marks"]] == [2, 6]
+    for mark in fields["marks"]:
         assert list(mark) == ["digit", "reason", "confidence", "probabilities", "box"]
         assert len(mark["probabilities"]) == 10
         assert len(mark["box"]) == 4
-    assert {key: told[key] for key in told["marks"][0]} in told["marks"]
+    assert {key: fields[key] for key in fields["marks"][0]} in fields["marks"]
 
 
 @pytest.mark.parametrize("count", [2, 5, 12])
 def test_a_sheet_of_digits_is_read_in_order(reader: Reader, count: int) -> None:
     rng = np.random.default_rng(count)
     digits = [(3 * i + count) % 10 for i in range(count)]
-    scene = scenes.several(digits, [PLAIN[d] for d in digits], Conditions(noise=0.2), rng)
-    reading = reader.read(frame(scene.grey, 0))
+    scene = scenes.render_sheet(digits, [PLAIN[d] for d in digits], Conditions(noise=0.2), rng)
+    reading = reader.read(make_frame(scene.grey, 0))
     assert [mark.digit for mark in reading.marks] == digits
     np.testing.assert_allclose([mark.box for mark in reading.marks], scene.boxes, atol=7)
 
 
 @pytest.mark.parametrize("pair", [(2, 5), (4, 4), (7, 2)])
 def test_two_touching_digits_are_read_as_two(reader: Reader, pair: tuple[int, int]) -> None:
-    first, second = (written(digit, centre=(220, 240)) for digit in pair)
+    first, second = (draw(digit, centre=(220, 240)) for digit in pair)
     # Moved until a stroke's width of both lies in the other's.
     off = next(
         x for x in range(250, 0, -1) if np.minimum(first, np.roll(second, x, axis=1)).sum() > 12
@@ -128,8 +128,8 @@ def test_two_touching_digits_are_read_as_two(reader: Reader, pair: tuple[int, in
 @pytest.mark.parametrize("gap", [18, 30])
 @pytest.mark.parametrize(("upper", "lower"), [(3, 3), (2, 6), (5, 9)])
 def test_digits_of_close_rows_stay_apart(reader: Reader, upper: int, lower: int, gap: int) -> None:
-    covers = [written(upper, centre=(320, 130), height=150, width=12)]
-    below = written(lower, centre=(320, 330), height=150, width=12)
+    covers = [draw(upper, centre=(320, 130), height=150, width=12)]
+    below = draw(lower, centre=(320, 330), height=150, width=12)
     up = box_of(below)[1] - box_of(covers[0])[3] - gap
     covers.append(np.roll(below, -up, axis=0))
     reading = reader.read(photograph(np.maximum(*covers)))
@@ -139,8 +139,8 @@ def test_digits_of_close_rows_stay_apart(reader: Reader, upper: int, lower: int,
 # ---- boxes ----
 
 
-def test_the_box_is_told_in_the_pictures_own_pixels(reader: Reader) -> None:
-    cover = written(3)
+def test_boxes_are_in_the_pictures_own_pixels(reader: Reader) -> None:
+    cover = draw(3)
     grey = photograph(cover).grey
     # As if the picture had been decoded at a quarter of its width and half of its height.
     reading = reader.read(Frame(grey, 0, (4 * 640, 2 * 480)))
@@ -153,7 +153,7 @@ def test_the_box_is_told_in_the_pictures_own_pixels(reader: Reader) -> None:
 def test_boxes_of_a_turned_photograph_are_in_its_upright_pixels(
     reader: Reader, orientation: int
 ) -> None:
-    covers = [written(5, centre=(150, 120), height=120), written(2, centre=(450, 300))]
+    covers = [draw(5, centre=(150, 120), height=120), draw(2, centre=(450, 300))]
     upright = Image.fromarray(photograph(np.maximum(*covers)).grey)
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -167,7 +167,7 @@ def test_boxes_of_a_turned_photograph_are_in_its_upright_pixels(
 
 
 def test_boxes_of_a_photograph_that_was_reduced_are_in_its_own_pixels(reader: Reader) -> None:
-    cover = drawn(PLAIN[4], (960, 1280), centre=(700, 400), height=300, width=24)
+    cover = render_strokes(PLAIN[4], (960, 1280), centre=(700, 400), height=300, width=24)
     large = Image.fromarray(np.rint(220 * (1 - 0.8 * cover)).astype(np.uint8)).resize((5120, 3840))
     file = io.BytesIO()
     large.save(file, "JPEG")
@@ -180,9 +180,9 @@ def test_boxes_of_a_photograph_that_was_reduced_are_in_its_own_pixels(reader: Re
 
 def test_a_box_never_reaches_out_of_the_picture(reader: Reader) -> None:
     # 481 and 641 are no multiples of the reduction.
-    cover = drawn(PLAIN[8], (481, 641), centre=(560, 400), height=150, width=14)
+    cover = render_strokes(PLAIN[8], (481, 641), centre=(560, 400), height=150, width=14)
     grey = np.rint(220 * (1 - 0.8 * np.roll(cover, (30, 30), (0, 1)))).astype(np.uint8)
-    for mark in reader.read(frame(grey, 0)).marks:
+    for mark in reader.read(make_frame(grey, 0)).marks:
         x0, y0, x1, y1 = mark.box
         assert 0 <= x0 < x1 <= 641
         assert 0 <= y0 < y1 <= 481
@@ -195,9 +195,9 @@ def test_a_box_never_reaches_out_of_the_picture(reader: Reader) -> None:
 def test_a_digit_is_read_from_far_away_and_from_close_by(reader: Reader, height: int) -> None:
     centre = (320, 240) if height == 440 else (200, 300)
     for digit in (0, 2, 4, 5, 9):
-        cover = written(digit, centre=centre, height=height, width=max(2, 0.06 * height))
-        grey = photographed(cover, Conditions(), np.random.default_rng(digit), unit=height)
-        assert reader.read(frame(grey, 0)).digit == digit
+        cover = draw(digit, centre=centre, height=height, width=max(2, 0.06 * height))
+        grey = render_photograph(cover, Conditions(), np.random.default_rng(digit), unit=height)
+        assert reader.read(make_frame(grey, 0)).digit == digit
 
 
 @pytest.mark.slow
@@ -223,16 +223,16 @@ def test_a_shifted_scaled_or_dimmed_sheet_gives_the_same_digit(
     dimmed: float,
     seed: int,
 ) -> None:
-    cover = written(digit, centre=(x, y), height=height, width=pen * height)
+    cover = draw(digit, centre=(x, y), height=height, width=pen * height)
     grey = photograph(cover, seed, light=light).grey
-    assert reader.read(frame(np.rint(grey * dimmed).astype(np.uint8), 0)).digit == digit
+    assert reader.read(make_frame(np.rint(grey * dimmed).astype(np.uint8), 0)).digit == digit
 
 
 @pytest.mark.parametrize("digit", range(10))
 def test_a_digit_and_its_negative_are_the_same(reader: Reader, digit: int) -> None:
-    grey = photograph(written(digit)).grey
-    assert reader.read(frame(grey, 0)).digit == digit
-    assert reader.read(frame(255 - grey, 0)).digit == digit
+    grey = photograph(draw(digit)).grey
+    assert reader.read(make_frame(grey, 0)).digit == digit
+    assert reader.read(make_frame(255 - grey, 0)).digit == digit
 
 
 # ---- refusals, each with its reason ----
@@ -243,7 +243,7 @@ def test_a_digit_and_its_negative_are_the_same(reader: Reader, digit: int) -> No
 def test_an_even_frame_is_blank_dark_or_bright(
     reader: Reader, grey: int, reason: str, shape: tuple[int, int]
 ) -> None:
-    reading = reader.read(frame(np.full(shape, grey, np.uint8), 0))
+    reading = reader.read(make_frame(np.full(shape, grey, np.uint8), 0))
     assert (reading.digit, reading.reason, reading.box) == (None, reason, None)
     assert reading.marks == ()
 
@@ -259,47 +259,50 @@ def test_a_covered_lens_is_too_dark_and_a_lamp_too_bright(reader: Reader) -> Non
     noise = np.random.default_rng(0).normal(0, 2, SHAPE)
     for middle, reason in ((9, "too dark"), (256, "too bright")):
         grey = np.clip(np.rint(middle + noise), 0, 255).astype(np.uint8)
-        assert reader.read(frame(grey, 0)).reason == reason
+        assert reader.read(make_frame(grey, 0)).reason == reason
 
 
 def test_a_digit_that_is_too_far_away_is_too_small(reader: Reader) -> None:
-    assert reader.read(photograph(written(3, height=10, width=3))).reason == "too small"
+    assert reader.read(photograph(draw(3, height=10, width=3))).reason == "too small"
 
 
 @pytest.mark.parametrize("centre", [(5, 240), (320, 20), (620, 240), (320, 470)])
 def test_a_doubtful_digit_that_the_edge_cuts_touches_it(centre: tuple[int, int]) -> None:
-    doubtful = Reader(telling({4: 0.4, 9: 0.4}))
-    reading = doubtful.read(photograph(written(8, centre=centre)))
+    doubtful = Reader(network_with({4: 0.4, 9: 0.4}))
+    reading = doubtful.read(photograph(draw(8, centre=centre)))
     assert reading.reason == "touches the edge"
-    assert doubtful.read(photograph(written(8))).reason == "unsure between 4 and 9"
+    assert doubtful.read(photograph(draw(8))).reason == "unsure between 4 and 9"
 
 
 @pytest.mark.parametrize("blur", [{"defocus": 0.9}, {"motion": 0.7}])
 @pytest.mark.parametrize("digit", [6, 8])
 def test_a_doubtful_digit_out_of_focus_is_blurred(digit: int, blur: dict[str, float]) -> None:
-    doubtful = Reader(telling({4: 0.4, 9: 0.4}))
-    assert doubtful.read(photograph(written(digit), **blur)).reason == "blurred"
+    doubtful = Reader(network_with({4: 0.4, 9: 0.4}))
+    assert doubtful.read(photograph(draw(digit), **blur)).reason == "blurred"
 
 
-def test_what_the_network_takes_for_no_digit_is_none() -> None:
-    picture = photograph(written(3))
-    reading = Reader(telling({NOT_A_DIGIT: 0.8, 3: 0.15})).read(picture)
+def test_what_the_network_takes_for_no_digit_is_refused() -> None:
+    picture = photograph(draw(3))
+    reading = Reader(network_with({NOT_A_DIGIT: 0.8, 3: 0.15})).read(picture)
     assert (reading.digit, reading.reason) == (None, "not a digit")
     assert reading.confidence == pytest.approx(0.15)
     assert len(reading.probabilities) == 10
     assert 1 - sum(reading.probabilities) == pytest.approx(0.8, abs=1e-5)
 
 
-def test_a_digit_must_be_more_likely_than_none() -> None:
-    picture = photograph(written(3))
-    likely, unlikely = telling({3: 0.5, NOT_A_DIGIT: 0.4}), telling({3: 0.4, NOT_A_DIGIT: 0.5})
+def test_a_digit_must_be_likelier_than_not_a_digit() -> None:
+    picture = photograph(draw(3))
+    likely, unlikely = (
+        network_with({3: 0.5, NOT_A_DIGIT: 0.4}),
+        network_with({3: 0.4, NOT_A_DIGIT: 0.5}),
+    )
     assert Reader(likely, least_confidence=0.3).read(picture).digit == 3
     assert Reader(unlikely, least_confidence=0.3).read(picture).digit is None
 
 
 @pytest.mark.parametrize("outputs", [10, 11])
 def test_a_doubtful_answer_is_refused_between_its_two_best(outputs: int) -> None:
-    doubtful = telling({9: 0.48, 4: 0.44}, outputs)
+    doubtful = network_with({9: 0.48, 4: 0.44}, outputs)
     picture = open_picture(SAMPLES / "4-shadow.jpg", "it")
     reading = Reader(doubtful, least_confidence=0.6).read(picture)
     assert (reading.digit, reading.reason) == (None, "unsure between 4 and 9")
@@ -309,7 +312,7 @@ def test_a_doubtful_answer_is_refused_between_its_two_best(outputs: int) -> None
 
 
 @pytest.mark.parametrize("outputs", [10, 11])
-def test_answers_that_are_no_numbers_are_refused(outputs: int) -> None:
+def test_probabilities_that_are_not_finite_are_refused(outputs: int) -> None:
     wild = build([["dense", 784, outputs]])
     wild.weights[...] = np.nan
     reading = Reader(wild).read(open_picture(SAMPLES / "4-shadow.jpg", "it"))
@@ -319,8 +322,8 @@ def test_answers_that_are_no_numbers_are_refused(outputs: int) -> None:
 
 
 def test_one_refused_mark_leaves_the_others_their_digits(reader: Reader) -> None:
-    word = written([[(x / 4, 0.3 * (x % 2)) for x in range(9)]], centre=(420, 240), width=10)
-    reading = reader.read(photograph(np.maximum(word, written(6, centre=(150, 240)))))
+    word = draw([[(x / 4, 0.3 * (x % 2)) for x in range(9)]], centre=(420, 240), width=10)
+    reading = reader.read(photograph(np.maximum(word, draw(6, centre=(150, 240)))))
     assert one_line(reading)[0] == "6"
     assert all(
         (mark.digit is None) == bool(mark.reason and REASONS.fullmatch(mark.reason))
@@ -328,31 +331,31 @@ def test_one_refused_mark_leaves_the_others_their_digits(reader: Reader) -> None
     )
 
 
-# What only a network that has learned to refuse can do.
+# ---- what only a network that has learned to refuse can do ----
 
 
 @pytest.mark.parametrize("noise", scenes.NOISES)
 def test_noise_is_no_digit(reader: Reader, noise: str) -> None:
     for seed in range(6):
-        scene = scenes.nothing(noise, Conditions(), np.random.default_rng(seed))
-        reading = reader.read(frame(scene.grey, 0))
+        scene = scenes.render_no_digit(noise, Conditions(), np.random.default_rng(seed))
+        reading = reader.read(make_frame(scene.grey, 0))
         assert reading.digit is None
         assert one_line(reading).strip("?") == ""
 
 
 @pytest.mark.parametrize("letter", ["A", "K", "M", "R", "W", "X", "e", "k"])
 def test_a_letter_is_not_a_digit(reader: Reader, letter: str) -> None:
-    reading = reader.read(photograph(written(LETTERS[letter])))
+    reading = reader.read(photograph(draw(LETTERS[letter])))
     assert (reading.digit, reading.reason) == (None, "not a digit")
 
 
 def test_a_scribble_is_not_a_digit(reader: Reader) -> None:
-    reading = reader.read(photograph(written(SCRIBBLE, width=8)))
+    reading = reader.read(photograph(draw(SCRIBBLE, width=8)))
     assert (reading.digit, reading.reason) == (None, "not a digit")
 
 
 def test_half_an_eight_at_the_edge_is_no_three(reader: Reader) -> None:
-    reading = reader.read(photograph(written(8, centre=(0, 240))))
+    reading = reader.read(photograph(draw(8, centre=(0, 240))))
     assert (reading.digit, reading.reason) == (None, "touches the edge")
 
 
@@ -377,7 +380,7 @@ FRAMES = st.one_of(
 def test_any_frame_gives_a_digit_or_a_reason(outputs: int, grey: np.ndarray, times: int) -> None:
     # Enlarged, a few pixels are blots and bars.
     grey = grey.repeat(times, 0)[:500].repeat(times, 1)[:, :900]
-    reading = ANY[outputs].read(frame(grey, 0))
+    reading = ANY[outputs].read(make_frame(grey, 0))
     for answer in (reading, *reading.marks):
         assert (answer.digit is None) == (answer.reason is not None)
         assert answer.digit is not None or REASONS.fullmatch(str(answer.reason))
@@ -399,22 +402,22 @@ ANY = {outputs: Reader(build([["dense", 784, outputs]], seed=1)) for outputs in 
     dtype=st.one_of(arrays.scalar_dtypes(), st.just(np.dtype(np.uint8)), st.just(np.dtype(object))),
     shape=arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=12),
 )
-def test_any_array_gives_a_reading_or_a_sentence(dtype: np.dtype, shape: tuple[int, ...]) -> None:
+def test_any_array_gives_a_reading_or_an_error(dtype: np.dtype, shape: tuple[int, ...]) -> None:
     array = np.zeros(shape, dtype)
     if dtype == np.uint8 and len(shape) == 2 and array.size:
-        assert ANY[11].read(frame(array, 0)).reason is not None
+        assert ANY[11].read(make_frame(array, 0)).reason is not None
     else:
         with pytest.raises(PictureError, match="a frame is grey, an array uint8"):
-            frame(array, 0)
+            make_frame(array, 0)
 
 
 @pytest.mark.parametrize("what", [[[1, 2], [3, 4]], Image.new("L", (4, 4)), None])
-def test_what_is_no_array_is_a_sentence(what: object) -> None:
+def test_what_is_no_array_is_refused(what: object) -> None:
     with pytest.raises(PictureError, match="a frame is grey, an array uint8"):
         Frame(what, 0, (4, 4))  # type: ignore[arg-type]
 
 
-def shown(*marks: tuple[int, float, int]) -> Reading:
+def reading_of(*marks: tuple[int, float, int]) -> Reading:
     """Return a reading with a digit, its confidence and its place for each mark."""
     none = np.zeros((1, 1), np.float32)
     return Reading(at=0, marks=tuple(
@@ -434,10 +437,10 @@ def shown(*marks: tuple[int, float, int]) -> Reading:
     ],
     ids=["one more", "another digit", "elsewhere", "unsure", "a 1 more"],
 )
-def test_a_second_look_shows_more_if_nothing_is_lost(
+def test_a_second_reading_shows_more_if_nothing_is_lost(
     again: list[tuple[int, float, int]], more: bool
 ) -> None:
-    assert _shows_more(shown(*again), shown((6, 0.97, 10))) is more
+    assert shows_more(reading_of(*again), reading_of((6, 0.97, 10))) is more
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (3, 4001), (2000, 3000)])
@@ -450,24 +453,24 @@ def test_a_frame_of_any_size_gives_a_reading(
         grey = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
     elif kind == "lines":
         grey[::37] = grey[:, ::41] = 60
-    reading = reader.read(frame(grey, 0))
+    reading = reader.read(make_frame(grey, 0))
     assert (reading.digit is None) == (reading.reason is not None)
 
 
-def test_a_frame_whose_rows_do_not_lie_in_a_line_is_read_alike(reader: Reader) -> None:
-    grey = photograph(written(7)).grey
+def test_a_frame_of_any_memory_layout_gives_the_same_reading(reader: Reader) -> None:
+    grey = photograph(draw(7)).grey
     padded = np.zeros((480, 704), np.uint8)
     padded[:, :640] = grey
-    one, other = reader.read(frame(grey, 0)), reader.read(frame(padded[:, :640], 0))
+    one, other = reader.read(make_frame(grey, 0)), reader.read(make_frame(padded[:, :640], 0))
     assert one.probabilities == other.probabilities
-    assert reader.read(frame(np.asfortranarray(grey), 0)).probabilities == one.probabilities
+    assert reader.read(make_frame(np.asfortranarray(grey), 0)).probabilities == one.probabilities
 
 
-def test_the_frame_that_is_read_is_left_alone(reader: Reader) -> None:
-    grey = photograph(written(7)).grey
+def test_the_frame_is_left_unchanged(reader: Reader) -> None:
+    grey = photograph(draw(7)).grey
     before = grey.copy()
     grey.flags.writeable = False
-    reader.read(frame(grey, 0))
+    reader.read(make_frame(grey, 0))
     np.testing.assert_array_equal(grey, before)
 
 
@@ -487,27 +490,27 @@ def test_real_photographs_are_read_at_least_as_well_as_published(
     # 199 of 201 and 78 of 79 when this was written; another BLAS may turn a doubtful one.
     every = {digit: answers(str(digit)) for digit in range(10)}
     assert sum(map(len, every.values())) == 201
-    assert sum(found.count(digit) for digit, found in every.items()) >= 198
+    assert sum(answered.count(digit) for digit, answered in every.items()) >= 198
     nothing = answers("none")
     assert len(nothing) == 79
     assert nothing.count(None) >= 77
 
 
 def test_a_shadow_that_touches_a_digit_is_left_out(reader: Reader) -> None:
-    cover = written(3)
+    cover = draw(3)
     y, x = np.mgrid[0:480, 0:640]
     hand = ((x - 250) / 45) ** 2 + ((y - 330) / 110) ** 2 < 1
     grey = np.where(hand, 0.55, 1.0) * (0.85 - 0.7 * cover) * 255
-    assert reader.read(frame(grey.astype(np.uint8), 0)).digit == 3
+    assert reader.read(make_frame(grey.astype(np.uint8), 0)).digit == 3
 
 
 def test_a_blot_is_no_zero(reader: Reader) -> None:
     y, x = np.mgrid[0:480, 0:640]
     grey = np.where(np.hypot(x - 320, y - 240) < 70, 40, 215).astype(np.uint8)
-    assert reader.read(frame(grey, 0)).digit is None
+    assert reader.read(make_frame(grey, 0)).digit is None
 
 
 @pytest.mark.usefixtures("narrow_counts")
-def test_what_is_counted_fits_a_board_of_32_bits(reader: Reader) -> None:
+def test_digits_are_read_on_a_board_of_32_bits(reader: Reader) -> None:
     for file in sorted(SAMPLES.glob("[0-9]*.jpg")):
         assert str(reader.read(open_picture(file, file.name)).digit) == file.name[0]

@@ -3,29 +3,29 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from appliance.simulator.handwriting import PLAIN, drawn
+from appliance.simulator.handwriting import PLAIN, render_strokes
 from appliance.simulator.paper import (
     FACTORS,
     Conditions,
+    choose_viewpoint,
     ink_box,
-    photographed,
+    project_points,
     random_conditions,
-    seen_at,
-    viewpoint,
-    warped,
+    render_photograph,
+    warp_cover,
 )
 
 SHAPE = 120, 160
-COVER = drawn(PLAIN[5], SHAPE, centre=(80, 60), height=60, width=6)
+COVER = render_strokes(PLAIN[5], SHAPE, centre=(80, 60), height=60, width=6)
 WRITERS = {"thin", "thick", "small", "large"}
 
 
 def photograph(seed: int = 1, cover: np.ndarray = COVER, **factors: float) -> np.ndarray:
     conditions = Conditions(**factors)
-    return photographed(cover, conditions, np.random.default_rng(seed), unit=60)
+    return render_photograph(cover, conditions, np.random.default_rng(seed), unit=60)
 
 
-def test_every_factor_has_its_sentence() -> None:
+def test_every_factor_has_its_description() -> None:
     assert [field.name for field in fields(Conditions)] == list(FACTORS)
     assert all(sentence and not sentence.endswith(".") for sentence in FACTORS.values())
 
@@ -38,7 +38,7 @@ def test_a_clean_sheet_shows_the_pen_dark_on_bright_paper() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(FACTORS) - WRITERS - {"board"}))
-def test_each_factor_changes_the_picture_and_more_when_it_is_stronger(name: str) -> None:
+def test_a_stronger_factor_changes_the_picture_more(name: str) -> None:
     clean = photograph().astype(float)
     weak, strong = (
         np.mean([np.abs(photograph(seed, **{name: s}) - clean).mean() for seed in range(8)])
@@ -57,12 +57,12 @@ def test_contrast_fades_and_chalk_is_lighter_than_its_board(name: str) -> None:
     assert contrast(photograph(board=0.5)) < -0.3
 
 
-def test_a_tilted_sheet_keeps_its_digit_in_the_picture_and_places_follow() -> None:
-    corner = drawn(PLAIN[7], SHAPE, centre=(30, 40), height=70, width=5)
+def test_a_tilted_sheet_keeps_its_digit_in_the_picture() -> None:
+    corner = render_strokes(PLAIN[7], SHAPE, centre=(30, 40), height=70, width=5)
     for seed in range(20):
         conditions = Conditions(tilt=1, slant=1, perspective=1)
-        view = viewpoint(corner, conditions, np.random.default_rng(seed))
-        seen = warped(corner, view)
+        view = choose_viewpoint(corner, conditions, np.random.default_rng(seed))
+        seen = warp_cover(corner, view)
         box = ink_box(seen)
         assert box is not None
         assert box[0] > 0
@@ -70,10 +70,10 @@ def test_a_tilted_sheet_keeps_its_digit_in_the_picture_and_places_follow() -> No
         assert box[2] < SHAPE[1]
         assert box[3] < SHAPE[0]
         rows, columns = np.nonzero(corner > 0.9)
-        x, y = seen_at(view, (columns.astype(float), rows.astype(float)))
+        x, y = project_points(view, (columns.astype(float), rows.astype(float)))
         assert abs(x.min() - box[0]) < 3
         assert abs(y.max() - box[3]) < 3
-    assert viewpoint(corner, Conditions(light=1), np.random.default_rng(1)) is None
+    assert choose_viewpoint(corner, Conditions(light=1), np.random.default_rng(1)) is None
 
 
 def test_clutter_never_lies_on_the_digit() -> None:
@@ -91,13 +91,14 @@ def test_clutter_never_lies_on_the_digit() -> None:
 def test_one_seed_gives_one_photograph() -> None:
     conditions = random_conditions(np.random.default_rng(3), 1.0)
     one, two, other = (
-        photographed(COVER, conditions, np.random.default_rng(seed), unit=60) for seed in (1, 1, 2)
+        render_photograph(COVER, conditions, np.random.default_rng(seed), unit=60)
+        for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one, other)
 
 
-def test_random_conditions_are_few_possible_together_and_as_hard_as_asked() -> None:
+def test_random_conditions_are_few_compatible_and_within_their_hardness() -> None:
     rng = np.random.default_rng(1)
     mixes = [random_conditions(rng, 0.5) for _ in range(300)]
     strengths = np.array([[getattr(mix, name) for name in FACTORS] for mix in mixes])
@@ -121,4 +122,6 @@ def test_a_strength_out_of_range_is_refused_by_its_name(strength: float) -> None
 def test_a_picture_of_any_shape_is_taken(shape: tuple[int, int]) -> None:
     everything = Conditions(**dict.fromkeys(FACTORS, 1.0))
     for cover in (np.zeros(shape, np.float32), np.ones(shape, np.float32)):
-        assert photographed(cover, everything, np.random.default_rng(1), unit=20).shape == shape
+        assert (
+            render_photograph(cover, everything, np.random.default_rng(1), unit=20).shape == shape
+        )

@@ -3,9 +3,16 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from appliance.simulator.handwriting import PLAIN, written
+from appliance.simulator.handwriting import PLAIN, render_handwriting
 from appliance.simulator.paper import Conditions, random_conditions
-from appliance.simulator.scenes import NOTHING, joined, nothing, one, scanned, several
+from appliance.simulator.scenes import (
+    NO_DIGIT_KINDS,
+    enlarge_scan,
+    join_inks,
+    render_digit,
+    render_no_digit,
+    render_sheet,
+)
 from tests.conftest import digits_in_mnist_form
 
 CLEAN = Conditions()
@@ -26,7 +33,7 @@ def dark_box(grey: np.ndarray) -> tuple[int, int, int, int]:
 def test_the_box_of_one_digit_is_tight_around_its_ink(scan: np.ndarray, tilt: float) -> None:
     for writing in (PLAIN[4], scan):
         conditions = Conditions(tilt=tilt, perspective=tilt)
-        scene = one(4, writing, conditions, np.random.default_rng(2))
+        scene = render_digit(4, writing, conditions, np.random.default_rng(2))
         assert (scene.grey.shape, scene.grey.dtype) == ((480, 640), np.uint8)
         assert scene.digits == (4,)
         np.testing.assert_allclose(scene.boxes[0], dark_box(scene.grey), atol=4)
@@ -37,7 +44,7 @@ def test_small_and_large_are_shares_of_the_frame(
     scan: np.ndarray, factor: str, share: float
 ) -> None:
     for writing in (PLAIN[2], scan):
-        scene = one(2, writing, Conditions(**{factor: 1.0}), np.random.default_rng(1))
+        scene = render_digit(2, writing, Conditions(**{factor: 1.0}), np.random.default_rng(1))
         _, y0, _, y1 = scene.boxes[0]
         assert (y1 - y0) / 480 == pytest.approx(share, rel=0.25)
 
@@ -47,7 +54,7 @@ def test_neighbours_on_a_sheet_do_not_overlap_and_are_in_reading_order(count: in
     for seed in range(5):
         rng = np.random.default_rng([count, seed])
         digits = [int(digit) for digit in rng.integers(0, 10, count)]
-        scene = several(digits, [PLAIN[digit] for digit in digits], CLEAN, rng)
+        scene = render_sheet(digits, [PLAIN[digit] for digit in digits], CLEAN, rng)
         assert scene.digits == tuple(digits)
         assert len(scene.boxes) == count
         for a, b in combinations(scene.boxes, 2):
@@ -62,13 +69,15 @@ def test_neighbours_on_a_sheet_do_not_overlap_and_are_in_reading_order(count: in
 @pytest.mark.parametrize("count", [1, 13])
 def test_another_number_of_digits_is_refused(count: int) -> None:
     with pytest.raises(ValueError, match="from 2 to 12"):
-        several([1] * count, [PLAIN[1]] * count, CLEAN, np.random.default_rng(1))
+        render_sheet([1] * count, [PLAIN[1]] * count, CLEAN, np.random.default_rng(1))
 
 
-@pytest.mark.parametrize("kind", NOTHING)
-def test_a_picture_of_nothing_has_no_digit_and_its_seed(kind: str) -> None:
+@pytest.mark.parametrize("kind", NO_DIGIT_KINDS)
+def test_a_picture_of_any_kind_has_no_digit_and_is_reproducible(kind: str) -> None:
     conditions = random_conditions(np.random.default_rng(1))
-    a, b = (nothing(kind, conditions, np.random.default_rng(5), (120, 160)) for _ in range(2))
+    a, b = (
+        render_no_digit(kind, conditions, np.random.default_rng(5), (120, 160)) for _ in range(2)
+    )
     assert (a.digits, a.boxes) == ((), ())
     assert (a.grey.shape, a.grey.dtype) == ((120, 160), np.uint8)
     np.testing.assert_array_equal(a.grey, b.grey)
@@ -77,21 +86,25 @@ def test_a_picture_of_nothing_has_no_digit_and_its_seed(kind: str) -> None:
 
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="no kind 'cat': one of blank"):
-        nothing("cat", CLEAN, np.random.default_rng(1))
+        render_no_digit("cat", CLEAN, np.random.default_rng(1))
 
 
-def test_a_scan_grows_into_a_stroke_of_the_weight_that_is_asked_for(scan: np.ndarray) -> None:
+def test_an_enlarged_scan_has_strokes_of_the_given_weight(scan: np.ndarray) -> None:
     rng = np.random.default_rng
-    usual, thick, thin = (scanned(scan, rng(1), 100, weight).mean() for weight in (0, 0.8, -0.8))
+    usual, thick, thin = (
+        enlarge_scan(scan, rng(1), 100, weight).mean() for weight in (0, 0.8, -0.8)
+    )
     assert thin < 0.8 * usual
     assert thick > 1.2 * usual
-    assert scanned(np.zeros((28, 28), np.float32), rng(1), 100).shape == (1, 1)
+    assert enlarge_scan(np.zeros((28, 28), np.float32), rng(1), 100).shape == (1, 1)
 
 
 def test_joined_letters_touch() -> None:
     from scipy import ndimage
 
-    inks = [written(PLAIN[d], np.random.default_rng(d), height=50, pen=5) for d in (8, 0, 6)]
-    word = joined(inks, 2)
+    inks = [
+        render_handwriting(PLAIN[d], np.random.default_rng(d), height=50, pen=5) for d in (8, 0, 6)
+    ]
+    word = join_inks(inks, 2)
     assert word.shape[1] < sum(ink.shape[1] for ink in inks)
     assert ndimage.label(word > 0.5, np.ones((3, 3)))[1] == 1

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from appliance.simulator.training_glyphs import through_camera
+from appliance.simulator.training_glyphs import simulate_example
 from model.network import NOT_A_DIGIT
 from tests.conftest import digits_in_mnist_form
 
@@ -16,11 +16,11 @@ def scan(rng: np.random.Generator) -> tuple[np.ndarray, int]:
 @pytest.fixture(scope="module")
 def examples() -> list[tuple[np.ndarray, int] | None]:
     rng = np.random.default_rng(1)
-    return [through_camera(scan, rng) for _ in range(250)]
+    return [simulate_example(scan, rng) for _ in range(250)]
 
 
 @pytest.mark.slow
-def test_examples_are_glyphs_of_digits_and_of_what_is_none(
+def test_examples_are_glyphs_of_digits_and_of_no_digits(
     examples: list[tuple[np.ndarray, int] | None],
 ) -> None:
     found = [example for example in examples if example is not None]
@@ -55,7 +55,7 @@ def test_one_seed_gives_the_same_examples(
 ) -> None:
     rng = np.random.default_rng(1)
     for before in examples[:20]:
-        again = through_camera(scan, rng)
+        again = simulate_example(scan, rng)
         assert (before is None) == (again is None)
         if before is not None and again is not None:
             np.testing.assert_array_equal(before[0], again[0])
@@ -65,5 +65,5 @@ def test_one_seed_gives_the_same_examples(
 def test_a_blank_scan_is_no_example_of_a_digit() -> None:
     rng = np.random.default_rng(2)
     blank = np.zeros((28, 28), np.float32)
-    found = [through_camera(lambda rng: (blank, 99), rng) for _ in range(60)]
+    found = [simulate_example(lambda rng: (blank, 99), rng) for _ in range(60)]
     assert not [example for example in found if example is not None and example[1] == 99]

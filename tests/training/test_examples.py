@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from appliance.training.examples import BLOCK, examples
+from appliance.training.examples import BLOCK_SIZE, make_examples
 from model.datasets import Split
 from model.errors import DatasetError
 from model.layers import Array
@@ -15,7 +15,7 @@ from model.network import NOT_A_DIGIT
 from model.presets import PRESETS
 from model.shuffle import Rows
 
-RECIPE = replace(PRESETS["appliance"].for_camera(), photographs=9 * BLOCK - 10)
+RECIPE = replace(PRESETS["appliance"].for_camera(), photographs=9 * BLOCK_SIZE - 10)
 
 
 def numbered(count: int) -> Split:
@@ -51,8 +51,8 @@ def rows_of(made: Split) -> Rows:
 
 def test_they_are_of_the_digits_that_are_learned_from() -> None:
     data = numbered(600)
-    made = examples(RECIPE, data, 7, camera=copying, processes=1)
-    assert len(made) == 9 * BLOCK - 10
+    made = make_examples(RECIPE, data, 7, camera=copying, processes=1)
+    assert len(made) == 9 * BLOCK_SIZE - 10
     rows = rows_of(made)
     _, learned = RECIPE.split_rows(600, 7)
     assert set(rows) <= set(learned)
@@ -64,9 +64,9 @@ def test_they_are_of_the_digits_that_are_learned_from() -> None:
 
 def test_one_seed_gives_the_same_however_many_processes_share_the_work() -> None:
     data = numbered(600)
-    alone = examples(RECIPE, data, 7, camera=copying, processes=1)
-    shared = examples(RECIPE, data, 7, camera=copying, processes=2)
-    other = examples(RECIPE, data, 8, camera=copying, processes=1)
+    alone = make_examples(RECIPE, data, 7, camera=copying, processes=1)
+    shared = make_examples(RECIPE, data, 7, camera=copying, processes=2)
+    other = make_examples(RECIPE, data, 8, camera=copying, processes=1)
     np.testing.assert_array_equal(alone.images, shared.images)
     np.testing.assert_array_equal(alone.labels, shared.labels)
     assert not np.array_equal(alone.images, other.images)
@@ -74,7 +74,7 @@ def test_one_seed_gives_the_same_however_many_processes_share_the_work() -> None
 
 def test_several_processes_make_them_or_this_one_alone() -> None:
     def makers(processes: int) -> set[int]:
-        made = examples(RECIPE, numbered(600), 7, camera=whose, processes=processes)
+        made = make_examples(RECIPE, numbered(600), 7, camera=whose, processes=processes)
         return set(made.images[:, 0].tolist())
 
     own = os.getpid() % 256
@@ -85,10 +85,10 @@ def test_several_processes_make_them_or_this_one_alone() -> None:
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_camera_that_finds_nothing_is_a_sentence(processes: int) -> None:
     with pytest.raises(DatasetError, match="through the camera nothing is found"):
-        examples(RECIPE, numbered(600), 7, camera=blind, processes=processes)
+        make_examples(RECIPE, numbered(600), 7, camera=blind, processes=processes)
 
 
 def test_a_small_data_set_has_fewer() -> None:
     recipe = PRESETS["appliance"]
-    assert [recipe.photographed(n) for n in (60_000, 600, 1)] == [384_000, 3840, 7]
-    assert PRESETS["sgd-30"].photographed(60_000) == 0
+    assert [recipe.photograph_count(n) for n in (60_000, 600, 1)] == [384_000, 3840, 7]
+    assert PRESETS["sgd-30"].photograph_count(60_000) == 0

@@ -4,19 +4,28 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from appliance.training.gate import Answers, Outcome, answers, compared, verdict, weighed
+from appliance.training.gate import (
+    Comparison,
+    Predictions,
+    compare_networks,
+    compare_predictions,
+    judge_candidate,
+    predict,
+)
 from model.datasets import Split
 from model.network import Network, build
 
 
-def outcome(total: int, won: int, lost: int, before: int | None = None) -> Outcome:
+def outcome(total: int, won: int, lost: int, before: int | None = None) -> Comparison:
     before = total // 2 if before is None else before
-    return Outcome(total, before, before + won - lost, won, lost)
+    return Comparison(total, before, before + won - lost, won, lost)
 
 
-def gate(own: Outcome, contrary: float = 0.0, **others: Outcome) -> tuple[bool, str]:
+def gate(own: Comparison, contrary: float = 0.0, **others: Comparison) -> tuple[bool, str]:
     names = {"mnist": "MNIST", "hands": "other hands"}
-    found = verdict({"your digits": own, **{names[k]: v for k, v in others.items()}}, contrary)
+    found = judge_candidate(
+        {"your digits": own, **{names[k]: v for k, v in others.items()}}, contrary
+    )
     return found.promoted, found.why
 
 
@@ -67,10 +76,10 @@ def test_answers_tell_which_are_right_and_which_are_sure() -> None:
     network.weights[...] = 0
     network.layers[0].parameters["bias"][3] = 8
     data = Split(np.zeros((300, 784), np.uint8), np.tile([3, 4, 5], 100).astype(np.uint8))
-    found = answers(network, data, np.arange(3, 300))
+    found = predict(network, data, np.arange(3, 300))
     np.testing.assert_array_equal(found.right, np.tile([True, False, False], 99))
     assert found.sure.all()
-    assert set(found.found.tolist()) == {3}
+    assert set(found.labels.tolist()) == {3}
 
 
 def says(digit: int, sure: bool = True) -> Network:
@@ -95,12 +104,12 @@ def test_a_sure_answer_against_the_label_is_contrary_and_so_is_one_that_stays(
 ) -> None:
     data = Split(np.zeros((100, 784), np.uint8), np.tile([3, 4, 5, 6], 25).astype(np.uint8))
     sets = {"your digits": (data, np.arange(100))}
-    assert weighed(before, after, sets)[1] == contrary
+    assert compare_networks(before, after, sets)[1] == contrary
 
 
 def test_two_networks_are_compared_picture_by_picture() -> None:
     one, two = (
-        Answers(np.zeros(4, np.int64), np.array(right, bool), np.zeros(4, bool))
+        Predictions(np.zeros(4, np.int64), np.array(right, bool), np.zeros(4, bool))
         for right in ([1, 1, 0, 0], [1, 0, 1, 1])
     )
-    assert compared(one, two) == Outcome(total=4, before=2, after=3, won=2, lost=1)
+    assert compare_predictions(one, two) == Comparison(total=4, before=2, after=3, won=2, lost=1)

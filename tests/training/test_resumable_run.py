@@ -11,21 +11,20 @@ import pytest
 
 from appliance.captures.store import Captures
 from appliance.commands import retrain as command
-from appliance.errors import StateError
+from appliance.errors import StateError, TrainingRefused
+from appliance.training.examples import draw_digits
+from appliance.training.lock import hold_training_lock, is_training
 from appliance.training.records import (
     KEPT_NIGHTS,
     Progress,
     Rate,
-    Refused,
-    add_night,
-    alone,
-    nights,
-    progress,
-    progress_file,
-    running,
-    written,
+    append_night,
+    count_written_bytes,
+    load_nights,
+    load_progress,
+    progress_path,
 )
-from appliance.training.resumable_run import SEED, Night, discard, own_hand
+from appliance.training.resumable_run import SEED, ResumableRun, delete_run
 from model import weights
 from model.datasets import Split
 from model.errors import DatasetError
@@ -33,10 +32,12 @@ from model.network import NOT_A_DIGIT
 from tests.owner import FEW, Clock, base, few_examples, hand
 
 
-def begun(folder: Path, captures: Captures, **others: Any) -> Night:
+def begun(folder: Path, captures: Captures, **others: Any) -> ResumableRun:
     network, card = weights.load(weights.SHIPPED)
     parts: dict[str, Any] = {"base": base(), "make_examples": few_examples, "sizes": FEW}
-    return Night.begun(folder, parent=network, card=card, captures=captures, **{**parts, **others})
+    return ResumableRun.create(
+        folder, parent=network, card=card, captures=captures, **{**parts, **others}
+    )
 
 
 # ---- a course ----
@@ -44,7 +45,7 @@ def begun(folder: Path, captures: Captures, **others: Any) -> Night:
 
 def test_what_is_laid_down_is_what_is_taken_up(tmp_path: Path, owned: Captures) -> None:
     night = begun(tmp_path / "night", owned)
-    again = Night(tmp_path / "night", base(), FEW)
+    again = ResumableRun(tmp_path / "night", base(), FEW)
     assert again.plan == night.plan
     assert again.checksum == night.checksum
     sides = again.pictures.learned, again.pictures.held_out
@@ -79,9 +80,9 @@ def test_the_gate_sees_nothing_that_is_learned_from(tmp_path: Path, owned: Captu
 def test_without_a_base_set_the_examples_stand_in_for_it(tmp_path: Path, owned: Captures) -> None:
     night = begun(tmp_path / "night", owned, base=None)
     assert night.plan.base is None
-    assert night.recipe.epochs == FEW.alone
+    assert night.recipe.epochs == FEW.epochs_without_base
     assert set(night.gate_sets()) == {"your digits", "other hands"}
-    assert night.course()[0].progress == 0
+    assert night.load_training()[0].progress == 0
 
 
 def test_examples_that_cannot_be_made_leave_nothing_to_take_up(
@@ -95,20 +96,20 @@ def test_examples_that_cannot_be_made_leave_nothing_to_take_up(
     with pytest.raises(KeyboardInterrupt):
         begun(tmp_path / "night", owned, make_examples=told_to_end)
     with pytest.raises(StateError, match=r"cannot go on .* it begins anew"):
-        Night(tmp_path / "night", base(), FEW)
-    assert begun(tmp_path / "night", owned).course()[0].progress == 0
+        ResumableRun(tmp_path / "night", base(), FEW)
+    assert begun(tmp_path / "night", owned).load_training()[0].progress == 0
 
 
 def test_a_checkpoint_of_another_recipe_is_not_taken_up(tmp_path: Path, owned: Captures) -> None:
     from dataclasses import replace
 
     night = begun(tmp_path / "night", owned)
-    course, _ = night.course()
-    course.run(leave=lambda: True)
-    night.keep(course)
-    assert night.course()[0].progress > 0
-    updated = Night(tmp_path / "night", base(), replace(FEW, epochs=3))
-    course, sentence = updated.course()
+    course, _ = night.load_training()
+    course.run(should_stop=lambda: True)
+    night.save_checkpoint(course)
+    assert night.load_training()[0].progress > 0
+    updated = ResumableRun(tmp_path / "night", base(), replace(FEW, epochs=3))
+    course, sentence = updated.load_training()
     assert course.progress == 0
     assert sentence is not None
     assert "another recipe): it begins anew" in sentence
@@ -116,8 +117,8 @@ def test_a_checkpoint_of_another_recipe_is_not_taken_up(tmp_path: Path, owned: C
 
 def test_what_is_noted_is_there_after_a_power_cut(tmp_path: Path, owned: Captures) -> None:
     night = begun(tmp_path / "night", owned)
-    night.note(seconds=12.5, gated=1)
-    again = Night(tmp_path / "night", base(), FEW)
+    night.update_plan(seconds=12.5, gated=1)
+    again = ResumableRun(tmp_path / "night", base(), FEW)
     assert (again.plan.seconds, again.plan.gated) == (12.5, 1)
 
 
@@ -126,12 +127,12 @@ def test_what_is_discarded_is_gone_and_may_be_discarded_again(
 ) -> None:
     begun(tmp_path / "night", owned)
     for _ in range(2):
-        discard(tmp_path / "night")
+        delete_run(tmp_path / "night")
         assert not (tmp_path / "night").exists()
 
 
 def test_the_projects_own_hand_has_each_digit() -> None:
-    drawn = own_hand(20)
+    drawn = draw_digits(20)
     np.testing.assert_array_equal(drawn.labels, np.arange(20) % 10)
     assert drawn.images.dtype == np.uint8
     assert (drawn.images.max(axis=1) > 100).all()
@@ -143,41 +144,41 @@ def test_the_projects_own_hand_has_each_digit() -> None:
 
 def test_the_newest_night_is_the_first(tmp_path: Path) -> None:
     for at in (3.0, 1.0, 2.0):
-        add_night(tmp_path, {"at": at})
-    assert [each["at"] for each in nights(tmp_path)] == [2.0, 1.0, 3.0]
-    assert [each["at"] for each in nights(tmp_path, most=1)] == [2.0]
-    assert nights(tmp_path / "none") == []
+        append_night(tmp_path, {"at": at})
+    assert [each["at"] for each in load_nights(tmp_path)] == [2.0, 1.0, 3.0]
+    assert [each["at"] for each in load_nights(tmp_path, most=1)] == [2.0]
+    assert load_nights(tmp_path / "none") == []
 
 
 def test_half_a_line_that_a_power_cut_left_spoils_no_other(tmp_path: Path) -> None:
-    add_night(tmp_path, {"at": 1.0})
+    append_night(tmp_path, {"at": 1.0})
     with open(tmp_path / "nights.jsonl", "ab") as file:
         file.write(b'{"at": 2.0, "outc')
-    assert [each["at"] for each in nights(tmp_path)] == [1.0]
-    add_night(tmp_path, {"at": 3.0})
-    assert [each["at"] for each in nights(tmp_path)] == [3.0, 1.0]
+    assert [each["at"] for each in load_nights(tmp_path)] == [1.0]
+    append_night(tmp_path, {"at": 3.0})
+    assert [each["at"] for each in load_nights(tmp_path)] == [3.0, 1.0]
 
 
 def test_the_records_of_long_ago_go(tmp_path: Path) -> None:
     for at in range(5 * KEPT_NIGHTS):
-        add_night(tmp_path, {"at": float(at)})
+        append_night(tmp_path, {"at": float(at)})
         lines = (tmp_path / "nights.jsonl").read_bytes().count(b"\n")
         assert min(at + 1, KEPT_NIGHTS) <= lines < 2 * KEPT_NIGHTS
-    assert nights(tmp_path, most=1) == [{"at": 5.0 * KEPT_NIGHTS - 1}]
-    assert len(nights(tmp_path, most=KEPT_NIGHTS)) == KEPT_NIGHTS
+    assert load_nights(tmp_path, most=1) == [{"at": 5.0 * KEPT_NIGHTS - 1}]
+    assert len(load_nights(tmp_path, most=KEPT_NIGHTS)) == KEPT_NIGHTS
 
 
 @pytest.mark.parametrize("line", [b"\xff\xfe\x00", b"[]", b"null", b'{"at": "x"}', b"[" * 99999])
 def test_a_line_that_is_no_night_is_passed_over(tmp_path: Path, line: bytes) -> None:
     (tmp_path / "nights.jsonl").write_bytes(line + b"\n")
-    add_night(tmp_path, {"at": 1.0})
-    assert [each["at"] for each in nights(tmp_path)] == [1.0]
+    append_night(tmp_path, {"at": 1.0})
+    assert [each["at"] for each in load_nights(tmp_path)] == [1.0]
 
 
 def test_a_record_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "nights.jsonl").mkdir()
     with pytest.raises(StateError, match=r"the night's outcome cannot be written .*check the disk"):
-        add_night(tmp_path, {"at": 1.0})
+        append_night(tmp_path, {"at": 1.0})
 
 
 # ---- the progress ----
@@ -185,22 +186,22 @@ def test_a_record_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_progress_is_whole_at_any_time(tmp_path: Path) -> None:
-    told = Progress(progress_file(tmp_path))
+    told = Progress(progress_path(tmp_path))
     over, torn = threading.Event(), []
 
     def look() -> None:
         while not over.is_set():
             try:
-                json.loads(progress_file(tmp_path).read_text("utf-8"))
+                json.loads(progress_path(tmp_path).read_text("utf-8"))
             except ValueError as error:
                 torn.append(error)
 
-    told.show()
+    told.save()
     looking = threading.Thread(target=look)
     looking.start()
     for number in range(300):
         told.curve.append((number / 300, 1.0))
-        told.show()
+        told.save()
     over.set()
     looking.join()
     assert torn == []
@@ -208,22 +209,22 @@ def test_the_progress_is_whole_at_any_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"state": "tr', "7"])
 def test_a_progress_that_is_damaged_is_none(tmp_path: Path, content: str) -> None:
-    progress_file(tmp_path).write_text(content)
-    assert progress(tmp_path) is None
+    progress_path(tmp_path).write_text(content)
+    assert load_progress(tmp_path) is None
 
 
 def test_a_disk_that_refuses_the_progress_ends_nothing(tmp_path: Path) -> None:
-    Progress(tmp_path / "none" / "retrain.json").show()
+    Progress(tmp_path / "none" / "retrain.json").save()
 
 
 def test_it_tells_how_much_was_written(tmp_path: Path) -> None:
-    before = written()
+    before = count_written_bytes()
     with open(tmp_path / "large", "wb") as file:
         file.write(bytes(1_000_000))
         file.flush()
         os.fsync(file.fileno())
     # In RAM nothing is written to storage.
-    assert written() - before in (0, *range(1_000_000, 10_000_000))
+    assert count_written_bytes() - before in (0, *range(1_000_000, 10_000_000))
 
 
 def test_the_rate_is_that_of_the_last_minute_or_so() -> None:
@@ -240,14 +241,17 @@ def test_the_rate_is_that_of_the_last_minute_or_so() -> None:
 
 
 def test_only_one_holds_the_lock_and_it_ends_with_it(tmp_path: Path) -> None:
-    assert not running(tmp_path)
-    with alone(tmp_path):
-        assert running(tmp_path)
-        with pytest.raises(Refused, match="is running already: see the page"), alone(tmp_path):
+    assert not is_training(tmp_path)
+    with hold_training_lock(tmp_path):
+        assert is_training(tmp_path)
+        with (
+            pytest.raises(TrainingRefused, match="is running already: see the page"),
+            hold_training_lock(tmp_path),
+        ):
             pass
-        assert running(tmp_path)
-    assert not running(tmp_path)
-    with alone(tmp_path):
+        assert is_training(tmp_path)
+    assert not is_training(tmp_path)
+    with hold_training_lock(tmp_path):
         pass
 
 
@@ -256,13 +260,13 @@ def test_a_page_that_looks_whether_one_runs_keeps_none_from_beginning(tmp_path: 
 
     def look() -> None:
         while not over.is_set():
-            running(tmp_path)
+            is_training(tmp_path)
 
     looking = threading.Thread(target=look)
     looking.start()
     try:
         for _ in range(100):
-            with alone(tmp_path):
+            with hold_training_lock(tmp_path):
                 pass
     finally:
         over.set()
@@ -286,7 +290,7 @@ class Ending:
         if self.told is not None:
             os.kill(os.getpid(), self.told)
         if self.outcome == "refused":
-            raise Refused("there is nothing to do")
+            raise TrainingRefused("there is nothing to do")
         if self.outcome == "preparing":
             self.make_examples(command_recipe(), base(), SEED)
         return {"outcome": self.outcome}
@@ -295,9 +299,9 @@ class Ending:
 def command_recipe() -> Any:
     from dataclasses import replace
 
-    from model.presets import preset
+    from model.presets import get_preset
 
-    return replace(preset("appliance").for_camera(), photographs=50)
+    return replace(get_preset("appliance").for_camera(), photographs=50)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +338,7 @@ def test_the_exit_code_tells_how_it_ended(
 
     monkeypatch.setattr(command, "_step_aside", lambda: None)
     monkeypatch.setattr(command, "log_to_stderr", lambda: None)
-    monkeypatch.setattr(due_module, "reason_not_to", lambda *_, **__: None)
+    monkeypatch.setattr(due_module, "reason_to_wait", lambda *_, **__: None)
     monkeypatch.setattr(retrain, "Retraining", Ending(outcome, told))
     before = signal.getsignal(signal.SIGTERM)
     assert main(["retrain", "--state", str(tmp_path), *["--due"] * due]) == code
@@ -350,7 +354,7 @@ def test_a_second_retraining_at_once_is_a_sentence(
 
     monkeypatch.setattr(command, "_step_aside", lambda: None)
     monkeypatch.setattr(command, "log_to_stderr", lambda: None)
-    with alone(tmp_path):
+    with hold_training_lock(tmp_path):
         assert main(["retrain", "--state", str(tmp_path)]) == 1
         assert main(["retrain", "--state", str(tmp_path), "--due"]) == 0
     said = capsys.readouterr()

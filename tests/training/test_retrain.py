@@ -12,8 +12,8 @@ import pytest
 from appliance.captures.store import Captures
 from appliance.networks.vault import Vault
 from appliance.training import retrain
-from appliance.training.records import nights
-from appliance.training.resumable_run import Night
+from appliance.training.records import load_nights
+from appliance.training.resumable_run import ResumableRun
 from appliance.training.retrain import Limits
 from model import weights
 from model.datasets import Split
@@ -35,7 +35,7 @@ def test_a_consistent_odd_hand_is_learned_and_the_network_promoted(
     assert record["outcome"] == "promoted"
     assert own["after"] > own["before"]
     assert f"{own['after']} of {own['total']} of your held-out digits right" in record["why"]
-    held = Vault(tmp_path / "networks").current()
+    held = Vault(tmp_path / "networks").load_current()
     assert held.id == record["candidate"] != SHIPPED[:12]
     assert held.card["parent"] == record["parent"] == SHIPPED[:12]
     assert held.card["own"] == {
@@ -43,7 +43,7 @@ def test_a_consistent_odd_hand_is_learned_and_the_network_promoted(
         "total": own["total"],
         "before": own["before"],
     }
-    assert nights(tmp_path) == [json.loads(json.dumps(record))]
+    assert load_nights(tmp_path) == [json.loads(json.dumps(record))]
     assert not (tmp_path / "night").exists()
 
 
@@ -59,7 +59,7 @@ def test_wrong_labels_are_no_reason_to_read_worse(tmp_path: Path, captures: Capt
     assert "the captures contradict each other" in record["why"]
     assert "look through those that look mislabelled" in record["why"]
     assert current(tmp_path) == SHIPPED
-    candidate = Vault(tmp_path / "networks").entry(record["candidate"])
+    candidate = Vault(tmp_path / "networks").find(record["candidate"])
     assert candidate.state == "candidate"
     assert candidate.card["report"]["why"] == record["why"]
 
@@ -81,7 +81,7 @@ def test_without_a_base_set_the_network_in_use_is_the_teacher(
     assert record["outcome"] == "promoted"
     assert "MNIST" not in record["outcomes"]
     assert "'digits data fetch' brings MNIST" in caplog.text
-    assert Vault(tmp_path / "networks").current().card["data"] == {}
+    assert Vault(tmp_path / "networks").load_current().card["data"] == {}
 
 
 def test_from_scratch_begins_with_a_new_network_and_puts_aside_what_was_begun(
@@ -94,7 +94,7 @@ def test_from_scratch_begins_with_a_new_network_and_puts_aside_what_was_begun(
     # One epoch of so few digits makes nobody a reader.
     assert record["outcome"] == "kept"
     assert "the candidate is worse on" in record["why"]
-    card = Vault(tmp_path / "networks").entry(record["candidate"]).card
+    card = Vault(tmp_path / "networks").find(record["candidate"]).card
     assert card["command"] == "digits retrain --from-scratch"
 
 
@@ -102,7 +102,7 @@ def test_a_training_that_diverges_leaves_the_network_in_use(
     tmp_path: Path, owned: Captures
 ) -> None:
     with np.errstate(all="ignore"):
-        record = retraining(tmp_path, owned, sizes=replace(FEW, step=1e30)).run()
+        record = retraining(tmp_path, owned, sizes=replace(FEW, learning_rate=1e30)).run()
     assert record["outcome"] == "diverged"
     assert record["finished"]
     assert current(tmp_path) == SHIPPED
@@ -130,8 +130,8 @@ def test_left_at_the_end_of_its_time_it_goes_on_and_ends_with_the_same_bits(
             assert "it goes on the next night" in record["why"]
     assert pieces > 3
     # What the first epoch came to was promoted or kept meanwhile.
-    assert {each["outcome"] for each in nights(tmp_path)} >= {"left", "promoted"}
-    assert Vault(tmp_path / "networks").entry(wanted)
+    assert {each["outcome"] for each in load_nights(tmp_path)} >= {"left", "promoted"}
+    assert Vault(tmp_path / "networks").find(wanted)
     assert record["candidate"] == wanted
 
 
@@ -139,19 +139,20 @@ def test_left_at_the_end_of_its_time_it_goes_on_and_ends_with_the_same_bits(
 def test_an_epoch_is_decided_on_once_and_the_training_goes_on(
     tmp_path: Path, owned: Captures
 ) -> None:
-    parts = {"sizes": replace(FEW, epochs=3)}
-    steps = -(-417 // FEW.batch)
+    sizes = replace(FEW, epochs=3, batch=16)
+    parts = {"sizes": sizes}
+    steps = -(-417 // sizes.batch)
     first = retraining(tmp_path, owned, **parts, limits=LimitAfter(steps + 3), clock=Clock(0))
     one = first.run()
     assert (one["outcome"], one["finished"]) == ("promoted", False)
-    promoted = Vault(tmp_path / "networks").current()
+    promoted = Vault(tmp_path / "networks").load_current()
     two = retraining(tmp_path, owned, **parts, limits=LimitAfter(2), clock=Clock(0)).run()
     assert two["outcome"] == "left"
-    again = Vault(tmp_path / "networks").current()
+    again = Vault(tmp_path / "networks").load_current()
     assert again.card == promoted.card
     three = retraining(tmp_path, owned, **parts).run()
     assert three["finished"]
-    assert [each["finished"] for each in nights(tmp_path)] == [True, False, False]
+    assert [each["finished"] for each in load_nights(tmp_path)] == [True, False, False]
 
 
 def test_told_to_end_it_keeps_what_it_has_and_says_so(tmp_path: Path, owned: Captures) -> None:
@@ -175,7 +176,7 @@ def test_ctrl_c_that_nobody_catches_leaves_what_was_kept_before(
 
     with pytest.raises(KeyboardInterrupt):
         retraining(tmp_path, owned, stopping=interrupt).run()
-    assert nights(tmp_path) == []
+    assert load_nights(tmp_path) == []
     assert retraining(tmp_path, owned).run()["candidate"] == wanted
 
 
@@ -233,8 +234,8 @@ def test_a_clock_that_was_set_back_a_year_changes_nothing(
     record = retraining(tmp_path, owned).run()
     assert record["candidate"] == wanted
     # The newest is the one that was written last, whatever the clock said.
-    assert [each["outcome"] for each in nights(tmp_path)] == ["promoted", "left"]
-    assert Vault(tmp_path / "networks").current().id == wanted
+    assert [each["outcome"] for each in load_nights(tmp_path)] == ["promoted", "left"]
+    assert Vault(tmp_path / "networks").load_current().id == wanted
 
 
 def test_it_ends_by_the_hour_that_it_must_end_by(tmp_path: Path, owned: Captures) -> None:
@@ -249,22 +250,22 @@ def test_a_power_cut_after_the_record_of_an_unfinished_night_lets_the_training_g
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
     wanted = retraining(undisturbed, owned).run()["candidate"]
-    note = Night.note
+    note = ResumableRun.update_plan
 
-    def power_cut(night: Night, **facts: Any) -> None:
+    def power_cut(night: ResumableRun, **facts: Any) -> None:
         if "decided" in facts and facts["decided"] is None:
             raise KeyboardInterrupt
         note(night, **facts)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Night, "note", power_cut)
+        patch.setattr(ResumableRun, "update_plan", power_cut)
         with pytest.raises(KeyboardInterrupt):
             retraining(tmp_path, owned, limits=LimitAfter(17), clock=Clock(0)).run()
-    assert [each["finished"] for each in nights(tmp_path)] == [False]
+    assert [each["finished"] for each in load_nights(tmp_path)] == [False]
     record = retraining(tmp_path, owned).run()
     assert record["finished"]
     assert record["candidate"] == wanted
-    assert len(nights(tmp_path)) == 2
+    assert len(load_nights(tmp_path)) == 2
 
 
 def test_from_scratch_needs_neither_a_base_set_nor_a_network_that_fits(

@@ -10,9 +10,10 @@ import pytest
 
 from appliance.captures.store import Captures
 from appliance.device import machine
+from appliance.errors import TrainingRefused
 from appliance.networks.vault import Vault
-from appliance.training.records import Refused, progress, progress_file
-from appliance.training.resumable_run import Night
+from appliance.training.records import load_progress, progress_path
+from appliance.training.resumable_run import ResumableRun
 from appliance.training.retrain import Limits
 from model import weights
 from model.datasets import Split
@@ -50,7 +51,7 @@ def test_it_waits_while_the_processor_is_hot_and_says_so(
 
     def sleep(seconds: float) -> None:
         clock.sleep(seconds)
-        told.append(progress(tmp_path))
+        told.append(load_progress(tmp_path))
 
     record = retraining(tmp_path, owned, clock=clock, sleep=sleep).run()
     assert len(told) == 3
@@ -76,9 +77,11 @@ def test_a_throttled_processor_is_waited_for_until_the_night_is_over(
 
 
 def test_without_captures_it_says_what_to_do(tmp_path: Path, captures: Captures) -> None:
-    with pytest.raises(Refused, match=r"no captures to learn from: correct or confirm some"):
+    with pytest.raises(
+        TrainingRefused, match=r"no captures to learn from: correct or confirm some"
+    ):
         retraining(tmp_path, captures).run()
-    told = progress(tmp_path)
+    told = load_progress(tmp_path)
     assert told is not None
     assert (told["state"], told["running"]) == ("ended", False)
     assert "there are no captures" in told["sentence"]
@@ -88,7 +91,9 @@ def test_captures_that_nothing_can_be_measured_with_are_not_trained_on(
     tmp_path: Path, captures: Captures
 ) -> None:
     correct(captures, *(part[:4] for part in hand()))
-    with pytest.raises(Refused, match=r"not enough captures for a night yet: .*to measure with"):
+    with pytest.raises(
+        TrainingRefused, match=r"not enough captures for a night yet: .*to measure with"
+    ):
         retraining(tmp_path, captures).run()
     assert not (tmp_path / "night").exists()
 
@@ -96,13 +101,15 @@ def test_captures_that_nothing_can_be_measured_with_are_not_trained_on(
 def test_a_poisoned_base_set_is_refused(tmp_path: Path, owned: Captures) -> None:
     labels = np.random.default_rng(0).permutation(base().labels)
     poisoned = Split(base().images, labels, base().checksums)
-    with pytest.raises(Refused, match=r"reads \d+% of the base set as it is labelled: .*fetch"):
+    with pytest.raises(
+        TrainingRefused, match=r"reads \d+% of the base set as it is labelled: .*fetch"
+    ):
         retraining(tmp_path, owned, base=poisoned).run()
     assert current(tmp_path) == SHIPPED
 
 
 def test_an_empty_base_set_is_refused(tmp_path: Path, owned: Captures) -> None:
-    with pytest.raises(Refused, match=r"the base set has 0 digits, .*fetch MNIST again"):
+    with pytest.raises(TrainingRefused, match=r"the base set has 0 digits, .*fetch MNIST again"):
         retraining(tmp_path, owned, base=base().first(0)).run()
 
 
@@ -111,7 +118,7 @@ def test_a_network_without_an_output_for_no_digit_is_not_gone_on_from(
 ) -> None:
     vault = Vault(tmp_path / "networks", shipped=tmp_path / "old.npz")
     weights.save(tmp_path / "old.npz", build([["dense", 784, 10]], 1), {})
-    with pytest.raises(Refused, match="has no output for what is not a digit"):
+    with pytest.raises(TrainingRefused, match="has no output for what is not a digit"):
         retraining(tmp_path, owned, vault=vault, base=None).run()
 
 
@@ -134,7 +141,7 @@ def test_the_progress_can_be_read_at_any_time(tmp_path: Path, owned: Captures) -
     seen: list[dict[str, Any]] = []
 
     def look() -> bool:
-        told = progress(tmp_path)
+        told = load_progress(tmp_path)
         assert told is not None
         seen.append(told)
         return False
@@ -144,7 +151,7 @@ def test_the_progress_can_be_read_at_any_time(tmp_path: Path, owned: Captures) -
     shares = [each["progress"] for each in seen]
     assert shares == sorted(shares)
     assert seen[-1]["epochs"][0]["number"] == 1
-    last = progress(tmp_path)
+    last = load_progress(tmp_path)
     assert last is not None
     assert last["state"] == "ended"
     assert last["written"] >= 0
@@ -156,8 +163,8 @@ def test_the_curve_goes_on_where_it_was_after_a_power_cut_has_taken_the_progress
     tmp_path: Path, owned: Captures
 ) -> None:
     retraining(tmp_path, owned, stopping=after(10)).run()
-    before = json.loads(progress_file(tmp_path).read_text())["curve"]
-    progress_file(tmp_path).unlink()
+    before = json.loads(progress_path(tmp_path).read_text())["curve"]
+    progress_path(tmp_path).unlink()
     record = retraining(tmp_path, owned).run()
     assert before
     assert [list(each) for each in record["curve"][: len(before)]] == before
@@ -165,7 +172,7 @@ def test_the_curve_goes_on_where_it_was_after_a_power_cut_has_taken_the_progress
 
 def test_no_picture_is_in_memory_that_stands_in_a_file(tmp_path: Path, owned: Captures) -> None:
     retraining(tmp_path, owned, stopping=after(0)).run()
-    taken_up = Night(tmp_path / "night", base(), FEW)
+    taken_up = ResumableRun(tmp_path / "night", base(), FEW)
     for split in vars(taken_up.pictures).values():
         assert split.source is not None
         assert split.images.dtype == split.labels.dtype == np.uint8

@@ -9,8 +9,8 @@ import pytest
 from appliance.captures.store import Captures
 from appliance.device import machine
 from appliance.settings.schema import RetrainSettings
-from appliance.training.records import add_night
-from appliance.training.schedule import end, reason_not_to
+from appliance.training.records import append_night
+from appliance.training.schedule import find_deadline, reason_to_wait
 from tests.owner import correct, hand
 
 OVER_MIDNIGHT = RetrainSettings(hour=22, until=5)
@@ -28,12 +28,12 @@ def owned(captures: Captures) -> Captures:
 
 def why_not(state: Path, captures: Captures, now: str, **others: Any) -> str | None:
     parts = {"settings": RetrainSettings(hour=1, until=6), "clock_is_set": True, **others}
-    return reason_not_to(state, captures=captures, now=at(now), **parts)
+    return reason_to_wait(state, captures=captures, now=at(now), **parts)
 
 
 def ended(state: Path, when: str, **others: Any) -> None:
     record = {"at": at(when), "outcome": "kept", "finished": True, "boot": machine.boot()}
-    add_night(state, {**record, **others})
+    append_night(state, {**record, **others})
 
 
 @pytest.mark.parametrize(
@@ -166,18 +166,18 @@ def test_it_must_end_by_its_hour(
     monkeypatch: pytest.MonkeyPatch, now: str, then: str | None
 ) -> None:
     monkeypatch.setattr(machine, "clock_is_set", lambda now: True)
-    assert end(OVER_MIDNIGHT, at(now)) == (then and at(then))
+    assert find_deadline(OVER_MIDNIGHT, at(now)) == (then and at(then))
 
 
 def test_a_clock_that_is_not_set_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "clock_is_set", lambda now: False)
-    assert end(OVER_MIDNIGHT, at("2026-11-23 04:00:00")) is None
+    assert find_deadline(OVER_MIDNIGHT, at("2026-11-23 04:00:00")) is None
 
 
 def test_the_same_hour_twice_is_a_whole_day(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "clock_is_set", lambda now: True)
     all_day = RetrainSettings(hour=3, until=3)
-    assert end(all_day, at("2026-11-23 02:00:00")) == at("2026-11-23 03:00:00")
+    assert find_deadline(all_day, at("2026-11-23 02:00:00")) == at("2026-11-23 03:00:00")
 
 
 def test_in_the_night_of_summer_time_it_ends_by_the_clock_on_the_wall(
@@ -191,7 +191,7 @@ def test_in_the_night_of_summer_time_it_ends_by_the_clock_on_the_wall(
     try:
         # Of the five hours from 1 to 6 one is left out.
         begun = at("2026-03-29 01:00:00")
-        assert end(RetrainSettings(hour=1, until=6), begun) == begun + 4 * 3600
+        assert find_deadline(RetrainSettings(hour=1, until=6), begun) == begun + 4 * 3600
     finally:
         monkeypatch.undo()
         time.tzset()

@@ -1,18 +1,24 @@
 import numpy as np
 import pytest
 
-from appliance.simulator.handwriting import PLAIN, drawn
-from appliance.vision.glyph import STROKE_WIDTHS, averaging, glyph, outline, stroke_width
+from appliance.simulator.handwriting import PLAIN, render_strokes
+from appliance.vision.glyph import (
+    STROKE_WIDTHS,
+    averaging_matrix,
+    make_glyph,
+    outline_length,
+    stroke_width,
+)
 
 
-def cut_out(digit: int, pen: float, height: float = 120) -> np.ndarray:
-    """Return a digit's ink in its tight box."""
-    cover = drawn(PLAIN[digit], (300, 300), centre=(150, 150), height=height, width=pen)
+def crop_digit(digit: int, pen: float, height: float = 120) -> np.ndarray:
+    """Return a digit's ink, cropped."""
+    cover = render_strokes(PLAIN[digit], (300, 300), centre=(150, 150), height=height, width=pen)
     rows, columns = (np.flatnonzero(cover.max(axis=axis) > 0.02) for axis in (1, 0))
     return cover[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def framed(shape: tuple[int, int]) -> np.ndarray:
+def draw_frame(shape: tuple[int, int]) -> np.ndarray:
     """Return the outline of a box, an eighth of its shorter side thick."""
     ink = np.ones(shape, np.float32)
     pen = -(-min(shape) // 8)
@@ -26,7 +32,7 @@ def middle(image: np.ndarray) -> tuple[float, float]:
 
 
 def test_an_upright_one_stays_upright() -> None:
-    image = glyph(np.ones((100, 10), np.float32))
+    image = make_glyph(np.ones((100, 10), np.float32))
     rows, columns = np.nonzero(image)
     assert np.ptp(rows) + 1 == 20
     assert np.ptp(columns) + 1 == 2
@@ -34,7 +40,7 @@ def test_an_upright_one_stays_upright() -> None:
 
 @pytest.mark.parametrize("shape", [(100, 60), (7, 5), (20, 20), (333, 111), (40, 90), (1, 1)])
 def test_the_longer_side_becomes_twenty_and_ink_is_bright(shape: tuple[int, int]) -> None:
-    image = glyph(framed(shape))
+    image = make_glyph(draw_frame(shape))
     assert image.shape == (28, 28)
     assert image.dtype == np.float32
     rows, columns = np.nonzero(image)
@@ -46,7 +52,7 @@ def test_the_centre_of_mass_is_in_the_middle() -> None:
     heavy_below = np.zeros((80, 60), np.float32)
     heavy_below[50:] = 0.3
     heavy_below[:, 28:32] = 1
-    y, x = middle(glyph(heavy_below))
+    y, x = middle(make_glyph(heavy_below))
     assert abs(y - 13.5) <= 0.51
     assert abs(x - 13.5) <= 0.51
 
@@ -55,33 +61,33 @@ def test_a_lopsided_mark_stays_inside_the_picture() -> None:
     corner = np.zeros((50, 50), np.float32)
     corner[:5, :5] = 1
     corner[45:, 45:] = 0.01
-    rows, columns = np.nonzero(glyph(corner))
+    rows, columns = np.nonzero(make_glyph(corner))
     assert min(rows.min(), columns.min()) >= 0
     assert max(rows.max(), columns.max()) <= 27
-    assert np.count_nonzero(glyph(corner)) == np.count_nonzero(glyph(corner[::-1, ::-1]))
+    assert np.count_nonzero(make_glyph(corner)) == np.count_nonzero(make_glyph(corner[::-1, ::-1]))
 
 
-def test_no_ink_is_a_dark_glyph() -> None:
-    assert not glyph(np.zeros((30, 20), np.float32)).any()
+def test_a_mark_without_ink_gives_a_dark_glyph() -> None:
+    assert not make_glyph(np.zeros((30, 20), np.float32)).any()
 
 
 @pytest.mark.parametrize("digit", range(10))
 @pytest.mark.parametrize("pen", [2, 4, 8, 12, 18, 24, 30, 36])
-def test_strokes_of_any_pen_are_as_wide_as_the_network_knows_them(digit: int, pen: int) -> None:
+def test_strokes_of_any_pen_become_as_wide_as_mnists(digit: int, pen: int) -> None:
     thin, thick = STROKE_WIDTHS
-    ink = cut_out(digit, pen)
-    assert 0.9 * thin < stroke_width(glyph(ink)) < 1.1 * thick
+    ink = crop_digit(digit, pen)
+    assert 0.9 * thin < stroke_width(make_glyph(ink)) < 1.1 * thick
     # The network's box is filled all the same.
-    rows, columns = np.nonzero(glyph(ink) > 0.1)
+    rows, columns = np.nonzero(make_glyph(ink) > 0.1)
     assert max(np.ptp(rows), np.ptp(columns)) + 1 >= 19
 
 
-def test_strokes_of_a_usual_width_are_left_as_they_are() -> None:
+def test_strokes_of_a_usual_width_are_unchanged() -> None:
     # As wide as 3 of the 20 pixels: the glyph is the mark's own mean, set in the middle.
     ink = np.zeros((100, 60), np.float32)
     ink[:, 20:35] = 1
     inner = ink.reshape(20, 5, 12, 5).mean(axis=(1, 3))
-    image = glyph(ink)
+    image = make_glyph(ink)
     rows, columns = np.nonzero(image)
     found = image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     np.testing.assert_allclose(found, inner[:, 4:7], atol=1e-6)
@@ -89,14 +95,14 @@ def test_strokes_of_a_usual_width_are_left_as_they_are() -> None:
 
 def test_a_thin_pen_and_a_marker_give_glyphs_alike() -> None:
     for digit in range(10):
-        thin, thick = (glyph(cut_out(digit, pen)) for pen in (3, 20))
+        thin, thick = (make_glyph(crop_digit(digit, pen)) for pen in (3, 20))
         alike = np.corrcoef(thin.ravel(), thick.ravel())[0, 1]
         assert alike > 0.7
 
 
 @pytest.mark.parametrize("digit", [0, 4, 6, 8, 9])
-def test_a_thick_pens_holes_stay_open(digit: int) -> None:
-    image = glyph(cut_out(digit, 22))
+def test_the_holes_of_a_thick_pen_stay_open(digit: int) -> None:
+    image = make_glyph(crop_digit(digit, 22))
     # Somewhere inside there is paper: darker than what is above, below, left and right of it.
     most = np.maximum.accumulate
     above, below = most(image, axis=0), most(image[::-1], axis=0)[::-1]
@@ -105,36 +111,38 @@ def test_a_thick_pens_holes_stay_open(digit: int) -> None:
 
 
 @pytest.mark.parametrize("scale", [1, 2, 5])
-def test_a_mark_seen_from_nearer_gives_the_same_glyph(scale: int) -> None:
-    ink = cut_out(5, 8)
-    np.testing.assert_allclose(glyph(ink.repeat(scale, 0).repeat(scale, 1)), glyph(ink), atol=0.3)
+def test_a_larger_mark_gives_the_same_glyph(scale: int) -> None:
+    ink = crop_digit(5, 8)
+    np.testing.assert_allclose(
+        make_glyph(ink.repeat(scale, 0).repeat(scale, 1)), make_glyph(ink), atol=0.3
+    )
 
 
-def test_it_is_pure_and_gives_the_same_bits() -> None:
+def test_the_input_is_left_unchanged_and_the_bits_are_the_same() -> None:
     for pen in (2, 8, 30):
-        ink = cut_out(3, pen)
+        ink = crop_digit(3, pen)
         before = ink.copy()
         ink.flags.writeable = False
-        first = glyph(ink)
-        assert first.tobytes() == glyph(ink).tobytes() == glyph(before).tobytes()
+        first = make_glyph(ink)
+        assert first.tobytes() == make_glyph(ink).tobytes() == make_glyph(before).tobytes()
         np.testing.assert_array_equal(ink, before)
 
 
 @pytest.mark.parametrize("pen", [3, 8, 20])
-def test_the_width_of_strokes_is_measured(pen: int) -> None:
+def test_stroke_width_and_outline_length(pen: int) -> None:
     bar = np.zeros((200, 80), np.float32)
     bar[10:190, 30 : 30 + pen] = 1
     assert stroke_width(bar) == pytest.approx(pen, rel=0.12)
-    assert outline(bar) == pytest.approx(2 * (180 + pen), rel=0.02)
+    assert outline_length(bar) == pytest.approx(2 * (180 + pen), rel=0.02)
     assert stroke_width(np.zeros((5, 5), np.float32)) == 0
 
 
 @pytest.mark.parametrize(("cells", "length"), [(20, 100), (20, 33), (7, 7), (20, 9)])
-def test_averaging_weighs_each_pixel_by_its_share(cells: int, length: int) -> None:
-    shares = averaging(cells, length)
-    np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-4)
-    np.testing.assert_allclose(shares.sum(axis=0), cells / length, rtol=1e-4)
-    assert shares.dtype == np.float32
+def test_the_averaging_matrix_weighs_each_pixel_by_its_share(cells: int, length: int) -> None:
+    matrix = averaging_matrix(cells, length)
+    np.testing.assert_allclose(matrix.sum(axis=1), 1, rtol=1e-4)
+    np.testing.assert_allclose(matrix.sum(axis=0), cells / length, rtol=1e-4)
+    assert matrix.dtype == np.float32
 
 
 def test_a_golden_glyph() -> None:
@@ -145,7 +153,7 @@ def test_a_golden_glyph() -> None:
         x = round(34 - (row - 8) * 0.5)
         seven[row, x : x + 6] = 1
     levels = " .:*#"
-    image = glyph(seven)
+    image = make_glyph(seven)
     seen = ["".join(levels[round(float(v) * 4)] for v in row).rstrip() for row in image]
     assert "\n".join(seen).strip("\n") == GOLDEN
 

@@ -14,7 +14,7 @@ from appliance.device.pin import Owner
 from appliance.outputs.latest import Latest
 from appliance.reading import Reading
 from tests.captured import added
-from tests.conftest import PretendedTrainer
+from tests.conftest import FakeTrainingProcess
 from tests.device.test_pin import changes, detail
 
 TAKES_JSON = {
@@ -54,7 +54,7 @@ def busy(client: FlaskClient, latest: Latest, captures: Captures, a_seven: Readi
 
 @pytest.mark.parametrize("what", HOSTILE)
 def test_what_could_not_be_kept_is_400_on_every_route(
-    busy: FlaskClient, training: PretendedTrainer, what: str
+    busy: FlaskClient, training: FakeTrainingProcess, what: str
 ) -> None:
     limit = busy.application.config["MAX_CONTENT_LENGTH"]
     for (method, path), body in TAKES_JSON.items():
@@ -68,7 +68,7 @@ def test_what_could_not_be_kept_is_400_on_every_route(
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", b'"\xed\xa0\x80"', b'{"pin": "\xc3"}', b"\x00" * 9])
 def test_what_is_no_utf_8_is_400_on_every_route(
-    busy: FlaskClient, training: PretendedTrainer, body: bytes
+    busy: FlaskClient, training: FakeTrainingProcess, body: bytes
 ) -> None:
     for method, path in TAKES_JSON:
         answer = busy.open(path, method=method, data=body, content_type="application/json")
@@ -168,7 +168,7 @@ def test_what_is_answered_says_whose_it_is(app: Flask, busy: FlaskClient, contro
 
 
 def test_a_drawing_with_words_says_that_it_differs_by_language(
-    client: FlaskClient, training: PretendedTrainer
+    client: FlaskClient, training: FakeTrainingProcess
 ) -> None:
     (training.state / "nights.jsonl").write_text(
         json.dumps({"at": 1.0, "outcome": "kept", "why": "w", "outcomes": {},

@@ -16,7 +16,7 @@ from flask import Flask, Response
 from appliance.device.pin import FREE_TRIES, Owner
 from appliance.errors import ServeError
 from appliance.web.access.fair_share import FairShare
-from appliance.web.long_answers import Rest
+from appliance.web.long_answers import RemainingAnswer
 from appliance.web.server import MAX_ANSWER_BYTES, MAX_BODIES, Server
 from tests.conftest import SAMPLES
 
@@ -245,14 +245,14 @@ def test_reading_a_byte_now_and_then_does_not_keep_a_long_answer_open() -> None:
     class Task:
         channel = Channel()
 
-    rest = Rest(Task(), [])  # type: ignore[arg-type]
-    assert not rest.is_slow(patience=30, bytes_a_second=10_000)
-    rest.put_at = time.monotonic() - 20
-    rest.note_taken()
-    assert not rest.is_slow(patience=30, bytes_a_second=10_000)
+    rest = RemainingAnswer(Task(), [])  # type: ignore[arg-type]
+    assert not rest.is_slow(patience=30, bytes_per_second=10_000)
+    rest.written_at = time.monotonic() - 20
+    rest.note_sent()
+    assert not rest.is_slow(patience=30, bytes_per_second=10_000)
     # The time of all parts counts together.
-    rest.put_at = time.monotonic() - 20
-    assert rest.is_slow(patience=30, bytes_a_second=10_000)
+    rest.written_at = time.monotonic() - 20
+    assert rest.is_slow(patience=30, bytes_per_second=10_000)
 
 
 def test_a_long_answer_ends_when_its_client_leaves(app: Flask, port: int) -> None:

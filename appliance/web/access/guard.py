@@ -46,7 +46,9 @@ def guard(app: Flask, owner: Owner, *, names: Iterable[str], look: str) -> None:
         if request.method not in _SAFE_METHODS:
             if _is_cross_site():
                 return problem(403, "another site's page asked for this: use the appliance's own")
-            return None if request.endpoint in _OPEN_TO_ALL else refuse_change(owner)
+            if needs_owner(request.method, request.endpoint):
+                return refuse_change(owner)
+            return None
         if look == "owner" and not current_session(owner):
             # The empty page says it where the reading would stand.
             g.instead = _NEEDS_PIN
@@ -54,7 +56,7 @@ def guard(app: Flask, owner: Owner, *, names: Iterable[str], look: str) -> None:
                 return redirect(url_for("page.now"))
             if request.endpoint not in _VISIBLE_WITHOUT_PIN:
                 return problem(401, _NEEDS_PIN)
-        if request.endpoint in _OWNER_ONLY and not current_session(owner):
+        if needs_owner(request.method, request.endpoint) and not current_session(owner):
             return problem(401, _OWNER_ONLY_REFUSAL)
         return None
 
@@ -71,6 +73,11 @@ def guard(app: Flask, owner: Owner, *, names: Iterable[str], look: str) -> None:
         elif not cache_control.max_age:
             response.headers["Cache-Control"] = "private, no-cache"
         return response
+
+
+def needs_owner(method: str, endpoint: str | None) -> bool:
+    """Tell whether a request is the owner's alone, even where anyone may look."""
+    return endpoint in _OWNER_ONLY if method in _SAFE_METHODS else endpoint not in _OPEN_TO_ALL
 
 
 def _host_name(host: str) -> str:

@@ -2,14 +2,19 @@
 
 import hmac
 import secrets
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask import Blueprint, Response, jsonify, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from appliance.device.pin import Owner
+from appliance.web.operation import operation
 from appliance.web.problem import problem
-from appliance.web.request_args import json_body
+from appliance.web.request_args import Schemas
+
+# Only annotations need them: a start does without.
+if TYPE_CHECKING:
+    from appliance.web import schemas
 
 COOKIE = "digits-owner"
 HOURS = 12
@@ -17,6 +22,7 @@ HOURS = 12
 TOKEN = "X-CSRF-Token"
 """The header that carries the session's token with every change."""
 _MAX_COOKIE_LENGTH = 500
+_PIN: Schemas = {"pin": {"type": "string", "maxLength": 64, "examples": ["123456"]}}
 # They store nothing: with a card that is read-only they are what may help.
 _STORES_NOTHING = (
     "control.doctor", "control.leds", "control.start_again", "control.reboot", "control.power_off",
@@ -72,15 +78,13 @@ def blueprint(owner: Owner) -> Blueprint:
         return response
 
     @routes.get("")
-    def who() -> Response:
+    @operation("Whether the browser is the owner's, and the token that changes need")
+    def who() -> "schemas.Session | Response":
         return to_json(current_session(owner))
 
     @routes.post("")
-    def begin() -> Response:
-        body = json_body()
-        pin = body.get("pin") if isinstance(body, dict) else None
-        if not isinstance(pin, str) or len(pin) > 64:
-            return problem(400, 'the body must be {"pin": "123456"}, the PIN as a text')
+    @operation("Become the owner with the PIN", body=_PIN, refuses=(403, 429, 503))
+    def begin(pin: str) -> "schemas.Session | Response":
         shut = owner.shut
         if shut and not owner.known:
             return problem(503, shut)
@@ -100,7 +104,8 @@ def blueprint(owner: Owner) -> Blueprint:
         return response
 
     @routes.delete("")
-    def end() -> Response:
+    @operation("End the session")
+    def end() -> "schemas.Session | Response":
         response = to_json(None)
         response.delete_cookie(COOKIE, httponly=True, samesite="Strict")
         return response

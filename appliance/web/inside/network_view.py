@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.reading import Array
 from appliance.web.draw.pictures import to_png_url
 from appliance.web.inside.feature_maps import limit_maps, max_magnitude, render_sheet, tile_greys
@@ -92,17 +92,17 @@ class NetworkView:
                 "refused": report.tally.refused,
                 "confusion": report.confusion.tolist(),
                 "calibration_error": report.calibration_error,
-                "bins": report.as_json()["bins"],
+                "bins": report.to_json()["bins"],
                 "wrong": [_wrong_to_json(each) for each in report.wrong],
             },
         }
 
 
-def report_command(networks: Networks, id: str) -> str:
+def report_command(networks: LiveNetwork, id: str) -> str:
     """Return the command that writes a network's report, with the pixels of the wrong digits."""
     words = ["digits", "evaluate", "--mnist", "mnist"]
-    if networks.chosen:
-        words += ["--network", networks.chosen]
+    if networks.configured_file:
+        words += ["--network", networks.configured_file]
     elif (file := networks.vault.folder / f"{id}.npz").exists():
         words += ["--network", str(file)]
     return shlex.join([*words, "--report", str(networks.vault.report_file(id))])

@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, render_template, request
 
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader.reader import Reader
 from appliance.web.cache import Cache, set_etag
 from appliance.web.inside.digit import MAX_NUMBER, Digits
 from appliance.web.language import request_texts
+from appliance.web.operation import operation
 from appliance.web.problem import problem
 from appliance.web.request_args import int_arg
 from model.network import NOT_A_DIGIT
 
 # Imported where somebody looks: the start does without.
 if TYPE_CHECKING:
+    from appliance.web import schemas
     from appliance.web.inside.network_view import NetworkView
     from appliance.web.inside.steps import StepView
 
@@ -34,7 +36,7 @@ _KEPT_STEPS, _KEPT_PAGES = 12, 30
 def blueprint(
     *,
     reader: Reader,
-    networks: Networks,
+    networks: LiveNetwork,
     latest: Latest,
     drawn: Recent,
     clock: Callable[[], float] = time.monotonic,
@@ -50,7 +52,7 @@ def blueprint(
 
     def current_network() -> tuple[str, "NetworkView"]:
         """Return a stamp that changes with the network and its report, and the network's view."""
-        networks.look()
+        networks.refresh()
         # The id before the network: if a promotion comes between, the stamp is the old one and
         # the view is made again.
         id, network = reader.id, reader.network
@@ -69,7 +71,8 @@ def blueprint(
         return stamp, views.get(stamp, make_view)
 
     @routes.get("/api/v1/inside")
-    def api() -> Response:
+    @operation("The network that reads from inside, and how well it reads MNIST; it has an ETag")
+    def api() -> "schemas.Inside | Response":
         stamp, network = current_network()
         if stamp in request.if_none_match:
             return set_etag(Response(status=304), stamp)
@@ -119,7 +122,7 @@ def blueprint(
                 facts=network.facts(networks.card(), t),
                 reliability=report and render_reliability_diagram(report.bins, t),
                 command=report_command(networks, network.id),
-                card=None if networks.chosen else network.id,
+                card=None if networks.configured_file else network.id,
             )
             return page.encode()
 

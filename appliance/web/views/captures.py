@@ -1,4 +1,4 @@
-"""The captures over the API: label what was just read, look through what is kept, in and out."""
+"""The captures over the API: label what was just read, look through them, export and import."""
 
 import shutil
 import tempfile
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from flask import Blueprint, Response, jsonify, request
@@ -17,32 +17,60 @@ from appliance.outputs.latest import Latest, Recent
 from appliance.reader.reader import Reader
 from appliance.reading import Reading
 from appliance.web.draw.pictures import encode_surroundings, to_png_url
+from appliance.web.operation import operation
 from appliance.web.problem import problem
-from appliance.web.request_args import int_arg, json_body
+from appliance.web.request_args import Schemas, integer
 from model.network import NOT_A_DIGIT
 
 # Imported where somebody looks: the start does without.
 if TYPE_CHECKING:
     from appliance.captures.audit import Reports
+    from appliance.web import schemas
 
-MOST_LISTED = 200
+_MOST_LISTED = 200
+_MOST_TAPS = 16
+_LARGEST_NUMBER = 10**12 - 1
+_ZIP = "application/zip"
+_NUMBER: Schemas = {"number": integer(0, _LARGEST_NUMBER, "the capture's number")}
+_LABEL = integer(0, NOT_A_DIGIT, f"the digit, or {NOT_A_DIGIT} for what is not one", examples=[7])
+_TAP: Schemas = {
+    "label": _LABEL,
+    "reading": {"type": "integer", "description": "the reading's number", "examples": [12]},
+    "at": {
+        "type": ["number", "null"],
+        "description": "the reading's time: numbers start again with the appliance",
+        "default": None,
+        "examples": [1767225600.5],
+    },
+}
+_QUERY: Schemas = {
+    "label": integer(0, NOT_A_DIGIT, "only those with this label"),
+    "before": integer(1, _LARGEST_NUMBER, "only those with lower numbers: the next page"),
+    "limit": integer(1, _MOST_LISTED, "how many at most", default=50),
+    "deleted": integer(0, 1, "1: those that were deleted", default=0),
+    "ids": {
+        "type": "string",
+        "pattern": "^([0-9]{1,12}(,[0-9]{1,12})*)?$",
+        "description": f"up to {_MOST_LISTED} numbers of captures with commas between them",
+    },
+}
 
 
 class Teaching:
-    """Turns a person's word on a reading into a capture; a second word on it changes the first."""
+    """Makes captures of readings; labelling a reading again changes the capture that it has."""
 
-    def __init__(self, captures: Captures, latest: Latest, drawn: Recent) -> None:
+    def __init__(self, captures: Captures, latest: Latest, sent: Recent) -> None:
         self._captures = captures
-        self._recent = (drawn, latest.recent)
+        self._recent = (sent, latest.recent)
         self._latest = latest
         self._lock = threading.Lock()
         self._of_reading: dict[tuple[int, float], int] = {}
 
-    def teach(self, number: int, at: float | None, label: int) -> Capture | str:
-        """Return the capture of a reading, or the sentence that tells why there can be none.
+    def label(self, number: int, at: float | None, label: int) -> Capture | str:
+        """Return the capture of a reading, or a sentence that says why there is none.
 
-        `number` is the reading's, below zero for a picture that was sent. `at` is its time, where
-        the caller knows it: numbers begin anew with a restart.
+        `number` is the reading's, below zero for a picture that was sent. `at` is its time, if the
+        caller knows it: numbers start again with the appliance.
         """
         reading = self._recent[number > 0].of(number)
         if reading is None or (at is not None and at != reading.at):
@@ -51,16 +79,14 @@ class Teaching:
                 return "nothing was in view in that reading: show a digit, then tap"
             return "that reading is no longer the one shown: look at the page, then tap again"
         with self._lock:
-            return self._kept(number, reading, label)
+            return self._store(number, reading, label)
 
-    def _kept(self, number: int, reading: Reading, label: int) -> Capture:
+    def _store(self, number: int, reading: Reading, label: int) -> Capture:
         key = number, reading.at
         if key in self._of_reading:
-            try:
+            # One that was deleted since is not brought back: this tap makes a new one.
+            with suppress(NoCaptureError):
                 return self._captures.relabel(self._of_reading[key], label)
-            except NoCaptureError:
-                # It was undone; this tap is a new one.
-                pass
         assert reading.glyph is not None
         capture = self._captures.add(
             label=label,
@@ -73,15 +99,16 @@ class Teaching:
             at=reading.at,
         )
         self._of_reading[key] = capture.id
-        for old in list(self._of_reading)[:-16]:
+        for old in list(self._of_reading)[:-_MOST_TAPS]:
             del self._of_reading[old]
         return capture
 
 
-def blueprint(*, captures: Captures, latest: Latest, drawn: Recent, reader: Reader) -> Blueprint:
-    """Return the routes over the captures; `drawn` has the pictures that were sent and read."""
+def blueprint(*, captures: Captures, latest: Latest, sent: Recent, reader: Reader) -> Blueprint:
+    """Return the routes over the captures; `sent` has the readings of pictures that were sent."""
     routes = Blueprint("teach", __name__, url_prefix="/api/v1/captures")
-    teaching = Teaching(captures, latest, drawn)
+    teaching = Teaching(captures, latest, sent)
+    importing, exporting = threading.Lock(), threading.Lock()
 
     @cache
     def reports() -> "Reports":
@@ -89,72 +116,68 @@ def blueprint(*, captures: Captures, latest: Latest, drawn: Recent, reader: Read
 
         return Reports(captures)
 
-    importing, exporting = threading.Lock(), threading.Lock()
-
     @routes.errorhandler(CaptureError)
-    def wrong(error: CaptureError) -> Response:
+    def refuse_file(error: CaptureError) -> Response:
         return problem(400, str(error))
 
     @routes.errorhandler(NoCaptureError)
-    def gone(error: NoCaptureError) -> Response:
+    def refuse_number(error: NoCaptureError) -> Response:
         return problem(404, str(error))
 
     @routes.errorhandler(StateError)
-    def no_room(error: StateError) -> Response:
+    def refuse_write(error: StateError) -> Response:
         return problem(507, str(error))
 
     @routes.errorhandler(ClosedError)
-    def ends(error: ClosedError) -> Response:
+    def refuse_while_closing(error: ClosedError) -> Response:
         return problem(503, str(error))
 
     @routes.post("")
-    def teach() -> Response:
-        body = _body()
-        label, number, at = _whole(body, "label"), _whole(body, "reading"), body.get("at")
-        if at is not None and type(at) not in (int, float):
-            raise CaptureError("'at' is the reading's own time, a number")
-        answer = teaching.teach(number, at, label)
-        if isinstance(answer, str):
-            return problem(409, answer)
-        response = jsonify(_told(answer))
-        response.status_code = 201
-        return response
+    @operation("Label a reading", body=_TAP, status=201, refuses=(409, 507))
+    def teach(reading: int, at: float | None, label: int) -> "schemas.Capture | Response":
+        capture = teaching.label(reading, at, label)
+        return problem(409, capture) if isinstance(capture, str) else to_json(capture)
 
     @routes.get("")
-    def listing() -> Response:
-        label = int_arg("label", 0, NOT_A_DIGIT)
-        before = int_arg("before", 1, 10**12)
-        limit = int_arg("limit", 1, MOST_LISTED) or 50
-        deleted = int_arg("deleted", 0, 1) == 1
-        numbers = _numbers(request.args.get("ids"))
-        found = captures.listing(label, before, limit, deleted) if numbers is None else []
-        for number in numbers or ():
-            with suppress(NoCaptureError):
-                found.append(captures.get(number))
+    @operation("List captures, the newest first", query=_QUERY)
+    def listing(
+        label: int | None, before: int | None, limit: int, deleted: int, ids: str | None
+    ) -> "schemas.Captures":
+        if ids is None:
+            listed = captures.listing(label, before, limit, bool(deleted))
+        else:
+            listed = []
+            for number in ids.split(",")[:_MOST_LISTED] if ids else ():
+                with suppress(NoCaptureError):
+                    listed.append(captures.get(int(number)))
         counts = captures.counts()
-        return jsonify(
-            captures=[_told(each) for each in found],
-            counts=list(counts.values()),
-            total=sum(counts.values()),
-            limit=captures.limit,
-            notice=captures.notice,
-        )
+        return {
+            "captures": [to_json(each) for each in listed],
+            "counts": list(counts.values()),
+            "total": sum(counts.values()),
+            "limit": captures.limit,
+            "notice": captures.notice,
+        }
 
-    @routes.patch("/<int(max=999999999999):number>")
-    def relabel(number: int) -> Response:
-        return jsonify(_told(captures.relabel(number, _whole(_body(), "label"))))
+    @routes.patch("/<number>")
+    @operation("Change a capture's label", path=_NUMBER, body={"label": _LABEL}, refuses=(507,))
+    def relabel(number: int, label: int) -> "schemas.Capture":
+        return to_json(captures.relabel(number, label))
 
-    @routes.delete("/<int(max=999999999999):number>")
-    def delete(number: int) -> Response:
+    @routes.delete("/<number>")
+    @operation("Delete a capture; it can be restored", path=_NUMBER, refuses=(507,))
+    def delete(number: int) -> "schemas.Capture":
         captures.delete(number)
-        return jsonify(_told(captures.get(number)))
+        return to_json(captures.get(number))
 
-    @routes.post("/<int(max=999999999999):number>/restore")
-    def restore(number: int) -> Response:
+    @routes.post("/<number>/restore")
+    @operation("Restore a deleted capture", path=_NUMBER, refuses=(507,))
+    def restore(number: int) -> "schemas.Capture":
         captures.restore(number)
-        return jsonify(_told(captures.get(number)))
+        return to_json(captures.get(number))
 
-    @routes.get("/<int(max=999999999999):number>/picture")
+    @routes.get("/<number>/picture")
+    @operation("The picture around a capture's mark", path=_NUMBER, gives=("image/png",))
     def picture(number: int) -> Response:
         response = Response(captures.get(number).picture, mimetype="image/png")
         # A number is never given again, and its picture never changes.
@@ -162,19 +185,20 @@ def blueprint(*, captures: Captures, latest: Latest, drawn: Recent, reader: Read
         return response
 
     @routes.get("/report")
-    def report() -> Response:
-        # In this order: what is asked of a new network under the old one's id is asked again.
+    @operation("Which captures look mislabelled or alike", refuses=(503,))
+    def report() -> "schemas.Report | Response":
+        # In this order: what a new network answers under the old one's id is asked again.
         network = reader.id
-        made = reports().newest(network, reader.network.probabilities)
-        if made is None:
+        newest = reports().newest(network, reader.network.probabilities)
+        if newest is None:
             sentence = "the captures are being looked through: ask again in a moment"
             return problem(503, sentence, retry_after=2)
-        return jsonify(made.as_json())
+        return jsonify(newest.to_json())
 
-    def exported() -> Iterator[bytes]:
+    def export_in_parts() -> Iterator[bytes]:
         from appliance.captures.archive import export_parts
 
-        # Once this is begun its end, whatever that is, makes room for the next.
+        # From the first part on, the end of this generator makes room for the next export.
         try:
             yield b""
             yield from export_parts(captures)
@@ -182,31 +206,33 @@ def blueprint(*, captures: Captures, latest: Latest, drawn: Recent, reader: Read
             exporting.release()
 
     @routes.get("/export")
+    @operation("All captures as a zip; one export at a time", gives=(_ZIP,), refuses=(503, 507))
     def export() -> Response:
-        # What cannot be read at all is said while there is a status to say it with.
+        # A file that cannot be read at all is an error while there is still a status to send.
         captures.change()
         if not exporting.acquire(blocking=False):
             sentence = "the captures are being exported already: try again when that is done"
             return problem(503, sentence, retry_after=10)
-        parts = exported()
+        parts = export_in_parts()
         next(parts)
         headers = {"Content-Disposition": "attachment; filename=captures.zip"}
-        return Response(parts, mimetype="application/zip", headers=headers)
+        return Response(parts, mimetype=_ZIP, headers=headers)
 
     @routes.post("/import")
-    def bring() -> Response:
+    @operation("Add the captures of an export", takes=(_ZIP,), refuses=(400, 507))
+    def bring() -> "schemas.Imported | Response":
         from appliance.captures.archive import import_zip
 
         if not importing.acquire(blocking=False):
             sentence = "another file is being imported: try again when it is done"
             return problem(503, sentence, retry_after=10)
         try:
-            with _on_the_card(captures) as file:
+            with _temporary_file(captures) as file:
                 shutil.copyfileobj(request.stream, file)
                 if not file.tell():
                     raise CaptureError("nothing was sent: POST the zip of an export as the body")
                 done = import_zip(captures, file, "the zip")
-                return jsonify(added=done.added, known=done.known)
+                return {"added": done.added, "known": done.known}
         finally:
             importing.release()
 
@@ -214,8 +240,8 @@ def blueprint(*, captures: Captures, latest: Latest, drawn: Recent, reader: Read
 
 
 @contextmanager
-def _on_the_card(captures: Captures) -> Iterator[IO[bytes]]:
-    """Lend a file without a name beside the captures: in /tmp it could be in memory."""
+def _temporary_file(captures: Captures) -> Iterator[IO[bytes]]:
+    """Open a file without a name beside the captures: /tmp may be in memory."""
     try:
         with tempfile.TemporaryFile(dir=captures.file.parent) as file:
             yield file
@@ -227,7 +253,7 @@ def _on_the_card(captures: Captures) -> Iterator[IO[bytes]]:
         ) from None
 
 
-def _told(capture: Capture) -> dict[str, Any]:
+def to_json(capture: Capture) -> "schemas.Capture":
     return {
         "id": capture.id,
         "at": capture.at,
@@ -240,28 +266,3 @@ def _told(capture: Capture) -> dict[str, Any]:
         "held_out": capture.held_out,
         "glyph": to_png_url(capture.glyph),
     }
-
-
-def _body() -> dict[str, Any]:
-    body = json_body()
-    if not isinstance(body, dict):
-        raise CaptureError('the body must be a JSON object, such as {"label": 7}')
-    return body
-
-
-def _whole(body: dict[str, Any], name: str) -> int:
-    value = body.get(name)
-    # True is an int to Python.
-    if type(value) is not int:
-        raise CaptureError(f"'{name}' must be a whole number")
-    return value
-
-
-def _numbers(text: str | None) -> list[int] | None:
-    """Return the captures that are asked for by number, or None where none are."""
-    if text is None:
-        return None
-    parts = text.split(",", MOST_LISTED)[:MOST_LISTED] if text else []
-    if not all(part.isascii() and part.isdigit() and len(part) < 13 for part in parts):
-        raise CaptureError("ids must be numbers of captures with commas between")
-    return [int(part) for part in parts]

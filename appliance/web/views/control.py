@@ -1,33 +1,48 @@
-"""The owner's switches over the API: test the LEDs, change settings, start again, switch off."""
+"""The owner's switches over the API: settings, LEDs, the doctor, restart and power."""
+
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, jsonify
 
 from appliance.device.control import Control
 from appliance.errors import PinError, PowerError, SettingsError
+from appliance.web.operation import operation
 from appliance.web.problem import problem
-from appliance.web.request_args import json_body
+from appliance.web.request_args import Schemas
+
+# Only annotations need them: a start does without.
+if TYPE_CHECKING:
+    from appliance.web import schemas
+
+_SETTING: Schemas = {
+    "table": {"type": "string", "examples": ["reader"]},
+    "key": {"type": "string", "examples": ["agree"]},
+    "value": {"description": "null takes the settings file's value", "examples": [5]},
+}
 
 
 def blueprint(control: Control) -> Blueprint:
-    """Return the routes over the appliance's switches, and the log's last lines."""
+    """Return the routes over the appliance's switches, and the last lines of its log."""
     routes = Blueprint("control", __name__, url_prefix="/api/v1")
 
     @routes.errorhandler(PinError)
     @routes.errorhandler(PowerError)
-    def not_here(error: Exception) -> Response:
+    def refuse_here(error: Exception) -> Response:
         return problem(409, str(error))
 
     @routes.errorhandler(SettingsError)
-    def wrong(error: SettingsError) -> Response:
+    def refuse_setting(error: SettingsError) -> Response:
         return problem(400, str(error))
 
     @routes.get("/log")
-    def log() -> Response:
+    @operation("The last lines of the log, the oldest first")
+    def log() -> "schemas.Log":
         last = control.lines.last()
-        return jsonify(lines=[{"at": at, "level": level, "text": text} for at, level, text in last])
+        return {"lines": [{"at": at, "level": level, "text": text} for at, level, text in last]}
 
     @routes.post("/doctor")
-    def doctor() -> Response:
+    @operation("Make all the checks of 'digits doctor'")
+    def doctor() -> "schemas.Findings | Response":
         findings = control.examined()
         if findings is None:
             sentence = "all is being checked already: ask again in a few seconds"
@@ -35,43 +50,33 @@ def blueprint(control: Control) -> Blueprint:
         return jsonify(findings=findings)
 
     @routes.post("/leds/test")
-    def leds() -> Response:
+    @operation("Light each LED in turn", status=202, refuses=(409,))
+    def leds() -> "schemas.Started":
         control.test_leds()
-        return _accepted("each LED is lit in turn")
+        return {"said": "each LED is lit in turn"}
 
     @routes.patch("/settings")
-    def settings() -> Response:
-        body = json_body()
-        if not isinstance(body, dict) or "value" not in body:
-            raise SettingsError(
-                'the body must be {"table": "reader", "key": "agree", "value": 5}; null takes the '
-                "settings file's value"
-            )
-        table, key = body.get("table"), body.get("key")
-        if not isinstance(table, str) or not isinstance(key, str):
-            raise SettingsError("'table' and 'key' are texts, such as reader and agree")
-        control.changes.change(table, key, body["value"])
-        return jsonify(said="it is kept, and counts from the next start on")
+    @operation("Change a setting from the next start on", body=_SETTING)
+    def settings(table: str, key: str, value: Any) -> "schemas.Started":
+        control.changes.change(table, key, value)
+        return {"said": "it is kept, and counts from the next start on"}
 
     @routes.post("/device/start-again")
-    def start_again() -> Response:
+    @operation("Restart the appliance", status=202)
+    def start_again() -> "schemas.Started":
         control.start_again()
-        return _accepted("the appliance starts again")
+        return {"said": "the appliance starts again"}
 
     @routes.post("/device/reboot")
-    def reboot() -> Response:
+    @operation("Restart the machine", status=202, refuses=(409,))
+    def reboot() -> "schemas.Started":
         control.power("reboot")
-        return _accepted("the machine restarts: the page is back in a minute or two")
+        return {"said": "the machine restarts: the page is back in a minute or two"}
 
     @routes.post("/device/power-off")
-    def power_off() -> Response:
+    @operation("Switch the machine off", status=202, refuses=(409,))
+    def power_off() -> "schemas.Started":
         control.power("power-off")
-        return _accepted("the machine switches off: wait until its light is dark, then unplug it")
+        return {"said": "the machine switches off: wait until its light is dark, then unplug it"}
 
     return routes
-
-
-def _accepted(words: str) -> Response:
-    response = jsonify(said=words)
-    response.status_code = 202
-    return response

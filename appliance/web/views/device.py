@@ -1,4 +1,4 @@
-"""The device: how the machine does, what it runs, and which settings are in force."""
+"""The device: the machine and its state, the versions, and which settings are in force."""
 
 import ipaddress
 import os
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, jsonify, render_template, request
@@ -17,22 +17,27 @@ from appliance import __version__
 from appliance.device import machine
 from appliance.device.control import Control
 from appliance.device.pin import Owner
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import STARTING, Latest
 from appliance.settings.schema import InForce
 from appliance.web.access.session import current_session
 from appliance.web.cache import Cache
 from appliance.web.language import Texts, request_texts
+from appliance.web.operation import operation
 
-_SECONDS = 5
-"""So long what was looked at is told again."""
+# Only annotations need them: a start does without.
+if TYPE_CHECKING:
+    from appliance.web import schemas
+
+_MAX_AGE = 5
+"""Seconds for which the machine is not looked at again."""
 _LINES = 30
 
 
 def blueprint(
     *,
     latest: Latest,
-    networks: Networks,
+    networks: LiveNetwork,
     control: Control,
     owner: Owner,
     state: Path,
@@ -45,26 +50,26 @@ def blueprint(
     page shows both to the owner alone.
     """
     routes = Blueprint("device", __name__)
-    # Asking for the power starts a program: thirty pages that are reloaded start no more of them.
-    kept, codes = Cache[dict[str, Any]](), Cache[str | None]()
+    # Asking for the power starts a program: thirty pages that are reloaded do not start thirty.
+    states, codes = Cache[dict[str, Any]](), Cache[str | None]()
     libraries = Cache[dict[str, str]]()
     hosts = [each for each in in_force if (each.table, each.key) == ("web", "host")]
     listens = next((each.value.strip('"') for each in hosts), "")
 
-    def told() -> dict[str, Any]:
-        return kept.get(int(clock() // _SECONDS), looked_at)
+    def state_now() -> dict[str, Any]:
+        return states.get(int(clock() // _MAX_AGE), examine)
 
-    def looked_at() -> dict[str, Any]:
+    def examine() -> dict[str, Any]:
         _, newest = latest.newest()
         exposure = newest.frame.exposure if newest and newest.frame else None
-        memory, disk = machine.memory(), _disk(state)
+        memory, disk = machine.memory(), _free_bytes(state)
         return {
             "name": socket.gethostname(),
             "addresses": machine.addresses(),
             "version": __version__,
             "python": platform.python_version(),
             "machine": platform.machine(),
-            "libraries": libraries.get(0, _libraries),
+            "libraries": libraries.get(0, _library_versions),
             "network": str(networks.card()["id"]),
             "fault": newest.fault if newest else STARTING,
             "reading_milliseconds": newest.milliseconds if newest and not newest.fault else None,
@@ -81,43 +86,45 @@ def blueprint(
         }
 
     @routes.get("/api/v1/device")
-    def device() -> Response:
-        return jsonify(told())
+    @operation("The machine and its state")
+    def device() -> "schemas.Device | Response":
+        return jsonify(state_now())
 
     @routes.get("/api/v1/settings")
-    def settings() -> Response:
+    @operation("The settings in force, and whether a change waits for the next start")
+    def settings() -> "schemas.Settings | Response":
         waits = control.changes.next != control.changes.tables
-        return jsonify(settings=[each.as_json() for each in in_force], waiting=waits)
+        return jsonify(settings=[each.to_json() for each in in_force], waiting=waits)
 
     @routes.get("/device")
     def page() -> str:
-        now = told()
+        now = state_now()
         facts = _facts({**now, "network": networks.card()}, request_texts())
-        address = None if _is_loopback(listens) else _address(now["addresses"])
+        address = None if _is_loopback(listens) else _lan_address(now["addresses"])
         return render_template(
             "device.html",
             owner=current_session(owner) is not None,
             facts=facts,
-            settings=_by_table(in_force),
+            settings=_group_by_table(in_force),
             changes=control.changes,
             lines=[
                 (f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M:%S}", level, text)
                 for at, level, text in control.lines.last()[-_LINES:]
             ],
             address=address,
-            code=address and codes.get(address, lambda: _code(address)),
+            code=address and codes.get(address, lambda: _render_qr_code(address)),
         )
 
     return routes
 
 
-def _address(addresses: Sequence[str]) -> str | None:
+def _lan_address(addresses: Sequence[str]) -> str | None:
     """Return the page's address on the LAN, at the port that it was asked at."""
     port = urlsplit(f"//{request.host}").port or 80
     return f"http://{addresses[0]}{f':{port}' * (port != 80)}/" if addresses else None
 
 
-def _libraries() -> dict[str, str]:
+def _library_versions() -> dict[str, str]:
     return {name: version for name, version in machine.versions().items() if version}
 
 
@@ -128,7 +135,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _code(address: str) -> str | None:
+def _render_qr_code(address: str) -> str | None:
     """Return an address as a QR code, an SVG; None where the library is missing."""
     try:
         import segno
@@ -139,40 +146,40 @@ def _code(address: str) -> str | None:
     return svg
 
 
-def _facts(told: dict[str, Any], t: Texts) -> list[tuple[str, str]]:
-    """Return what is known in words, its key and its value; what is not told is left out."""
-    celsius, took = told["celsius"], told["reading_milliseconds"]
-    clock = time.strftime("%Y-%m-%d %H:%M", time.localtime(told["time"]))
+def _facts(state: dict[str, Any], t: Texts) -> list[tuple[str, str]]:
+    """Return (key, value) of each fact in the texts' language; what is not known is left out."""
+    celsius, milliseconds = state["celsius"], state["reading_milliseconds"]
+    clock = time.strftime("%Y-%m-%d %H:%M", time.localtime(state["time"]))
     facts = [
-        ("camera", t.translate(told["fault"]) or t("device.gives_frames")),
-        ("exposure", _exposure(told["exposure"], t)),
-        ("takes", took and f"{took:.0f} ms"),
-        ("network", _network(told["network"], t)),
-        ("name", told["name"]),
-        ("addresses", ", ".join(told["addresses"])),
+        ("camera", t.translate(state["fault"]) or t("device.gives_frames")),
+        ("exposure", _describe_exposure(state["exposure"], t)),
+        ("takes", milliseconds and f"{milliseconds:.0f} ms"),
+        ("network", _describe_network(state["network"], t)),
+        ("name", state["name"]),
+        ("addresses", ", ".join(state["addresses"])),
         ("temperature", celsius and f"{celsius:.0f} °C"),
-        ("power", t.translate(told["power"]) or t("device.no_complaint")),
-        ("power_before", t.translate(told["power_before"])),
-        ("memory", _megabytes(told["memory_resident_bytes"])),
-        ("memory_free", _megabytes(told["memory_available_bytes"])),
-        ("disk", _megabytes(told["disk_free_bytes"])),
-        ("on_for", _duration(told["uptime_seconds"], t)),
-        ("clock", clock if told["clock_is_set"] else t("device.clock_unset", time=clock)),
-        ("version", t("device.version_of", **told)),
-        ("libraries", ", ".join(f"{name} {of}" for name, of in told["libraries"].items())),
+        ("power", t.translate(state["power"]) or t("device.no_complaint")),
+        ("power_before", t.translate(state["power_before"])),
+        ("memory", _format_megabytes(state["memory_resident_bytes"])),
+        ("memory_free", _format_megabytes(state["memory_available_bytes"])),
+        ("disk", _format_megabytes(state["disk_free_bytes"])),
+        ("on_for", _format_duration(state["uptime_seconds"], t)),
+        ("clock", clock if state["clock_is_set"] else t("device.clock_unset", time=clock)),
+        ("version", t("device.version_of", **state)),
+        ("libraries", ", ".join(f"{name} {of}" for name, of in state["libraries"].items())),
     ]
     return [(key, value) for key, value in facts if value]
 
 
-def _exposure(exposure: dict[str, Any] | None, t: Texts) -> str | None:
+def _describe_exposure(exposure: dict[str, Any] | None, t: Texts) -> str | None:
     if exposure is None:
         return None
     milliseconds, gain = f"{1000 * exposure['seconds']:.0f}", f"{exposure['gain']:.1f}"
     return t("device.exposed", camera=exposure["camera"], milliseconds=milliseconds, gain=gain)
 
 
-def _network(card: dict[str, Any], t: Texts) -> str:
-    """Return which network reads, and how well it reads MNIST where its card tells."""
+def _describe_network(card: dict[str, Any], t: Texts) -> str:
+    """Return which network reads, and how well it reads MNIST if its card says so."""
     if card["problem"]:
         return t.translate(card["problem"])
     words = t("device.network_of", **{"preset": "–", "parameters": "–", **card})
@@ -183,14 +190,14 @@ def _network(card: dict[str, Any], t: Texts) -> str:
     return t("device.network_test", network=words, share=share, total=test["total"])
 
 
-def _by_table(in_force: Sequence[InForce]) -> dict[str, list[InForce]]:
+def _group_by_table(in_force: Sequence[InForce]) -> dict[str, list[InForce]]:
     tables: dict[str, list[InForce]] = {}
     for each in in_force:
         tables.setdefault(each.table, []).append(each)
     return tables
 
 
-def _disk(folder: Path) -> int | None:
+def _free_bytes(folder: Path) -> int | None:
     try:
         free = os.statvfs(folder)
     except OSError:
@@ -198,13 +205,13 @@ def _disk(folder: Path) -> int | None:
     return free.f_bavail * free.f_frsize
 
 
-def _megabytes(size: int | None) -> str | None:
+def _format_megabytes(size: int | None) -> str | None:
     return None if size is None else f"{size / 1e6:,.0f} MB"
 
 
-def _duration(seconds: float, t: Texts) -> str:
+def _format_duration(seconds: float, t: Texts) -> str:
     minutes = int(seconds // 60)
     days, hours = minutes // 1440, minutes % 1440 // 60
-    told = [(days, "days"), (hours, "hours"), (minutes % 60, "minutes")]
-    words = [t(f"device.{unit}", count=count) for count, unit in told if count]
+    parts = [(days, "days"), (hours, "hours"), (minutes % 60, "minutes")]
+    words = [t(f"device.{unit}", count=count) for count, unit in parts if count]
     return " ".join(words) or t("device.moment")

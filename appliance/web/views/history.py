@@ -1,50 +1,56 @@
-"""The readings over time: as a page, over the API, as a table for a spreadsheet."""
+"""The readings over time: as a page, over the API, and as CSV for a spreadsheet."""
 
 import csv
 import io
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, jsonify, render_template, request, url_for
+from flask import Blueprint, Response, render_template, request, url_for
 
 from appliance.outputs.history import NO_DIGIT, Entry, History
 from appliance.web.draw.pictures import to_png_url
 from appliance.web.language import request_texts
-from appliance.web.request_args import int_arg
+from appliance.web.operation import operation
+from appliance.web.request_args import Schemas, integer, query_values
 
-MOST_HISTORY = 500
-MOST_NUMBER = 10**12
+# Only annotations need them: a start does without.
+if TYPE_CHECKING:
+    from appliance.web import schemas
+
+_MOST_LISTED = 500
 _ROWS, _HOURS = 50, 24
+_QUERY: Schemas = {
+    "limit": integer(1, _MOST_LISTED, "how many at most", default=50),
+    "before": integer(1, 10**12, "only those with lower ids: the next page"),
+    "answer": integer(0, NO_DIGIT, f"only those that show this digit, or none: {NO_DIGIT}"),
+}
+_PAGE_QUERY: Schemas = {**_QUERY, "limit": integer(1, _ROWS, default=_ROWS)}
 
 
 def blueprint(history: History, clock: Callable[[], float] = time.time) -> Blueprint:
     """Return the routes over the history; `clock` gives Unix seconds."""
     routes = Blueprint("history", __name__)
 
-    def asked(most: int, usual: int) -> tuple[list[Entry], int | None]:
-        """Return the entries that the query asks for, and which answer it asks for."""
-        answer, before = int_arg("answer", 0, NO_DIGIT), int_arg("before", 1, MOST_NUMBER)
-        limit = int_arg("limit", 1, most) or usual
-        return history.newest(limit, before=before, answer=answer), answer
-
     @routes.get("/api/v1/history")
-    def past() -> Response:
-        entries, _ = asked(MOST_HISTORY, 50)
-        return jsonify(readings=[_told(entry) for entry in entries], notice=history.notice)
+    @operation("The readings that changed the answer, the newest first", query=_QUERY)
+    def past(limit: int, before: int | None, answer: int | None) -> "schemas.History":
+        entries = history.newest(limit, before=before, answer=answer)
+        return {"readings": [to_json(entry) for entry in entries], "notice": history.notice}
 
     @routes.get("/api/v1/history.csv")
+    @operation("The whole history as CSV, the newest first", gives=("text/csv",))
     def table() -> Response:
-        made = lines(history)
         headers = {"Content-Disposition": 'attachment; filename="history.csv"'}
-        return Response(made, content_type="text/csv; charset=utf-8", headers=headers)
+        return Response(csv_lines(history), content_type="text/csv; charset=utf-8", headers=headers)
 
     @routes.get("/history")
     def page() -> str:
         from appliance.web.draw.bars import render_counts
 
-        entries, answer = asked(_ROWS, _ROWS)
+        query = query_values(_PAGE_QUERY)
+        entries, answer = history.newest(**query), query["answer"]
         older = None
         if len(entries) == _ROWS:
             older = url_for(".page", before=entries[-1].id, answer=answer)
@@ -55,7 +61,7 @@ def blueprint(history: History, clock: Callable[[], float] = time.time) -> Bluep
         hours = [f"{datetime.fromtimestamp(since + 3600 * each):%H}" for each in range(_HOURS)]
         return render_template(
             "history.html",
-            entries=[{**_told(entry), "time": _local(entry.at)} for entry in entries],
+            entries=[{**to_json(entry), "time": _local_time(entry.at)} for entry in entries],
             answer=answer,
             answers=[
                 (None, t("history.all")),
@@ -77,7 +83,7 @@ def blueprint(history: History, clock: Callable[[], float] = time.time) -> Bluep
     return routes
 
 
-def _told(entry: Entry) -> dict[str, Any]:
+def to_json(entry: Entry) -> "schemas.HistoryEntry":
     return {
         "id": entry.id,
         "at": entry.at,
@@ -88,28 +94,29 @@ def _told(entry: Entry) -> dict[str, Any]:
     }
 
 
-def lines(history: History) -> Iterator[str]:
+def csv_lines(history: History) -> Iterator[str]:
     """Yield the whole history as CSV, the newest first, never all of it in memory."""
     before = None
-    yield _row("id", "time", "digit", "confidence", "reason")
-    while entries := history.newest(MOST_HISTORY, before=before):
+    yield _csv_row("id", "time", "digit", "confidence", "reason")
+    while entries := history.newest(_MOST_LISTED, before=before):
         for each in entries:
             digit = "" if each.digit is None else each.digit
             at = datetime.fromtimestamp(each.at).astimezone().isoformat(timespec="seconds")
-            yield _row(each.id, at, digit, f"{each.confidence:.4f}", _harmless(each.reason or ""))
+            reason = _without_formula(each.reason or "")
+            yield _csv_row(each.id, at, digit, f"{each.confidence:.4f}", reason)
         before = entries[-1].id
 
 
-def _row(*cells: object) -> str:
+def _csv_row(*cells: object) -> str:
     line = io.StringIO()
     csv.writer(line).writerow(cells)
     return line.getvalue()
 
 
-def _harmless(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
+def _without_formula(text: str) -> str:
+    """Return a text with a quote before what a spreadsheet would take for a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-def _local(at: float) -> str:
+def _local_time(at: float) -> str:
     return f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M:%S}"

@@ -1,484 +1,200 @@
-"""GET /api/v1/openapi.json: the API described for programs, as OpenAPI 3.1."""
+"""GET /api/v1/openapi.json: the API's description, made from the routes and their types.
 
-from functools import cache
-from typing import Any
+Not apispec with marshmallow: views would need its schema classes at every start, which a Pi Zero
+has no time for. Types that annotations name, and this converter, are imported when it is asked for.
+"""
+
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated, Any, Literal, NotRequired, Union
+
+from flask import Flask, Response
 
 from appliance import __version__
-from appliance.web.access.poll_interval import POLL_AFTER
-from appliance.web.access.session import TOKEN
-from appliance.web.views.captures import MOST_LISTED
-from appliance.web.views.history import MOST_HISTORY, MOST_NUMBER
-from model.network import NOT_A_DIGIT
+from appliance.web import schemas
+from appliance.web.access.guard import needs_owner
+from appliance.web.access.session import COOKIE, TOKEN
+from appliance.web.operation import Operation
+from appliance.web.request_args import Schema, Schemas, requires_body
 
-Schema = dict[str, Any]
+_METHODS = "DELETE", "GET", "PATCH", "POST", "PUT"
+_REFUSALS = {
+    400: "the request has a wrong or missing value",
+    401: "only the owner may do this",
+    403: "the token is missing or wrong, or the PIN is wrong",
+    404: "there is no such thing",
+    409: "not possible now",
+    415: "not a JPEG or PNG picture",
+    429: "too many wrong PINs",
+    503: "busy or not available: try again",
+    507: "no space, or the disk refuses to write",
+}
+_UNIONS = Union, types.UnionType
+_JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", dict: "object"}
 
 
-@cache
-def document() -> Schema:
-    """Return the whole document, which never changes while the appliance runs."""
+def document(app: Flask) -> Schema:
+    """Return the description of every route of an application that declares an `operation`."""
+    components = _Components()
+    paths: dict[str, dict[str, Schema]] = {}
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
+        view = app.view_functions[rule.endpoint]
+        declared: Operation | None = getattr(view, "operation", None)
+        if declared is None:
+            continue
+        path = paths.setdefault(re.sub("<(.+?)>", r"{\1}", rule.rule), {})
+        for method in sorted({*(rule.methods or ())} & {*_METHODS}):
+            owner = needs_owner(method, rule.endpoint)
+            path[method.lower()] = _operation(declared, view, method, owner, components)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "digit appliance",
             "version": __version__,
-            "description": "What the page does, for programs. Anyone may look; a change, and "
-            "what is marked so, needs the owner's session, and a change its token in "
-            f"{TOKEN}. Errors are RFC 9457 problem details.",
+            "description": "What the page does, for programs. Anyone may look; only the owner may "
+            "change anything, or see what is marked so. That needs the session's cookie, and a "
+            f"change its token in {TOKEN} as well. Errors are RFC 9457 problem details.",
         },
-        "paths": {path: _with_errors(item) for path, item in _PATHS.items()},
+        "paths": paths,
         "components": {
-            "schemas": _SCHEMAS,
+            "schemas": dict(sorted(components.schemas.items())),
             "securitySchemes": {
-                "session": {"type": "apiKey", "in": "cookie", "name": "digits-owner"},
+                "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
                 "token": {"type": "apiKey", "in": "header", "name": TOKEN},
             },
         },
     }
 
 
-# ---- the shapes ----
-
-
-def _object(**properties: Schema) -> Schema:
-    return {"type": "object", "required": list(properties), "properties": properties}
-
-
-def _list(items: Schema, **more: Any) -> Schema:
-    return {"type": "array", "items": items, **more}
-
-
-def _or_null(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _named(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-_TEXT: Schema = {"type": "string"}
-_YES: Schema = {"type": "boolean"}
-_NUMBER: Schema = {"type": "number"}
-_WHOLE: Schema = {"type": "integer"}
-_SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
-_DIGIT: Schema = {"type": "integer", "minimum": 0, "maximum": 9}
-_LABEL: Schema = {"type": "integer", "minimum": 0, "maximum": NOT_A_DIGIT}
-_ANY: Schema = {"type": "object"}
-_TIME: Schema = {"type": "number", "description": "Unix seconds"}
-_COUNTS = _list(_WHOLE, minItems=NOT_A_DIGIT + 1, maxItems=NOT_A_DIGIT + 1)
-_PICTURE = _or_null({"type": "string", "description": "a data URL"})
-_ANSWER: dict[str, Schema] = {
-    "digit": _or_null(_DIGIT),
-    "reason": _or_null(_TEXT),
-    "confidence": _SHARE,
-    "probabilities": _list(_SHARE, minItems=10, maxItems=10),
-    "box": _or_null(_list(_WHOLE, minItems=4, maxItems=4)),
-}
-_READING: dict[str, Schema] = {
-    "number": _WHOLE,
-    "at": _TIME,
-    "frame": _or_null(_list(_WHOLE, minItems=2, maxItems=2)),
-    "milliseconds": _NUMBER,
-    "marks": _list(_object(**_ANSWER)),
-    **_ANSWER,
-}
-_SCHEMAS: dict[str, Schema] = {
-    "Problem": _object(title=_TEXT, status=_WHOLE, detail=_TEXT),
-    "Session": _object(owner=_YES, token=_or_null(_TEXT), pin=_YES),
-    "Reading": {
-        "type": "object",
-        "required": list(_READING),
-        "properties": {
-            **_READING,
-            "state": {"enum": ["ready", "looking", "error"]},
-            "settled": _or_null(_DIGIT),
-            "fault": _or_null(_TEXT),
-            "strip": _object(frame=_PICTURE, ink=_PICTURE, mark=_PICTURE, glyph=_PICTURE),
-        },
-    },
-    "History": _object(
-        readings=_list(
-            _object(
-                id=_WHOLE, at=_TIME, digit=_or_null(_DIGIT), reason=_or_null(_TEXT),
-                confidence=_SHARE, glyph=_PICTURE,
-            )
-        )
-    ),
-    "Health": _object(
-        status={"enum": ["ok", "fault"]},
-        version=_TEXT,
-        readings=_WHOLE,
-        problems=_list(_TEXT),
-        camera=_object(
-            source=_TEXT, fault=_or_null(_TEXT), seconds_since_reading=_or_null(_NUMBER)
-        ),
-        network=_object(id=_TEXT, problem=_or_null(_TEXT)),
-    ),
-    "Device": _object(
-        name=_TEXT, addresses=_list(_TEXT), version=_TEXT, python=_TEXT, machine=_TEXT,
-        libraries=_ANY, network=_TEXT, fault=_or_null(_TEXT),
-        reading_milliseconds=_or_null(_NUMBER), celsius=_or_null(_NUMBER), power=_or_null(_TEXT),
-        power_before=_or_null(_TEXT),
-        exposure=_or_null(_object(camera=_TEXT, seconds=_NUMBER, gain=_NUMBER)),
-        memory_resident_bytes=_or_null(_WHOLE), memory_available_bytes=_or_null(_WHOLE),
-        disk_free_bytes=_or_null(_WHOLE), uptime_seconds=_NUMBER, time=_TIME, clock_is_set=_YES,
-    ),
-    "Settings": _object(
-        settings=_list(
-            _object(table=_TEXT, key=_TEXT, value=_TEXT, help=_TEXT, origin=_TEXT, page=_YES)
-        ),
-        waiting=_YES,
-    ),
-    "Capture": _object(
-        id=_WHOLE, at=_TIME, label=_LABEL, said=_or_null(_DIGIT), reason=_or_null(_TEXT),
-        confidence=_SHARE, network=_TEXT, corrected=_YES, held_out=_YES, glyph=_PICTURE,
-    ),
-    "Captures": _object(
-        captures=_list(_named("Capture")), counts=_COUNTS, total=_WHOLE, limit=_WHOLE,
-        notice=_or_null(_TEXT),
-    ),
-    "Report": _object(
-        counts=_COUNTS, enough=_YES,
-        mislabelled=_list(_object(id=_WHOLE, looks_like=_LABEL, confidence=_SHARE)),
-        alike=_list(_list(_WHOLE)), sentences=_list(_TEXT),
-    ),
-    "Imported": _object(added=_WHOLE, known=_WHOLE),
-    "Network": _object(
-        id=_TEXT,
-        state={"enum": ["current", "previous", "candidate", "shipped", "damaged"]},
-        made=_TIME, shipped=_YES, card=_ANY,
-    ),
-    "Networks": _object(
-        networks=_list(_named("Network")),
-        reads=_object(id=_TEXT, problem=_or_null(_TEXT), file=_or_null(_TEXT)),
-        before=_or_null(_TEXT),
-    ),
-    "Training": _object(
-        running=_YES, sentence=_TEXT, progress=_or_null(_ANY), curve=_or_null(_TEXT),
-        nights=_list(_ANY), enough=_TEXT, worth=_YES, captures=_WHOLE, may_begin=_YES,
-    ),
-    "Inside": _object(
-        id=_TEXT,
-        layers=_list(
-            _object(
-                kind=_TEXT, shape=_list(_WHOLE, minItems=1, maxItems=3), parameters=_WHOLE,
-                multiply_adds=_WHOLE,
-            )
-        ),
-        filters=_list({"type": "string", "description": "a data URL"}),
-        report=_or_null(
-            _object(
-                accuracy=_SHARE, right=_WHOLE, total=_WHOLE, refused=_WHOLE,
-                confusion=_list(_COUNTS, minItems=10, maxItems=10), calibration_error=_SHARE,
-                bins=_list(
-                    _object(low=_SHARE, high=_SHARE, count=_WHOLE, confidence=_SHARE,
-                            accuracy=_SHARE)
-                ),
-                wrong=_list(
-                    _object(number=_WHOLE, label=_DIGIT, answer=_LABEL, confidence=_SHARE,
-                            glyph=_PICTURE)
-                ),
-            )
-        ),
-    ),
-    "Findings": _object(
-        findings=_list(_object(what=_TEXT, good=_or_null(_YES), sentence=_TEXT))
-    ),
-    "Said": _object(said=_TEXT),
-    "Log": _object(lines=_list(_object(at=_TIME, level=_TEXT, text=_TEXT))),
-}  # fmt: skip
-
-
-# ---- the requests ----
-
-
-def _answer(what: str, schema: Schema | str, *, kind: str = "application/json") -> Schema:
-    schema = _named(schema) if isinstance(schema, str) else schema
-    return {"description": what, "content": {kind: {"schema": schema}}}
-
-
-def _asked(name: str, schema: Schema, what: str, place: str = "query") -> Schema:
-    told = {"name": name, "in": place, "schema": schema, "description": what}
-    return {**told, "required": True} if place == "path" else told
-
-
-def _body(schema: Schema, kind: str = "application/json", *, required: bool = True) -> Schema:
-    return {"required": required, "content": {kind: {"schema": schema}}}
-
-
-def _look(summary: str, answer: Schema, *asked: Schema, refusals: str = "") -> Schema:
-    return _operation(summary, {"200": answer}, asked, None, refusals)
-
-
-def _owners(summary: str, answer: Schema, *, refusals: str = "") -> Schema:
-    """Return an operation that looks at what the owner alone may see."""
-    told = _look(summary, answer, refusals=f"401 {refusals}")
-    return {**told, "security": [{"session": []}]}
-
-
-def _change(
-    summary: str,
-    answers: dict[str, Schema],
-    *asked: Schema,
-    body: Schema | None = None,
-    refusals: str = "",
-) -> Schema:
-    """Return an operation that only the owner may ask for."""
-    told = _operation(summary, answers, asked, body, f"401 403 {refusals}")
-    return {**told, "security": [{"session": [], "token": []}]}
-
-
 def _operation(
-    summary: str,
-    answers: dict[str, Schema],
-    asked: tuple[Schema, ...],
-    body: Schema | None,
-    refusals: str,
+    declared: Operation,
+    view: Callable[..., Any],
+    method: str,
+    owner: bool,
+    components: "_Components",
 ) -> Schema:
-    problem = {"application/problem+json": {"schema": _named("Problem")}}
-    refused = {code: {"description": _REFUSALS[code], "content": problem}
-               for code in refusals.split()}  # fmt: skip
-    told: Schema = {"summary": summary, "responses": {**answers, **refused}}
-    if asked:
-        told["parameters"] = list(asked)
-    if body is not None:
-        told["requestBody"] = body
-    return told
+    refuses = set(declared.refuses)
+    described: Schema = {"summary": declared.summary}
+    if owner:
+        # A change is refused as well while the state directory cannot be written.
+        refuses |= {401} if method == "GET" else {401, 403, 503}
+        described["security"] = [
+            {"session": []} if method == "GET" else {"session": [], "token": []}
+        ]
+    if declared.path:
+        refuses.add(404)
+    parameters = [
+        *_parameters("path", declared.path, required=True),
+        *_parameters("query", declared.query),
+    ]
+    if parameters:
+        described["parameters"] = parameters
+    if declared.query or declared.body is not None:
+        refuses.add(400)
+    if declared.body is not None:
+        content = {"application/json": {"schema": _body(declared.body)}}
+        described["requestBody"] = {"required": requires_body(declared.body), "content": content}
+    elif declared.takes:
+        described["requestBody"] = {"required": True, "content": _files(declared.takes)}
+    problem = {"application/problem+json": {"schema": components.of(schemas.Problem)}}
+    described["responses"] = {
+        str(declared.status): _answer(declared, view, components),
+        **{str(code): {"description": _REFUSALS[code], "content": problem}
+           for code in sorted(refuses)},
+        "4XX": {"description": "refused: because of who asks, from where, or how",
+                "content": problem},
+    }  # fmt: skip
+    return described
 
 
-def _with_errors(item: Schema) -> Schema:
-    """Return a path's operations with what any of them may answer."""
-    problem = {"application/problem+json": {"schema": _named("Problem")}}
-    always = {"description": "refused: for whom, whence or how it was asked", "content": problem}
+def _parameters(place: str, values: Schemas, **more: Any) -> list[Schema]:
+    return [
+        {
+            "name": name,
+            "in": place,
+            "description": schema["description"],
+            "schema": {key: value for key, value in schema.items() if key != "description"},
+            **more,
+        }
+        for name, schema in values.items()
+    ]
+
+
+def _body(values: Schemas) -> Schema:
+    required = [name for name, schema in values.items() if "default" not in schema]
+    return {"type": "object", "properties": values, **({"required": required} if required else {})}
+
+
+def _answer(declared: Operation, view: Callable[..., Any], components: "_Components") -> Schema:
+    """Return the description of a view's success: files, or the JSON of its return annotation."""
+    if declared.gives:
+        return {"description": "the file", "content": _files(declared.gives)}
+    hint = typing.get_type_hints(view, localns={"schemas": schemas})["return"]
+    choices = typing.get_args(hint) if typing.get_origin(hint) in _UNIONS else (hint,)
+    (shape,) = [each for each in choices if each is not Response]
+    content = {"application/json": {"schema": components.of(shape)}}
+    description = components.description(shape) or HTTPStatus(declared.status).phrase
+    return {"description": description, "content": content}
+
+
+def _files(kinds: tuple[str, ...]) -> Schema:
+    """Return the content of files of these media types."""
+    text = {"type": "string"}
     return {
-        method: {**told, "responses": {**told["responses"], "4XX": always}}
-        for method, told in item.items()
+        kind: {"schema": text if "text" in kind or "svg" in kind else {**text, "format": "binary"}}
+        for kind in kinds
     }
 
 
-_REFUSALS = {
-    "304": "nothing new since the ETag",
-    "400": "what was sent is not what is wanted",
-    "401": "only the owner may",
-    "403": "the token is missing, or the PIN is wrong",
-    "404": "there is no such thing",
-    "409": "not now",
-    "415": "not a picture",
-    "429": "too many wrong PINs",
-    "503": "busy, or not to be had at the moment",
-    "507": "the disk refuses it",
-}
-_SESSION = _answer("who asks", "Session")
-_CAPTURE = _answer("the capture", "Capture")
-_NETWORKS = _answer("the networks, as they are now", "Networks")
-_SAID = {"202": _answer("what happens now", "Said")}
-_NUMBERED = _asked("number", {"type": "integer", "minimum": 0, "maximum": MOST_NUMBER - 1},
-                   "the capture's number", "path")  # fmt: skip
-_NETWORK_ID = _asked("id", {"type": "string", "pattern": "^[0-9a-f]{1,64}$"},
-                     "the network's id", "path")  # fmt: skip
-_PICTURES = _asked("pictures", {"const": "1"}, "with the strip, as data URLs")
+class _Components:
+    """The schemas of types; those of classes stand once, by their names, in `schemas`."""
 
-_PATHS: dict[str, Schema] = {
-    "/api/v1/reading": {
-        "get": _look(
-            "The newest reading; it has an ETag", _answer("a reading", "Reading"), _PICTURES,
-            _asked("page", {"type": "string", "maxLength": 32},
-                   f"a name of the page's own: then {POLL_AFTER} tells when to ask again"),
-        )
-    },
-    "/api/v1/reading/{name}": {
-        "get": _look(
-            "One picture of the newest reading; it has an ETag",
-            {
-                "description": "a JPEG for the frame, a PNG for the rest",
-                "content": {
-                    kind: {"schema": {"type": "string", "format": "binary"}}
-                    for kind in ("image/jpeg", "image/png")
-                },
-            },
-            _asked("name", {"enum": ["frame", "ink", "mark", "glyph"]}, "which", "path"),
-            refusals="404",
-        )
-    },
-    "/api/v1/read": {
-        "post": _operation(
-            "Read a JPEG or PNG",
-            {"200": _answer("its reading", "Reading")},
-            (_PICTURES,),
-            {
-                "required": True,
-                "content": {
-                    "image/png": {"schema": {"type": "string", "format": "binary"}},
-                    "image/jpeg": {"schema": {"type": "string", "format": "binary"}},
-                },
-            },
-            "400 415 503",
-        )
-    },
-    "/api/v1/history": {
-        "get": _look(
-            "The readings that changed the answer, the newest first",
-            _answer("readings", "History"),
-            _asked("limit", {"type": "integer", "minimum": 1, "maximum": MOST_HISTORY}, "how many"),
-            _asked("before", {"type": "integer", "minimum": 1, "maximum": MOST_NUMBER},
-                   "only those of lower ids: the next page"),
-            _asked("answer", _LABEL, "only those that show this digit, or none: 10"),
-            refusals="400",
-        )
-    },
-    "/api/v1/history.csv": {
-        "get": _look("The whole history, the newest first", _answer("CSV", _TEXT, kind="text/csv"))
-    },
-    "/api/v1/device": {
-        "get": _look("How the machine does", _answer("the device", "Device"))
-    },
-    "/api/v1/log": {
-        "get": _owners("The log's last lines, the oldest first", _answer("lines", "Log"))
-    },
-    "/api/v1/settings": {
-        "get": _owners(
-            "The settings in force, and whether one was changed that waits for the next start",
-            _answer("the settings", "Settings"),
-        ),
-        "patch": _change(
-            "Change a setting, from the next start on; null takes the settings file's value",
-            {"200": _answer("that it is kept", "Said")},
-            body=_body(
-                {
-                    "type": "object",
-                    "required": ["table", "key", "value"],
-                    "properties": {"table": _TEXT, "key": _TEXT, "value": {}},
-                }
-            ),
-            refusals="400 503",
-        )
-    },
-    "/api/v1/doctor": {
-        "post": _change(
-            "Check all that 'digits doctor' does; good is null for what cannot be told here",
-            {"200": _answer("what was found", "Findings")},
-            refusals="503",
-        )
-    },
-    "/api/v1/leds/test": {"post": _change("Light each LED in turn", _SAID, refusals="409")},
-    "/api/v1/device/start-again": {"post": _change("Start the appliance again", _SAID)},
-    "/api/v1/device/reboot": {"post": _change("Restart the machine", _SAID, refusals="409")},
-    "/api/v1/device/power-off": {
-        "post": _change("Switch the machine off", _SAID, refusals="409")
-    },
-    "/api/v1/health": {"get": _look("Whether all is well", _answer("the state", "Health"))},
-    "/api/v1/session": {
-        "get": _look("Who asks, and the token that changes need", _SESSION),
-        "post": _operation(
-            "Show the PIN", {"200": _SESSION}, (), _body(_object(pin=_TEXT)), "400 403 429 503"
-        ),
-        "delete": _operation("Leave", {"200": _SESSION}, (), None, ""),
-    },
-    "/api/v1/captures": {
-        "get": _look(
-            "The captures, the newest first",
-            _answer("captures", "Captures"),
-            _asked("label", _LABEL, "only those of this label"),
-            _asked("before", {"type": "integer", "minimum": 1, "maximum": MOST_NUMBER - 1},
-                   "only those of lower numbers: the next page"),
-            _asked("limit", {"type": "integer", "minimum": 1, "maximum": MOST_LISTED}, "how many"),
-            _asked("deleted", {"enum": [0, 1]}, "1 for those that were taken out"),
-            _asked("ids", {"type": "string", "pattern": "^([0-9]{1,12}(,[0-9]{1,12})*)?$"},
-                   "these, with commas between"),
-            refusals="400",
-        ),
-        "post": _change(
-            "Keep a reading with what it really is",
-            {"201": _CAPTURE},
-            body=_body(
-                {
-                    "type": "object",
-                    "required": ["label", "reading"],
-                    "properties": {"label": _LABEL, "reading": _WHOLE, "at": _NUMBER},
-                }
-            ),
-            refusals="400 409 507",
-        ),
-    },
-    "/api/v1/captures/{number}": {
-        "patch": _change(
-            "Another label", {"200": _CAPTURE}, _NUMBERED, body=_body(_object(label=_LABEL)),
-            refusals="400 404 507",
-        ),
-        "delete": _change("Take it out", {"200": _CAPTURE}, _NUMBERED, refusals="404 507"),
-    },
-    "/api/v1/captures/{number}/restore": {
-        "post": _change("Bring it back", {"200": _CAPTURE}, _NUMBERED, refusals="404 507")
-    },
-    "/api/v1/captures/{number}/picture": {
-        "get": _look(
-            "What was around it",
-            _answer("a PNG", {"type": "string", "format": "binary"}, kind="image/png"),
-            _NUMBERED,
-            refusals="404",
-        )
-    },
-    "/api/v1/captures/report": {
-        "get": _look(
-            "Which captures look mislabelled or alike", _answer("the report", "Report"),
-            refusals="503",
-        )
-    },
-    "/api/v1/captures/export": {
-        "get": _owners(
-            "All captures; one export at a time",
-            _answer("a zip", {"type": "string", "format": "binary"}, kind="application/zip"),
-            refusals="503 507",
-        )
-    },
-    "/api/v1/captures/import": {
-        "post": _change(
-            "Add the captures of an export",
-            {"200": _answer("how many", "Imported")},
-            body=_body({"type": "string", "format": "binary"}, "application/zip"),
-            refusals="400 503 507",
-        )
-    },
-    "/api/v1/networks": {"get": _look("The networks, the newest first", _NETWORKS)},
-    "/api/v1/networks/{id}": {
-        "get": _look(
-            "One network's card", _answer("the network", "Network"), _NETWORK_ID,
-            _asked("beside", _TEXT, "another's id: then with the facts of both"), refusals="404",
-        )
-    },
-    "/api/v1/networks/{id}/promote": {
-        "post": _change("Read with it", {"200": _NETWORKS}, _NETWORK_ID, refusals="404 409 503")
-    },
-    "/api/v1/networks/roll-back": {
-        "post": _change("Read with the one before", {"200": _NETWORKS}, refusals="409 503")
-    },
-    "/api/v1/training": {
-        "get": _look("What the training does; it has an ETag", _answer("the training", "Training"),
-                     refusals="503"),
-        "post": _change(
-            "Begin a training", _SAID,
-            body=_body({"type": "object", "properties": {"from_scratch": _YES}}, required=False),
-            refusals="400 409",
-        ),
-    },
-    "/api/v1/training/stop": {"post": _change("End the training", _SAID, refusals="409")},
-    "/api/v1/training/curve.svg": {
-        "get": _look(
-            "Loss and accuracy of the one that runs, or of the last",
-            _answer("a drawing", _TEXT, kind="image/svg+xml"), refusals="404",
-        )
-    },
-    "/api/v1/inside": {
-        "get": _look(
-            "The layers of the network that reads, the first filters, what it answers to MNIST's "
-            "test digits; it has an ETag",
-            _answer("the network from inside", "Inside"),
-        )
-    },
-    "/api/v1/openapi.json": {"get": _look("This document", _answer("OpenAPI 3.1", _ANY))},
-    "/metrics": {
-        "get": _look(
-            "Counts and gauges for Prometheus",
-            _answer("Prometheus's text format", _TEXT, kind="text/plain"),
-        )
-    },
-}  # fmt: skip
+    def __init__(self) -> None:
+        self.schemas: Schemas = {}
+
+    def of(self, hint: Any) -> Schema:
+        """Return the JSON schema of a type.
+
+        It may be a JSON type, None or Any, a list, dict, union or Literal, one Annotated with
+        (keyword, value) of its schema, and a TypedDict, NamedTuple or dataclass of such types.
+        """
+        origin, args = typing.get_origin(hint), typing.get_args(hint)
+        if hint is Any:
+            return {}
+        if hint is type(None):
+            return {"type": "null"}
+        if origin is Annotated:
+            return {**self.of(args[0]), **dict(args[1:])}
+        if origin in _UNIONS:
+            return {"anyOf": [self.of(each) for each in args]}
+        if origin is Literal:
+            return {"enum": list(args)}
+        if origin is list:
+            return {"type": "array", "items": self.of(args[0])}
+        if origin is dict or hint in _JSON_TYPES:
+            return {"type": _JSON_TYPES[origin or hint]}
+        name = hint.__name__
+        if name not in self.schemas:
+            self.schemas[name] = {}
+            self.schemas[name] = self._object(hint)
+        return {"$ref": f"#/components/schemas/{name}"}
+
+    def _object(self, shape: type) -> Schema:
+        required, properties = [], {}
+        for name, hint in typing.get_type_hints(shape, include_extras=True).items():
+            if typing.get_origin(hint) is NotRequired:
+                (hint,) = typing.get_args(hint)
+            else:
+                required.append(name)
+            properties[name] = self.of(hint)
+        described: Schema = {"type": "object", "required": required, "properties": properties}
+        return described | {"description": self.description(shape)}
+
+    @staticmethod
+    def description(shape: Any) -> str:
+        """Return the docstring of a class, without the full stop; "" for a dict."""
+        return "" if typing.get_origin(shape) is dict else (inspect.getdoc(shape) or "").rstrip(".")

@@ -1,98 +1,115 @@
-"""The API, /api/v1: what the page shows, as JSON."""
+"""The newest reading, reading a picture that is sent, and the appliance's health, over the API."""
 
 import itertools
 import json
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.sansio.multipart import Data, Field, File, MultipartDecoder, NeedData
 
 from appliance import __version__
 from appliance.errors import PictureError
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import STARTING, Latest, Recent
-from appliance.picture import Turns, picture_from_chunks
+from appliance.picture import PictureQueue, picture_from_chunks
 from appliance.reader.reader import Reader
 from appliance.reading import Reading
 from appliance.web.access.poll_interval import POLL_AFTER, PollInterval
 from appliance.web.cache import Cache, set_etag
 from appliance.web.draw.pictures import encode_stages
+from appliance.web.operation import operation
 from appliance.web.problem import problem
+from appliance.web.request_args import SWITCH, Schemas
+
+# Only annotations need them: a start does without.
+if TYPE_CHECKING:
+    from appliance.web import schemas
 
 LATE = 30.0
-"""Seconds without a reading, or a fault told anew, after which the loop is taken for stuck."""
+"""Seconds without a reading or another fault after which the loop counts as stuck."""
+_PICTURES: Schemas = {"pictures": {**SWITCH, "description": "with the pictures of each stage"}}
+_POLL: Schemas = {
+    **_PICTURES,
+    "page": {
+        "type": "string",
+        "maxLength": 32,
+        "description": f"any name of the page's own: then {POLL_AFTER} says when to ask again",
+    },
+}
 _MOST_PARTS = 100
 _MOST_BETWEEN = 1_000_000
-"""No more bytes than this are kept of what comes before a part of a form."""
+"""Bytes of a form that may come before the next part of it."""
 _CHUNK = 1 << 16
 
 
 def blueprint(
     *,
     latest: Latest,
-    drawn: Recent,
+    sent: Recent,
     reader: Reader,
-    networks: Networks,
+    networks: LiveNetwork,
     camera: str,
     problems: Callable[[], list[str]],
-    turns: Turns,
+    queue: PictureQueue,
     clock: Callable[[], float],
 ) -> Blueprint:
-    """Return the API's routes over these parts; `clock` gives Unix seconds, `problems`
-    what is not well with the state directory.
+    """Return the routes; `clock` gives Unix seconds, `problems` what is wrong with the state.
 
-    What is read for a request goes into `drawn`, under numbers below zero, in its turn of `turns`.
+    A picture that is sent is read in its turn of `queue`; its reading goes into `sent`, numbered
+    from -1 down.
     """
     routes = Blueprint("api", __name__, url_prefix="/api/v1")
-    # With the pictures and without.
-    newest_told = Cache[bytes](), Cache[bytes]()
+    # Without the pictures and with them.
+    bodies, description = (Cache[bytes](), Cache[bytes]()), Cache[dict[str, Any]]()
     poll_interval = PollInterval()
-    # A restart begins to count anew; an ETag of before must not match then.
+    # After a restart numbers start again; an ETag from before must not match.
     boot = secrets.token_hex(4)
     numbers = itertools.count(-1, -1)
-    places = threading.Semaphore(2)
+    waiting_room = threading.Semaphore(2)
 
     @routes.get("/reading")
-    def reading() -> Response:
+    @operation("The newest reading; it has an ETag", query=_POLL)
+    def reading(pictures: str | None, page: str | None) -> "schemas.Reading | Response":
         number, newest = latest.newest()
-        pictures = "pictures" in request.args
-        tag = f"{boot}-{number}{'p' * pictures}"
+        with_strip = pictures is not None
+        tag = f"{boot}-{number}{'p' * with_strip}"
         if newest is None:
             newest = Reading(at=clock(), fault=STARTING)
         if tag in request.if_none_match:
             response = Response(status=304)
         else:
-            body = newest_told[pictures].get(number, lambda: _told(number, newest, pictures))
+            body = bodies[with_strip].get(number, lambda: _to_json(number, newest, with_strip))
             response = Response(body, mimetype="application/json")
-        if "page" in request.args:
-            wait = poll_interval.next_poll(request.args["page"][:32], newest.milliseconds / 1000)
+        if page is not None:
+            wait = poll_interval.next_poll(page, newest.milliseconds / 1000)
             response.headers[POLL_AFTER] = f"{wait:.1f}"
         return set_etag(response, tag)
 
     @routes.get("/health")
-    def health() -> Response:
-        # Without frames the loop does not look.
-        networks.look()
+    @operation("Whether the appliance works")
+    def health() -> "schemas.Health":
+        # Without frames the loop does not notice a promotion.
+        networks.refresh()
         network = networks.card()
         number, newest = latest.newest()
         age = latest.seconds_since()
         fault = newest.fault if newest else STARTING
         if age is not None and age > LATE and not fault:
             fault = f"there was no reading for {age:.0f} seconds: restart the appliance"
-        return jsonify(
-            status="fault" if fault or network["problem"] or problems() else "ok",
-            version=__version__,
-            readings=number,
-            problems=problems(),
-            camera={
+        return {
+            "status": "fault" if fault or network["problem"] or problems() else "ok",
+            "version": __version__,
+            "readings": number,
+            "problems": problems(),
+            "camera": {
                 "source": camera,
                 "fault": fault,
                 "seconds_since_reading": None if age is None else round(age, 1),
             },
-            network={
+            "network": {
                 "id": network["id"],
                 "preset": network.get("preset"),
                 "sha256": network.get("sha256"),
@@ -100,25 +117,32 @@ def blueprint(
                 "test": network.get("test"),
                 "problem": network["problem"],
             },
-        )
+        }
 
     @routes.get("/openapi.json")
-    def described() -> Response:
-        # It is long, and asked for by programs alone: the start does without.
+    @operation("This description, OpenAPI 3.1")
+    def describe() -> dict[str, Any]:
+        # Only programs ask for it: the start does without.
         from appliance.web.views.openapi import document
 
-        return jsonify(document())
+        return description.get(0, lambda: document(current_app))
 
     @routes.post("/read")
-    def read() -> Response:
+    @operation(
+        "Read a picture, sent as the body or as a form's first file",
+        query=_PICTURES,
+        takes=("image/png", "image/jpeg"),
+        refuses=(400, 415, 503),
+    )
+    def read(pictures: str | None) -> "schemas.PictureReading | Response":
         # A photograph takes memory: on 512 MB there is room for one. A second may wait for it; a
         # third would take a thread from those who only look.
-        if not places.acquire(blocking=False):
+        if not waiting_room.acquire(blocking=False):
             sentence = "other pictures are being read: try again in a few seconds"
             return problem(503, sentence, retry_after=3)
         try:
-            with turns.next():
-                chunks = _sent()
+            with queue.turn():
+                chunks = _picture_chunks()
                 first = next(chunks, b"")
                 if not first:
                     return problem(
@@ -126,35 +150,35 @@ def blueprint(
                     )
                 file = itertools.chain([first], chunks)
                 answer = reader.read(picture_from_chunks(file, "the picture", clock()))
-                pictures = {"strip": encode_stages(answer)} if "pictures" in request.args else {}
+                with_strip = {"strip": encode_stages(answer)} if pictures is not None else {}
                 number = next(numbers)
-                drawn.keep(number, answer)
-                return jsonify(number=number, **_with_frame(answer), **pictures)
+                sent.keep(number, answer)
+                return jsonify(number=number, **_with_frame(answer), **with_strip)
         except PictureError as error:
             return problem(415, str(error))
         finally:
-            places.release()
+            waiting_room.release()
 
     return routes
 
 
-def _told(number: int, reading: Reading, pictures: bool) -> bytes:
-    """Return the newest reading as JSON, with its strip where the pictures are asked for."""
-    told = {
+def _to_json(number: int, reading: Reading, with_strip: bool) -> bytes:
+    """Return the newest reading as JSON, with or without the pictures of each stage."""
+    answer = {
         "number": number,
         **_with_frame(reading),
         "state": reading.state,
         "settled": reading.settled,
         "fault": reading.fault,
-        **({"strip": encode_stages(reading)} if pictures else {}),
+        **({"strip": encode_stages(reading)} if with_strip else {}),
     }
-    return json.dumps(told).encode()
+    return json.dumps(answer).encode()
 
 
-def _sent() -> Iterator[bytes]:
+def _picture_chunks() -> Iterator[bytes]:
     """Yield the picture of a request: its first file, or its body whatever type it claims.
 
-    It is read as it is asked for: a body waits in a file, and would be the memory's largest part.
+    It is read in chunks: waitress keeps a body in a file, and all of it would fill the memory.
     """
     body = iter(lambda: request.stream.read(_CHUNK), b"")
     if request.mimetype != "multipart/form-data":
@@ -163,14 +187,14 @@ def _sent() -> Iterator[bytes]:
 
 
 def _first_file(body: Iterator[bytes], boundary: bytes) -> Iterator[bytes]:
-    """Yield the first file of a form that has anything; nothing where there is none, or no form.
+    """Yield the first file of a form that is not empty; nothing if there is none, or no form.
 
-    Raises PictureError for more parts before it than a form has, or larger ones.
+    Raises PictureError if the parts before it are too many or too large.
     """
     if not boundary:
         return
     decoder, parts, between = MultipartDecoder(boundary), 0, 0
-    in_file = begun = False
+    in_file = has_data = False
     try:
         for chunk in body:
             decoder.receive_data(chunk)
@@ -179,9 +203,9 @@ def _first_file(body: Iterator[bytes], boundary: bytes) -> Iterator[bytes]:
                 between = 0
                 if isinstance(event, Data):
                     if in_file and event.data:
-                        begun = True
+                        has_data = True
                         yield event.data
-                    if begun and not event.more_data:
+                    if has_data and not event.more_data:
                         return
                 elif isinstance(event, Field | File):
                     in_file = isinstance(event, File)
@@ -193,11 +217,11 @@ def _first_file(body: Iterator[bytes], boundary: bytes) -> Iterator[bytes]:
     except PictureError:
         raise
     except ValueError:
-        # What is no form has no file.
+        # Not a form.
         return
 
 
 def _with_frame(reading: Reading) -> dict[str, Any]:
-    """Return a reading with its time and the frame's [width, height], which the box refers to."""
+    """Return a reading with its time and its frame's [width, height]."""
     frame = list(reading.frame.size) if reading.frame else None
-    return {**reading.as_json(), "at": reading.at, "frame": frame}
+    return {**reading.to_json(), "at": reading.at, "frame": frame}

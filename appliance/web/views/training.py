@@ -1,24 +1,37 @@
-"""The training over the API: what it is doing, what the last nights came to, start and stop it."""
+"""The training over the API: its progress, what the last nights came to, start and stop."""
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
 from appliance.captures.readiness import Enough
 from appliance.captures.store import Captures
 from appliance.errors import StateError, TrainingError
 from appliance.training import records
-from appliance.training.process import Trainer
+from appliance.training.process import TrainingProcess
 from appliance.web.cache import Cache
 from appliance.web.language import request_texts
+from appliance.web.operation import operation
 from appliance.web.problem import problem
-from appliance.web.request_args import json_body
+from appliance.web.request_args import Schemas
 
-MOST_NIGHTS = 7
-_OF_THE_CURVE = ("curve", "epochs")
-_UNTOLD: dict[str, Any] = {
+# Only annotations need them: a start does without.
+if TYPE_CHECKING:
+    from appliance.web import schemas
+
+_MOST_NIGHTS = 7
+_CURVE_KEYS = ("curve", "epochs")
+_START: Schemas = {
+    "from_scratch": {
+        "type": "boolean",
+        "description": "true: from new weights, not from those of the network that reads",
+        "default": False,
+        "examples": [True],
+    }
+}
+_UNKNOWN_NIGHT: dict[str, Any] = {
     "outcome": "",
     "why": "it does not say why",
     "outcomes": {},
@@ -32,72 +45,77 @@ _OUTCOMES = {
 }
 
 
-def blueprint(trainer: Trainer, captures: Captures) -> Blueprint:
+def blueprint(trainer: TrainingProcess, captures: Captures) -> Blueprint:
     """Return the routes over the retraining of an appliance with these captures."""
     routes = Blueprint("training", __name__, url_prefix="/api/v1/training")
     state = trainer.state
-    kept_nights, kept_enough = Cache[list[dict[str, Any]]](), Cache[Enough]()
+    cached_nights, cached_enough = Cache[list[dict[str, Any]]](), Cache[Enough]()
 
-    def past() -> list[dict[str, Any]]:
+    def load_nights() -> list[dict[str, Any]]:
         stamp = _stamp(state / records.NIGHTS)
-        return kept_nights.get(
-            stamp, lambda: [_UNTOLD | each for each in records.nights(state, MOST_NIGHTS)]
+        return cached_nights.get(
+            stamp,
+            lambda: [_UNKNOWN_NIGHT | each for each in records.load_nights(state, _MOST_NIGHTS)],
         )
 
     @routes.errorhandler(TrainingError)
-    def refused(error: TrainingError) -> Response:
+    def refuse_now(error: TrainingError) -> Response:
         return problem(409, str(error))
 
     @routes.errorhandler(StateError)
-    def unreadable(error: StateError) -> Response:
+    def refuse_unreadable(error: StateError) -> Response:
         return problem(503, str(error))
 
     @routes.get("")
-    def training() -> Response:
-        running, progress = trainer.running(), records.progress(state)
-        enough = kept_enough.get(captures.change(), captures.enough)
-        told = {
+    @operation("What the training does; it has an ETag", refuses=(503,))
+    def training() -> "schemas.Training | Response":
+        running, progress = trainer.is_running(), records.load_progress(state)
+        enough = cached_enough.get(captures.change(), captures.enough)
+        answer: schemas.Training = {
             "running": running,
-            "sentence": sentence(running, progress, past(), trainer.problem()),
+            "sentence": sentence(running, progress, load_nights(), trainer.failure()),
             "progress": progress,
-            "curve": _name(_shown(running, progress, past())),
+            "curve": _name_curve(_find_curve(running, progress, load_nights())),
             "nights": [
-                {key: value for key, value in night.items() if key not in _OF_THE_CURVE}
-                for night in past()
+                {key: value for key, value in night.items() if key not in _CURVE_KEYS}
+                for night in load_nights()
             ],
             "enough": enough.sentence,
             "worth": enough.enough,
             "captures": enough.to_learn + enough.held_out,
             "may_begin": enough.some,
         }
-        # A loss that diverged is no number, which JSON cannot tell.
-        return jsonify(json.loads(json.dumps(told), parse_constant=lambda _: None))
+        # A loss that diverged is NaN, which JSON does not have.
+        return jsonify(json.loads(json.dumps(answer), parse_constant=lambda _: None))
 
     @routes.get("/curve.svg")
+    @operation(
+        "Loss and accuracy of the training that runs, or of the last one",
+        gives=("image/svg+xml",),
+        refuses=(404, 503),
+    )
     def curve() -> Response:
         from appliance.web.draw.curves import render_learning_curves
 
-        shown = _shown(trainer.running(), records.progress(state), past())
-        if shown is None:
+        run = _find_curve(trainer.is_running(), records.load_progress(state), load_nights())
+        if run is None:
             return problem(404, "there is no curve yet: a training draws it")
-        points, epochs = shown.get("curve", ()), shown.get("epochs", ())
-        of = shown.get("of", 0)
+        points, epochs = run.get("curve", ()), run.get("epochs", ())
+        of = run.get("of", 0)
         svg = render_learning_curves(points, epochs, of, request_texts())
         return Response(svg, mimetype="image/svg+xml")
 
     @routes.post("")
-    def start() -> Response:
-        body = json_body() if request.get_data() else {}
-        from_scratch = body.get("from_scratch", False) if isinstance(body, dict) else None
-        if not isinstance(from_scratch, bool):
-            return problem(400, 'the body must be {"from_scratch": true}, or false, or none')
+    @operation("Start a training", body=_START, status=202, refuses=(409,))
+    def start(from_scratch: bool) -> "schemas.Started":
         trainer.start(from_scratch=from_scratch)
-        return _accepted("the training starts")
+        return {"said": "the training starts"}
 
     @routes.post("/stop")
-    def stop() -> Response:
+    @operation("Stop the training", status=202, refuses=(409,))
+    def stop() -> "schemas.Started":
         trainer.stop()
-        return _accepted("the training ends: it keeps where it is, and goes on from there")
+        return {"said": "the training ends: it keeps where it is, and goes on from there"}
 
     return routes
 
@@ -110,19 +128,19 @@ def sentence(
 ) -> str:
     """Return in one sentence what the training does, or what came of the last one.
 
-    `past` are the last nights, the newest first; `failed` is what is known of one that could not
-    even say of itself that it failed.
+    `past` are the last nights, the newest first; `failed` says why a training did not start at all,
+    if it did not.
     """
     last = past[0] if past else None
-    begun = progress is not None and progress["state"] != "ended"
+    unfinished = progress is not None and progress["state"] != "ended"
     if running:
-        if progress is None or not begun:
+        if progress is None or not unfinished:
             return "It starts."
         does = progress["sentence"]
         return f"It trains: {does}." if progress["state"] == "training" else f"It {does}."
     if failed:
         return f"{failed[0].upper()}{failed[1:]}."
-    if progress is not None and begun:
+    if progress is not None and unfinished:
         where = f"at {progress['progress']:.0%}" if progress["progress"] else "before it had begun"
         return f"The last training was interrupted {where}: the next one goes on from there."
     if progress is not None and (last is None or progress["sentence"] != last["why"]):
@@ -132,33 +150,27 @@ def sentence(
     return f"{_OUTCOMES.get(last['outcome'], 'The last training')}: {last['why'].rstrip('.')}."
 
 
-def _shown(
+def _find_curve(
     running: bool, progress: dict[str, Any] | None, past: list[dict[str, Any]]
 ) -> dict[str, Any] | None:
-    """Return whose curve is shown: the one that runs, else the last that has one."""
+    """Return the training whose curve is drawn: the one that runs, else the last that has one."""
     if running:
         past = []
     own = [progress] if progress else []
     return next((each for each in own + past if each.get("curve") or each.get("epochs")), None)
 
 
-def _name(shown: dict[str, Any] | None) -> str | None:
-    """Return a text that is another one when the curve is."""
-    if shown is None:
+def _name_curve(run: dict[str, Any] | None) -> str | None:
+    """Return a text that changes with the curve, None if there is none."""
+    if run is None:
         return None
-    points, epochs = len(shown.get("curve", ())), len(shown.get("epochs", ()))
-    return f"{shown.get('started', shown.get('at'))}-{points}-{epochs}"
+    points, epochs = len(run.get("curve", ())), len(run.get("epochs", ()))
+    return f"{run.get('started', run.get('at'))}-{points}-{epochs}"
 
 
 def _stamp(file: Path) -> object:
     try:
-        found = file.stat()
+        status = file.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size
-
-
-def _accepted(words: str) -> Response:
-    response = jsonify(said=words)
-    response.status_code = 202
-    return response
+    return status.st_mtime_ns, status.st_size

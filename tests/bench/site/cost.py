@@ -212,7 +212,7 @@ def _trainings(counts: dict[str, float]) -> list[str]:
     """Return a section on what the whole of a training and of a night takes."""
     recipe, night = PRESETS["appliance"], Sizes()
     network = build(recipe.layers)
-    taught = network.training_multiply_adds() + network.folded().multiply_adds()
+    taught = network.training_multiply_adds() + network.fold().multiply_adds()
     lines = [
         "## A training, and a night",
         "",
@@ -228,7 +228,7 @@ def _trainings(counts: dict[str, float]) -> list[str]:
         ("a night, with the network in use as teacher", night.batch, night.epochs,
          taught, counts["night"]),
     ):  # fmt: skip
-        digits = recipe.steps(MNIST, epochs)
+        digits = recipe.picture_count(MNIST, epochs)
         hours = 2 * adds * digits / PI_ZERO / 3600
         lines.append(
             f"| {what} | {digits / batch:,.0f} | {batch} | {adds * digits:.2e} | {hours:.1f} "

@@ -1,14 +1,17 @@
 """Write the pages and drawings that come from the sources: `python -m tests.bench.site.make`."""
 
 import dataclasses
+import inspect
 import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 DOCS = Path(__file__).parents[3] / "docs"
 from appliance.settings.schema import LAYOUTS, LedSettings, Settings
+from appliance.web.app import create_app
 from appliance.web.views.openapi import document
 from tests.bench.site import cost
 
@@ -96,7 +99,7 @@ def accepted(default: Any, check: Callable[[Any], str | None]) -> str:
 
 
 def api() -> str:
-    told = document()
+    told = describe()
     lines = [
         "# API",
         "",
@@ -113,9 +116,17 @@ def api() -> str:
             lines += ["", f"## {method.upper()} {path}", "", *_operation(operation)]
     lines += ["", "# The shapes"]
     for name, schema in told["components"]["schemas"].items():
-        lines += ["", f"## {name}", "", "| name | what |", "|---|---|"]
+        lines += ["", f"## {name}", "", f"{schema['description']}.", ""]
+        lines += ["| name | what |", "|---|---|"]
         lines += [f"| `{key}` | {_type(each)} |" for key, each in schema["properties"].items()]
     return "\n".join(lines) + "\n"
+
+
+def describe() -> dict[str, Any]:
+    """Return the API's description by an application without parts: no request is made of it."""
+    parts = inspect.signature(create_app).parameters.values()
+    needed = {each.name: MagicMock() for each in parts if each.default is each.empty}
+    return document(create_app(**needed))
 
 
 def _operation(operation: dict[str, Any]) -> Iterator[str]:
@@ -155,6 +166,9 @@ def _type(schema: dict[str, Any]) -> str:
     if "const" in schema:
         return f"`{json.dumps(schema['const'])}`"
     kind = schema.get("type", "any value")
+    if isinstance(kind, list):
+        kinds = " or ".join(_type({"type": each}) for each in kind)
+        return f"{kinds}, {schema['description']}"
     if kind == "array":
         least, most = schema.get("minItems"), schema.get("maxItems")
         count = "" if most is None else f"{most} " if least == most else f"{least} to {most} "

@@ -15,7 +15,7 @@ from model.train import train
 def test_a_trained_network_reads_its_own_pictures(tiny_mnist: Path) -> None:
     data = load_split(tiny_mnist, "train")
     recipe = PRESETS["scratch-200"]
-    network = train(recipe, data, seed=1, epochs=8).network.folded()
+    network = train(recipe, data, seed=1, epochs=8).network.fold()
     pictures = np.stack([backquery(network, digit) for digit in range(10)])
     assert pictures.shape == (10, 28, 28)
     assert pictures.dtype == np.float32
@@ -29,11 +29,11 @@ def test_it_asks_the_books_output_layer_as_well_as_a_folded_network() -> None:
     spec = [["dense", 784, 20, False], ["sigmoid"], ["book-output", 20, 10]]
     network = build(spec, seed=1)
     np.testing.assert_allclose(
-        backquery(network, 3), backquery(network.folded(), 3), rtol=1e-5, atol=1e-6
+        backquery(network, 3), backquery(network.fold(), 3), rtol=1e-5, atol=1e-6
     )
 
 
-def test_a_network_of_other_layers_is_refused_in_a_sentence() -> None:
+def test_a_network_of_other_layers_is_refused() -> None:
     network = build(PRESETS["appliance"].layers)
     with pytest.raises(ModelError, match=r"flatten layer cannot be asked backwards: use a network"):
         backquery(network, 3)

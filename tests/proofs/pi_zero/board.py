@@ -258,7 +258,8 @@ def packed(folder: Path) -> bytes:
 
 PLAIN = (
     "busybox-static,python3,python3-numpy,python3-scipy,python3-pil,python3-flask,python3-waitress,"
-    "python3-gpiozero,python3-segno,python3-pytest,python3-hypothesis,linux-image-rpi"
+    "python3-gpiozero,python3-segno,python3-prometheus-client,python3-tomlkit,python3-pytest,"
+    "python3-hypothesis,linux-image-rpi"
 )
 
 
@@ -298,7 +299,7 @@ def plain(release: str, archive: str, folder: Path) -> None:
 SYSTEMD = (
     "systemd,systemd-sysv,dbus,udev,busybox-static,python3,python3-numpy,python3-scipy,python3-pil,"
     "python3-flask,python3-waitress,avahi-daemon,avahi-utils,python3-gpiozero,python3-segno,"
-    "python3-paho-mqtt"
+    "python3-paho-mqtt,python3-prometheus-client,python3-tomlkit"
 )
 """With what setup.sh asks for, as far as armel has it: without a network it installs nothing."""
 

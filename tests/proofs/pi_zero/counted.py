@@ -76,10 +76,10 @@ class Part:
     def all(self) -> float:
         return self.own + sum(each.all for each in self.parts.values())
 
-    def as_json(self, least: float) -> dict[str, Any]:
+    def to_json(self, least: float) -> dict[str, Any]:
         """Return it in millions; what is less than `least` counts for the one that called it."""
         parts = sorted(self.parts.values(), key=lambda each: -each.all)
-        shown = [each.as_json(least) for each in parts if each.all >= least]
+        shown = [each.to_json(least) for each in parts if each.all >= least]
         whole = {"name": self.name, "millions": round(self.all / 1e6, 2), "calls": self.calls}
         return {**whole, "parts": shown} if shown else whole
 
@@ -229,7 +229,7 @@ def frames(count: Counter) -> dict[str, Any]:
     import numpy as np
 
     from appliance.loop import Loop
-    from appliance.reader.debounce import Steady
+    from appliance.reader.debounce import Debouncer
     from appliance.reader.reader import Reader
     from model import weights
     from model.inference import OneDigit
@@ -240,11 +240,11 @@ def frames(count: Counter) -> dict[str, Any]:
     for kind, some in pictures().items():
         told[kind] = [count.of(reader.read, each) for each in some]
     frame = pictures()["one digit"][0]
-    loop = Loop(open_camera=None, reader=reader, steady=Steady(3), outputs=[], rate=0)  # type: ignore[arg-type]
+    loop = Loop(open_camera=None, reader=reader, debouncer=Debouncer(3), outputs=[], rate=0)  # type: ignore[arg-type]
 
     def again() -> None:
         # What the loop does with each frame that its camera gives.
-        loop._show_if_new(replace(frame, at=frame.at + 0.25))
+        loop._process(replace(frame, at=frame.at + 0.25))
 
     for _ in range(5):
         again()
@@ -265,7 +265,7 @@ def pictures() -> dict[str, list[Any]]:
     import numpy as np
 
     from appliance.picture import open_picture
-    from appliance.reading import frame
+    from appliance.reading import make_frame
     from appliance.simulator import scenes
     from appliance.simulator.handwriting import PLAIN
     from appliance.simulator.paper import random_conditions
@@ -284,11 +284,13 @@ def pictures() -> dict[str, list[Any]]:
         mixed = random_conditions(np.random.default_rng([1, number]), 0.3)
         mixed = replace(mixed, ruled=0.0, squared=0.0, dotted=0.0)
         rng = np.random.default_rng([2, number])
-        found["blank paper"].append(frame(scenes.nothing("blank", mixed, rng, SIZE).grey, 0.0))
+        found["blank paper"].append(
+            make_frame(scenes.render_no_digit("blank", mixed, rng, SIZE).grey, 0.0)
+        )
         digits = [(number + place) % 10 for place in range(12)]
         strokes = [list(PLAIN.values())[each] for each in digits]
-        sheet = scenes.several(digits, strokes, mixed, rng, SIZE)
-        found["twelve digits"].append(frame(sheet.grey, 0.0))
+        sheet = scenes.render_sheet(digits, strokes, mixed, rng, SIZE)
+        found["twelve digits"].append(make_frame(sheet.grey, 0.0))
     return found
 
 
@@ -318,12 +320,15 @@ def idle(count: Counter, words: list[str]) -> dict[str, Any]:
 def training(count: Counter, presets: list[str]) -> dict[str, Any]:
     import numpy as np
 
-    from appliance.training import resumable_run
-    from appliance.training.resumable_run import night_recipe
+    from appliance.training.resumable_run import (
+        CAMERA_SHARE,
+        OWN_SHARE,
+        fine_tuning_preset,
+    )
     from model import weights
     from model.datasets import Split
-    from model.presets import PRESETS, preset
-    from model.train import Course, Mixed, through_camera
+    from model.presets import PRESETS, get_preset
+    from model.train import ExtraPictures, TrainingRun, mix_in_camera
 
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (600, 784), np.uint8) * rng.integers(0, 2, (600, 784), np.uint8)
@@ -333,20 +338,20 @@ def training(count: Counter, presets: list[str]) -> dict[str, Any]:
         settings: dict[str, Any] = {}
         if name == NIGHT:
             network, _ = weights.load(weights.SHIPPED)
-            recipe = night_recipe(network, epochs=3)
-            camera = Mixed(data, resumable_run._CAMERA, 60, taught=True)
-            own = Mixed(data, resumable_run._OWN)
-            settings = {"mixed": [camera, own], "start": network, "teacher": network}
+            recipe = fine_tuning_preset(network, epochs=3)
+            camera = ExtraPictures(data, CAMERA_SHARE, 60, distilled=True)
+            own = ExtraPictures(data, OWN_SHARE)
+            settings = {"extra": [camera, own], "start": network, "teacher": network}
         else:
-            recipe = preset(name)
+            recipe = get_preset(name)
             if recipe.photographs:
                 recipe = recipe.for_camera()
-                settings["mixed"] = [through_camera(recipe, data)]
-        course = Course(recipe, data, seed=1, epochs=10, **settings)
+                settings["extra"] = [mix_in_camera(recipe, data)]
+        course = TrainingRun(recipe, data, seed=1, epochs=10, **settings)
         batches = max(1, 64 // recipe.batch)
         rows = np.arange(recipe.batch)
 
-        def some(course: Course = course, rows: Any = rows, batches: int = batches) -> None:
+        def some(course: TrainingRun = course, rows: Any = rows, batches: int = batches) -> None:
             for _ in range(batches):
                 course._learn(rows)
 
@@ -364,7 +369,7 @@ def profile_start(count: Counter, words: list[str]) -> dict[str, Any]:
         main(words)
 
     profile.of(digits)
-    return profile.whole.as_json(0.5e6)
+    return profile.whole.to_json(0.5e6)
 
 
 def profile_read(count: Counter) -> dict[str, Any]:
@@ -379,7 +384,7 @@ def profile_read(count: Counter) -> dict[str, Any]:
         reader.read(some[0])
         reader.read(some[0])
         profile.of(reader.read, some[0])
-        told[kind] = profile.whole.as_json(0.1e6)
+        told[kind] = profile.whole.to_json(0.1e6)
     return told
 
 

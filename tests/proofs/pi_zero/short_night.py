@@ -8,7 +8,6 @@ does not depend on how many there are of either.
 """
 
 import argparse
-import itertools
 import sys
 from functools import partial
 from pathlib import Path
@@ -43,12 +42,12 @@ def captures(state: Path) -> None:
 
 
 def base(data: Path) -> None:
-    from appliance.training.resumable_run import own_hand
+    from appliance.training.examples import draw_digits
     from tests.conftest import write_idx
 
     data.mkdir(parents=True)
     for name, count in (("train", BASE), ("t10k", 20)):
-        digits = own_hand(count)
+        digits = draw_digits(count)
         write_idx(data / f"{name}-images-idx3-ubyte", digits.images.reshape(-1, 28, 28))
         write_idx(data / f"{name}-labels-idx1-ubyte", digits.labels)
 
@@ -71,10 +70,10 @@ if __name__ == "__main__":
     if args.what == "retrain":
         retrain.CHECKPOINT_SECONDS = 0.01
         smaller(examples=20, batch=10, epochs=1)
-        preflight._ASKED = 50
+        preflight._SAMPLE = 50
     if args.what == "begin":
         smaller(examples=100, epochs=1)
-        whole = train._batches
-        train._batches = lambda *of: itertools.islice(whole(*of), BATCHES)  # type: ignore[assignment]
+        whole = train.permutation
+        train.permutation = lambda *of: whole(*of)[: BATCHES * Sizes().batch]
     if args.what in ("retrain", "begin"):
         sys.exit(main(["retrain", "--state", str(args.state), "--data", str(args.data)]))

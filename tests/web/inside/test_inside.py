@@ -14,12 +14,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
 
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader.reader import Reader
 from appliance.reading import Reading
-from appliance.simulator.handwriting import PLAIN, drawn
-from appliance.vision.glyph import glyph
+from appliance.simulator.handwriting import PLAIN, render_strokes
+from appliance.vision.glyph import make_glyph
 from appliance.web.draw.bars import render_scores
 from appliance.web.inside.digit import load_example
 from appliance.web.inside.feature_maps import (
@@ -36,7 +36,7 @@ from model import weights
 from model.activations import Tracer, filters
 from model.calibration import Bin
 from model.datasets import Split
-from model.evaluate import answers
+from model.evaluate import predict
 from model.network import KINDS, Network, build
 from tests.conftest import SAMPLES
 from tests.networks.test_live import saying
@@ -87,8 +87,10 @@ def steps_on(page: str) -> list[str]:
 
 def test_the_examples_are_drawn_by_the_simulators_pen() -> None:
     for digit in range(10):
-        cover = drawn(PLAIN[digit], (64, 64), centre=(32, 32), height=40, width=6, slant=0.1)
-        assert np.abs(load_example(digit).glyph - glyph(cover)).max() <= 0.5 / 255 + 1e-6
+        cover = render_strokes(
+            PLAIN[digit], (64, 64), centre=(32, 32), height=40, width=6, slant=0.1
+        )
+        assert np.abs(load_example(digit).glyph - make_glyph(cover)).max() <= 0.5 / 255 + 1e-6
 
 
 def test_these_networks_have_every_kind_of_layer() -> None:
@@ -122,11 +124,11 @@ def test_a_step_has_its_layers_output_the_right_way_round(network: Network) -> N
 
 def test_tracing_leaves_the_network_that_reads_alone() -> None:
     network, _ = weights.load(weights.SHIPPED)
-    x = pixels()[None]
-    network.forward(x, training=True)
-    held = network.layers[1]._held["y"].copy()
+    # A layer overwrites the array that it returned.
+    maps = network.layers[1].forward(network.layers[0].forward(pixels()[:, None]))
+    before = maps.copy()
     Tracer(network).steps(pixels(2))
-    np.testing.assert_array_equal(network.layers[1]._held["y"], held)
+    np.testing.assert_array_equal(maps, before)
 
 
 def test_filters_are_the_weights_of_the_first_layer_that_has_any() -> None:
@@ -141,14 +143,14 @@ def test_filters_are_the_weights_of_the_first_layer_that_has_any() -> None:
     assert len(filters(build([["image", 28, 28], ["flatten"]]))) == 0
 
 
-def test_the_view_survives_any_card(client: FlaskClient, networks: Networks) -> None:
+def test_the_view_survives_any_card(client: FlaskClient, networks: LiveNetwork) -> None:
     cards: list[dict[str, Any]] = [
         {}, {"test": {"right": 0, "total": 0}, "validation_accuracy": "high", "preset": None},
         {"test": [1], "made": {}, "preset": "<b>", "validation_accuracy": 0.25},
     ]  # fmt: skip
     for digit, card in enumerate(cards, 1):
         networks.vault.promote(networks.vault.add(saying(digit), card))
-        networks.look(at_once=True)
+        networks.refresh(at_once=True)
         assert client.get("/inside").status_code == 200
     assert "25.00 %" in client.get("/inside").text
 
@@ -252,7 +254,7 @@ def test_a_reading_that_is_gone_is_replaced_and_the_page_says_so(client: FlaskCl
 
 @pytest.fixture
 def view(
-    networks: Networks, latest: Latest, reader: Reader
+    networks: LiveNetwork, latest: Latest, reader: Reader
 ) -> tuple[FlaskClient, Clock, Recent, Reader]:
     """The view alone, with a clock, and the pictures that were sent."""
     app = Flask("appliance.web")
@@ -319,7 +321,7 @@ def test_thirty_pupils_cost_no_more_than_one(
 
 
 def test_the_page_and_the_api_are_not_sent_twice(
-    client: FlaskClient, reader: Reader, networks: Networks
+    client: FlaskClient, reader: Reader, networks: LiveNetwork
 ) -> None:
     for path in ("/inside?digit=4&layer=3", "/api/v1/inside"):
         first = client.get(path)
@@ -353,22 +355,22 @@ def four_answers() -> tuple[Network, Split]:
 
 def test_a_report_has_the_counts_and_the_mistakes(tmp_path: Path) -> None:
     network, data = four_answers()
-    report = reports.report(network, data, answers(network, data))
+    report = reports.make_report(network, data, predict(network, data))
     assert (report.tally.right, report.tally.total) == (2, 4)
     assert [(each.number, each.label, each.answer) for each in report.wrong] == [
         (1, 1, 4),
         (2, 9, 4),
     ]
     file = tmp_path / "report.json"
-    file.write_bytes(reports.written(report))
+    file.write_bytes(reports.to_bytes(report))
     loaded = reports.load(file, weights.checksum(network))
     assert loaded is not None
-    assert loaded.as_json() == report.as_json()
+    assert loaded.to_json() == report.to_json()
     assert loaded.wrong[1].pixels is not None
     assert loaded.wrong[1].pixels.tolist() == data.images[2].tolist()
     assert reports.load(file, "0" * 64) is None
     assert reports.load(tmp_path / "none", "0" * 64) is None
-    bare = reports.report(network, data, answers(network, data), pixels=False)
+    bare = reports.make_report(network, data, predict(network, data), pixels=False)
     assert [each.pixels for each in bare.wrong] == [None, None]
 
 
@@ -378,16 +380,16 @@ def test_a_report_has_the_48_surest_mistakes_surest_first() -> None:
     data = Split(
         rng.integers(0, 256, (200, 784), dtype=np.uint8), rng.integers(0, 10, 200).astype(np.uint8)
     )
-    report = reports.report(network, data, answers(network, data))
+    report = reports.make_report(network, data, predict(network, data))
     sure = [each.confidence for each in report.wrong]
     assert len(sure) == 48
     assert sure == sorted(sure, reverse=True)
-    assert len(reports.written(report)) < 100_000
+    assert len(reports.to_bytes(report)) < 100_000
 
 
 def damaged(change: Callable[[dict[str, Any]], object]) -> bytes:
     network, data = four_answers()
-    told = json.loads(reports.written(reports.report(network, data, answers(network, data))))
+    told = json.loads(reports.to_bytes(reports.make_report(network, data, predict(network, data))))
     change(told)
     return json.dumps(told).encode()
 
@@ -457,7 +459,9 @@ def test_another_network_has_its_own_report_or_none(
         assert "<table" not in page
         file = tmp_path / "networks" / f"{id[:12]}.report.json"
         file.parent.mkdir(exist_ok=True)
-        file.write_bytes(reports.written(reports.report(network, data, answers(network, data))))
+        file.write_bytes(
+            reports.to_bytes(reports.make_report(network, data, predict(network, data)))
+        )
         told = client.get("/api/v1/inside").get_json()["report"]
         assert (told["right"], told["total"]) == (2, 4)
         glyph = Image.open(io.BytesIO(base64.b64decode(told["wrong"][1]["glyph"].split(",")[1])))
@@ -481,7 +485,7 @@ def test_a_networks_report_is_deleted_with_it(tmp_path: Path) -> None:
 
     vault = Vault(tmp_path / "networks", keep=1)
     ids = [vault.add(saying(digit), {}) for digit in (1, 2)]
-    assert [entry.id for entry in vault.listing()][:-1] == ids[1:]
+    assert [entry.id for entry in vault.list_networks()][:-1] == ids[1:]
     for id in (*ids, "notes"):
         vault.report_file(id).write_text("{}")
     third = vault.add(saying(3), {})
@@ -489,7 +493,7 @@ def test_a_networks_report_is_deleted_with_it(tmp_path: Path) -> None:
     vault.add(saying(3), {})
     assert not vault.report_file(ids[1]).exists()
     assert vault.report_file(third).exists()
-    assert [entry.id for entry in vault.listing()][:-1] == [third]
+    assert [entry.id for entry in vault.list_networks()][:-1] == [third]
 
 
 # ---- the pictures ----

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from appliance.device import machine
 from appliance.device.control import Control
 from appliance.device.pin import Owner
-from appliance.networks.live import Networks
+from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import Latest
 from appliance.reading import Reading
 from appliance.settings.schema import CONFIG, Settings, in_force, load, read
@@ -69,7 +69,7 @@ def test_what_is_not_told_is_left_out(client: FlaskClient, monkeypatch: pytest.M
 
 def test_holding_down_f5_starts_no_program_each_time(
     latest: Latest,
-    networks: Networks,
+    networks: LiveNetwork,
     control: Control,
     owner: Owner,
     tmp_path: Path,

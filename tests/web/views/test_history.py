@@ -11,7 +11,6 @@ from flask.testing import FlaskClient
 
 from appliance.outputs.history import NO_DIGIT, History
 from appliance.reading import Reading
-from appliance.web.draw.bars import render_counts
 from appliance.web.views.history import blueprint
 
 
@@ -123,12 +122,21 @@ def test_a_long_history_is_told_whole(tmp_path: Path) -> None:
     history.close()
 
 
-def test_bars_are_as_high_as_their_counts() -> None:
-    chart = render_counts([0, 2, 4, 4], ["00", "01", "02", "03"], "A & B", "<4>")
-    heights = [float(each) for each in re.findall(r'<rect [^>]*height="([\d.]+)"', chart)]
-    assert heights == [42.0, 84.0, 84.0]
-    assert "A &amp; B" in chart
-    assert "&lt;4&gt;" in chart
-    # The highest has its count above it, once.
-    assert len(re.findall(r">4</text>", chart)) == 1
-    assert "<rect" not in render_counts([0, 0], ["a", "b"], "none", "")
+def test_history_is_the_newest_first(
+    client: FlaskClient, history: History, a_seven: Reading
+) -> None:
+    for at, digit in enumerate((1, 2, 3)):
+        history.show(a_seven._replace(at=float(at), settled=digit))
+    answer = client.get("/api/v1/history?limit=2").get_json()["readings"]
+    assert [(entry["at"], entry["digit"]) for entry in answer] == [(2, 3), (1, 2)]
+    assert answer[0]["glyph"].startswith("data:image/png;base64,")
+    assert len(client.get("/api/v1/history").get_json()["readings"]) == 3
+
+
+@pytest.mark.parametrize(
+    "limit", ["0", "501", "-1", "x", "", "1e3", "9" * 5000, "0" * 9 + "50" + "9" * 9, "²"]
+)
+def test_a_wrong_limit_is_a_sentence(client: FlaskClient, limit: str) -> None:
+    answer = client.get("/api/v1/history", query_string={"limit": limit})
+    assert answer.status_code == 400
+    assert answer.get_json(force=True)["detail"] == "limit must be a whole number from 1 to 500"

@@ -14,13 +14,13 @@ from appliance.captures.store import Captures
 from appliance.networks.vault import Vault
 from appliance.outputs.latest import Latest
 from appliance.reading import Reading
-from appliance.web.views.openapi import document
+from tests.bench.site.make import describe
 from tests.captured import added
-from tests.conftest import SAMPLES, PretendedTrainer
+from tests.conftest import SAMPLES, FakeTrainingProcess
 from tests.device.test_pin import ANYONES, OWNERS
 from tests.networks.test_live import saying
 
-DOCUMENT = document()
+DOCUMENT = describe()
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -32,7 +32,7 @@ def routes(app: Flask) -> dict[tuple[str, str], str]:
     """Return the endpoint of each (method, path) of the API."""
     found = {}
     for rule in app.url_map.iter_rules():
-        path = re.sub(r"<(?:\w+(?:\([^)]*\))?:)?(\w+)>", r"{\1}", rule.rule)
+        path = re.sub("<(.+?)>", r"{\1}", rule.rule)
         if path.startswith("/api/") or path == "/metrics":
             for method in {each.lower() for each in rule.methods or ()} & METHODS:
                 found[method, path] = rule.endpoint
@@ -93,7 +93,7 @@ def busy(
     latest: Latest,
     captures: Captures,
     networks: Any,
-    training: PretendedTrainer,
+    training: FakeTrainingProcess,
     a_seven: Reading,
 ) -> FlaskClient:
     """The owner of an appliance that has read, kept and trained something."""
@@ -105,7 +105,7 @@ def busy(
 
 
 def test_what_is_looked_at_is_as_described(busy: FlaskClient, networks: Any) -> None:
-    id = networks.vault.current().id
+    id = networks.vault.load_current().id
     for method, path in sorted(described()):
         if method == "get":
             address = path.replace("{number}", "1").replace("{id}", id).replace("{name}", "ink")
@@ -125,7 +125,7 @@ def test_what_is_looked_at_is_as_described(busy: FlaskClient, networks: Any) -> 
 
 
 def test_what_is_changed_answers_as_described(
-    busy: FlaskClient, captures: Captures, networks: Any, training: PretendedTrainer
+    busy: FlaskClient, captures: Captures, networks: Any, training: FakeTrainingProcess
 ) -> None:
     id = networks.vault.add(saying(8), {})
     picture = (SAMPLES / "7-shadow.jpg").read_bytes()
