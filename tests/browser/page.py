@@ -28,7 +28,7 @@ def wait_until(browser: webdriver.Chrome, condition: Callable[[], Any], seconds:
                 raise
             return False
 
-    return wait.wait_until(met)
+    return wait.until(met)
 
 
 def text(browser: webdriver.Chrome, selector: str) -> str:
