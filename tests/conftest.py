@@ -23,7 +23,7 @@ from gpiozero.pins.mock import MockFactory, MockPWMPin
 from appliance.captures.store import Captures
 from appliance.device import machine
 from appliance.device.control import Control, Lines
-from appliance.device.pin import Owner, owner_file
+from appliance.device.pin import OwnerPin, owner_file
 from appliance.errors import TrainingError
 from appliance.networks.live import LiveNetwork
 from appliance.networks.vault import Vault
@@ -167,8 +167,8 @@ def training(tmp_path: Path) -> FakeTrainingProcess:
 
 
 @pytest.fixture
-def owner(tmp_path: Path) -> Owner:
-    return Owner(owner_file(tmp_path))
+def owner(tmp_path: Path) -> OwnerPin:
+    return OwnerPin(owner_file(tmp_path))
 
 
 class PretendedLeds:
@@ -206,7 +206,7 @@ def parts(
     reader: Reader,
     networks: LiveNetwork,
     training: FakeTrainingProcess,
-    owner: Owner,
+    owner: OwnerPin,
     control: Control,
     tmp_path: Path,
 ) -> dict[str, Any]:
@@ -240,9 +240,9 @@ def stranger(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
-def client(app: Flask, owner: Owner) -> FlaskClient:
+def client(app: Flask, owner: OwnerPin) -> FlaskClient:
     """The owner, who has shown the PIN."""
-    return signed_in(app.test_client(), owner.new_pin())
+    return signed_in(app.test_client(), owner.make_pin())
 
 
 def signed_in(client: FlaskClient, pin: str) -> FlaskClient:

@@ -21,7 +21,7 @@ import appliance
 import model
 from appliance.__main__ import main
 from appliance.captures.store import Captures
-from appliance.device.pin import Owner, owner_file
+from appliance.device.pin import OwnerPin, owner_file
 from appliance.networks.vault import Vault
 from appliance.outputs.history import History
 from appliance.reading import Reading
@@ -143,7 +143,7 @@ def _fill(state: Path) -> str:
     vault.promote(ids[1])
     append_night(state, {"at": 5.0, "outcome": "kept", "why": "no better", "outcomes": {}})
     Changes(state).change("reader", "agree", 3)
-    Owner(owner_file(state)).new_pin()
+    OwnerPin(owner_file(state)).make_pin()
     _give(state)
     return ids[2]
 

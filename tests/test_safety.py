@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from appliance.captures.store import Captures
-from appliance.device.pin import Owner
+from appliance.device.pin import OwnerPin
 from appliance.errors import PictureError
 from appliance.networks.live import LiveNetwork
 from appliance.settings.schema import InForce
@@ -99,7 +99,7 @@ def test_the_query_is_on_no_page(client: FlaskClient, name: str) -> None:
 
 
 def test_names_settings_and_cards_are_text_on_the_page(
-    parts: dict[str, Any], networks: LiveNetwork, owner: Owner, monkeypatch: pytest.MonkeyPatch
+    parts: dict[str, Any], networks: LiveNetwork, owner: OwnerPin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device.socket, "gethostname", lambda: f"host{SCRIPT}")
     card = {"preset": f"preset{SCRIPT}", "parameters": SCRIPT, "test": None}
@@ -111,7 +111,7 @@ def test_names_settings_and_cards_are_text_on_the_page(
     client = create_app(**{**parts, "camera": SCRIPT}).test_client()
     # So that the new one reads.
     assert client.get("/api/v1/networks").mimetype == "application/json"
-    signed_in(client, owner.new_pin())
+    signed_in(client, owner.make_pin())
     page = client.get("/device").text
     assert f'value="value{escape(SCRIPT)}"' in page
     for each in ("host", "preset", "value", "help", "from"):
@@ -209,9 +209,9 @@ def test_where_a_photograph_was_taken_is_not_kept(
 
 
 def test_the_session_is_a_new_one_whatever_the_browser_brings(
-    app: Flask, stranger: FlaskClient, owner: Owner
+    app: Flask, stranger: FlaskClient, owner: OwnerPin
 ) -> None:
-    pin = owner.new_pin()
+    pin = owner.make_pin()
     tokens, cookies = set(), set()
     for brought in ("", "chosen-by-another", "again"):
         if brought == "chosen-by-another":
@@ -224,7 +224,7 @@ def test_the_session_is_a_new_one_whatever_the_browser_brings(
 
 
 def test_what_is_secret_is_compared_in_the_same_time_for_every_guess(
-    client: FlaskClient, owner: Owner, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, owner: OwnerPin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[int] = []
     honest = hmac.compare_digest

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.options import add_command, enter
+from appliance.commands.options import add_command, enter_state
 from appliance.console import printable
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as held:
         source = held.enter_context(open_named(file)) if file.is_file() else None
         out = held.enter_context(placed("backup", args.file, state))
-        enter(state)
+        enter_state(state)
         held.enter_context(in_use(state, reads_on=True))
         made = backup(out, state, source)
     print(f"{args.file}: {made.bytes / 1e6:.1f} MB")

@@ -1,4 +1,4 @@
-"""digits captures: the labelled glyphs, counted, looked at, out to a zip and in from one."""
+"""digits captures: list and judge the labelled glyphs, export them to a zip, import them."""
 
 import argparse
 import time
@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.options import add_command, enter, positive
+from appliance.commands.options import add_command, enter_state, positive_int
 from appliance.console import printable
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def add(parsers: Any) -> None:
         "--label", type=int, choices=range(11), metavar="N", help="0 to 9, or 10 for no digit"
     )
     show.add_argument(
-        "--limit", type=positive, default=20, metavar="N", help="how many (default: 20)"
+        "--limit", type=positive_int, default=20, metavar="N", help="how many (default: 20)"
     )
     show.set_defaults(run=run_list)
     judge = add_command(
@@ -43,16 +43,16 @@ def add(parsers: Any) -> None:
         verbs, "export", "write all of them to a zip", "digits captures export captures.zip"
     )
     export.set_defaults(run=run_export)
-    bring = add_command(
+    import_ = add_command(
         verbs,
         "import",
         "add those of a zip, all or none; known ones are left out",
         "digits captures import captures.zip",
     )
-    bring.set_defaults(run=run_import)
-    for verb in (export, bring):
+    import_.set_defaults(run=run_import)
+    for verb in (export, import_):
         verb.add_argument("file", type=Path, metavar="FILE", help="PNG pictures and JSON lines")
-    for verb in (show, judge, export, bring):
+    for verb in (show, judge, export, import_):
         verb.add_argument("--state", metavar="DIR", help="where the appliance writes")
         verb.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML)")
 
@@ -60,16 +60,16 @@ def add(parsers: Any) -> None:
 def run_list(args: argparse.Namespace) -> int:
     from appliance.captures.store import name
 
-    with _opened(*_place(args)) as captures:
+    with _open_captures(*_find_state(args)) as captures:
         for each in captures.listing(args.label, limit=args.limit):
             when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.at))
-            said = (
+            reading = (
                 printable(each.reason)
                 if each.said is None
                 else f"{each.said} with {each.confidence:.0%}"
             )
             kind = "corrected" if each.corrected else "confirmed"
-            print(f"{each.id:6}  {when}  {name(each.label):11}  {kind}, was read as: {said}")
+            print(f"{each.id:6}  {when}  {name(each.label):11}  {kind}, was read as: {reading}")
         print(f"{sum(captures.counts().values())} captures; the limit is {captures.limit}")
     return 0
 
@@ -78,9 +78,9 @@ def run_report(args: argparse.Namespace) -> int:
     from appliance.captures.audit import report
     from appliance.captures.store import name
 
-    state, settings = _place(args)
-    with _opened(state, settings) as captures:
-        found = report(captures, _network(state, settings).probabilities)
+    state, settings = _find_state(args)
+    with _open_captures(state, settings) as captures:
+        found = report(captures, _load_network(state, settings).probabilities)
     print("label      " + "".join(f"{digit:5}" for digit in range(10)) + "  not a digit")
     counts = list(found.counts.values())
     print("captures   " + "".join(f"{count:5}" for count in counts[:10]) + f"{counts[10]:13}")
@@ -97,8 +97,8 @@ def run_export(args: argparse.Namespace) -> int:
     from appliance.captures.archive import export_zip
     from appliance.storage.ownership import placed
 
-    state, settings = _place(args)
-    with placed("export", args.file, state) as out, _opened(state, settings) as captures:
+    state, settings = _find_state(args)
+    with placed("export", args.file, state) as out, _open_captures(state, settings) as captures:
         count = export_zip(captures, out.file)
         out.put()
     print(f"{count} captures are in {args.file}")
@@ -109,13 +109,13 @@ def run_import(args: argparse.Namespace) -> int:
     from appliance.captures.archive import import_zip
     from appliance.storage.ownership import open_named
 
-    with open_named(args.file) as file, _opened(*_place(args)) as captures:
+    with open_named(args.file) as file, _open_captures(*_find_state(args)) as captures:
         done = import_zip(captures, file, str(args.file))
     print(f"{done.added} captures were added, {done.known} were there already")
     return 0
 
 
-def _place(args: argparse.Namespace) -> "tuple[Path, Settings]":
+def _find_state(args: argparse.Namespace) -> "tuple[Path, Settings]":
     from appliance.settings.schema import load, state_folder
 
     settings = load(args.config)
@@ -123,15 +123,15 @@ def _place(args: argparse.Namespace) -> "tuple[Path, Settings]":
 
 
 @contextmanager
-def _opened(state: Path, settings: "Settings") -> "Iterator[Captures]":
+def _open_captures(state: Path, settings: "Settings") -> "Iterator[Captures]":
     from appliance.captures.store import Captures
 
-    enter(state)
+    enter_state(state)
     with closing(Captures(state / "captures.db", limit=settings.captures.limit)) as captures:
         yield captures
 
 
-def _network(state: Path, settings: "Settings") -> "Network":
+def _load_network(state: Path, settings: "Settings") -> "Network":
     """Return the network that the appliance reads with."""
     from appliance.networks.vault import Vault
     from model import weights

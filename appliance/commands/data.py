@@ -26,15 +26,15 @@ def add(parsers: Any) -> None:
         "--mirror", action="append", metavar="URL", help="download from here (may be repeated)"
     )
     fetch.set_defaults(run=run_fetch)
-    bring = add_command(
+    import_ = add_command(
         verbs,
         "import",
         "take MNIST's files from a folder, or one file",
         "digits data import /media/usb/mnist --to ~/mnist",
     )
-    bring.add_argument("path", type=Path, metavar="PATH", help="folder or file, plain or .gz")
-    bring.set_defaults(run=run_import)
-    for verb in (fetch, bring):
+    import_.add_argument("path", type=Path, metavar="PATH", help="folder or file, plain or .gz")
+    import_.set_defaults(run=run_import)
+    for verb in (fetch, import_):
         verb.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML)")
         verb.add_argument(
             "--to", type=Path, metavar="DIR", help="default: mnist in the state folder"
@@ -72,9 +72,9 @@ def run_import(args: argparse.Namespace) -> int:
                 f"the names are {', '.join(MNIST_SHA256)}, plain or with .gz"
             )
     try:
-        with ExitStack() as held:
-            # A stick may be for the one alone who put it in.
-            sources = [(held.enter_context(open_named(file)), file) for file in files]
+        with ExitStack() as stack:
+            # Opened before root gives up its rights: a USB stick may be readable for one user.
+            sources = [(stack.enter_context(open_named(file)), file) for file in files]
             become_owner(folder)
             for source, file in sources:
                 print(f"imported: {import_file(source, file, folder)}", flush=True)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.options import add_command, add_reader, claim, load_reader
+from appliance.commands.options import add_command, add_reader, check_writable, load_reader
 from appliance.console import printable
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     if args.failures:
         if args.mnist:
             raise SettingsError("--failures draws photographs: give --photos, not --mnist")
-        claim("--failures", args.failures)
+        check_writable("--failures", args.failures)
     if args.no_pixels and not args.report:
         args.wrong_usage("--no-pixels: it is for a --report")
     if args.report:
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         become_owner(args.report.parent)
         with suppress(OSError):
             args.report.parent.mkdir(parents=True, exist_ok=True)
-        claim("--report", args.report)
+        check_writable("--report", args.report)
     reader = load_reader(args)
     none = None
     if args.mnist:

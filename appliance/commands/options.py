@@ -1,4 +1,4 @@
-"""What several commands share: their common options and the reader they use."""
+"""What several commands share: common options, the reader, the log, the state directory's owner."""
 
 import argparse
 import logging
@@ -35,7 +35,7 @@ def add_reader(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML)")
 
 
-def one_thread() -> None:
+def use_one_thread() -> None:
     """Keep numpy's BLAS, not yet loaded, to one thread, so that one seed gives one result.
 
     How many threads share a sum decides how it is rounded. A Pi Zero has one core anyway.
@@ -44,10 +44,10 @@ def one_thread() -> None:
         os.environ[name] = "1"
 
 
-def claim(option: str, file: Path) -> None:
-    """Be the owner of the folder that a file goes to where this is root, for good.
+def check_writable(option: str, file: Path) -> None:
+    """Raise StateError now for a file that could not be written when the work is done.
 
-    Raises StateError now for a file that could not be written when the work is done.
+    Root becomes the owner of the file's folder, for good.
     """
     from appliance.storage.ownership import become_owner, new_file
 
@@ -55,11 +55,11 @@ def claim(option: str, file: Path) -> None:
     new_file(option, file).drop()
 
 
-def enter(state: Path, *, there: bool = True) -> None:
-    """Be the owner of a state directory where this is root, before anything in it is opened.
+def enter_state(state: Path, *, there: bool = True) -> None:
+    """Become the owner of a state directory where this is root, before anything in it is opened.
 
-    An installed appliance's is its service's own. Raises StateError where this user cannot work
-    there, and where it is not there; without `there` it may be made later.
+    The owner of an installed appliance's is its service. Raises StateError where this user cannot
+    write there, and for a missing directory unless `there` is false: it is made later.
     """
     from appliance.errors import StateError
     from appliance.storage.ownership import become_owner
@@ -85,7 +85,7 @@ def enter(state: Path, *, there: bool = True) -> None:
 def load_reader(args: argparse.Namespace) -> "Reader":
     """Return the reader of the given file, else of the settings' file, else of the shipped one.
 
-    What this appliance has promoted is not asked for: a measurement names what it measures.
+    Never the vault's current network: a measurement names what it measures.
     """
     from appliance.reader.reader import Reader
     from appliance.settings.schema import load
@@ -97,14 +97,14 @@ def load_reader(args: argparse.Namespace) -> "Reader":
 
 
 def log_to_stderr() -> None:
-    """Have the log's lines on stderr, with their time unless the journal adds it."""
+    """Write the log to stderr, with times unless the journal adds them."""
     form = "%(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s %(message)s"
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter(form))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
-def positive(text: str) -> int:
+def positive_int(text: str) -> int:
     value = int(text)
     if not 1 <= value <= 1_000_000:
         raise argparse.ArgumentTypeError(f"{text[:20]} is not from 1 to 1,000,000")

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from appliance.commands.options import add_command, enter
+from appliance.commands.options import add_command, enter_state
 
 
 def add(parsers: Any) -> None:
@@ -21,17 +21,17 @@ def add(parsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from appliance.device.pin import Owner, owner_file
+    from appliance.device.pin import OwnerPin, owner_file
     from appliance.errors import StateError
     from appliance.settings.schema import load, state_folder
 
     state = state_folder(args.state, load(args.config))
-    enter(state)
-    owner = Owner(owner_file(state))
+    enter_state(state)
+    owner = OwnerPin(owner_file(state))
     if owner.problem and not args.new:
         raise StateError(owner.problem)
-    if not args.new and owner.known:
-        print("There is a PIN, which nobody can read back: 'digits pin --new' makes another.")
+    if not args.new and owner.exists:
+        print("A PIN exists, and nobody can read it back: 'digits pin --new' makes another.")
         return 0
-    print(f"The owner's PIN is {owner.new_pin()}. It is told this once: write it down.")
+    print(f"The owner's PIN is {owner.make_pin()}. It is shown this once: write it down.")
     return 0

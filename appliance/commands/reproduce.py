@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.options import add_command, one_thread
+from appliance.commands.options import add_command, use_one_thread
 from appliance.console import clock, say
 from appliance.training.examples import make_examples
 
@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    one_thread()
+    use_one_thread()
     names = row_names(args.names)
     done = list(run_rows(names, make_workbench(args)))
     return 0 if len(done) == len(names) else 1

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.commands.backup import add_place, tell, when
-from appliance.commands.options import add_command, enter
+from appliance.commands.options import add_command, enter_state
 
 if TYPE_CHECKING:
     from appliance.backup.restore import SettingsFile
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as held:
         source = held.enter_context(open_named(args.file))
         settings = None if args.no_settings else settings_file(place, state, held)
-        enter(state, there=False)
+        enter_state(state, there=False)
         done = restore(source, args.file, state, settings, leave=leave)
     made = done.manifest
     print(f"{state} is as it was at {when(made.made)}, by version {printable(made.version)}:")

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.options import add_command, enter, log_to_stderr, one_thread
+from appliance.commands.options import add_command, enter_state, log_to_stderr, use_one_thread
 from appliance.console import say
 from appliance.errors import TrainingRefused
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from model.datasets import Split
 
 
-class _Ended(Exception):
-    """Told to end while the examples are made."""
+class _Stopped(Exception):
+    """A signal came while the examples were made."""
 
 
 def add(parsers: Any) -> None:
@@ -53,8 +53,8 @@ def add(parsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    one_thread()
-    _step_aside()
+    use_one_thread()
+    _lower_priority()
     log_to_stderr()
     from appliance.backup.restore import in_use
     from appliance.settings.overrides import Changes
@@ -63,13 +63,13 @@ def run(args: argparse.Namespace) -> int:
 
     settings = load(args.config)
     state = state_folder(args.state, settings)
-    # What root names may be for root alone to read; what is installed is the service's.
-    named = _base(args.data, given=True) if args.data else None
-    enter(state)
+    # Read as root: a folder that root names may be readable for root alone.
+    named = _load_base_set(args.data, required=True) if args.data else None
+    enter_state(state)
     settings = Changes(state).applied(settings)
     try:
-        with hold_training_lock(state), in_use(state), _told_to_end() as ended:
-            return _retrain(args, settings.retrain, state, named, ended)
+        with hold_training_lock(state), in_use(state), _catch_signals() as signals:
+            return _retrain(args, settings.retrain, state, named, signals)
     except TrainingRefused as refused:
         if not args.due:
             raise
@@ -79,15 +79,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _told_to_end() -> Iterator[list[int]]:
-    """Lend a list that gets the number of each signal to end, for as long as the block lasts."""
-    ended: list[int] = []
+def _catch_signals() -> Iterator[list[int]]:
+    """Yield a list that collects the signals to end for as long as the block lasts."""
+    signals: list[int] = []
     before = {
-        number: signal.signal(number, lambda number, frame: ended.append(number))
+        number: signal.signal(number, lambda number, frame: signals.append(number))
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     }
     try:
-        yield ended
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -98,7 +98,7 @@ def _retrain(
     settings: "RetrainSettings",
     state: Path,
     named: "Split | None",
-    ended: list[int],
+    signals: list[int],
 ) -> int:
     from appliance.captures.store import Captures
     from appliance.networks.vault import Vault
@@ -112,16 +112,16 @@ def _retrain(
     vault = Vault(state / "networks")
     try:
         if args.due:
-            why_not = reason_to_wait(state, settings, captures)
-            if why_not:
-                raise TrainingRefused(why_not)
+            reason = reason_to_wait(state, settings, captures)
+            if reason:
+                raise TrainingRefused(reason)
 
         def simulate(recipe: Preset, data: Split, seed: int) -> Split:
             from appliance.simulator.training_glyphs import simulate_example
 
             def camera(scan: Any, rng: Any) -> Any:
-                if ended:
-                    raise _Ended("it was told to end before it had begun: nothing is lost")
+                if signals:
+                    raise _Stopped("it was told to end before it had begun: nothing is lost")
                 return simulate_example(scan, rng)
 
             return make_examples(recipe, data, seed, camera=camera, processes=1)
@@ -130,7 +130,7 @@ def _retrain(
             state,
             vault=vault,
             captures=captures,
-            base=named or _base(state / "mnist", given=False),
+            base=named or _load_base_set(state / "mnist", required=False),
             limits=Limits(
                 seconds=3600 * (args.hours or settings.hours),
                 until=find_deadline(settings, time.time()) if args.due else None,
@@ -138,39 +138,38 @@ def _retrain(
             ),
             make_examples=simulate,
             from_scratch=args.from_scratch,
-            stopping=lambda: bool(ended),
+            stopping=lambda: bool(signals),
         )
         record = retraining.run()
-    except _Ended as told:
-        say(str(told))
+    except _Stopped as stopped:
+        say(str(stopped))
         return 130
     finally:
         captures.close()
-    # One that had come to its verdict when it was told is done.
-    return 130 if ended and record["outcome"] == "left" else 0
+    # A training that came to its verdict before the signal is done.
+    return 130 if signals and record["outcome"] == "left" else 0
 
 
-def _base(folder: Path, *, given: bool) -> "Split | None":
-    """Return the base set's training digits, or None where none is installed.
+def _load_base_set(folder: Path, *, required: bool) -> "Split | None":
+    """Return the base set's training digits, or None where a folder has none and need not.
 
-    Raises DatasetError for one that is damaged or not whole, and for a folder that was named and
-    has none.
+    Raises DatasetError for a base set that is damaged, incomplete, or required and missing.
     """
     from model.datasets import MNIST_SHA256, list_missing, load_split
 
-    # A download that came to nothing leaves a folder.
-    if not given and len(list_missing(folder)) == len(MNIST_SHA256):
+    # A failed download leaves an empty folder.
+    if not required and len(list_missing(folder)) == len(MNIST_SHA256):
         return None
     return load_split(folder, "train")
 
 
-def _step_aside() -> None:
-    """Leave the processor to whatever else wants it: reading goes on while this trains."""
+def _lower_priority() -> None:
+    """Give way to every other process: reading goes on during a training."""
     with suppress(OSError):
         os.nice(19)
     with suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    # Should memory run out this ends first, also where the kernel has no memory groups.
+    # If memory runs out the kernel ends this process first, also without memory groups.
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("800")
 

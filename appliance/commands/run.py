@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.options import add_command, enter, log_to_stderr
+from appliance.commands.options import add_command, enter_state, log_to_stderr
 
 if TYPE_CHECKING:
     from appliance.camera import Camera
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str | None) -> int:
     from appliance.captures.store import Captures
     from appliance.device.control import POWER, Control, Lines
-    from appliance.device.pin import Owner, owner_file
+    from appliance.device.pin import OwnerPin, owner_file
     from appliance.device.systemd import Watchdog
     from appliance.errors import StateError
     from appliance.loop import Loop
@@ -102,11 +102,11 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     history = History(state / "history.db", limit=settings.history.limit)
     captures = Captures(state / "captures.db", limit=settings.captures.limit, stand_in=True)
     metrics = Metrics()
-    owner = Owner(owner_file(state))
-    if not owner.known and not owner.problem:
+    owner = OwnerPin(owner_file(state))
+    if not owner.exists and not owner.problem:
         try:
-            pin = owner.new_pin()
-            log.info("the owner's PIN is %s; it is told this once: write it down", pin)
+            pin = owner.make_pin()
+            log.info("the owner's PIN is %s; it is shown this once: write it down", pin)
         except StateError as error:
             log.warning("%s; until then nobody can change anything", error)
     # From here on: the PIN is not for whoever looks at the page.
@@ -256,7 +256,7 @@ def _settings(args: argparse.Namespace, settings: "Settings") -> "Settings":
 def _prepared(state: Path) -> Path:
     from appliance.errors import StateError
 
-    enter(state, there=False)
+    enter_state(state, there=False)
     try:
         state.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.options import add_command, positive
+from appliance.commands.options import add_command, positive_int
 from appliance.console import say
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def add(parsers: Any) -> None:
         "and seed. Without --factor a natural mix is drawn for each.",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder to write to")
-    parser.add_argument("--count", type=positive, default=10, metavar="N", help="default: 10")
+    parser.add_argument("--count", type=positive_int, default=10, metavar="N", help="default: 10")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="default: 0")
     parser.add_argument(
         "--digits", type=_span, default=(1, 1), metavar="N|N-M",
@@ -174,7 +174,7 @@ def _check_kind(kind: str | None) -> None:
 
 def _make_folder(folder: Path) -> Path:
     """Create the folder if need be and return it; raises StateError if it cannot be written to."""
-    from appliance.commands.options import claim
+    from appliance.commands.options import check_writable
     from appliance.errors import StateError
     from appliance.storage.ownership import become_owner
 
@@ -184,7 +184,7 @@ def _make_folder(folder: Path) -> Path:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a folder's name"
         raise StateError(f"--out {folder}: cannot be made ({reason}): name another") from None
-    claim("--out", folder / LABELS)
+    check_writable("--out", folder / LABELS)
     return folder
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.options import add_command, claim, one_thread, positive
+from appliance.commands.options import add_command, check_writable, positive_int, use_one_thread
 from appliance.console import clock, say
 from appliance.training.examples import make_examples
 
@@ -64,10 +64,12 @@ def add(parsers: Any) -> None:
         action="store_true",
         help="learn also from simulated photographs, and to answer 'not a digit' (appliance only)",
     )
-    parser.add_argument("--epochs", type=positive, metavar="N", help="default: the preset's own")
+    parser.add_argument(
+        "--epochs", type=positive_int, metavar="N", help="default: the preset's own"
+    )
     parser.add_argument(
         "--patience",
-        type=positive,
+        type=positive_int,
         metavar="N",
         help="end after N epochs that are no better on the held-out digits (default: never)",
     )
@@ -79,7 +81,7 @@ def add(parsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    one_thread()
+    use_one_thread()
     from appliance.errors import StateError
     from model.cost import describe_cost
     from model.datasets import load_split
@@ -103,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         args.wrong_usage(f"{missing} is needed, but for a --plan")
     data = recipe.training_part(load_split(args.data, "train"))
     # A night's work must not be lost for want of a place to write it: find out now.
-    claim("--out", args.out)
+    check_writable("--out", args.out)
     if any(args.out.exists() and args.out.samefile(f) for f in (args.data, *args.data.glob("*"))):
         raise StateError(f"--out {args.out}: is a file of the data set: name another")
     say(f"{recipe.name}: {recipe.summary}\n{describe_cost(recipe, len(data), epochs)}")

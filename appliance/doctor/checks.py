@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from appliance import __version__
 from appliance.camera import Camera
 from appliance.device import machine
-from appliance.device.pin import Owner, owner_file
+from appliance.device.pin import OwnerPin, owner_file
 from appliance.doctor import board
 from appliance.doctor.board import Untold
 from appliance.errors import CameraError, PinError
@@ -417,10 +417,10 @@ def _pin(state: Path) -> str:
     if owner_file(state).exists():
         # Its user's alone: another one is told to ask as root.
         read_regular(owner_file(state))
-    owner = Owner(owner_file(state))
+    owner = OwnerPin(owner_file(state))
     if owner.problem:
         raise OSError(owner.problem)
-    if not owner.known:
+    if not owner.exists:
         raise OSError("there is none yet: 'digits run' or 'digits pin' makes it and tells it once")
     made = time.strftime("%Y-%m-%d %H:%M", time.localtime(owner.made))
     return f"made at {made}; who has forgotten it makes another with '{_digits(state)} pin --new'"

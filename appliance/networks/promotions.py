@@ -1,7 +1,7 @@
-"""Which network is the current one, and which were so before it: a link and the order beside it.
+"""The current network and those before it: a symbolic link, and the order of promotions beside it.
 
-`current` is a link, switched by one rename. `promotions.txt` has the names promoted one after the
-other, a name a line; it may be lost or damaged, and where the two disagree the link is what counts.
+`current` is the link, switched by one rename. `promotions.txt` has the promoted names in order, one
+a line; it may be lost or damaged: where the two disagree the link counts.
 """
 
 import os
@@ -14,7 +14,7 @@ SHIPPED = "shipped"
 """The name of the network that ships, which has no file here: an update may bring another."""
 ID = re.compile(r"[0-9a-f]{12}")
 _MOST = 100
-"""Promotions that are remembered."""
+"""Promotions in the file."""
 
 
 class Promotions:
@@ -30,21 +30,21 @@ class Promotions:
     def stack(self) -> list[str | None]:
         """Return the names from the shipped one up to the current one.
 
-        The uppermost is None where a link that should be there is lost or leads elsewhere.
+        The top is None where the link is lost or leads out of the folder.
         """
-        stack: list[str | None] = [SHIPPED, *self._order()]
-        linked = self._linked()
+        stack: list[str | None] = [SHIPPED, *self._read_order()]
+        linked = self._read_link()
         if linked is None:
-            return stack if self._untouched() else [*stack, None]
+            return stack if self._is_untouched() else [*stack, None]
         if linked not in stack:
             return [*stack, linked]
-        # What stands above it was rolled back, or its promotion did not come to its end.
+        # Names above it were rolled back, or their promotion was cut off.
         while stack[-1] != linked:
             stack.pop()
         return stack
 
     def stamp(self) -> tuple[str, float | None]:
-        """Return a text that each switch of the link changes, and when that was (Unix seconds)."""
+        """Return a text that changes with each switch of the link, and its time (Unix seconds)."""
         try:
             at = os.lstat(self.link)
             return f"{os.readlink(self.link)} {at.st_mtime_ns} {at.st_ino}", at.st_mtime
@@ -52,46 +52,44 @@ class Promotions:
             return "", None
 
     def begin(self) -> None:
-        """Make the link where nothing was promoted yet: from now on, no link is a lost link."""
-        if self._untouched():
+        """Make the link before the first promotion: from then on a missing link is a lost one."""
+        if self._is_untouched():
             self._switch(SHIPPED)
 
     def promote(self, name: str) -> None:
         """Put a name on top; raises OSError, and the one on top then stays there."""
         stack = [each for each in self.stack() if each]
         if stack[-1] != name:
-            # The order first: should the link not follow, it tells of a promotion too many, which
-            # the link corrects.
-            self._write([*stack, name])
-        if self._linked() != name:
+            # The order first: if the link does not follow, it corrects the name too many.
+            self._write_order([*stack, name])
+        if self._read_link() != name:
             self._switch(name)
 
     def roll_back(self, place: int) -> None:
-        """Take away what is above a place of the stack; raises OSError if the link stays."""
+        """Remove the names above a place of the stack; raises OSError where the link stays."""
         stack = self.stack()[: place + 1]
         self._switch(str(stack[-1]))
         try:
-            self._write([each for each in stack if each])
+            self._write_order([each for each in stack if each])
         except OSError:
-            # The link has rolled back, and corrects the order: a full disk does not keep a bad
-            # network in its place.
+            # The link is back and corrects the order: a full disk keeps no bad network in place.
             return
 
-    def _linked(self) -> str | None:
+    def _read_link(self) -> str | None:
         """Return the name that the link leads to; None if there is none or it leads elsewhere."""
         try:
             target = os.readlink(self.link)
         except OSError:
             return None
         name = target.removesuffix(".npz")
-        whole = target == SHIPPED or (ID.fullmatch(name) and target == f"{name}.npz")
-        return name if whole else None
+        valid = target == SHIPPED or (ID.fullmatch(name) and target == f"{name}.npz")
+        return name if valid else None
 
-    def _untouched(self) -> bool:
-        return not os.path.lexists(self.link) and not self._order()
+    def _is_untouched(self) -> bool:
+        return not os.path.lexists(self.link) and not self._read_order()
 
-    def _order(self) -> list[str]:
-        """Return the names in the file; what is damaged in it is left out."""
+    def _read_order(self) -> list[str]:
+        """Return the names in the file; damaged lines are left out."""
         try:
             with open(
                 self._order_file, encoding="ascii", errors="replace", opener=open_regular
@@ -101,15 +99,15 @@ class Promotions:
             return []
         return [name for name in lines if name == SHIPPED or ID.fullmatch(name)]
 
-    def _write(self, stack: list[str]) -> None:
+    def _write_order(self, stack: list[str]) -> None:
         with replace_file(self._order_file) as file:
-            # The shipped one is below all others without being written.
+            # The shipped one is always at the bottom and is not written.
             file.write("".join(f"{name}\n" for name in stack[1:][-_MOST:]).encode())
 
     def _switch(self, name: str) -> None:
-        """Have the link lead to a name: after a power cut it leads to the old one or the new."""
-        beside = self.link.with_name(".current.new")
-        beside.unlink(missing_ok=True)
-        beside.symlink_to(SHIPPED if name == SHIPPED else f"{name}.npz")
-        os.replace(beside, self.link)
+        """Point the link at a name: after a power cut it points at the old one or the new."""
+        new = self.link.with_name(".current.new")
+        new.unlink(missing_ok=True)
+        new.symlink_to(SHIPPED if name == SHIPPED else f"{name}.npz")
+        os.replace(new, self.link)
         sync(self.link.parent)

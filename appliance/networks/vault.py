@@ -26,14 +26,14 @@ _FACTS = (
     "cpu_seconds", "training_multiply_adds", "parameters", "multiply_adds", "data", "digits",
     "captures", "validation_accuracy", "test", "own", "report",
 )  # fmt: skip
-"""What two networks are compared in: what a person may ask of how one was made and how it reads."""
+"""The facts of a card in which `compare` sets two networks side by side."""
 
 
 class LoadedNetwork(NamedTuple):
-    """A network loaded to read with, its card and its id.
+    """A network to read with, its card and its id.
 
-    `problem` is the sentence to tell when it only stands in for one that is damaged. `stamp` is
-    what `Vault.stamp` was just before, `promoted` when (Unix seconds; None: never any).
+    `problem` is a sentence when it stands in for a damaged one. `stamp` is `Vault.stamp` at the
+    time of loading; `promoted` is when it was promoted (Unix seconds; None: never).
     """
 
     network: Network
@@ -47,7 +47,8 @@ class LoadedNetwork(NamedTuple):
 class Entry(NamedTuple):
     """One network of the vault; `state` is current, previous, candidate, shipped or damaged.
 
-    `made` is in Unix seconds. The card of a damaged one holds nothing but the `problem`.
+    `bytes` is the size of its file, `made` is in Unix seconds. A damaged one's card has a `problem`
+    and nothing else.
     """
 
     id: str
@@ -62,14 +63,12 @@ class Entry(NamedTuple):
 
 
 class Vault:
-    """The networks in one folder, which is made at the first change; `<id>.npz` each.
+    """The networks in one folder, a file `<id>.npz` each, with its report beside it.
 
-    A network's report may be beside it and goes with it.
-
-    An id is the first 12 digits of the sha256 on the card. Keeps the newest `keep`, and whatever is
-    current or previous; the network that ships is always there, out of reach of what happens to
-    the folder. Threads and processes may share one: changes take turns by a lock that ends with
-    its process.
+    An id is the first 12 digits of the sha256 on the card. The folder is made at the first change.
+    It keeps the newest `keep` networks, the current and the previous one; the shipped network is
+    elsewhere, so that no damage to the folder reaches it. Threads and processes may share a folder:
+    each change takes a lock, which the kernel frees when its process dies.
     """
 
     def __init__(self, folder: Path, *, shipped: Path = weights.SHIPPED, keep: int = 5) -> None:
@@ -77,43 +76,43 @@ class Vault:
         self._shipped = shipped
         self._keep = keep
         self._promotions = Promotions(folder)
-        # What each file was found to hold, for as long as its inode, size and times stay.
-        self._found: dict[str, tuple[tuple[int, ...], Entry]] = {}
+        # The entry of each file, valid for as long as its inode, size and times stay.
+        self._entries: dict[str, tuple[tuple[int, ...], Entry]] = {}
 
-    # ---- looking changes nothing and needs no lock ----
+    # ---- reading needs no lock ----
 
     def load_current(self) -> LoadedNetwork:
-        """Return the network to read with: the current, else one before it, else the shipped one.
+        """Return the current network; if it is damaged, the one before it, else the shipped one.
 
         Raises WeightsError only if the shipped one is damaged too.
         """
         stamp, promoted = self._promotions.stamp()
-        wrong = None
+        problem = None
         for name in reversed(self._promotions.stack()):
             try:
                 network, card, id = self._load(name)
             except (WeightsError, OSError) as error:
-                wrong = wrong or f"the current network is damaged ({error})"
+                problem = problem or f"the current network is damaged ({error})"
                 continue
-            if wrong:
+            if problem:
                 which = "which ships" if name == SHIPPED else "promoted before it"
-                wrong += f": {id}, {which}, stands in; 'digits networks roll-back' makes it last"
-            return LoadedNetwork(network, card, id, wrong, stamp, promoted)
-        raise WeightsError(f"{wrong}, and so is each before it: install the appliance again")
+                problem += f": {id}, {which}, stands in; 'digits networks roll-back' makes it last"
+            return LoadedNetwork(network, card, id, problem, stamp, promoted)
+        raise WeightsError(f"{problem}, and so is each before it: install the appliance again")
 
     def stamp(self) -> str:
-        """Return a text that is another one after each promotion; costs two calls of the kernel."""
+        """Return a text that changes with each promotion; costs two system calls."""
         return self._promotions.stamp()[0]
 
     def list_networks(self) -> list[Entry]:
         """Return every network, the newest first and the shipped one last."""
-        shipped, names = self._look(SHIPPED), self._names()
-        entries = [entry for name in names if (entry := self._look(name)).id != shipped.id]
-        # Another process adds one each night and removes one: those that are gone are forgotten.
-        for gone in set(self._found) - {*names, SHIPPED}:
-            self._found.pop(gone, None)
+        shipped, names = self._read_entry(SHIPPED), self._names()
+        entries = [entry for name in names if (entry := self._read_entry(name)).id != shipped.id]
+        # Another process adds and removes networks: forget those that are gone.
+        for gone in set(self._entries) - {*names, SHIPPED}:
+            self._entries.pop(gone, None)
         entries.sort(key=lambda entry: entry.made, reverse=True)
-        current, before = self._reading_and_before()
+        current, before = self._current_and_previous()
         states = {before: "previous", current: "current"}
         return [
             entry
@@ -123,15 +122,15 @@ class Vault:
         ]
 
     def find(self, id: str) -> Entry:
-        """Return one of the listing; raises VaultError for an id that is not in it."""
+        """Return the entry of a network; raises VaultError for an unknown id."""
         for entry in self.list_networks():
             if entry.id == id:
                 return entry
-        raise _unknown(id)
+        raise _unknown_error(id)
 
     def previous_id(self) -> str | None:
         """Return the id that `roll_back` would go to, or None where there is none."""
-        return self._reading_and_before()[1]
+        return self._current_and_previous()[1]
 
     def compare(self, a: str, b: str) -> dict[str, tuple[Any, Any]]:
         """Return each fact of two networks' cards that either has, as (of a, of b).
@@ -140,40 +139,40 @@ class Vault:
         """
         one, two = self.find(a), self.find(b)
         facts = {key: (one.card.get(key), two.card.get(key)) for key in _FACTS}
-        told = {key: pair for key, pair in facts.items() if pair != (None, None)}
-        return {"id": (one.id, two.id), "state": (one.state, two.state), **told}
+        known = {key: pair for key, pair in facts.items() if pair != (None, None)}
+        return {"id": (one.id, two.id), "state": (one.state, two.state), **known}
 
     # ---- changes take turns ----
 
     def add(self, network: Network, card: dict[str, Any]) -> str:
-        """Keep a folded network as a candidate and return its id; the same again does no harm.
+        """Add a folded network as a candidate and return its id; adding it again changes nothing.
 
-        Raises StateError when it cannot be written; what is there stays as it is.
+        Raises StateError where it cannot be written; the others stay as they are.
         """
         id = weights.checksum(network)[:12]
-        if id == self._look(SHIPPED).id:
+        if id == self._read_entry(SHIPPED).id:
             return id
         with self._changing(f"network {id} is not kept"):
-            newest = max((self._look(name).made for name in self._names()), default=0.0)
+            newest = max((self._read_entry(name).made for name in self._names()), default=0.0)
             weights.save(self._file(id), network, card)
-            # A clock that was set back does not make the newest network the first to go.
+            # Also after the clock was set back the newest network is the last to be removed.
             made = max(time.time(), newest + 0.001)
             os.utime(self._file(id), (made, made))
             self._tidy()
         return id
 
     def promote(self, id: str) -> None:
-        """Make a network the current one, in one step, after it was loaded and found whole.
+        """Make a network the current one, in one step, after a test load.
 
-        Raises VaultError for one that is unknown or damaged and StateError when nothing can be
+        Raises VaultError for an unknown or damaged network, StateError where nothing can be
         written; the current one then stays.
         """
-        name = SHIPPED if id == self._look(SHIPPED).id else id
+        name = SHIPPED if id == self._read_entry(SHIPPED).id else id
         if name != SHIPPED and id not in self._names():
-            raise _unknown(id)
+            raise _unknown_error(id)
         with self._changing(f"network {id} is not promoted"):
             try:
-                # One that the reader has no way to read with is as good as damaged.
+                # A network that the reader cannot run is as good as damaged.
                 OneDigit(self._load(name)[0])
             except (WeightsError, TypeError) as error:
                 raise VaultError(
@@ -183,15 +182,15 @@ class Vault:
             self._tidy()
 
     def roll_back(self) -> str:
-        """Make the network current that was so before, and return its id; again: one further back.
+        """Go back to the network before the current one and return its id; repeat to go further.
 
-        One that is damaged or gone is passed over; the last is the one that ships. Raises
-        VaultError when there is none before, and StateError when nothing can be written.
+        Skips networks that are damaged or gone; the last one is the shipped one. Raises VaultError
+        where there is none before, StateError where nothing can be written.
         """
         with self._changing("nothing is rolled back"):
-            self._found.clear()
+            self._entries.clear()
             stack = self._promotions.stack()
-            place = self._place_before(stack)
+            place = self._find_previous(stack)
             if place is None:
                 raise VaultError(
                     "there is no network before the current one: 'digits networks' lists those "
@@ -208,15 +207,18 @@ class Vault:
 
     @contextmanager
     def hold_changes(self) -> Iterator[None]:
-        """Keep changes waiting for as long as the block lasts; raises StateError, OSError."""
+        """Hold the lock for as long as the block lasts: others' changes wait.
+
+        Raises StateError, OSError.
+        """
         if not self.folder.is_dir():
             yield
             return
-        with ExitStack() as held:
+        with ExitStack() as stack:
             try:
-                held.enter_context(self._locked())
+                stack.enter_context(self._lock())
             except OSError as error:
-                # On a card that is read-only nobody changes anything.
+                # On a read-only card nobody changes anything.
                 if error.errno != errno.EROFS:
                     raise
             yield
@@ -251,56 +253,56 @@ class Vault:
             raise WeightsError(f"{file} holds the network {id}")
         return network, card, id
 
-    def _look(self, name: str) -> Entry:
-        """Return what a file holds, as a candidate, shipped or damaged; loads it once."""
+    def _read_entry(self, name: str) -> Entry:
+        """Return the entry of a file as candidate, shipped or damaged; loads each file once."""
         file, shipped = self._file(name), name == SHIPPED
         try:
             at = os.lstat(file)
         except OSError:
             return Entry(name, {"problem": f"{file} is not there"}, "damaged", 0, 0.0, shipped)
         signature = (at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns)
-        if name in self._found and self._found[name][0] == signature:
-            return self._found[name][1]
+        if name in self._entries and self._entries[name][0] == signature:
+            return self._entries[name][1]
         try:
             _, card, id = self._load(name)
             state = "shipped" if shipped else "candidate"
         except (WeightsError, OSError) as error:
             id, card, state = name, {"problem": str(error)}, "damaged"
         entry = Entry(id, card, state, at.st_size, at.st_mtime, shipped)
-        self._found[name] = signature, entry
+        self._entries[name] = signature, entry
         return entry
 
     def _id(self, name: str | None) -> str:
-        return self._look(SHIPPED).id if name == SHIPPED else str(name)
+        return self._read_entry(SHIPPED).id if name == SHIPPED else str(name)
 
-    def _good(self, name: str | None) -> bool:
-        return name is not None and self._look(name).state != "damaged"
+    def _is_whole(self, name: str | None) -> bool:
+        return name is not None and self._read_entry(name).state != "damaged"
 
-    def _reading_and_before(self) -> tuple[str | None, str | None]:
-        """Return the id that a reader is given, and the one that `roll_back` would go to."""
+    def _current_and_previous(self) -> tuple[str | None, str | None]:
+        """Return the id that is read with, and the one that `roll_back` would go to."""
         stack = self._promotions.stack()
-        current = next((name for name in reversed(stack) if self._good(name)), None)
-        place = self._place_before(stack)
+        current = next((name for name in reversed(stack) if self._is_whole(name)), None)
+        place = self._find_previous(stack)
         return current and self._id(current), None if place is None else self._id(stack[place])
 
-    def _place_before(self, stack: list[str | None]) -> int | None:
-        """Return the uppermost place below the top that has another network, and a whole one."""
+    def _find_previous(self, stack: list[str | None]) -> int | None:
+        """Return the highest place below the top with another network that is whole, or None."""
         for place in reversed(range(len(stack) - 1)):
-            if stack[place] != stack[-1] and self._good(stack[place]):
+            if stack[place] != stack[-1] and self._is_whole(stack[place]):
                 return place
         return None
 
     def _tidy(self) -> None:
-        """Remove what is surplus; what cannot be removed does not undo the change before it."""
+        """Remove surplus networks; where that fails the change before it stands."""
         try:
             self._remove_surplus()
         except OSError as error:
             log.warning("%s: old networks are not removed (%s)", self.folder, error.strerror)
 
     def _remove_surplus(self) -> None:
-        newest = sorted(self._names(), key=lambda name: self._look(name).made, reverse=True)
-        kept = {*newest[: self._keep], self._promotions.stack()[-1], *self._reading_and_before()}
-        # What a killed process left half written goes too: nobody else writes now.
+        newest = sorted(self._names(), key=lambda name: self._read_entry(name).made, reverse=True)
+        kept = {*newest[: self._keep], self._promotions.stack()[-1], *self._current_and_previous()}
+        # Half-written files of a killed process go too: nobody else writes now.
         gone = set(newest) - kept
         reports = map(self.report_file, gone)
         for file in (*map(self._file, gone), *reports, *self.folder.glob(".*.new")):
@@ -310,10 +312,10 @@ class Vault:
 
     @contextmanager
     def _changing(self, failure: str) -> Iterator[None]:
-        """Hold the lock; what the disk refuses is raised as a StateError that tells the failure."""
+        """Hold the lock; raises StateError with the failure where the disk refuses."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self._locked():
+            with self._lock():
                 self._promotions.begin()
                 yield
         except ApplianceError:
@@ -326,8 +328,8 @@ class Vault:
             ) from None
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        # Opened to read only, so that the service may lock what root has made.
+    def _lock(self) -> Iterator[None]:
+        # Read-only is enough: the service can lock a file that root has made.
         file = open_regular(self.folder / ".lock", os.O_RDONLY | os.O_CREAT)
         try:
             end = time.monotonic() + _LOCK_SECONDS
@@ -347,5 +349,5 @@ class Vault:
             os.close(file)
 
 
-def _unknown(id: str) -> VaultError:
+def _unknown_error(id: str) -> VaultError:
     return VaultError(f"there is no network {id[:40]!r}: 'digits networks' lists those there are")

@@ -169,10 +169,13 @@ def main(arguments: Sequence[str]) -> int:
             sys.stdout.buffer.write(text.encode())
         elif verb == "check":
             load(Path(files[0]))
-        else:
+        elif verb == "take":
             card = next((file for file in map(Path, files) if file.exists()), None)
             if card:
                 print(take_over(card))
+        else:
+            # Nothing may change a system's settings by a slip.
+            raise SettingsError(f"no verb {verb!r}: the verbs are new, complete, check and take")
     except (SettingsError, OSError, UnicodeDecodeError) as error:
         print(printable(error), file=sys.stderr)
         return 1

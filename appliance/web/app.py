@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 
 from appliance.captures.store import Captures
 from appliance.device.control import Control
-from appliance.device.pin import Owner
+from appliance.device.pin import OwnerPin
 from appliance.errors import StateError
 from appliance.networks.live import LiveNetwork
 from appliance.outputs.history import History
@@ -50,7 +50,7 @@ def create_app(
     reader: Reader,
     networks: LiveNetwork,
     training: TrainingProcess,
-    owner: Owner,
+    owner: OwnerPin,
     metrics: Metrics,
     control: Control,
     camera: str,
@@ -75,7 +75,7 @@ def create_app(
     register_languages(app)
 
     def problems() -> list[str]:
-        return [each for each in (owner.shut, problem) if each]
+        return [each for each in (owner.obstacle, problem) if each]
 
     @app.context_processor
     def add_problems() -> dict[str, Any]:

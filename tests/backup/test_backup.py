@@ -29,7 +29,7 @@ from appliance.backup import restore as under_test
 from appliance.backup.archive import MANIFEST
 from appliance.backup.restore import KEPT, in_use
 from appliance.captures.store import Capture, Captures
-from appliance.device.pin import Owner, owner_file
+from appliance.device.pin import OwnerPin, owner_file
 from appliance.errors import ApplianceError, BackupError, StateError
 from appliance.networks.vault import Vault
 from appliance.outputs.history import History
@@ -68,7 +68,7 @@ def filled(state: Path, seed: int, reading: Reading) -> Path:
     vault.promote(ids[1])
     append_night(state, {**NIGHT, "at": float(seed)})
     Changes(state).change("reader", "agree", 3 + seed)
-    Owner(owner_file(state)).new_pin()
+    OwnerPin(owner_file(state)).make_pin()
     return state
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from appliance.__main__ import run_command
-from appliance.commands.options import one_thread
+from appliance.commands.options import use_one_thread
 from tests.bench import (
     calibration,
     frames,
@@ -41,7 +41,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    one_thread()
+    use_one_thread()
     args.measure(args)
     return 0
 

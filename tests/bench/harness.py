@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.commands.options import add_command, add_reader, load_reader, positive
+from appliance.commands.options import add_command, add_reader, load_reader, positive_int
 from appliance.console import clock, say
 from appliance.training.pool import count_cores, map_blocks
 
@@ -33,16 +33,16 @@ def add_bench(
     """
     parser = add_command(parsers, name, summary, f"python -m tests.bench {name} {example}".strip())
     parser.add_argument(
-        "--count", type=positive, default=count, metavar="N", help=f"{of} (default: {count:,})"
+        "--count", type=positive_int, default=count, metavar="N", help=f"{of} (default: {count:,})"
     )
-    parser.add_argument("--seed", type=positive, default=1, metavar="S", help="default: 1")
+    parser.add_argument("--seed", type=positive_int, default=1, metavar="S", help="default: 1")
     parser.add_argument(
         "--quick", action="store_true",
         help="a tenth of the count, to see that it runs; writes files only with --out",
     )  # fmt: skip
     if not alone:
         parser.add_argument(
-            "--processes", type=positive, metavar="N",
+            "--processes", type=positive_int, metavar="N",
             help="share the work; the figures are the same (default: one a core)",
         )  # fmt: skip
     parser.add_argument(

@@ -171,7 +171,7 @@ def _open_page(
 ) -> "Iterator[FlaskClient]":
     """Yield a client of the page over these parts."""
     from appliance.device.control import Control
-    from appliance.device.pin import Owner, owner_file
+    from appliance.device.pin import OwnerPin, owner_file
     from appliance.networks.live import LiveNetwork
     from appliance.outputs.history import History
     from appliance.outputs.latest import Latest
@@ -182,7 +182,7 @@ def _open_page(
 
     history = History(state / "history.db", limit=10)
     try:
-        owner = Owner(owner_file(state))
+        owner = OwnerPin(owner_file(state))
         page = create_app(
             latest=Latest(),
             history=history,
@@ -198,7 +198,7 @@ def _open_page(
             in_force=[],
             upload_megabytes=1,
         ).test_client()
-        session: Any = page.post("/api/v1/session", json={"pin": owner.new_pin()}).json
+        session: Any = page.post("/api/v1/session", json={"pin": owner.make_pin()}).json
         page.environ_base["HTTP_X_CSRF_TOKEN"] = session["token"]
         yield page
     finally:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from appliance.commands.options import claim
+from appliance.commands.options import check_writable
 from appliance.console import say
 
 
@@ -36,7 +36,7 @@ def make_folder(args: argparse.Namespace) -> Path | None:
     folder = Path(args.out or "docs/measured")
     with suppress(OSError, ValueError):
         folder.mkdir(parents=True, exist_ok=True)
-    claim("--out", folder / f"reading-{args.what}.md")
+    check_writable("--out", folder / f"reading-{args.what}.md")
     return folder
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.commands import reproduce
-from appliance.commands.options import add_command, claim
+from appliance.commands.options import add_command, check_writable
 from appliance.console import say
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ def measure(args: argparse.Namespace) -> None:
     if not args.quick:
         with suppress(OSError):
             args.docs.mkdir(parents=True, exist_ok=True)
-        claim("--docs", args.docs / "reproduction.md")
+        check_writable("--docs", args.docs / "reproduction.md")
         load_rows(args.docs)
         if args.pictures:
-            claim("--pictures", args.pictures)
+            check_writable("--pictures", args.pictures)
     for name, outcome, seconds in reproduce.run_rows(names, reproduce.make_workbench(args)):
         if args.quick:
             continue

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from appliance.commands.options import add_command, claim, positive
+from appliance.commands.options import add_command, check_writable, positive_int
 from appliance.console import say
 from tests.bench.contenders import NETWORKS, TASKS, untrained
 from tests.bench.contenders import measure as run_contender
@@ -33,7 +33,7 @@ def add(parsers: Any) -> None:
 
 def add_options(parser: argparse.ArgumentParser, argument_default: Any = None) -> None:
     parser.add_argument(
-        "--rounds", type=positive, default=argument_default or 3, metavar="N",
+        "--rounds", type=positive_int, default=argument_default or 3, metavar="N",
         help="turns (default: 3)",
     )  # fmt: skip
     parser.add_argument(
@@ -55,7 +55,7 @@ def measure(args: argparse.Namespace) -> None:
         return
     for option, file in (("--markdown", args.markdown), ("--json", args.json)):
         if file:
-            claim(option, file)
+            check_writable(option, file)
     figures: dict[str, dict[str, dict[str, float]]] = {}
     for turn in range(args.rounds):
         for task, contenders in TASKS.items():

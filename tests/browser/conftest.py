@@ -12,7 +12,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from appliance.device.pin import Owner, owner_file
+from appliance.device.pin import OwnerPin, owner_file
 from tests.conftest import ROOT, SAMPLES, free_port
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -35,7 +35,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pin(state: Path) -> str:
     """The owner's PIN."""
-    return Owner(owner_file(state)).new_pin()
+    return OwnerPin(owner_file(state)).make_pin()
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from appliance.__main__ import main
 from appliance.device.control import Control
-from appliance.device.pin import FREE_TRIES, MOST_TRIES, Owner, owner_file
+from appliance.device.pin import FREE_TRIES, MOST_TRIES, OwnerPin, owner_file
 from appliance.errors import StateError
 from appliance.outputs.latest import Latest
 from appliance.reading import Reading
@@ -65,14 +65,14 @@ def another_pin(pin: str) -> str:
 
 
 def test_a_pin_is_six_digits_kept_as_a_hash_that_only_its_user_reads(tmp_path: Path) -> None:
-    owner = Owner(owner_file(tmp_path))
-    assert not owner.known
-    pin = owner.new_pin()
+    owner = OwnerPin(owner_file(tmp_path))
+    assert not owner.exists
+    pin = owner.make_pin()
     assert re.fullmatch(r"\d{6}", pin)
     kept = owner_file(tmp_path)
     assert pin not in kept.read_text()
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert owner.known
+    assert owner.exists
     assert owner.check(pin, "a") is None
     refused = owner.check(another_pin(pin), "a")
     assert refused is not None
@@ -82,10 +82,10 @@ def test_a_pin_is_six_digits_kept_as_a_hash_that_only_its_user_reads(tmp_path: P
 def test_a_pin_that_the_command_makes_is_the_running_appliances_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    running = Owner(owner_file(tmp_path))
-    first = running.new_pin()
+    running = OwnerPin(owner_file(tmp_path))
+    first = running.make_pin()
     assert main(["pin", "--state", str(tmp_path)]) == 0
-    assert "nobody can read back" in capsys.readouterr().out
+    assert "nobody can read it back" in capsys.readouterr().out
     assert main(["pin", "--state", str(tmp_path), "--new"]) == 0
     told = re.search(r"PIN is (\d{6})", capsys.readouterr().out)
     assert told
@@ -95,8 +95,8 @@ def test_a_pin_that_the_command_makes_is_the_running_appliances_too(
 
 def test_wrong_pins_make_an_address_wait_ever_longer(tmp_path: Path) -> None:
     now = 0.0
-    owner = Owner(owner_file(tmp_path), clock=lambda: now)
-    pin = owner.new_pin()
+    owner = OwnerPin(owner_file(tmp_path), clock=lambda: now)
+    pin = owner.make_pin()
     for left in ("4 more tries", "3 more tries", "2 more tries", "one more try",
                  "wait 30 s, then try again"):  # fmt: skip
         refused = owner.check(another_pin(pin), "child")
@@ -120,8 +120,8 @@ def test_wrong_pins_make_an_address_wait_ever_longer(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_wrong_pins_from_ever_other_addresses_come_to_an_end_too(tmp_path: Path) -> None:
     now = 0.0
-    owner = Owner(owner_file(tmp_path), clock=lambda: now)
-    pin = owner.new_pin()
+    owner = OwnerPin(owner_file(tmp_path), clock=lambda: now)
+    pin = owner.make_pin()
     looked_at = 0
     for address in range(MOST_TRIES + 20):
         refused = owner.check(another_pin(pin), str(address))
@@ -137,21 +137,21 @@ def test_wrong_pins_from_ever_other_addresses_come_to_an_end_too(tmp_path: Path)
 
 @pytest.mark.slow
 def test_another_pin_that_the_command_makes_ends_the_waiting(tmp_path: Path) -> None:
-    running = Owner(owner_file(tmp_path), clock=lambda: 0.0)
-    pin = running.new_pin()
+    running = OwnerPin(owner_file(tmp_path), clock=lambda: 0.0)
+    pin = running.make_pin()
     for address in range(MOST_TRIES):
         running.check(another_pin(pin), str(address % 50))
     refused = running.check(pin, "teacher")
     assert refused is not None
     assert refused.waiting
-    new = Owner(owner_file(tmp_path)).new_pin()
+    new = OwnerPin(owner_file(tmp_path)).make_pin()
     assert running.check(new, "teacher") is None
     assert running.check(new, "0") is None
 
 
 def test_the_right_pin_forgets_the_wrong_ones(tmp_path: Path) -> None:
-    owner = Owner(owner_file(tmp_path))
-    pin = owner.new_pin()
+    owner = OwnerPin(owner_file(tmp_path))
+    pin = owner.make_pin()
     for _ in range(3):
         for _ in range(FREE_TRIES - 1):
             assert owner.check(another_pin(pin), "a") is not None
@@ -163,13 +163,13 @@ def test_a_damaged_file_is_a_sentence_and_another_pin_mends_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], held: str
 ) -> None:
     owner_file(tmp_path).write_text(held)
-    owner = Owner(owner_file(tmp_path))
+    owner = OwnerPin(owner_file(tmp_path))
     assert "digits pin --new" in str(owner.problem)
-    assert (owner.known, owner.shut) == (False, owner.problem)
+    assert (owner.exists, owner.obstacle) == (False, owner.problem)
     assert main(["pin", "--state", str(tmp_path)]) == 1
     assert main(["pin", "--state", str(tmp_path), "--new"]) == 0
-    assert owner.known
-    assert owner.shut is None
+    assert owner.exists
+    assert owner.obstacle is None
 
 
 def test_a_folder_that_is_missing_is_a_sentence(
@@ -178,11 +178,11 @@ def test_a_folder_that_is_missing_is_a_sentence(
     assert main(["pin", "--state", str(tmp_path / "missing")]) == 1
     assert "missing: there is no such state directory: name the" in capsys.readouterr().err
     with pytest.raises(StateError, match=r"cannot be kept \(No such file or directory\)"):
-        Owner(owner_file(tmp_path / "missing")).new_pin()
+        OwnerPin(owner_file(tmp_path / "missing")).make_pin()
 
 
 def test_a_file_that_is_damaged_while_it_runs_is_a_sentence(
-    client: FlaskClient, owner: Owner, tmp_path: Path
+    client: FlaskClient, owner: OwnerPin, tmp_path: Path
 ) -> None:
     owner_file(tmp_path).write_text("{")
     answer = client.post("/api/v1/training", json={})
@@ -190,7 +190,7 @@ def test_a_file_that_is_damaged_while_it_runs_is_a_sentence(
     assert "'digits pin --new'" in detail(answer)
     # Looking goes on.
     assert client.get("/api/v1/reading").status_code == 200
-    owner.new_pin()
+    owner.make_pin()
     assert client.post("/api/v1/training", json={}).status_code == 401
 
 
@@ -203,9 +203,9 @@ class Guessing(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.now = 1000.0
-        self.owner = Owner(owner_file(Path(self.folder.name)), clock=lambda: self.now)
+        self.owner = OwnerPin(owner_file(Path(self.folder.name)), clock=lambda: self.now)
         with mock.patch("appliance.device.pin._METHOD", "pbkdf2:sha256:1"):
-            self.pin = self.owner.new_pin()
+            self.pin = self.owner.make_pin()
 
     def teardown(self) -> None:
         self.folder.cleanup()
@@ -242,16 +242,16 @@ class Guessing(RuleBasedStateMachine):
         assert told is None or 0 < int(told[1]) == refused.seconds <= 3600
         before = self.now
         self.now += refused.seconds
-        assert self.owner._too_many(address, self.now) is None
+        assert self.owner._must_wait(address, self.now) is None
         if refused.seconds:
             self.now -= 1.1
-            assert self.owner._too_many(address, self.now) is not None
+            assert self.owner._must_wait(address, self.now) is not None
         self.now = before
 
     @invariant()
     def nothing_is_kept_for_long(self) -> None:
         kept = self.owner._wrong, self.owner._all
-        self.owner._forget(self.now + 7200)
+        self.owner._drop_old_tries(self.now + 7200)
         assert not self.owner._wrong
         assert not self.owner._all
         self.owner._wrong, self.owner._all = kept
@@ -265,8 +265,8 @@ def test_what_is_said_of_the_next_try_is_what_happens() -> None:
 
 def test_after_an_hour_in_which_it_might_have_tried_an_address_begins_anew(tmp_path: Path) -> None:
     now = 0.0
-    owner = Owner(owner_file(tmp_path), clock=lambda: now)
-    pin = owner.new_pin()
+    owner = OwnerPin(owner_file(tmp_path), clock=lambda: now)
+    pin = owner.make_pin()
     for _ in range(FREE_TRIES + 3):
         refused = owner.check(another_pin(pin), "child")
         assert refused is not None
@@ -284,8 +284,8 @@ def test_after_an_hour_in_which_it_might_have_tried_an_address_begins_anew(tmp_p
 # ---- who may change anything ----
 
 
-def test_a_stranger_changes_nothing(app: Flask, stranger: FlaskClient, owner: Owner) -> None:
-    owner.new_pin()
+def test_a_stranger_changes_nothing(app: Flask, stranger: FlaskClient, owner: OwnerPin) -> None:
+    owner.make_pin()
     found = changes(app)
     assert len(found) >= 9
     for method, path in found:
@@ -380,10 +380,10 @@ def test_the_devices_view_shows_log_and_settings_to_the_owner_alone(
 
 
 def test_the_pin_begins_a_session_and_leaving_ends_it(
-    app: Flask, stranger: FlaskClient, owner: Owner
+    app: Flask, stranger: FlaskClient, owner: OwnerPin
 ) -> None:
     assert stranger.get(SESSION).get_json() == {"owner": False, "token": None, "pin": False}
-    pin = owner.new_pin()
+    pin = owner.make_pin()
     assert stranger.get(SESSION).get_json() == {"owner": False, "token": None, "pin": True}
     begun = stranger.post(SESSION, json={"pin": f" {pin} "})
     told = begun.get_json()
@@ -397,9 +397,9 @@ def test_the_pin_begins_a_session_and_leaving_ends_it(
     assert not stranger.get(SESSION).get_json()["owner"]
 
 
-def test_another_pin_ends_every_session(client: FlaskClient, owner: Owner) -> None:
+def test_another_pin_ends_every_session(client: FlaskClient, owner: OwnerPin) -> None:
     assert client.get(SESSION).get_json()["owner"]
-    owner.new_pin()
+    owner.make_pin()
     assert not client.get(SESSION).get_json()["owner"]
     assert client.post("/api/v1/training", json={}).status_code == 401
 
@@ -413,18 +413,18 @@ def test_a_session_ends_by_itself(client: FlaskClient, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("forged", ["x", "e30.aaaa.bbbb", "A" * 4000, "ü", '"', "W10.Zw.Zw"])
-def test_a_forged_cookie_is_a_strangers(app: Flask, owner: Owner, forged: str) -> None:
-    owner.new_pin()
+def test_a_forged_cookie_is_a_strangers(app: Flask, owner: OwnerPin, forged: str) -> None:
+    owner.make_pin()
     answer = app.test_client(use_cookies=False).post(
         "/api/v1/training", json={}, headers={"Cookie": f"digits-owner={forged}"}
     )
     assert answer.status_code == 401
 
 
-def test_a_cookie_of_another_appliance_is_a_strangers(app: Flask, owner: Owner) -> None:
+def test_a_cookie_of_another_appliance_is_a_strangers(app: Flask, owner: OwnerPin) -> None:
     from itsdangerous import URLSafeTimedSerializer
 
-    owner.new_pin()
+    owner.make_pin()
     sender = app.test_client(use_cookies=False)
     told = {"owner": owner.id, "token": "t"}
     forged = URLSafeTimedSerializer("another secret", salt="owner").dumps(told)
@@ -437,15 +437,15 @@ def test_a_cookie_of_another_appliance_is_a_strangers(app: Flask, owner: Owner) 
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"pin": 123456}, {"pin": "1" * 65}, "123456"])
-def test_what_is_no_pin_is_a_sentence(stranger: FlaskClient, owner: Owner, body: Any) -> None:
-    owner.new_pin()
+def test_what_is_no_pin_is_a_sentence(stranger: FlaskClient, owner: OwnerPin, body: Any) -> None:
+    owner.make_pin()
     answer = stranger.post(SESSION, json=body)
     assert answer.status_code == 400
     assert '{"pin": "123456"}' in detail(answer)
 
 
-def test_guessing_over_the_api_ends_in_waiting(stranger: FlaskClient, owner: Owner) -> None:
-    wrong = another_pin(owner.new_pin())
+def test_guessing_over_the_api_ends_in_waiting(stranger: FlaskClient, owner: OwnerPin) -> None:
+    wrong = another_pin(owner.make_pin())
     codes = [stranger.post(SESSION, json={"pin": wrong}).status_code for _ in range(8)]
     assert codes == [403] * 5 + [429] * 3
     answer = stranger.post(SESSION, json={"pin": wrong})
@@ -490,7 +490,7 @@ def named(parts: dict[str, Any]) -> FlaskClient:
 
 
 def test_where_the_owner_alone_may_look_the_page_shows_no_reading_to_others(
-    parts: dict[str, Any], owner: Owner, latest: Latest, a_seven: Reading
+    parts: dict[str, Any], owner: OwnerPin, latest: Latest, a_seven: Reading
 ) -> None:
     client = create_app(**parts, look="owner").test_client()
     latest.show(a_seven)
@@ -498,13 +498,13 @@ def test_where_the_owner_alone_may_look_the_page_shows_no_reading_to_others(
     assert "7 with" not in page
     assert 'src="/api/v1/reading/frame"' not in page
     assert "here looking needs the PIN as well" in page
-    signed_in(client, owner.new_pin())
+    signed_in(client, owner.make_pin())
     page = client.get("/").text
     assert "7 with" in page
     assert 'src="/api/v1/reading/frame"' in page
 
 
-def test_looking_can_be_the_owners_too(parts: dict[str, Any], owner: Owner) -> None:
+def test_looking_can_be_the_owners_too(parts: dict[str, Any], owner: OwnerPin) -> None:
     client = create_app(**parts, look="owner").test_client()
     for path in ("/", "/static/now.js", "/api/v1/health", SESSION):
         with client.get(path) as answer:
@@ -519,6 +519,6 @@ def test_looking_can_be_the_owners_too(parts: dict[str, Any], owner: Owner) -> N
     for path in ("/history", "/inside"):
         assert client.get(path).headers["Location"] == "/"
     assert 'data-look="owner"' in client.get("/").text
-    signed_in(client, owner.new_pin())
+    signed_in(client, owner.make_pin())
     for path in [*looks[:-1], "/history", "/inside"]:
         assert client.get(path).status_code == 200

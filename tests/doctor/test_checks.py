@@ -16,7 +16,7 @@ from gpiozero.pins.mock import MockFactory
 from appliance.__main__ import main
 from appliance.camera.folder import FolderCamera
 from appliance.device import machine
-from appliance.device.pin import Owner, owner_file
+from appliance.device.pin import OwnerPin, owner_file
 from appliance.doctor import board, checks, support_report
 from appliance.doctor.checks import Finding, examine, page_address
 from appliance.errors import CameraError
@@ -311,7 +311,7 @@ def test_a_terminal_gets_a_code_and_a_pipe_only_when_it_is_asked_for(
 # ---- the report ----
 
 LOG = [
-    "2026-01-01T01:02:03+0000 digits[7]: the owner's PIN is 123456; it is told this once",
+    "2026-01-01T01:02:03+0000 digits[7]: the owner's PIN is 123456; it is shown this once",
     "2026-01-01T01:02:04+0000 digits[7]: a wrong PIN from 192.168.178.20",
     "2026-01-01T01:02:05+0000 digits[7]: a wrong PIN from fd00::1:2, then ::1 and 127.0.0.1",
     "2026-01-01T01:02:06+0000 digits[7]: the MQTT broker house.local:1883 is away at:10.0.0.7:99.",
@@ -322,8 +322,8 @@ LOG = [
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], str]:
     """A report of an appliance with secrets, and its owner's PIN."""
     monkeypatch.setattr(board, "log", lambda: LOG)
-    owner = Owner(owner_file(tmp_path))
-    pin = owner.new_pin()
+    owner = OwnerPin(owner_file(tmp_path))
+    pin = owner.make_pin()
     settings = Settings(
         mqtt=MqttSettings(host="house.local", user="anna", password="s3cret"),
         camera=CameraSettings(source=f"folder:{SAMPLES}"),

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.__main__ import main
 from appliance.commands.run import _own_names
-from appliance.device.pin import Owner, owner_file
+from appliance.device.pin import OwnerPin, owner_file
 from appliance.outputs.discovery import node_of
 from tests.broker import broker, watching
 from tests.conftest import SAMPLES, free_port
@@ -36,7 +36,7 @@ def test_readings_are_published_and_the_brokers_button_reads(port: int, tmp_path
             for digit in range(10):
                 assert watcher.wait_digit(f"{BASE}/state", digit)["confidence"] > 0.5
             watcher.wait(f"{BASE}/availability", lambda text: text == "online")
-            pin = Owner(owner_file(tmp_path / "state")).new_pin()
+            pin = OwnerPin(owner_file(tmp_path / "state")).make_pin()
             settings = OwnerClient(port, pin).get("/api/v1/settings")["settings"]
             assert [each["value"] for each in settings if each["key"] == "password"] == ['"***"']
             process.send_signal(signal.SIGTERM)

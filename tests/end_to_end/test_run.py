@@ -20,7 +20,7 @@ import pytest
 
 from appliance.__main__ import main
 from appliance.captures.store import Captures
-from appliance.device.pin import Owner, owner_file
+from appliance.device.pin import OwnerPin, owner_file
 from appliance.networks.vault import Vault
 from tests.backups import backup, restore
 from tests.captured import added
@@ -92,7 +92,7 @@ def get(port: int, path: str) -> Any:
 def test_a_setting_changed_on_the_page_takes_effect_after_a_restart(
     port: int, tmp_path: Path
 ) -> None:
-    pin = Owner(owner_file(tmp_path)).new_pin()
+    pin = OwnerPin(owner_file(tmp_path)).make_pin()
     with running(port, tmp_path, "--camera", f"folder:{SAMPLES}") as (process, _):
         owner = OwnerClient(port, pin)
         change = {"table": "reader", "key": "agree", "value": 2}

@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from appliance.__main__ import main
-from appliance.device.pin import Owner
+from appliance.device.pin import OwnerPin
 from appliance.networks.live import LiveNetwork
 from appliance.networks.vault import Vault
 from appliance.outputs.latest import Latest
@@ -239,12 +239,12 @@ def test_without_frames_the_page_notices_a_promotion(
 
 
 def test_a_file_that_the_settings_name_is_told_when_promoting(
-    parts: dict[str, Any], vault: Vault, reader: Reader, owner: Owner
+    parts: dict[str, Any], vault: Vault, reader: Reader, owner: OwnerPin
 ) -> None:
     held = vault.load_current()._replace(id="f" * 12)
     parts["networks"] = LiveNetwork(vault, reader, held, configured_file="/home/me/mine.npz")
     app = create_app(**parts)
-    client = signed_in(app.test_client(), owner.new_pin())
+    client = signed_in(app.test_client(), owner.make_pin())
     id = vault.add(saying(8), {})
     done = client.post(f"/api/v1/networks/{id}/promote").get_json()
     assert done["networks"][0]["state"] == "current"

@@ -59,7 +59,9 @@ class Promoting(RuleBasedStateMachine):
 
     @rule()
     def restarted(self) -> None:
-        self.vault = Vault(self.vault.folder, shipped=self.vault._shipped, keep=20)
+        self.vault = Vault(
+            self.vault.folder, shipped=self.vault.folder.parent / "shipped.npz", keep=20
+        )
 
     @invariant()
     def the_current_one_is_the_uppermost(self) -> None:

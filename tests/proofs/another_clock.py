@@ -78,7 +78,7 @@ def learn_little() -> None:
     little = partial(Sizes, examples=300, drawn_digits=200, batch=batch, epochs=EPOCHS)
     retrain.Sizes = little  # type: ignore[assignment,misc]
     # A loop at full speed leaves nothing to one who takes only what nobody else wants.
-    command._step_aside = lambda: None
+    command._lower_priority = lambda: None
 
 
 def main(words: list[str]) -> int:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.captures.store import Captures
-from appliance.device.pin import Owner, owner_file
+from appliance.device.pin import OwnerPin, owner_file
 from appliance.networks.vault import Vault
 from appliance.outputs.history import History
 from appliance.reading import Reading
@@ -66,7 +66,7 @@ def make_state(state: Path) -> str:
     for name in ("captures.db-wal", "captures.db-shm", "history.db-wal", "history.db-shm"):
         (state / name).touch()
     (state / "in-use.lock").touch()
-    return Owner(owner_file(state)).new_pin()
+    return OwnerPin(owner_file(state)).make_pin()
 
 
 def files(state: Path) -> list[str]:

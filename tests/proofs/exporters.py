@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from appliance.captures.store import Capture, Captures
-from appliance.device.pin import Owner, owner_file
+from appliance.device.pin import OwnerPin, owner_file
 from tests.conftest import SAMPLES, free_port
 from tests.proofs.lookers import resident
 
@@ -48,7 +48,7 @@ def main() -> int:
     os.sched_setaffinity(0, os.sched_getaffinity(0) - {args.core} or {args.core})
     state = Path(tempfile.mkdtemp(prefix="digits-"))
     many_captures(state, args.captures)
-    pin = Owner(owner_file(state)).new_pin()
+    pin = OwnerPin(owner_file(state)).make_pin()
     port = free_port()
     config = state / "digits.toml"
     config.write_text("[camera]\nrate = 4\npicture_seconds = 0.5\n")

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
-from appliance.device.pin import Owner, owner_file
+from appliance.device.pin import OwnerPin, owner_file
 from tests.proofs.lookers import resident
 from tests.proofs.neighbour import asked, serving
 
@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=5000, help="at least so many")
     args = parser.parse_args()
     state = Path(tempfile.mkdtemp(prefix="digits-"))
-    pin = Owner(owner_file(state)).new_pin()
+    pin = OwnerPin(owner_file(state)).make_pin()
     with serving(state) as (process, page):
         owner = Session(page, pin)
         codes: Counter[str] = Counter()

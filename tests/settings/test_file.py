@@ -141,6 +141,9 @@ def test_setup_asks_for_it_by_command(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["complete", str(file)]) == 0
     assert capsys.readouterr().out == file.read_text()
     assert main(["take", str(tmp_path / "none")]) == 0
+    assert main(["tak", str(file)]) == 1
+    assert "the verbs are" in capsys.readouterr().err
+    assert file.exists()
     file.write_text("[leds]\nlayout = 6\n")
     assert main(["check", str(file)]) == 1
     assert "must be a text" in capsys.readouterr().err

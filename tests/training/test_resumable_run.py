@@ -336,7 +336,7 @@ def test_the_exit_code_tells_how_it_ended(
     from appliance.training import retrain
     from appliance.training import schedule as due_module
 
-    monkeypatch.setattr(command, "_step_aside", lambda: None)
+    monkeypatch.setattr(command, "_lower_priority", lambda: None)
     monkeypatch.setattr(command, "log_to_stderr", lambda: None)
     monkeypatch.setattr(due_module, "reason_to_wait", lambda *_, **__: None)
     monkeypatch.setattr(retrain, "Retraining", Ending(outcome, told))
@@ -352,7 +352,7 @@ def test_a_second_retraining_at_once_is_a_sentence(
 ) -> None:
     from appliance.__main__ import main
 
-    monkeypatch.setattr(command, "_step_aside", lambda: None)
+    monkeypatch.setattr(command, "_lower_priority", lambda: None)
     monkeypatch.setattr(command, "log_to_stderr", lambda: None)
     with hold_training_lock(tmp_path):
         assert main(["retrain", "--state", str(tmp_path)]) == 1
@@ -366,15 +366,15 @@ def test_a_second_retraining_at_once_is_a_sentence(
 
 
 def test_a_folder_that_a_download_left_empty_is_no_base_set(tmp_path: Path) -> None:
-    assert command._base(tmp_path / "mnist", given=False) is None
+    assert command._load_base_set(tmp_path / "mnist", required=False) is None
     (tmp_path / "mnist").mkdir()
-    assert command._base(tmp_path / "mnist", given=False) is None
+    assert command._load_base_set(tmp_path / "mnist", required=False) is None
     with pytest.raises(DatasetError):
-        command._base(tmp_path / "mnist", given=True)
+        command._load_base_set(tmp_path / "mnist", required=True)
 
 
 def test_half_a_base_set_is_a_sentence(tiny_mnist: Path, tmp_path: Path) -> None:
     file = next(tiny_mnist.glob("train-images*"))
     (tmp_path / file.name).write_bytes(file.read_bytes())
     with pytest.raises(DatasetError, match="train-labels"):
-        command._base(tmp_path, given=False)
+        command._load_base_set(tmp_path, required=False)

@@ -10,7 +10,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from appliance.captures.store import Captures
 from appliance.device.control import Control
-from appliance.device.pin import Owner
+from appliance.device.pin import OwnerPin
 from appliance.outputs.latest import Latest
 from appliance.reading import Reading
 from tests.captured import added
@@ -135,7 +135,7 @@ def test_odd_headers_and_cookies_are_no_500(busy: FlaskClient, odd: str) -> None
             assert int(status[:3]) < 500, (path, each)
 
 
-def test_a_pin_that_no_text_can_be_is_no_try(client: FlaskClient, owner: Owner) -> None:
+def test_a_pin_that_no_text_can_be_is_no_try(client: FlaskClient, owner: OwnerPin) -> None:
     for _ in range(10):
         answer = client.post(
             "/api/v1/session", data=r'{"pin": "\ud800"}', content_type="application/json"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from flask import Flask, Response
 
-from appliance.device.pin import FREE_TRIES, Owner
+from appliance.device.pin import FREE_TRIES, OwnerPin
 from appliance.errors import ServeError
 from appliance.web.access.fair_share import FairShare
 from appliance.web.long_answers import RemainingAnswer
@@ -374,9 +374,9 @@ def test_a_throttled_address_waits_and_nobody_else_does(app: Flask, port: int) -
 
 
 def test_a_header_with_another_address_does_not_evade_the_wait_after_wrong_pins(
-    running: http.client.HTTPConnection, owner: Owner
+    running: http.client.HTTPConnection, owner: OwnerPin
 ) -> None:
-    owner.new_pin()
+    owner.make_pin()
     codes = []
     for each in range(FREE_TRIES + 1):
         elsewhere = {"X-Forwarded-For": f"10.0.0.{each}", "Forwarded": f"for=10.0.0.{each}"}

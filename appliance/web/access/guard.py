@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from flask import Flask, g, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from appliance.device.pin import Owner
+from appliance.device.pin import OwnerPin
 from appliance.web.access.session import current_session, refuse_change
 from appliance.web.problem import problem
 
@@ -23,7 +23,7 @@ _OWNER_ONLY = "teach.export", "control.log", "device.settings"
 _OWNER_ONLY_REFUSAL = "only the owner may see this: show the PIN first"
 
 
-def guard(app: Flask, owner: Owner, *, names: Iterable[str], look: str) -> None:
+def guard(app: Flask, owner: OwnerPin, *, names: Iterable[str], look: str) -> None:
     """Have an application refuse requests for other hosts, from other sites, or without the PIN.
 
     `names` are the host names that it answers to, beside every address; `look` is "anyone", or

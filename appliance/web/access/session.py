@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from flask import Blueprint, Response, jsonify, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from appliance.device.pin import Owner
+from appliance.device.pin import OwnerPin
 from appliance.web.operation import operation
 from appliance.web.problem import problem
 from appliance.web.request_args import Schemas
@@ -35,7 +35,7 @@ class Session(NamedTuple):
     token: str
 
 
-def current_session(owner: Owner) -> Session | None:
+def current_session(owner: OwnerPin) -> Session | None:
     """Return the session of the request, None where the PIN was not shown."""
     cookie = request.cookies.get(COOKIE, "")
     if not cookie or len(cookie) > _MAX_COOKIE_LENGTH:
@@ -50,11 +50,11 @@ def current_session(owner: Owner) -> Session | None:
     return Session(str(content.get("token")))
 
 
-def refuse_change(owner: Owner) -> Response | None:
+def refuse_change(owner: OwnerPin) -> Response | None:
     """Return the refusal of a request that changes something, None where it is allowed."""
-    shut = owner.problem if request.endpoint in _STORES_NOTHING else owner.shut
-    if shut:
-        return problem(503, shut)
+    obstacle = owner.problem if request.endpoint in _STORES_NOTHING else owner.obstacle
+    if obstacle:
+        return problem(503, obstacle)
     session = current_session(owner)
     if session is None:
         return problem(401, "only the owner may change this: show the PIN first")
@@ -66,13 +66,13 @@ def refuse_change(owner: Owner) -> Response | None:
     return None
 
 
-def blueprint(owner: Owner) -> Blueprint:
+def blueprint(owner: OwnerPin) -> Blueprint:
     """Return the routes of the session: look at it, begin one with the PIN, end it."""
     routes = Blueprint("session", __name__, url_prefix="/api/v1/session")
 
     def to_json(session: Session | None) -> Response:
         response = jsonify(
-            owner=session is not None, token=session and session.token, pin=owner.known
+            owner=session is not None, token=session and session.token, pin=owner.exists
         )
         response.headers["Cache-Control"] = "no-store"
         return response
@@ -85,9 +85,9 @@ def blueprint(owner: Owner) -> Blueprint:
     @routes.post("")
     @operation("Become the owner with the PIN", body=_PIN, refuses=(403, 429, 503))
     def begin(pin: str) -> "schemas.Session | Response":
-        shut = owner.shut
-        if shut and not owner.known:
-            return problem(503, shut)
+        obstacle = owner.obstacle
+        if obstacle and not owner.exists:
+            return problem(503, obstacle)
         refused = owner.check(pin.strip(), request.remote_addr or "")
         if refused is not None:
             wait = refused.seconds or None
@@ -113,5 +113,5 @@ def blueprint(owner: Owner) -> Blueprint:
     return routes
 
 
-def _signer(owner: Owner) -> URLSafeTimedSerializer:
+def _signer(owner: OwnerPin) -> URLSafeTimedSerializer:
     return URLSafeTimedSerializer(owner.secret, salt="owner")

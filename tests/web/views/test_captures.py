@@ -15,7 +15,7 @@ from PIL import Image
 
 from appliance.captures.archive import LONGEST_SIDE, export_zip
 from appliance.captures.store import Captures
-from appliance.device.pin import Owner
+from appliance.device.pin import OwnerPin
 from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader.reader import Reader
@@ -285,10 +285,10 @@ def test_thousands_are_counted_and_a_report_is_not_made_twice(
 
 
 def test_taps_at_once_keep_one_capture(
-    app: Flask, owner: Owner, captures: Captures, latest: Latest, a_seven: Reading
+    app: Flask, owner: OwnerPin, captures: Captures, latest: Latest, a_seven: Reading
 ) -> None:
     latest.show(a_seven)
-    pin = owner.new_pin()
+    pin = owner.make_pin()
 
     def tap(label: int) -> None:
         client = signed_in(app.test_client(), pin)

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from appliance.device import machine
 from appliance.device.control import Control
-from appliance.device.pin import Owner
+from appliance.device.pin import OwnerPin
 from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import Latest
 from appliance.reading import Reading
@@ -71,7 +71,7 @@ def test_holding_down_f5_starts_no_program_each_time(
     latest: Latest,
     networks: LiveNetwork,
     control: Control,
-    owner: Owner,
+    owner: OwnerPin,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
