@@ -86,7 +86,7 @@ def test_a_checkpoint_of_another_recipe_is_not_taken_up(tmp_path: Path, owned: C
 
     night = begun(tmp_path / "night", owned)
     course, _ = night.load_training()
-    course.run(should_stop=lambda: True)
+    course.train(should_stop=lambda: True)
     night.save_checkpoint(course)
     assert night.load_training()[0].progress > 0
     updated = ResumableRun(tmp_path / "night", base(), replace(FEW, epochs=3))
