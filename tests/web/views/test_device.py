@@ -47,7 +47,7 @@ def test_the_view_tells_of_the_machine(
     monkeypatch.setattr(machine, "throttled", lambda: "the power supply sags")
     monkeypatch.setattr(machine, "uptime", lambda: 93784.0)
     page = client.get("/device").text
-    for said in ("48 °C", "the power supply sags", "1 d 2 h 3 min", "numpy", "gives frames",
+    for said in ("48 °C", "the power supply sags", "1 d 2 h 3 min", "numpy", "working",
                  "frames read a second", "<caption>[camera]</caption>"):  # fmt: skip
         assert said in page
     told = client.get("/api/v1/device").get_json()
