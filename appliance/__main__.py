@@ -22,7 +22,9 @@ COMMANDS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed in a sentence, 2 wrong usage."""
-    return run_command("digits", _parser, sys.argv[1:] if arguments is None else list(arguments))
+    return run_command(
+        "digits", make_parser, sys.argv[1:] if arguments is None else list(arguments)
+    )
 
 
 def run_command(
@@ -71,7 +73,7 @@ def _run(
         return 1
 
 
-def _parser(words: list[str]) -> argparse.ArgumentParser:
+def make_parser(words: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="digits",
         description="Read handwritten digits with a camera; train and measure the network.",

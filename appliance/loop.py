@@ -8,7 +8,7 @@ from contextlib import closing
 from functools import partial
 
 from appliance.camera import Camera
-from appliance.device.machine import give_back
+from appliance.device.machine import trim_heap
 from appliance.errors import CameraError
 from appliance.outputs import Output
 from appliance.reader.change_detector import ChangeDetector
@@ -122,7 +122,7 @@ class Loop:
         at_once, self._at_once = self._at_once, False
         self._readings += 1
         if self._readings % _TRIM_AFTER == 0:
-            give_back()
+            trim_heap()
         try:
             return self._debouncer.update(self._reader.read(frame), at_once=at_once)
         except Exception as error:

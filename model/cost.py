@@ -1,4 +1,4 @@
-"""What a training costs, said before it starts."""
+"""What a training costs, before it starts."""
 
 from model.network import build
 from model.presets import Preset
@@ -11,7 +11,7 @@ NIGHT = 3.8e12
 
 
 def multiply_adds(preset: Preset, digits: int, epochs: int) -> int:
-    """Return the multiply-adds, forward and backward, of a whole training on a set of `digits`."""
+    """Return the multiply-adds, forward and backward, of a training on so many `digits`."""
     per_digit = build(preset.layers).training_multiply_adds()
     return per_digit * preset.picture_count(digits, epochs)
 

@@ -29,7 +29,7 @@ def split_rows(n: int, held_out: int, seed: int) -> tuple[Rows, Rows]:
     learned from: a night that goes on from it is judged on these.
     """
     if (n, held_out, seed) == _SHIPPED:
-        kept = np.load(_SHIPPED_HELD_OUT).astype(np.int32)
-        return kept, np.setdiff1d(np.arange(n, dtype=np.int32), kept, assume_unique=True)
+        rows = np.load(_SHIPPED_HELD_OUT).astype(np.int32)
+        return rows, np.setdiff1d(np.arange(n, dtype=np.int32), rows, assume_unique=True)
     rows = permutation(n, seed)
     return rows[:held_out], rows[held_out:]

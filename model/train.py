@@ -97,7 +97,7 @@ def train(
     """
     extra = [] if camera is None else [mix_in_camera(preset, camera)]
     run = TrainingRun(preset, data, seed=seed, epochs=epochs, extra=extra)
-    run.run(on_epoch=on_epoch, on_batch=on_batch)
+    run.train(on_epoch=on_epoch, on_batch=on_batch)
     return run.result()
 
 
@@ -178,7 +178,7 @@ class TrainingRun:
         """How much of the training is done, 0…1."""
         return min(1.0, (self._number - 1 + self._done / self._steps) / self._epochs)
 
-    def run(
+    def train(
         self,
         *,
         on_epoch: Callable[[Epoch, Network], None] = lambda epoch, network: None,

@@ -22,7 +22,7 @@ from gpiozero.pins.mock import MockFactory, MockPWMPin
 
 from appliance.captures.store import Captures
 from appliance.device import machine
-from appliance.device.control import Control, Lines
+from appliance.device.control import Control, LogTail
 from appliance.device.pin import OwnerPin, owner_file
 from appliance.errors import TrainingError
 from appliance.networks.live import LiveNetwork
@@ -34,7 +34,7 @@ from appliance.picture import open_picture
 from appliance.reader.reader import Reader
 from appliance.reading import Reading
 from appliance.settings.overrides import Changes
-from appliance.settings.schema import Settings, in_force, read
+from appliance.settings.schema import Settings, list_settings, read
 from appliance.simulator.handwriting import PLAIN, render_strokes
 from appliance.training.process import TrainingProcess
 from appliance.vision.glyph import make_glyph
@@ -194,7 +194,7 @@ def control(tmp_path: Path, leds: PretendedLeds) -> Control:
         again=(tmp_path / "again").touch,
         leds=[leds],
         power=tmp_path / "power",
-        lines=Lines(),
+        lines=LogTail(),
     )
 
 
@@ -223,7 +223,7 @@ def parts(
         "control": control,
         "camera": "folder:samples",
         "state": tmp_path,
-        "in_force": in_force(Settings(), read(Path(os.devnull))),
+        "in_force": list_settings(Settings(), read(Path(os.devnull))),
         "upload_megabytes": 1,
     }
 

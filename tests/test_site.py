@@ -53,7 +53,7 @@ def test_the_pins_of_the_wiring_page_are_those_of_the_settings(layout: str) -> N
     drawn = (DOCS / f"wiring-{layout}.svg").read_text()
     at_wires = re.findall(r'<text class="e?" x="\d+" y="\d+">(\d+)</text>', drawn)
     assert at_wires == [str(bcm) for bcm in make.names(layout)]
-    assert ", ".join(map(str, LAYOUTS[layout])) in (ROOT / "README.md").read_text()
+    assert ", ".join(map(str, LAYOUTS[layout])) in (DOCS / "wiring.md").read_text()
 
 
 def test_what_troubleshooting_quotes_the_appliance_says() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from appliance.captures.rescue import FORM as CAPTURES_FORM
 from appliance.errors import SettingsError
 from appliance.outputs.history import FORM as HISTORY_FORM
-from appliance.settings.schema import Settings, changeable, load, with_values
+from appliance.settings.schema import Settings, apply_values, list_changeable, load
 from appliance.storage.database import check, clean
 from appliance.storage.layout import CAPTURES, HISTORY, NIGHTS, OVERRIDES
 from appliance.storage.recovery import SETTINGS as SETTINGS
@@ -92,8 +92,8 @@ def is_night(line: bytes) -> bool:
 def _check_changed(tables: Any) -> None:
     if not isinstance(tables, dict):
         raise SettingsError(f"{OVERRIDES} holds no tables of settings")
-    with_values(Settings(), tables)
+    apply_values(Settings(), tables)
     for table, values in tables.items():
         for key in values:
-            if (table, key) not in changeable():
+            if (table, key) not in list_changeable():
                 raise SettingsError(f"'{key}' in [{table}] is not changed on the page")

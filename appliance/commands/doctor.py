@@ -13,7 +13,7 @@ from appliance.console import printable
 
 if TYPE_CHECKING:
     from appliance.doctor.checks import Finding
-    from appliance.settings.schema import Loaded, Settings
+    from appliance.settings.schema import LoadedSettings, Settings
 
 
 def add(parsers: Any) -> None:
@@ -74,15 +74,15 @@ def run(args: argparse.Namespace) -> int:
             for finding in findings:
                 print(printable(f"{finding.mark} {finding.what}: {finding.sentence}"))
         if not args.json and (args.qr or sys.stdout.isatty()):
-            _show_code(checks.page_address(settings.web))
+            _show_code(checks.find_page_address(settings.web))
         if out:
-            told = known.in_force(settings, loaded, changes)
+            told = known.list_settings(settings, loaded, changes)
             support_report.write(out, support_report.report(findings, settings, told, state, log))
             print(f"the report is in {args.report}", file=sys.stderr)
     return 1 if any(finding.good is False for finding in findings) else 0
 
 
-def _settings_of_file(file: Path | None) -> "tuple[Loaded, list[Finding]]":
+def _settings_of_file(file: Path | None) -> "tuple[LoadedSettings, list[Finding]]":
     """Return a settings file; where it is refused the defaults, and a finding that says so."""
     from appliance.doctor.checks import Finding
     from appliance.errors import SettingsError
@@ -92,7 +92,7 @@ def _settings_of_file(file: Path | None) -> "tuple[Loaded, list[Finding]]":
         return known.read(file), []
     except SettingsError as error:
         sentence = f"{error}; the rest is looked at with the defaults"
-        nothing = known.Loaded(Path(os.devnull), known.Settings())
+        nothing = known.LoadedSettings(Path(os.devnull), known.Settings())
         return nothing, [Finding("settings", False, sentence)]
 
 
@@ -105,7 +105,7 @@ def _with_changes(
 
     changes = Changes(state)
     with suppress(SettingsError):
-        return changes.applied(settings), changes.tables
+        return changes.apply_to(settings), changes.tables
     return settings, {}
 
 

@@ -75,7 +75,7 @@ def make_workbench(args: argparse.Namespace) -> "Workbench":
 def run_rows(names: list[str], workbench: "Workbench") -> "Iterator[tuple[str, Outcome, float]]":
     """Train and print each row, and yield its name, outcome and seconds.
 
-    A row whose data is missing is told of and left out.
+    A row whose data is missing is named and left out.
     """
     from model.books.rows import ROWS
     from model.errors import DatasetError

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     # Read as root: a folder that root names may be readable for root alone.
     named = _load_base_set(args.data, required=True) if args.data else None
     enter_state(state)
-    settings = Changes(state).applied(settings)
+    settings = Changes(state).apply_to(settings)
     try:
         with hold_training_lock(state), in_use(state), _catch_signals() as signals:
             return _retrain(args, settings.retrain, state, named, signals)

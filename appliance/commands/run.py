@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from appliance.settings.schema import (
         CameraSettings,
         LedSettings,
-        Loaded,
+        LoadedSettings,
         MqttSettings,
         Settings,
     )
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
     log_to_stderr()
     loaded = read(args.config)
-    state = _prepared(state_folder(args.state, loaded.settings))
+    state = _make_state_folder(state_folder(args.state, loaded.settings))
     # All that a start makes stays: to look for what does not, again and again, takes a while.
     gc.disable()
     try:
@@ -68,9 +68,11 @@ def run(args: argparse.Namespace) -> int:
         gc.enable()
 
 
-def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str | None) -> int:
+def _run(
+    args: argparse.Namespace, loaded: "LoadedSettings", state: Path, problem: str | None
+) -> int:
     from appliance.captures.store import Captures
-    from appliance.device.control import POWER, Control, Lines
+    from appliance.device.control import POWER, Control, LogTail
     from appliance.device.pin import OwnerPin, owner_file
     from appliance.device.systemd import Watchdog
     from appliance.errors import StateError
@@ -94,9 +96,9 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
 
     places = StateDirectory(state)
     changes = Changes(state)
-    settings = _settings(args, changes.applied(loaded.settings))
+    settings = _settings(args, changes.apply_to(loaded.settings))
     vault = Vault(places.networks)
-    held = _held(vault, settings.reader.network)
+    held = _load_network(vault, settings.reader.network)
     least, sha256 = settings.reader.least_confidence, held.card["sha256"]
     reader = Reader(held.network, least_confidence=least, sha256=sha256)
     networks = LiveNetwork(vault, reader, held, configured_file=settings.reader.network)
@@ -112,9 +114,9 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
         except StateError as error:
             log.warning("%s; until then nobody can change anything", error)
     # From here on: the PIN is not for whoever looks at the page.
-    lines = Lines()
+    lines = LogTail()
     logging.getLogger().addHandler(lines)
-    leds = _leds(settings.leds, partial(is_training, state))
+    leds = _make_leds(settings.leds, partial(is_training, state))
     again = threading.Event()
 
     def begin_again() -> None:
@@ -125,7 +127,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
         from appliance.doctor import checks
 
         # Told what the camera gives: asked over its page it could be busy, and taken for not there.
-        said = checks.of_itself(settings.camera.source, *latest.newest())
+        said = checks.describe_running(settings.camera.source, *latest.newest())
         found = checks.examine(
             settings, state, open_camera=partial(open_camera, queue=queue), running=said
         )
@@ -150,7 +152,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
         ),
         camera=settings.camera.source,
         state=state,
-        in_force=known.in_force(settings, loaded, changes.tables),
+        in_force=known.list_settings(settings, loaded, changes.tables),
         upload_megabytes=settings.web.upload_megabytes,
         problem=problem,
         queue=queue,
@@ -159,7 +161,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
     )
     server = Server(app, settings.web.host, settings.web.port)
     page = f"http://{_address(settings.web.host)}:{settings.web.port}"
-    mqtt = _mqtt(settings.mqtt, page)
+    mqtt = _make_mqtt(settings.mqtt, page)
 
     watchdog = Watchdog()
 
@@ -180,7 +182,7 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
         before_frame=look,
     )
     # Where there are no pins for LEDs there are none for a button, and it was said already.
-    close_button = _button(settings.leds, loop.read_now) if leds else lambda: None
+    close_button = _make_button(settings.leds, loop.read_now) if leds else lambda: None
     for each in mqtt:
         each.start(loop.read_now)
 
@@ -215,10 +217,10 @@ def _run(args: argparse.Namespace, loaded: "Loaded", state: Path, problem: str |
 
 def _watched_camera(settings: "CameraSettings", queue: "PictureQueue") -> "Camera":
     """Return the camera, but not one that has hung the whole appliance again and again."""
-    from appliance.device.systemd import MOST_STALLS, stalls
+    from appliance.device.systemd import MOST_STALLS, count_stalls
     from appliance.errors import CameraError
 
-    if stalls() >= MOST_STALLS:
+    if count_stalls() >= MOST_STALLS:
         raise CameraError(
             f"the camera's driver stood still {MOST_STALLS} times in ten minutes: check the "
             "ribbon cable and the power supply; it is tried again in ten minutes"
@@ -255,7 +257,7 @@ def _settings(args: argparse.Namespace, settings: "Settings") -> "Settings":
     )
 
 
-def _prepared(state: Path) -> Path:
+def _make_state_folder(state: Path) -> Path:
     from appliance.errors import StateError
 
     enter_state(state, there=False)
@@ -269,7 +271,7 @@ def _prepared(state: Path) -> Path:
     return state
 
 
-def _held(vault: "Vault", file: str) -> "LoadedNetwork":
+def _load_network(vault: "Vault", file: str) -> "LoadedNetwork":
     """Return the network to begin with: of the file if one is chosen, else the vault's current.
 
     A damaged one gives way to another, and says so: a box without a screen that does not start
@@ -294,7 +296,7 @@ def _held(vault: "Vault", file: str) -> "LoadedNetwork":
     return LoadedNetwork(network, card, str(card["sha256"])[:12], problem)
 
 
-def _leds(settings: "LedSettings", training: Callable[[], bool]) -> "list[Leds]":
+def _make_leds(settings: "LedSettings", training: Callable[[], bool]) -> "list[Leds]":
     from appliance.errors import PinError
 
     if settings.layout == "none":
@@ -308,7 +310,7 @@ def _leds(settings: "LedSettings", training: Callable[[], bool]) -> "list[Leds]"
         return []
 
 
-def _button(settings: "LedSettings", pressed: Callable[[], None]) -> Callable[[], None]:
+def _make_button(settings: "LedSettings", pressed: Callable[[], None]) -> Callable[[], None]:
     """Return what lets go of the button."""
     from appliance.errors import PinError
 
@@ -322,7 +324,7 @@ def _button(settings: "LedSettings", pressed: Callable[[], None]) -> Callable[[]
     return lambda: None
 
 
-def _mqtt(settings: "MqttSettings", page: str) -> "list[Mqtt]":
+def _make_mqtt(settings: "MqttSettings", page: str) -> "list[Mqtt]":
     from appliance.errors import MqttError
 
     if not settings.host:

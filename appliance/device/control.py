@@ -25,7 +25,7 @@ class Walks(Protocol):
         """Light each in turn; raises PinError while they are being tested."""
 
 
-class Lines(logging.Handler):
+class LogTail(logging.Handler):
     """Keeps the log's last lines, for whoever has no terminal on the machine."""
 
     def __init__(self) -> None:
@@ -58,15 +58,15 @@ class Control:
         again: Callable[[], None],
         leds: Sequence[Walks] = (),
         power: Path | None = None,
-        lines: Lines | None = None,
+        lines: LogTail | None = None,
         examine: Callable[[], list[dict[str, Any]]] = list,
     ) -> None:
         self.changes = changes
-        self.lines = lines or Lines()
+        self.lines = lines or LogTail()
         self._again, self._leds, self._power = again, leds, power
         self._examine, self._examining = examine, threading.Lock()
 
-    def examined(self) -> list[dict[str, Any]] | None:
+    def run_doctor(self) -> list[dict[str, Any]] | None:
         """Return the doctor's findings, None while they are being looked for already."""
         if not self._examining.acquire(blocking=False):
             return None
@@ -85,7 +85,7 @@ class Control:
         for leds in self._leds:
             leds.walk()
 
-    def start_again(self) -> None:
+    def restart(self) -> None:
         """Begin the run anew in half a second, when this has been answered."""
         threading.Timer(_SOON, self._again).start()
 

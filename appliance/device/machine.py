@@ -80,7 +80,7 @@ def memory() -> Memory:
     return Memory(_kilobytes(_OWN_MEMORY, "VmRSS"), _kilobytes(_MEMORY, "MemAvailable"))
 
 
-def give_back() -> None:
+def trim_heap() -> None:
     """Give the system back what is free of this process's memory, between what is in use as well.
 
     The C library does so at the end of its heap alone: arrays that come and go leave pieces, and

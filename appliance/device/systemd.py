@@ -60,7 +60,7 @@ class Watchdog:
                 there.send(words.encode())
 
 
-def stalls(environment: Mapping[str, str] = os.environ) -> int:
+def count_stalls(environment: Mapping[str, str] = os.environ) -> int:
     """Return how often in the last ten minutes systemd began the appliance anew as it stood still.
 
     The unit writes the machine's seconds since its start into `stalls` in its runtime directory:

@@ -29,7 +29,7 @@ _POWER = 0x10001
 _SECTOR = 512
 
 
-class Untold(Exception):
+class NotApplicable(Exception):
     """What cannot be told on this machine, in a sentence; it is no fault."""
 
 
@@ -53,7 +53,7 @@ def processor() -> str:
             cores += name.strip() == "processor"
             facts.setdefault(name.strip().lower(), value.strip())
     if not cores:
-        raise Untold(f"{platform.machine()}; {_PROCESSOR} does not tell the processor")
+        raise NotApplicable(f"{platform.machine()}; {_PROCESSOR} does not tell the processor")
     name = facts.get("model name") or facts.get("cpu architecture", "of no name")
     has = set((facts.get("features") or facts.get("flags", "")).split())
     if has & {"neon", "asimd"}:
@@ -74,7 +74,7 @@ def memory() -> str:
         with suppress(ValueError, IndexError):
             facts[line.split(":")[0]] = int(line.split()[1]) * 1024
     if not {"MemTotal", "MemAvailable"} <= set(facts):
-        raise Untold(f"{_MEMORY} does not tell it")
+        raise NotApplicable(f"{_MEMORY} does not tell it")
     swap = facts.get("SwapTotal", 0)
     swapped = f"{_mb(swap - facts.get('SwapFree', 0))} of {_mb(swap)} swap used" * bool(swap)
     told = f"{_mb(facts['MemAvailable'])} of {_mb(facts['MemTotal'])} free, {swapped or 'no swap'}"
@@ -139,7 +139,7 @@ def _tenths(wear: int) -> str:
 def temperature() -> str:
     celsius = machine.temperature()
     if celsius is None:
-        raise Untold("this machine does not tell it")
+        raise NotApplicable("this machine does not tell it")
     if celsius >= _HOTTEST:
         raise Fault(f"{celsius:.0f} °C, at which a Pi slows down: give it air or a heat sink")
     return f"{celsius:.0f} °C"
@@ -149,7 +149,7 @@ def power() -> str:
     """Tell whether the power held and the processor kept its speed, now and since the start."""
     bits = machine.throttling()
     if bits is None:
-        raise Untold("there is no vcgencmd that tells it")
+        raise NotApplicable("there is no vcgencmd that tells it")
     told = ("", machine.throttled()), ("since the start ", machine.was_throttled())
     wrong = ", ".join(f"{when}{what}" for when, what in told if what)
     if not wrong:
@@ -213,16 +213,16 @@ def system() -> str:
 
 
 def _unit(name: str) -> dict[str, str]:
-    """Return what systemd tells of a unit; raises Untold where it has none of this name."""
+    """Return what systemd tells of a unit; raises NotApplicable where it has none of this name."""
     if not _SYSTEMD.exists():
-        raise Untold("systemd does not run here")
+        raise NotApplicable("systemd does not run here")
     wanted = "LoadState,ActiveState,SubState,Result,NRestarts"
     lines = _ran("systemctl", "show", name, f"--property={wanted}").splitlines()
     facts = dict(line.split("=", 1) for line in lines if "=" in line)
     if not facts.get("ActiveState"):
-        raise Untold("systemd does not answer")
+        raise NotApplicable("systemd does not answer")
     if facts.get("LoadState") == "not-found":
-        raise Untold(f"{name} is not installed: 'sudo ./setup.sh install' does it")
+        raise NotApplicable(f"{name} is not installed: 'sudo ./setup.sh install' does it")
     return facts
 
 

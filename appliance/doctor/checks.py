@@ -21,7 +21,7 @@ from appliance.camera import Camera
 from appliance.device import machine
 from appliance.device.pin import OwnerPin, owner_file
 from appliance.doctor import board
-from appliance.doctor.board import Untold
+from appliance.doctor.board import NotApplicable
 from appliance.errors import CameraError, PinError
 from appliance.networks.vault import Vault
 from appliance.outputs.latest import STARTING
@@ -50,7 +50,7 @@ _OUTCOMES = {
     "left": "it is not at its end",
     "diverged": "it came to nothing",
 }
-_WALKED = (
+_AFTER_WALK = (
     "; each digit from 0 to 9 was shown, and the status LED with them: for one that stayed dark "
     "check its pin, its resistor, and which way round it is"
 )
@@ -79,7 +79,7 @@ class Finding:
         return dataclasses.asdict(self)
 
 
-Said = dict[str, Any]
+Running = dict[str, Any]
 """What the appliance that runs on this machine says of itself."""
 
 
@@ -89,43 +89,43 @@ def examine(
     *,
     open_camera: Callable[[CameraSettings], Camera],
     walk: bool = False,
-    running: Said | None = None,
+    running: Running | None = None,
 ) -> list[Finding]:
     """Return a finding for each part; a check that fails is a finding and not an error.
 
     With `walk` the LEDs are lit one after the other, which takes four seconds. `running` is what
     an appliance that asks for itself says of itself; else the one that runs here is asked.
     """
-    running = running or _running(settings)
+    running = running or _ask_running(settings)
     # Most appliances have none, and their report no line of it.
-    mqtt = [_checked("MQTT", lambda: _mqtt(settings))] if settings.mqtt.host else []
+    mqtt = [_run_check("MQTT", lambda: _mqtt(settings))] if settings.mqtt.host else []
     return [
-        _checked("version", _version),
-        _checked("libraries", _libraries),
-        _checked("processor", board.processor),
-        _checked("arithmetic", _arithmetic),
-        _checked("memory", board.memory),
-        _checked("temperature", board.temperature),
-        _checked("power", board.power),
-        _checked("clock", board.clock),
-        _checked("network", lambda: _network(settings, state)),
-        _checked("camera", lambda: _camera(settings, open_camera, running)),
-        _checked("LEDs", lambda: _leds(settings.leds, running, walk)),
-        _checked("button", lambda: _button(settings.leds, running)),
+        _run_check("version", _version),
+        _run_check("libraries", _libraries),
+        _run_check("processor", board.processor),
+        _run_check("arithmetic", _arithmetic),
+        _run_check("memory", board.memory),
+        _run_check("temperature", board.temperature),
+        _run_check("power", board.power),
+        _run_check("clock", board.clock),
+        _run_check("network", lambda: _network(settings, state)),
+        _run_check("camera", lambda: _camera(settings, open_camera, running)),
+        _run_check("LEDs", lambda: _leds(settings.leds, running, walk)),
+        _run_check("button", lambda: _button(settings.leds, running)),
         *mqtt,
-        _checked("state directory", lambda: _state(state)),
-        _checked("captures and history", lambda: _databases(state)),
-        _checked("disk", lambda: board.disk(state)),
-        _checked("address", lambda: _address(settings.web, running)),
-        _checked("service", board.service),
-        _checked("timer", board.timer),
-        _checked("last night", lambda: _last_night(state)),
-        _checked("PIN", lambda: _pin(state)),
-        _checked("MNIST", lambda: _mnist(StateDirectory(state).mnist)),
+        _run_check("state directory", lambda: _state(state)),
+        _run_check("captures and history", lambda: _databases(state)),
+        _run_check("disk", lambda: board.disk(state)),
+        _run_check("address", lambda: _address(settings.web, running)),
+        _run_check("service", board.service),
+        _run_check("timer", board.timer),
+        _run_check("last night", lambda: _last_night(state)),
+        _run_check("PIN", lambda: _pin(state)),
+        _run_check("MNIST", lambda: _mnist(StateDirectory(state).mnist)),
     ]
 
 
-def of_itself(source: str, number: int, newest: "Reading | None") -> Said:
+def describe_running(source: str, number: int, newest: "Reading | None") -> Running:
     """Return what a running appliance says of itself: its camera, readings and the newest one."""
     exposure = newest.frame.exposure if newest and newest.frame else None
     return {
@@ -136,7 +136,7 @@ def of_itself(source: str, number: int, newest: "Reading | None") -> Said:
     }
 
 
-def page_address(web: WebSettings) -> str | None:
+def find_page_address(web: WebSettings) -> str | None:
     """Return the page's address on the LAN, None where it is not to be had from there."""
     host = web.host
     if host in ("0.0.0.0", "::"):
@@ -150,10 +150,10 @@ def page_address(web: WebSettings) -> str | None:
     return f"http://{host}{f':{web.port}' * (web.port != 80)}/"
 
 
-def _checked(what: str, check: Callable[[], str]) -> Finding:
+def _run_check(what: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(what, True, check())
-    except Untold as untold:
+    except NotApplicable as untold:
         return Finding(what, None, str(untold))
     except PermissionError as error:
         where = error.filename or what
@@ -163,18 +163,22 @@ def _checked(what: str, check: Callable[[], str]) -> Finding:
         return Finding(what, False, str(error) or type(error).__name__)
 
 
-def _running(settings: Settings) -> Said | None:
+def _ask_running(settings: Settings) -> Running | None:
     """Return what the appliance that runs on this machine says of itself, or None.
 
     Its newest reading and its device are missing where looking needs the PIN.
     """
-    health = _asked(settings, "health")
+    health = _get(settings, "health")
     if "camera" not in health:
         return None
-    return {**health, "reading": _asked(settings, "reading"), "device": _asked(settings, "device")}
+    return {
+        **health,
+        "reading": _get(settings, "reading"),
+        "device": _get(settings, "device"),
+    }
 
 
-def _asked(settings: Settings, what: str) -> dict[str, Any]:
+def _get(settings: Settings, what: str) -> dict[str, Any]:
     """Return one answer of the appliance's API, nothing where there is none."""
     with suppress(OSError, ValueError):
         address = f"{settings.web.local_url}/api/v1/{what}"
@@ -234,7 +238,9 @@ def _network(settings: Settings, state: Path) -> str:
 
 
 def _camera(
-    settings: Settings, open_camera: Callable[[CameraSettings], Camera], running: Said | None
+    settings: Settings,
+    open_camera: Callable[[CameraSettings], Camera],
+    running: Running | None,
 ) -> str:
     if running is not None:
         # It has the camera, which cannot be opened twice.
@@ -249,44 +255,44 @@ def _camera(
             camera.close()
     except CameraError as error:
         if settings.camera.source == "picamera" and not board.is_a_pi():
-            raise Untold(f"{error} (this machine is no Raspberry Pi)") from None
+            raise NotApplicable(f"{error} (this machine is no Raspberry Pi)") from None
         raise
-    return _judged(settings.camera.source, frame)
+    return _describe_frame(settings.camera.source, frame)
 
 
-def _running_camera(running: Said) -> str:
+def _running_camera(running: Running) -> str:
     if running["camera"]["fault"]:
         raise CameraError(running["camera"]["fault"])
     exposure = running["device"].get("exposure")
     taken = ""
     if exposure:
-        taken = _exposed(exposure["camera"], exposure["seconds"], exposure["gain"])
+        taken = _describe_exposure(exposure["camera"], exposure["seconds"], exposure["gain"])
     said = f"{running['camera']['source']}, {running['readings']} readings by the appliance{taken}"
     reading = running["reading"]
     if "reason" not in reading:
         return said
     # How sharp it is the API does not tell, but a digit that is read is sharp enough.
-    return f"{said}, {_seen(reading['reason'], reading['digit'], None)}"
+    return f"{said}, {_describe_reading(reading['reason'], reading['digit'], None)}"
 
 
-def _judged(source: str, frame: "Frame") -> str:
+def _describe_frame(source: str, frame: "Frame") -> str:
     """Tell of a frame what the reader makes of it, which is the judge of light and sharpness."""
     from appliance.reader.decision import sharpness
     from appliance.reader.reader import Reader
 
     reading: Reading = Reader(weights.load(weights.SHIPPED)[0]).read(frame)
     grey, exposure = frame.grey, frame.exposure
-    taken = _exposed(exposure.camera, exposure.seconds, exposure.gain) if exposure else ""
+    taken = _describe_exposure(exposure.camera, exposure.seconds, exposure.gain) if exposure else ""
     said = f"{source}, {grey.shape[1]}×{grey.shape[0]}, mean grey {grey.mean():.0f}{taken}"
     sharp = max((sharpness(mark.ink) for mark in reading.marks), default=None)
-    return f"{said}, {_seen(reading.reason, reading.digit, sharp)}"
+    return f"{said}, {_describe_reading(reading.reason, reading.digit, sharp)}"
 
 
-def _exposed(camera: str, seconds: float, gain: float) -> str:
+def _describe_exposure(camera: str, seconds: float, gain: float) -> str:
     return f", {camera} exposed for {1000 * seconds:.0f} ms at gain {gain:.1f}"
 
 
-def _seen(reason: str | None, digit: int | None, sharp: float | None) -> str:
+def _describe_reading(reason: str | None, digit: int | None, sharp: float | None) -> str:
     """Tell in words how light and sharpness of a frame are, by its reading; raises CameraError.
 
     `sharp` is how firm its sharpest mark is, None where nothing is drawn or it is not told.
@@ -304,16 +310,16 @@ def _seen(reason: str | None, digit: int | None, sharp: float | None) -> str:
     return f"light good, sharpness {words} ({sharp:.2f}; below {BLURRED} is poor), {read}"
 
 
-def _leds(leds: LedSettings, running: Said | None, walk: bool) -> str:
+def _leds(leds: LedSettings, running: Running | None, walk: bool) -> str:
     if leds.layout == "none":
-        raise Untold("none, as the settings say")
+        raise NotApplicable("none, as the settings say")
     if running is not None:
         lit = "its page lights them: Device, 'Test the LEDs'"
-        raise Untold(f"not looked at while the appliance runs; {lit}")
+        raise NotApplicable(f"not looked at while the appliance runs; {lit}")
     from appliance.outputs.leds import Leds
     from appliance.reading import Reading
 
-    lights = _driven(lambda: Leds(leds))
+    lights = _make_on_pins(lambda: Leds(leds))
     try:
         if walk:
             # Ready: the status LED is steady.
@@ -324,27 +330,29 @@ def _leds(leds: LedSettings, running: Said | None, walk: bool) -> str:
         lights.close()
     pins = ", ".join(map(str, leds.digit_pins))
     status = f", status on {leds.status}" * (leds.status >= 0)
-    return f"layout {leds.layout} on BCM pins {pins}{status}{_WALKED * walk}"
+    return f"layout {leds.layout} on BCM pins {pins}{status}{_AFTER_WALK * walk}"
 
 
-def _button(leds: LedSettings, running: Said | None) -> str:
+def _button(leds: LedSettings, running: Running | None) -> str:
     if leds.button < 0 or leds.layout == "none":
-        raise Untold("none, as the settings say")
+        raise NotApplicable("none, as the settings say")
     if running is not None:
-        raise Untold("not looked at while the appliance runs: press it, and a reading is taken")
+        raise NotApplicable(
+            "not looked at while the appliance runs: press it, and a reading is taken"
+        )
     from appliance.device.button import ReadButton
 
-    _driven(lambda: ReadButton(leds.button, lambda: None)).close()
+    _make_on_pins(lambda: ReadButton(leds.button, lambda: None)).close()
     return f"on BCM pin {leds.button}"
 
 
-def _driven(make: Callable[[], Any]) -> Any:
-    """Return a device on pins; where it cannot be made on what is no Pi, raises Untold."""
+def _make_on_pins(make: Callable[[], Any]) -> Any:
+    """Return a device on pins; where it cannot be made on what is no Pi, raises NotApplicable."""
     try:
         return make()
     except PinError as error:
         if not board.is_a_pi():
-            raise Untold(f"{error} (this machine is no Raspberry Pi)") from None
+            raise NotApplicable(f"{error} (this machine is no Raspberry Pi)") from None
         raise
 
 
@@ -389,12 +397,12 @@ def _databases(state: Path) -> str:
             "what is damaged, and restore it"
         )
     if not told:
-        raise Untold("there are none yet: 'digits run' makes them")
+        raise NotApplicable("there are none yet: 'digits run' makes them")
     return ", ".join(told)
 
 
-def _address(web: WebSettings, running: Said | None) -> str:
-    address = page_address(web)
+def _address(web: WebSettings, running: Running | None) -> str:
+    address = find_page_address(web)
     if address is None and web.host in ("0.0.0.0", "::"):
         raise OSError(
             "the machine has no address on a network: connect the cable, or set the Wi-Fi with "
@@ -408,7 +416,7 @@ def _address(web: WebSettings, running: Said | None) -> str:
 def _last_night(state: Path) -> str:
     last = load_nights(state, 1)
     if not last:
-        raise Untold("there was none yet: it learns at night once there are captures enough")
+        raise NotApplicable("there was none yet: it learns at night once there are captures enough")
     (night,) = last
     at = time.strftime("%Y-%m-%d %H:%M", time.localtime(night["at"]))
     told = _OUTCOMES.get(night.get("outcome", ""), "it ended")

@@ -16,7 +16,7 @@ from appliance.device.pin import DIGITS
 from appliance.doctor import board
 from appliance.doctor.checks import Finding
 from appliance.errors import StateError
-from appliance.settings.schema import InForce, Settings
+from appliance.settings.schema import EffectiveSetting, Settings
 from appliance.storage.ownership import Placed
 from appliance.training.records import load_nights
 
@@ -39,7 +39,7 @@ _NOTE = (
 def report(
     findings: Sequence[Finding],
     settings: Settings,
-    in_force: Sequence[InForce],
+    in_force: Sequence[EffectiveSetting],
     state: Path,
     log: Sequence[str],
 ) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def as_text(told: dict[str, Any]) -> str:
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
-def _hidden(each: InForce) -> str:
+def _hidden(each: EffectiveSetting) -> str:
     """Return a setting's value; the broker's name and user are no stranger's business."""
     hide = (each.table, each.key) in _PRIVATE and json.loads(each.value)
     return '"***"' if hide else each.value

@@ -48,7 +48,7 @@ class Mqtt:
         host: str,
         page: str = "",
         *,
-        retry: tuple[int, int] = RETRY_SECONDS,
+        retry: tuple[float, float] = RETRY_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         node = node_of(host)

@@ -15,11 +15,11 @@ from appliance.errors import SettingsError
 from appliance.settings.schema import (
     CONFIG,
     Settings,
+    apply_values,
+    explain_toml_error,
     load,
-    not_toml,
     setting_lines,
     template,
-    with_values,
 )
 from model.files import replace_file
 
@@ -79,8 +79,8 @@ def _parse(text: str) -> dict[str, dict[str, Any]]:
     try:
         tables = tomllib.loads(text.removeprefix(_BOM))
     except (ValueError, RecursionError) as error:
-        raise SettingsError(not_toml(error)) from None
-    with_values(Settings(), tables)
+        raise SettingsError(explain_toml_error(error)) from None
+    apply_values(Settings(), tables)
     return tables
 
 

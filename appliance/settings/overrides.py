@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import SettingsError, StateError
-from appliance.settings.schema import Settings, changeable, with_values
+from appliance.settings.schema import Settings, apply_values, list_changeable
 from appliance.storage.layout import StateDirectory
 from model.files import read_regular, replace_file
 
@@ -33,9 +33,9 @@ class Changes:
         except SettingsError as error:
             log.warning("%s: what was changed on the page is left out", error)
 
-    def applied(self, settings: Settings) -> Settings:
+    def apply_to(self, settings: Settings) -> Settings:
         """Return settings with what was changed when this was made."""
-        return with_values(settings, self.tables)
+        return apply_values(settings, self.tables)
 
     @property
     def next(self) -> Tables:
@@ -51,7 +51,7 @@ class Changes:
         Raises SettingsError for a value that is refused or a setting that the page does not change,
         StateError where the file cannot be written.
         """
-        if (table, key) not in changeable():
+        if (table, key) not in list_changeable():
             raise SettingsError(
                 f"'{key[:40]}' in [{table[:40]}] is not changed on the page: set it in digits.toml "
                 "and restart"
@@ -62,7 +62,7 @@ class Changes:
             of_table.pop(key, None)
         else:
             of_table[key] = value
-        with_values(Settings(), {table: of_table})
+        apply_values(Settings(), {table: of_table})
         kept = {name: each for name, each in tables.items() if each}
         try:
             with replace_file(self._file) as file:
@@ -81,5 +81,5 @@ class Changes:
             raise SettingsError(f"{self._file} cannot be read ({error})") from None
         if not isinstance(tables, dict):
             raise SettingsError(f"{self._file} holds no tables of settings")
-        with_values(Settings(), tables)
+        apply_values(Settings(), tables)
         return tables

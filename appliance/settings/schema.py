@@ -309,7 +309,7 @@ class Settings:
     state: StateSettings = StateSettings()
 
 
-class Loaded(NamedTuple):
+class LoadedSettings(NamedTuple):
     """A settings file that was read: its `settings`, and each (table, key) that is in it."""
 
     file: Path
@@ -322,7 +322,7 @@ def load(path: Path | None) -> Settings:
     return read(path).settings
 
 
-def read(path: Path | None) -> Loaded:
+def read(path: Path | None) -> LoadedSettings:
     """Read a TOML file of settings; where there is none they are the defaults.
 
     With `path` None the system's file is read if it is there. Raises SettingsError that names the
@@ -330,7 +330,7 @@ def read(path: Path | None) -> Loaded:
     """
     if path is None:
         if not CONFIG.is_file():
-            return Loaded(CONFIG, Settings())
+            return LoadedSettings(CONFIG, Settings())
         path = CONFIG
     try:
         with open_named(path) as file:
@@ -344,16 +344,16 @@ def read(path: Path | None) -> Loaded:
     except SettingsError:
         raise
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path}: {not_toml(error)}") from None
+        raise SettingsError(f"{path}: {explain_toml_error(error)}") from None
     try:
-        settings = with_values(Settings(), tables)
+        settings = apply_values(Settings(), tables)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from None
     keys = frozenset((table, key) for table, values in tables.items() for key in values)
-    return Loaded(path, settings, keys)
+    return LoadedSettings(path, settings, keys)
 
 
-class InForce(NamedTuple):
+class EffectiveSetting(NamedTuple):
     """One setting with its `value` as the settings file would have it, its help and its origin.
 
     `origin` is "default", "page", "command line", or the file that names it; `page` tells that the
@@ -371,16 +371,16 @@ class InForce(NamedTuple):
         return self._asdict()
 
 
-def in_force(
-    settings: Settings, loaded: Loaded, changes: dict[str, dict[str, Any]] | None = None
-) -> list[InForce]:
+def list_settings(
+    settings: Settings, loaded: LoadedSettings, changes: dict[str, dict[str, Any]] | None = None
+) -> list[EffectiveSetting]:
     """Return every setting as it is in force, and where it comes from.
 
     `loaded` is the settings file and `changes` what was changed on the page; what none of them nor
     the defaults say was said on the command line.
     """
     changes = changes or {}
-    said = with_values(loaded.settings, changes)
+    said = apply_values(loaded.settings, changes)
     found = []
     for table in dataclasses.fields(settings):
         section, of_file = getattr(settings, table.name), getattr(said, table.name)
@@ -393,7 +393,7 @@ def in_force(
                 origin = "command line"
             told = json.dumps(_shown(each, value), ensure_ascii=False)
             help, page = each.metadata["help"], each.metadata["page"]
-            found.append(InForce(table.name, each.name, told, help, origin, page))
+            found.append(EffectiveSetting(table.name, each.name, told, help, origin, page))
     return found
 
 
@@ -410,7 +410,7 @@ def parse_leds(spec: str, settings: LedSettings) -> LedSettings:
     return dataclasses.replace(settings, layout=layout, pins=numbers)
 
 
-def not_toml(error: Exception) -> str:
+def explain_toml_error(error: Exception) -> str:
     """Return what is wrong with a text that is not TOML, and what to do."""
     text = str(error)[:200]
     if "twice" in text:
@@ -431,7 +431,7 @@ def state_folder(given: str | None, settings: Settings) -> Path:
     return Path(base) / "digits"
 
 
-def changeable() -> set[tuple[str, str]]:
+def list_changeable() -> set[tuple[str, str]]:
     """Return the (table, key) of every setting that may be changed on the page."""
     return {
         (table.name, each.name)
@@ -441,7 +441,7 @@ def changeable() -> set[tuple[str, str]]:
     }
 
 
-def with_values(settings: Settings, tables: dict[str, Any]) -> Settings:
+def apply_values(settings: Settings, tables: dict[str, Any]) -> Settings:
     """Return settings with the values of some tables, as a TOML file has them, put in.
 
     Raises SettingsError for an unknown or a wrong one.

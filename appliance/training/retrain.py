@@ -216,7 +216,7 @@ class Retraining:
             self._wait_while_hot()
             return self._stopping() or self._is_over()
 
-        training.run(on_epoch=self._log_epoch, on_batch=on_batch, should_stop=should_stop)
+        training.train(on_epoch=self._log_epoch, on_batch=on_batch, should_stop=should_stop)
         if training.finished and training.result().interrupted:
             # Ctrl-C cut its last epoch short: the checkpoint before goes on with the same bits.
             raise KeyboardInterrupt

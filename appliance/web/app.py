@@ -18,7 +18,7 @@ from appliance.outputs.latest import Latest, Recent
 from appliance.outputs.metrics import Metrics
 from appliance.picture import PictureQueue
 from appliance.reader.reader import Reader
-from appliance.settings.schema import InForce
+from appliance.settings.schema import EffectiveSetting
 from appliance.training.process import TrainingProcess
 from appliance.web.access import session
 from appliance.web.access.guard import guard
@@ -55,7 +55,7 @@ def create_app(
     control: Control,
     camera: str,
     state: Path,
-    in_force: Sequence[InForce],
+    in_force: Sequence[EffectiveSetting],
     upload_megabytes: int,
     queue: PictureQueue | None = None,
     names: Iterable[str] = (),

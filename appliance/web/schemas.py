@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 from appliance.captures.audit import Suspect
 from appliance.networks.vault import Entry
 from appliance.reading import Exposure
-from appliance.settings.schema import InForce
+from appliance.settings.schema import EffectiveSetting
 from model.calibration import Bin
 from model.network import NOT_A_DIGIT
 
@@ -151,7 +151,7 @@ class Device(TypedDict):
     clock_is_set: bool
 
 
-class Setting(InForce):
+class Setting(EffectiveSetting):
     """One setting: its value as digits.toml has it, and where that comes from."""
 
 

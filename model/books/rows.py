@@ -29,16 +29,16 @@ from model.train import train
 def one_figure(bench: Workbench, name: str, theirs: str) -> Outcome:
     """A preset trained as it is, and its accuracy on the test digits."""
     recipe = get_preset(name)
-    shares = bench.train(recipe)[0]
+    accuracies = bench.train(recipe)[0]
     kept = ", the best by validation digits" if recipe.validation else ""
-    lines = [Figure(f"{recipe.epochs} epochs{kept}", theirs, bench.format_accuracy(shares[-1]))]
-    if not recipe.validation and len(shares) > 1:
-        best = int(np.argmax(shares))
+    lines = [Figure(f"{recipe.epochs} epochs{kept}", theirs, bench.format_accuracy(accuracies[-1]))]
+    if not recipe.validation and len(accuracies) > 1:
+        best = int(np.argmax(accuracies))
         lines.append(
             Figure(
                 "best epoch on the test digits",
                 "–",
-                f"{bench.format_accuracy(shares[best])}, epoch {best + 1}",
+                f"{bench.format_accuracy(accuracies[best])}, epoch {best + 1}",
             )
         )
     return Outcome(recipe.summary, lines)
@@ -160,8 +160,8 @@ def scratch_epochs(bench: Workbench) -> Outcome:
     }
 
     def best(rate: float) -> str:
-        shares = curves[rate][:20]
-        return f"{bench.format_accuracy(max(shares))} after {int(np.argmax(shares)) + 1} epochs"
+        first = curves[rate][:20]
+        return f"{bench.format_accuracy(max(first))} after {int(np.argmax(first)) + 1} epochs"
 
     at_7, at_5 = (curves[rate][min(n, len(curves[rate])) - 1] for rate, n in ((0.2, 7), (0.1, 5)))
     return Outcome(
@@ -197,10 +197,10 @@ def scratch_epochs(bench: Workbench) -> Outcome:
 def scratch_hidden(bench: Workbench) -> Outcome:
     recipe = get_preset("scratch-200")
     theirs = {5: "70.01 %", 10: "89.98 %", 100: "–", 200: "97.51 %"}
-    shares = {}
+    accuracies = {}
     for hidden in theirs:
         layers = (("dense", 784, hidden, False), ("sigmoid",), ("book-output", hidden, 10))
-        shares[hidden] = bench.train(replace(recipe, layers=layers))[0][-1]
+        accuracies[hidden] = bench.train(replace(recipe, layers=layers))[0][-1]
         if hidden == 5:
             others = [
                 bench.train(replace(recipe, layers=layers), seed=seed)[0][-1] for seed in (2, 3)
@@ -209,7 +209,7 @@ def scratch_hidden(bench: Workbench) -> Outcome:
         "784-n-10, 5 epochs of learning rate 0.1",
         [
             *(
-                Figure(f"{hidden} hidden nodes", their, bench.format_accuracy(shares[hidden]))
+                Figure(f"{hidden} hidden nodes", their, bench.format_accuracy(accuracies[hidden]))
                 for hidden, their in theirs.items()
             ),
             Figure("5 nodes, seeds 2 and 3", "–", ", ".join(map(bench.format_accuracy, others))),
@@ -217,7 +217,7 @@ def scratch_hidden(bench: Workbench) -> Outcome:
         "What five nodes can hold is a matter of where they begin.",
         plot=Plot(
             "Accuracy by hidden nodes", "hidden nodes", "accuracy on the test digits",
-            {"": (list(shares), list(shares.values()))},
+            {"": (list(accuracies), list(accuracies.values()))},
         ),
     )  # fmt: skip
 
@@ -333,14 +333,14 @@ def appliance(bench: Workbench) -> Outcome:
     recipe = get_preset("appliance").for_camera()
     network, _ = weights.load(weights.SHIPPED)
     tally = evaluate(network, bench.mnist()[1])
-    shares = [bench.train(recipe, seed=seed)[0][-1] for seed in (1, 2, 3)]
+    by_seed = [bench.train(recipe, seed=seed)[0][-1] for seed in (1, 2, 3)]
     cost = multiply_adds(recipe, 60_000, recipe.epochs)
     return Outcome(
         f"{recipe.summary}, and through the camera",
         [
             Figure("the file that ships", "–", f"{tally.right} of {tally.total} right"),
-            *(Figure(f"seed {n}", "–", bench.format_accuracy(s)) for n, s in enumerate(shares, 1)),
-            Figure("mean of three seeds", "–", f"{np.mean(shares):.3%}"),
+            *(Figure(f"seed {n}", "–", bench.format_accuracy(s)) for n, s in enumerate(by_seed, 1)),
+            Figure("mean of three seeds", "–", f"{np.mean(by_seed):.3%}"),
             Figure("parameters", "12,674 (99.46 %)", f"{network.parameter_count():,}"),
             Figure("multiply-adds a digit", "–", f"{network.multiply_adds():,}"),
             Figure("multiply-adds of the training", "–", f"{cost:.2e}"),

@@ -82,13 +82,13 @@ class Workbench:
         for done, result in self._done:
             if done == key:
                 return result
-        shares: list[float] = []
+        accuracies: list[float] = []
 
         def measure(epoch: Epoch, network: Network) -> None:
-            shares.append(evaluate(recipe.for_pixels(network), test).accuracy)
+            accuracies.append(evaluate(recipe.for_pixels(network), test).accuracy)
             self.say(
                 f"  {recipe.name}, learning rate {recipe.learning_rate}, seed {seed}: "
-                f"epoch {epoch.number}/{epochs}: {shares[-1]:.2%}"
+                f"epoch {epoch.number}/{epochs}: {accuracies[-1]:.2%}"
             )
 
         data = recipe.training_part(training)
@@ -104,9 +104,9 @@ class Workbench:
             raise KeyboardInterrupt
         network = recipe.for_pixels(training_result.network)
         if recipe.validation:
-            shares.append(evaluate(network, test).accuracy)
-        self._done.append((key, (shares, network)))
-        return shares, network
+            accuracies.append(evaluate(network, test).accuracy)
+        self._done.append((key, (accuracies, network)))
+        return accuracies, network
 
     def format_accuracy(self, share: float) -> str:
         """Return a share of the test digits in per cent, with their count."""

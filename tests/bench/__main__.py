@@ -22,10 +22,10 @@ from tests.bench import (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one bench and return its exit code; without a name, the one of the networks' speed."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    return run_command("tests.bench", _parser, words)
+    return run_command("tests.bench", make_parser, words)
 
 
-def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+def make_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
         description="Measure the reader on simulated paper, or networks beside other libraries.",

@@ -53,7 +53,7 @@ def address(state: Path, pin: str) -> Iterator[str]:
         text=True,
     )
     assert process.stderr is not None
-    # A page that does not come up fails the tests and does not hold them up.
+    # A page that does not come up fails the tests instead of blocking them.
     watchdog = threading.Timer(60, process.kill)
     watchdog.start()
     next(line for line in process.stderr if "the page is at" in line)
@@ -76,7 +76,7 @@ def chromium(
     options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     chromium = webdriver.Chrome(options, Service(DRIVER))
-    # A window cannot be as narrow as a telephone: the device is emulated.
+    # A window cannot be as narrow as a phone: the device is emulated.
     width, height = request.param
     chromium.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
@@ -88,7 +88,7 @@ def chromium(
 
 @pytest.fixture
 def browser(chromium: webdriver.Chrome, address: str, pin: str) -> webdriver.Chrome:
-    """The owner's page loaded anew, with the logs of the test before gone."""
+    """The owner's page, loaded anew, with the logs of the test before cleared."""
     chromium.get(f"{address}api/v1/session")
     show_pin = """
       const [pin, done] = arguments, headers = {"Content-Type": "application/json"};
@@ -96,18 +96,18 @@ def browser(chromium: webdriver.Chrome, address: str, pin: str) -> webdriver.Chr
         .then((answer) => done(answer.status));
     """
     assert chromium.execute_async_script(show_pin, pin) == 200
-    return loaded(chromium, address)
+    return load_page(chromium, address)
 
 
 @pytest.fixture
-def strangers(chromium: webdriver.Chrome, address: str) -> webdriver.Chrome:
-    """The same for somebody who has not shown the PIN."""
+def stranger(chromium: webdriver.Chrome, address: str) -> webdriver.Chrome:
+    """The page of somebody who has not shown the PIN, loaded in the same way."""
     chromium.get(f"{address}api/v1/session")
     chromium.delete_all_cookies()
-    return loaded(chromium, address)
+    return load_page(chromium, address)
 
 
-def loaded(chromium: webdriver.Chrome, address: str) -> webdriver.Chrome:
+def load_page(chromium: webdriver.Chrome, address: str) -> webdriver.Chrome:
     chromium.get("about:blank")
     for log in ("browser", "performance"):
         chromium.get_log(log)

@@ -1,4 +1,4 @@
-"""What the tests do on the page: wait, read, draw, teach."""
+"""What the tests do on the page: open a view, wait, draw, teach."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +16,8 @@ from appliance.simulator.handwriting import PLAIN
 from tests.captured import added
 
 
-def until(browser: webdriver.Chrome, condition: Callable[[], Any], seconds: float = 45) -> Any:
-    # What the page has just replaced is looked at again, and so is a page that is just replaced.
+def wait_until(browser: webdriver.Chrome, condition: Callable[[], Any], seconds: float = 45) -> Any:
+    # An element or a page that is replaced at this moment is looked at again.
     wait = WebDriverWait(browser, seconds, 0.1, [StaleElementReferenceException])
 
     def met(_: webdriver.Chrome) -> Any:
@@ -35,19 +35,34 @@ def text(browser: webdriver.Chrome, selector: str) -> str:
     return browser.find_element(By.CSS_SELECTOR, selector).text
 
 
-def view(browser: webdriver.Chrome, name: str) -> None:
-    """Go to another view, by its path."""
-    there = browser.current_url.split("/", 3)
-    browser.get("/".join([*there[:3], name]))
+def open_view(browser: webdriver.Chrome, path: str) -> None:
+    """Go to another view and wait until its scripts have filled it."""
+    origin = browser.current_url.split("/", 3)[:3]
+    browser.get("/".join([*origin, path]))
+    wait_until_filled(browser)
 
 
-def no_wider_than_the_window(browser: webdriver.Chrome) -> bool:
+def wait_until_filled(browser: webdriver.Chrome) -> None:
+    """Wait until the scripts know who looks: each view asks for the session."""
+    script = "return document.readyState === 'complete' && document.getElementById('owner').title"
+    wait_until(browser, lambda: browser.execute_script(script))
+
+
+def view_urls(browser: webdriver.Chrome) -> list[str]:
+    """Return the URLs of all views, from the page's own navigation."""
+    links = browser.find_elements(By.CSS_SELECTOR, "header nav a")
+    urls = [str(link.get_property("href")) for link in links]
+    assert len(urls) >= 6
+    return urls
+
+
+def fits_the_window(browser: webdriver.Chrome) -> bool:
     width = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
     return bool(width[0] <= width[1])
 
 
-def complaints(browser: webdriver.Chrome) -> list[str]:
-    """Return the console's errors since the page was loaded first."""
+def console_errors(browser: webdriver.Chrome) -> list[str]:
+    """Return the errors on the console since the browser came to the page."""
     return [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
 
 
@@ -56,7 +71,7 @@ def draw(
 ) -> None:
     """Draw a digit on the canvas with the mouse, stroke by stroke.
 
-    It stands `middle` right of the canvas's own, both in shares of the canvas's side.
+    Its middle is `middle` to the right of the canvas's; both are shares of the canvas's side.
     """
     pad = browser.find_element(By.ID, "pad")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", pad)
@@ -76,22 +91,22 @@ def draw(
     actions.perform()
 
 
-def all_deleted(browser: webdriver.Chrome) -> None:
-    """Delete what the other tests kept, and load the view anew."""
+def delete_all_captures(browser: webdriver.Chrome) -> None:
+    """Delete the captures of the tests before, and reload the view."""
     browser.execute_async_script("""
       const done = arguments[0];
       (async () => {
         const {captures} = await (await fetch("/api/v1/captures?limit=200")).json();
         for (const {id} of captures)
-          await change(`/api/v1/captures/${id}`, {method: "DELETE"});
+          await owner.send(`/api/v1/captures/${id}`, {method: "DELETE"});
         done();
       })();
     """)
     browser.refresh()
 
 
-def imported(browser: webdriver.Chrome, folder: Path, captures: Any) -> None:
-    """Send captures, glyphs and labels, to the view that lists them, as another's export."""
+def import_captures(browser: webdriver.Chrome, folder: Path, captures: Any) -> None:
+    """Import captures, as glyphs and labels, from a zip that another appliance exported."""
     others = Captures(folder / "others.db")
     try:
         for place, (image, label) in enumerate(zip(*captures, strict=True)):
@@ -101,20 +116,20 @@ def imported(browser: webdriver.Chrome, folder: Path, captures: Any) -> None:
             export_zip(others, file)
     finally:
         others.close()
-    view(browser, "teach")
+    open_view(browser, "teach")
     browser.find_element(By.ID, "captures-import").send_keys(str(folder / "captures.zip"))
-    until(browser, lambda: "captures were added" in text(browser, "#captures-done"))
+    wait_until(browser, lambda: "captures were added" in text(browser, "#captures-done"))
 
 
-def labels(browser: webdriver.Chrome, place: str) -> dict[str, Any]:
-    """Return the buttons under a reading by their text."""
-    found = browser.find_elements(By.CSS_SELECTOR, f"{place} .labels button")
-    return {each.text: each for each in found}
+def label_buttons(browser: webdriver.Chrome, reading: str) -> dict[str, Any]:
+    """Return the buttons under a reading, "#live" or "#mine", by their text."""
+    buttons = browser.find_elements(By.CSS_SELECTOR, f"{reading} .labels button")
+    return {each.text: each for each in buttons}
 
 
-def drawn_and_taught(browser: webdriver.Chrome, digit: int, label: str) -> None:
+def draw_and_teach(browser: webdriver.Chrome, digit: int, label: str) -> None:
     browser.find_element(By.ID, "clear").click()
     draw(browser, digit)
-    until(browser, lambda: text(browser, "#mine .digit") == str(digit))
-    labels(browser, "#mine")[label].click()
-    until(browser, lambda: "Kept as" in text(browser, "#mine .taught"))
+    wait_until(browser, lambda: text(browser, "#mine .digit") == str(digit))
+    label_buttons(browser, "#mine")[label].click()
+    wait_until(browser, lambda: "Kept as" in text(browser, "#mine .taught"))

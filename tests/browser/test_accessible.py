@@ -1,4 +1,4 @@
-"""Every view, for those who see little, use no mouse, or want nothing to move."""
+"""Every view for those who see little, use the keyboard alone, or want nothing to move."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +14,21 @@ from appliance.networks.vault import Vault
 from appliance.storage.layout import StateDirectory
 from appliance.training import records
 from appliance.training.lock import hold_training_lock
-from tests.browser.page import draw, drawn_and_taught, labels, text, until, view
+from tests.browser.page import (
+    draw,
+    draw_and_teach,
+    label_buttons,
+    open_view,
+    text,
+    view_urls,
+    wait_until,
+    wait_until_filled,
+)
 from tests.conftest import ROOT, SAMPLES
 from tests.networks.test_live import saying
 
 AXE = ROOT / ".axe" / "node_modules" / "axe-core" / "axe.min.js"
-"""Where `.ci/run` puts it."""
+"""Where `.ci/run` installs it."""
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +39,12 @@ def axe() -> str:
 
 
 @pytest.fixture
-def lived(browser: webdriver.Chrome, state: Path) -> Iterator[webdriver.Chrome]:
-    """The owner's page of an appliance that was taught, has trained and trains."""
+def used(browser: webdriver.Chrome, state: Path) -> Iterator[webdriver.Chrome]:
+    """The owner's page of an appliance with captures, a second network and a past training."""
     captures = "fetch('/api/v1/captures').then((a) => a.json()).then((a) => arguments[0](a.total))"
     if browser.execute_async_script(captures) < 2:
-        drawn_and_taught(browser, 3, "3")
-        drawn_and_taught(browser, 7, "1")
+        draw_and_teach(browser, 3, "3")
+        draw_and_teach(browser, 7, "1")
     vault = Vault(StateDirectory(state).networks)
     if len(vault.list_networks()) < 2:
         vault.add(saying(8), {"preset": "eight", "own": {"right": 3, "total": 4}})
@@ -50,7 +59,7 @@ def lived(browser: webdriver.Chrome, state: Path) -> Iterator[webdriver.Chrome]:
 
 @contextmanager
 def training(state: Path) -> Iterator[None]:
-    """Have a training run, to all who look."""
+    """Pretend that a training runs."""
     progress = records.Progress(
         state / "retrain.json", state="training", sentence="epoch 2 of 5", progress=0.3, epoch=2,
         of=5, pictures_per_second=1234.4, seconds_left=5400, temperature=61.3,
@@ -62,26 +71,18 @@ def training(state: Path) -> Iterator[None]:
         yield
 
 
-def views(browser: webdriver.Chrome) -> list[str]:
-    """Return the addresses of all views, as the page itself leads to them."""
-    links = browser.find_elements(By.CSS_SELECTOR, "header nav a")
-    found = [str(link.get_property("href")) for link in links]
-    assert len(found) >= 5
-    return found
-
-
-def shown(browser: webdriver.Chrome, address: str) -> None:
+def open_url(browser: webdriver.Chrome, address: str) -> None:
     """Open a view and wait for what its scripts fill in."""
     browser.get(address)
-    until(browser, lambda: text(browser, "#owner") in ("Lock", "Unlock"))
+    wait_until_filled(browser)
     filled = {"/": "#history li", "/teach": "#captures li", "/training": "#training-curve svg"}
     selector = filled.get("/" + address.split("/", 3)[3])
     if selector:
-        until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, selector))
+        wait_until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, selector))
 
 
 def violations(browser: webdriver.Chrome, axe: str) -> list[str]:
-    """Return what axe finds on the page, each in a line."""
+    """Return what axe finds wrong on the page, a line each."""
     browser.execute_script(axe)
     run = "axe.run().then((all) => arguments[0]([all.violations, all.passes.length]))"
     found, passes = browser.execute_async_script(run)
@@ -94,40 +95,40 @@ def violations(browser: webdriver.Chrome, axe: str) -> list[str]:
 
 
 def prefer(browser: webdriver.Chrome, **features: str) -> None:
-    """Have a browser prefer what `prefers-…` asks for; nothing when nothing is named."""
-    told = [
+    """Set the browser's `prefers-…` features; without any, clear them."""
+    settings = [
         {"name": f"prefers-{name.replace('_', '-')}", "value": features[name]} for name in features
     ]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": told})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": settings})
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_on_any_view(
-    lived: webdriver.Chrome, state: Path, axe: str, scheme: str
+    used: webdriver.Chrome, state: Path, axe: str, scheme: str
 ) -> None:
-    prefer(lived, color_scheme=scheme)
+    prefer(used, color_scheme=scheme)
     found: dict[str, list[str]] = {}
     with training(state):
-        for address in views(lived):
-            shown(lived, address)
-            if lived.find_elements(By.ID, "pad"):
-                draw(lived, 3)
-                until(lived, lambda: text(lived, "#mine .digit") == "3")
-            found[address] = violations(lived, axe)
-    view(lived, "training")
-    until(lived, lambda: lived.find_element(By.ID, "training-scratch").is_displayed())
-    found["no training"] = violations(lived, axe)
-    lived.delete_all_cookies()
-    lived.refresh()
-    until(lived, lambda: text(lived, "#owner") == "Unlock")
-    lived.find_element(By.ID, "owner").click()
-    until(lived, lambda: lived.find_element(By.ID, "pin").is_displayed())
-    found["the PIN"] = violations(lived, axe)
+        for address in view_urls(used):
+            open_url(used, address)
+            if used.find_elements(By.ID, "pad"):
+                draw(used, 3)
+                wait_until(used, lambda: text(used, "#mine .digit") == "3")
+            found[address] = violations(used, axe)
+    open_view(used, "training")
+    wait_until(used, lambda: used.find_element(By.ID, "training-scratch").is_displayed())
+    found["no training"] = violations(used, axe)
+    used.delete_all_cookies()
+    used.refresh()
+    wait_until(used, lambda: text(used, "#owner") == "Unlock")
+    used.find_element(By.ID, "owner").click()
+    wait_until(used, lambda: used.find_element(By.ID, "pin").is_displayed())
+    found["the PIN"] = violations(used, axe)
     assert {address: each for address, each in found.items() if each} == {}
 
 
-def test_the_tab_key_goes_through_everything_in_order_and_shows_where_it_is(
-    lived: webdriver.Chrome, state: Path
+def test_the_tab_key_reaches_everything_in_order_with_a_visible_focus(
+    used: webdriver.Chrome, state: Path
 ) -> None:
     begin = """
       const kinds = 'a[href], button, input, select, textarea, summary, [tabindex="0"]';
@@ -141,7 +142,7 @@ def test_the_tab_key_goes_through_everything_in_order_and_shows_where_it_is(
       });
       return found.length;
     """
-    # A button of the camera's reading comes and goes with what is in view.
+    # Buttons under the camera's reading come and go with what is in view.
     missed = """
       const there = new Set(reached.map(([place]) => place));
       const comes = (each) => each.disabled || each.closest("#live");
@@ -149,38 +150,38 @@ def test_the_tab_key_goes_through_everything_in_order_and_shows_where_it_is(
         .map((each) => each.outerHTML);
     """
     with training(state):
-        for address in views(lived):
-            shown(lived, address)
-            many = lived.execute_script(begin)
+        for address in view_urls(used):
+            open_url(used, address)
+            many = used.execute_script(begin)
             assert many > 5
-            ActionChains(lived).send_keys(Keys.TAB * many).perform()
-            reached = lived.execute_script("return reached")
+            ActionChains(used).send_keys(Keys.TAB * many).perform()
+            reached = used.execute_script("return reached")
             places = [place for place, _ in reached if place >= 0]
-            assert lived.execute_script(missed) == [], address
+            assert used.execute_script(missed) == [], address
             assert places == sorted(places), address
             assert all(ring for _, ring in reached), address
 
 
-def test_the_keyboard_alone_shows_the_pin_and_teaches(
-    strangers: webdriver.Chrome, pin: str
+def test_the_pin_and_a_label_can_be_given_with_the_keyboard_alone(
+    stranger: webdriver.Chrome, pin: str
 ) -> None:
-    strangers.find_element(By.ID, "photo").send_keys(str(SAMPLES / "5-chalk.jpg"))
-    until(strangers, lambda: text(strangers, "#mine .digit") == "5")
+    stranger.find_element(By.ID, "photo").send_keys(str(SAMPLES / "5-chalk.jpg"))
+    wait_until(stranger, lambda: text(stranger, "#mine .digit") == "5")
     focus = "const each = arguments[0]; each.focus(); return document.activeElement === each"
-    assert strangers.execute_script(focus, labels(strangers, "#mine")["5"])
-    ActionChains(strangers).send_keys(Keys.SPACE).perform()
-    until(strangers, lambda: strangers.find_element(By.ID, "pin").is_displayed())
-    # What is behind the question is out of reach.
+    assert stranger.execute_script(focus, label_buttons(stranger, "#mine")["5"])
+    ActionChains(stranger).send_keys(Keys.SPACE).perform()
+    wait_until(stranger, lambda: stranger.find_element(By.ID, "pin").is_displayed())
+    # The focus stays in the dialog.
     inside = "return document.activeElement.closest('dialog') !== null"
     for _ in range(6):
-        assert strangers.execute_script(inside) or strangers.execute_script(
+        assert stranger.execute_script(inside) or stranger.execute_script(
             "return document.activeElement === document.body"
         )
-        ActionChains(strangers).send_keys(Keys.TAB).perform()
-    strangers.find_element(By.ID, "pin-input").send_keys(pin, Keys.ENTER)
-    until(strangers, lambda: "Kept as 5" in text(strangers, "#mine .taught"))
-    # And the keyboard is where it was.
-    assert strangers.execute_script("return document.activeElement.textContent") == "5"
+        ActionChains(stranger).send_keys(Keys.TAB).perform()
+    stranger.find_element(By.ID, "pin-input").send_keys(pin, Keys.ENTER)
+    wait_until(stranger, lambda: "Kept as 5" in text(stranger, "#mine .taught"))
+    # The focus is back where it was.
+    assert stranger.execute_script("return document.activeElement.textContent") == "5"
 
 
 def test_what_changes_by_itself_is_in_a_live_region(browser: webdriver.Chrome) -> None:
@@ -199,10 +200,10 @@ def test_what_changes_by_itself_is_in_a_live_region(browser: webdriver.Chrome) -
         assert browser.execute_script(live, selector), selector
 
 
-def test_nothing_moves_for_those_who_want_nothing_to_move(
-    lived: webdriver.Chrome, state: Path
+def test_nothing_moves_where_reduced_motion_is_preferred(
+    used: webdriver.Chrome, state: Path
 ) -> None:
-    prefer(lived, reduced_motion="reduce")
+    prefer(used, reduced_motion="reduce")
     moving = """
       return [...document.querySelectorAll("*")].filter((each) => {
         const style = getComputedStyle(each);
@@ -211,6 +212,6 @@ def test_nothing_moves_for_those_who_want_nothing_to_move(
       }).map((each) => each.outerHTML.slice(0, 99));
     """
     with training(state):
-        for address in views(lived):
-            shown(lived, address)
-            assert lived.execute_script(moving) == [], address
+        for address in view_urls(used):
+            open_url(used, address)
+            assert used.execute_script(moving) == [], address

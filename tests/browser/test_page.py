@@ -1,4 +1,4 @@
-"""The page in headless Chromium: live readings, a drawn digit, a sent photograph."""
+"""The page in Chromium: live readings, drawings, photographs, networks, captures."""
 
 import os
 import time
@@ -15,15 +15,15 @@ from appliance.networks.promotions import Promotions
 from appliance.networks.vault import Vault
 from appliance.storage.layout import StateDirectory
 from tests.browser.page import (
-    all_deleted,
-    complaints,
+    console_errors,
+    delete_all_captures,
     draw,
-    drawn_and_taught,
-    labels,
-    no_wider_than_the_window,
+    draw_and_teach,
+    fits_the_window,
+    label_buttons,
+    open_view,
     text,
-    until,
-    view,
+    wait_until,
 )
 from tests.captured import added
 from tests.conftest import ROOT, SAMPLES
@@ -31,34 +31,34 @@ from tests.networks.test_live import saying
 
 
 @pytest.mark.parametrize("digit", [3, 7])
-def test_a_drawn_digit_is_read_by_itself(browser: webdriver.Chrome, digit: int) -> None:
+def test_a_drawn_digit_is_read_after_a_pause(browser: webdriver.Chrome, digit: int) -> None:
     draw(browser, digit)
-    until(browser, lambda: text(browser, "#mine .digit") == str(digit))
+    wait_until(browser, lambda: text(browser, "#mine .digit") == str(digit))
     assert text(browser, "#mine .bars .top span") == str(digit)
     glyph = browser.find_element(By.CSS_SELECTOR, "#mine .stage-glyph img")
     assert glyph.get_property("naturalWidth") == 28
     # It can be followed through the network.
     inside = browser.find_element(By.CSS_SELECTOR, "#mine .inside a")
     assert "/inside?reading=-" in str(inside.get_property("href"))
-    # One digit alone needs no list of what is in view.
+    # The list of digits in view is for several.
     assert not browser.find_element(By.CSS_SELECTOR, "#mine .all").is_displayed()
     assert len(browser.find_elements(By.CSS_SELECTOR, "#mine .box")) == 1
     browser.find_element(By.ID, "clear").click()
     assert not browser.find_element(By.ID, "mine").is_displayed()
 
 
-def test_the_camera_is_live_and_nothing_comes_from_elsewhere(
+def test_the_camera_is_live_and_no_request_goes_elsewhere(
     browser: webdriver.Chrome, address: str
 ) -> None:
-    first = until(browser, lambda: text(browser, "#live .digit") not in ("", "–"))
+    first = wait_until(browser, lambda: text(browser, "#live .digit") not in ("", "–"))
     assert first
     shown = text(browser, "#live .digit")
-    until(browser, lambda: text(browser, "#live .digit") not in (shown, "–"))
-    until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#history li"))
+    wait_until(browser, lambda: text(browser, "#live .digit") not in (shown, "–"))
+    wait_until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#history li"))
     frame = browser.find_element(By.CSS_SELECTOR, "#live .stage-frame img")
     assert frame.get_property("naturalWidth") == 320
-    assert no_wider_than_the_window(browser)
-    assert complaints(browser) == []
+    assert fits_the_window(browser)
+    assert console_errors(browser) == []
     asked = [line["message"] for line in browser.get_log("performance")]
     sent = [line for line in asked if 'Network.requestWillBeSent"' in line]
     assert sent
@@ -73,13 +73,13 @@ def test_the_box_lies_on_the_digit(browser: webdriver.Chrome) -> None:
       return b.left >= f.left && b.right <= f.right && b.top >= f.top && b.bottom <= f.bottom
         && b.width > 10 && b.height > 30;
     """
-    assert until(browser, lambda: browser.execute_script(script))
+    assert wait_until(browser, lambda: browser.execute_script(script))
 
 
-def test_several_digits_have_their_boxes_and_answers(browser: webdriver.Chrome) -> None:
+def test_each_of_several_digits_has_a_box_and_an_answer(browser: webdriver.Chrome) -> None:
     draw(browser, 3, middle=-0.25, height=0.7)
     draw(browser, 2, middle=0.27, height=0.4)
-    until(browser, lambda: text(browser, "#mine .all") == "in view: 3 2")
+    wait_until(browser, lambda: text(browser, "#mine .all") == "in view: 3 2")
     assert text(browser, "#mine .digit") == "3"
     script = """
       return [...document.querySelectorAll('#mine .box')].map((box) => {
@@ -102,33 +102,33 @@ def test_several_digits_have_their_boxes_and_answers(browser: webdriver.Chrome) 
 
 def test_an_empty_pad_is_not_sent(browser: webdriver.Chrome) -> None:
     browser.find_element(By.ID, "read").click()
-    until(browser, lambda: text(browser, "#problem") == "Draw a digit first.")
+    wait_until(browser, lambda: text(browser, "#problem") == "Draw a digit first.")
     assert not browser.find_element(By.ID, "mine").is_displayed()
     draw(browser, 3)
-    until(browser, lambda: text(browser, "#mine .digit") == "3")
+    wait_until(browser, lambda: text(browser, "#mine .digit") == "3")
     assert not browser.find_element(By.ID, "problem").is_displayed()
     browser.find_element(By.ID, "clear").click()
     browser.find_element(By.ID, "read").click()
-    until(browser, lambda: text(browser, "#problem") == "Draw a digit first.")
+    wait_until(browser, lambda: text(browser, "#problem") == "Draw a digit first.")
     asked = [line["message"] for line in browser.get_log("performance")]
     assert sum("/api/v1/read?" in line and 'requestWillBeSent"' in line for line in asked) == 1
 
 
 def test_a_sent_photograph_is_read(browser: webdriver.Chrome) -> None:
     browser.find_element(By.ID, "photo").send_keys(str(SAMPLES / "5-chalk.jpg"))
-    until(browser, lambda: text(browser, "#mine .digit") == "5")
+    wait_until(browser, lambda: text(browser, "#mine .digit") == "5")
 
 
-def test_a_file_that_is_no_picture_is_a_sentence_on_the_page(browser: webdriver.Chrome) -> None:
+def test_a_file_that_is_no_picture_is_refused_on_the_page(browser: webdriver.Chrome) -> None:
     browser.find_element(By.ID, "photo").send_keys(os.fspath(ROOT / "LICENSE"))
-    until(browser, lambda: "not a JPEG or PNG picture" in text(browser, "#problem"))
+    wait_until(browser, lambda: "not a JPEG or PNG picture" in text(browser, "#problem"))
     assert not browser.find_element(By.ID, "mine").is_displayed()
 
 
 def press(browser: webdriver.Chrome, label: str, question: str | None = None) -> None:
-    """Press the networks' button of this label, and say yes where it asks."""
+    """Press the button with this label, and confirm its question."""
     script = "return document.querySelector('[aria-label=\"' + arguments[0] + '\"]')"
-    button = until(browser, lambda: browser.execute_script(script, label))
+    button = wait_until(browser, lambda: browser.execute_script(script, label))
     if question:
         browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
         button.click()
@@ -145,47 +145,47 @@ def test_a_network_is_promoted_compared_and_rolled_back(
     vault = Vault(StateDirectory(state).networks)
     shipped = vault.list_networks()[-1].id
     eight = vault.add(saying(8), {"preset": "eight", "own": {"right": 3, "total": 4}})
-    view(browser, "training")
+    open_view(browser, "training")
     press(browser, f"Card of network {eight}")
-    until(browser, lambda: "75.00 % (3 of 4)" in text(browser, "#network-facts"))
+    wait_until(browser, lambda: "75.00 % (3 of 4)" in text(browser, "#network-facts"))
     assert shipped in text(browser, "#network-facts")
     press(browser, f"Promote network {eight}", f"instead of {shipped}?")
-    until(browser, lambda: eight in text(browser, '#networks [data-state="current"]'))
+    wait_until(browser, lambda: eight in text(browser, '#networks [data-state="current"]'))
     assert vault.load_current().id == eight
-    assert no_wider_than_the_window(browser)
-    view(browser, "")
+    assert fits_the_window(browser)
+    open_view(browser, "")
     draw(browser, 3)
-    until(browser, lambda: text(browser, "#mine .digit") == "8")
-    until(browser, lambda: text(browser, "#live .digit") == "8")
-    view(browser, "training")
-    until(browser, lambda: browser.find_element(By.ID, "roll-back").is_displayed())
+    wait_until(browser, lambda: text(browser, "#mine .digit") == "8")
+    wait_until(browser, lambda: text(browser, "#live .digit") == "8")
+    open_view(browser, "training")
+    wait_until(browser, lambda: browser.find_element(By.ID, "roll-back").is_displayed())
     browser.find_element(By.ID, "roll-back").click()
     browser.switch_to.alert.accept()
-    until(browser, lambda: shipped in text(browser, '#networks [data-state="current"]'))
+    wait_until(browser, lambda: shipped in text(browser, '#networks [data-state="current"]'))
     assert not browser.find_element(By.ID, "roll-back").is_displayed()
-    assert complaints(browser) == []
+    assert console_errors(browser) == []
 
 
-def test_a_damaged_network_is_told_on_the_page(browser: webdriver.Chrome, state: Path) -> None:
+def test_the_page_says_that_a_network_is_damaged(browser: webdriver.Chrome, state: Path) -> None:
     vault = Vault(StateDirectory(state).networks)
     six = vault.add(saying(6), {"preset": "six"})
     file = vault.folder / f"{six}.npz"
     file.write_bytes(file.read_bytes()[:-9])
     Promotions(vault.folder).promote(six)
     browser.refresh()
-    until(browser, lambda: "stands in" in text(browser, "#fault"))
-    view(browser, "training")
-    until(browser, lambda: "is damaged" in text(browser, "#networks-problem"))
+    wait_until(browser, lambda: "stands in" in text(browser, "#fault"))
+    open_view(browser, "training")
+    wait_until(browser, lambda: "is damaged" in text(browser, "#networks-problem"))
     assert "damaged" in text(browser, '#networks [data-state="damaged"]')
     browser.find_element(By.ID, "roll-back").click()
     browser.switch_to.alert.accept()
-    until(browser, lambda: not text(browser, "#networks-problem"))
-    view(browser, "device")
+    wait_until(browser, lambda: not text(browser, "#networks-problem"))
+    open_view(browser, "device")
     assert "stands in" not in text(browser, "main dl")
 
 
-def kept(browser: webdriver.Chrome) -> list[tuple[int, int | None]]:
-    """Return (label, what was said) of every capture, the newest first."""
+def fetch_captures(browser: webdriver.Chrome) -> list[tuple[int, int | None]]:
+    """Return (label, answer) of every capture, the newest first."""
     script = """
       fetch("/api/v1/captures").then((answer) => answer.json())
         .then(({captures}) => arguments[0](captures.map(({label, said}) => [label, said])));
@@ -193,48 +193,48 @@ def kept(browser: webdriver.Chrome) -> list[tuple[int, int | None]]:
     return [tuple(each) for each in browser.execute_async_script(script)]
 
 
-def rows(browser: webdriver.Chrome) -> list[str]:
-    """Return what the listed captures say; the rows themselves are made anew at any time."""
+def row_texts(browser: webdriver.Chrome) -> list[str]:
+    """Return the texts of the listed captures; a row itself may be replaced at any time."""
     script = """
       return [...document.querySelectorAll('#captures li[data-id]')].map((row) => row.innerText);
     """
-    said: list[str] = browser.execute_script(script)
-    return said
+    texts: list[str] = browser.execute_script(script)
+    return texts
 
 
 def test_a_drawing_is_corrected_with_one_tap_and_undone(browser: webdriver.Chrome) -> None:
-    all_deleted(browser)
-    drawn_and_taught(browser, 3, "8")
-    assert labels(browser, "#mine")["8"].get_attribute("aria-pressed") == "true"
-    assert kept(browser) == [(8, 3)]
+    delete_all_captures(browser)
+    draw_and_teach(browser, 3, "8")
+    assert label_buttons(browser, "#mine")["8"].get_attribute("aria-pressed") == "true"
+    assert fetch_captures(browser) == [(8, 3)]
     browser.find_element(By.CSS_SELECTOR, "#mine .taught button").click()
-    until(browser, lambda: text(browser, "#mine .taught") == "Undone.")
-    assert kept(browser) == []
-    labels(browser, "#mine")["Right, 3"].click()
-    until(browser, lambda: kept(browser) == [(3, 3)])
-    view(browser, "teach")
-    until(browser, lambda: len(rows(browser)) == 1)
-    assert "Confirmed, read as 3" in rows(browser)[0]
+    wait_until(browser, lambda: text(browser, "#mine .taught") == "Undone.")
+    assert fetch_captures(browser) == []
+    label_buttons(browser, "#mine")["Right, 3"].click()
+    wait_until(browser, lambda: fetch_captures(browser) == [(3, 3)])
+    open_view(browser, "teach")
+    wait_until(browser, lambda: len(row_texts(browser)) == 1)
+    assert "Confirmed, read as 3" in row_texts(browser)[0]
 
 
 def test_the_cameras_reading_is_labelled_with_the_keyboard(browser: webdriver.Chrome) -> None:
-    all_deleted(browser)
-    until(browser, lambda: labels(browser, "#live")["5"].is_enabled())
-    browser.execute_script("arguments[0].focus()", labels(browser, "#live")["5"])
+    delete_all_captures(browser)
+    wait_until(browser, lambda: label_buttons(browser, "#live")["5"].is_enabled())
+    browser.execute_script("arguments[0].focus()", label_buttons(browser, "#live")["5"])
     browser.switch_to.active_element.send_keys(" ")
-    until(browser, lambda: text(browser, "#live .taught").startswith("Kept as 5."))
-    assert [label for label, _ in kept(browser)] == [5]
-    assert no_wider_than_the_window(browser)
+    wait_until(browser, lambda: text(browser, "#live .taught").startswith("Kept as 5."))
+    assert [label for label, _ in fetch_captures(browser)] == [5]
+    assert fits_the_window(browser)
 
 
 def test_captures_are_filtered_relabelled_deleted_and_restored(browser: webdriver.Chrome) -> None:
-    all_deleted(browser)
+    delete_all_captures(browser)
     for digit, label in ((3, "3"), (7, "1"), (2, "not a digit")):
-        drawn_and_taught(browser, digit, label)
-    view(browser, "teach")
-    until(browser, lambda: len(rows(browser)) == 3)
-    until(browser, lambda: "not enough captures" in text(browser, "#captures-report"))
-    until(browser, lambda: "The network is sure" in rows(browser)[1])
+        draw_and_teach(browser, digit, label)
+    open_view(browser, "teach")
+    wait_until(browser, lambda: len(row_texts(browser)) == 3)
+    wait_until(browser, lambda: "not enough captures" in text(browser, "#captures-report"))
+    wait_until(browser, lambda: "The network is sure" in row_texts(browser)[1])
 
     everything = browser.find_element(By.CSS_SELECTOR, "#captures-filter button")
 
@@ -243,50 +243,50 @@ def test_captures_are_filtered_relabelled_deleted_and_restored(browser: webdrive
         next(each for each in chips if each.text.startswith(start)).click()
 
     choose("1")
-    until(browser, lambda: len(rows(browser)) == 1)
+    wait_until(browser, lambda: len(row_texts(browser)) == 1)
     Select(browser.find_element(By.CSS_SELECTOR, "#captures select")).select_by_visible_text("7")
-    until(browser, lambda: rows(browser) == [])
+    wait_until(browser, lambda: row_texts(browser) == [])
     choose("7")
-    until(browser, lambda: len(rows(browser)) == 1)
-    assert "Confirmed, read as 7" in rows(browser)[0]
+    wait_until(browser, lambda: len(row_texts(browser)) == 1)
+    assert "Confirmed, read as 7" in row_texts(browser)[0]
     browser.find_element(By.CSS_SELECTOR, "#captures .change button").click()
-    until(browser, lambda: text(browser, "#captures-done").startswith("Deleted;"))
+    wait_until(browser, lambda: text(browser, "#captures-done").startswith("Deleted;"))
     choose("all")
-    until(browser, lambda: len(rows(browser)) == 2)
+    wait_until(browser, lambda: len(row_texts(browser)) == 2)
     browser.find_element(By.CSS_SELECTOR, "#captures-done button").click()
-    until(browser, lambda: len(rows(browser)) == 3)
-    # The choices stay under the finger, whatever is counted anew meanwhile.
+    wait_until(browser, lambda: len(row_texts(browser)) == 3)
+    # The filter's buttons are never replaced: one may be pressed just now.
     assert everything.get_attribute("aria-pressed") == "true"
-    assert complaints(browser) == []
+    assert console_errors(browser) == []
 
 
-def test_an_export_asks_for_the_pin_and_comes(
-    strangers: webdriver.Chrome, state: Path, pin: str, tmp_path: Path
+def test_an_export_asks_for_the_pin_and_is_downloaded(
+    stranger: webdriver.Chrome, state: Path, pin: str, tmp_path: Path
 ) -> None:
     captures = Captures(StateDirectory(state).captures)
     added(captures, at=time.time())
     captures.close()
     folder = {"behavior": "allow", "downloadPath": str(tmp_path)}
-    strangers.execute_cdp_cmd("Browser.setDownloadBehavior", folder)
-    view(strangers, "teach")
-    until(strangers, lambda: strangers.find_element(By.ID, "captures-export").is_displayed())
-    strangers.find_element(By.ID, "captures-export").click()
-    until(strangers, lambda: strangers.find_element(By.ID, "pin").is_displayed())
-    strangers.find_element(By.ID, "pin-cancel").click()
-    strangers.find_element(By.ID, "captures-export").click()
-    until(strangers, lambda: strangers.find_element(By.ID, "pin").is_displayed())
+    stranger.execute_cdp_cmd("Browser.setDownloadBehavior", folder)
+    open_view(stranger, "teach")
+    wait_until(stranger, lambda: stranger.find_element(By.ID, "captures-export").is_displayed())
+    stranger.find_element(By.ID, "captures-export").click()
+    wait_until(stranger, lambda: stranger.find_element(By.ID, "pin").is_displayed())
+    stranger.find_element(By.ID, "pin-cancel").click()
+    stranger.find_element(By.ID, "captures-export").click()
+    wait_until(stranger, lambda: stranger.find_element(By.ID, "pin").is_displayed())
     assert list(tmp_path.iterdir()) == []
-    strangers.find_element(By.ID, "pin-input").send_keys(pin + "\n")
-    until(strangers, lambda: (tmp_path / "captures.zip").exists())
+    stranger.find_element(By.ID, "pin-input").send_keys(pin + "\n")
+    wait_until(stranger, lambda: (tmp_path / "captures.zip").exists())
     with zipfile.ZipFile(tmp_path / "captures.zip") as archive:
         assert "captures.jsonl" in archive.namelist()
-    # Who has shown it is not asked again.
+    # The PIN is asked for once.
     (tmp_path / "captures.zip").unlink()
-    strangers.find_element(By.ID, "captures-export").click()
-    until(strangers, lambda: (tmp_path / "captures.zip").exists())
+    stranger.find_element(By.ID, "captures-export").click()
+    wait_until(stranger, lambda: (tmp_path / "captures.zip").exists())
 
 
-def test_a_file_that_is_no_export_is_a_sentence_in_the_list(browser: webdriver.Chrome) -> None:
-    view(browser, "teach")
+def test_a_file_that_is_no_export_is_refused_in_the_list(browser: webdriver.Chrome) -> None:
+    open_view(browser, "teach")
     browser.find_element(By.ID, "captures-import").send_keys(os.fspath(ROOT / "LICENSE"))
-    until(browser, lambda: "nothing was imported" in text(browser, "#captures-done"))
+    wait_until(browser, lambda: "nothing was imported" in text(browser, "#captures-done"))

@@ -1,4 +1,4 @@
-"""The training on the page, and where the sections stand, in headless Chromium."""
+"""The training on the page, and the order of the sections, in Chromium."""
 
 import itertools
 from pathlib import Path
@@ -12,23 +12,23 @@ from appliance.training import records
 from appliance.training.lock import hold_training_lock, is_training
 from model.datasets import load_split
 from tests.browser.page import (
-    all_deleted,
-    complaints,
-    drawn_and_taught,
-    imported,
-    no_wider_than_the_window,
+    console_errors,
+    delete_all_captures,
+    draw_and_teach,
+    fits_the_window,
+    import_captures,
+    open_view,
     text,
-    until,
-    view,
+    wait_until,
 )
 from tests.conftest import write_idx
 from tests.owner import hand
 
 
 def test_a_training_is_shown_while_it_runs(browser: webdriver.Chrome, state: Path) -> None:
-    all_deleted(browser)
-    view(browser, "training")
-    until(browser, lambda: "not enough captures" in text(browser, "#training-enough"))
+    delete_all_captures(browser)
+    open_view(browser, "training")
+    wait_until(browser, lambda: "not enough captures" in text(browser, "#training-enough"))
     assert not browser.find_element(By.ID, "training-start").is_enabled()
     assert not browser.find_element(By.ID, "training-stop").is_displayed()
     progress = records.Progress(
@@ -47,32 +47,36 @@ def test_a_training_is_shown_while_it_runs(browser: webdriver.Chrome, state: Pat
     with hold_training_lock(state):
         progress.save()
         browser.refresh()
-        until(browser, lambda: text(browser, "#training-says") == "It trains: epoch 2 of 5.")
+        wait_until(browser, lambda: text(browser, "#training-says") == "It trains: epoch 2 of 5.")
         said = text(browser, "#training-facts")
-        for fact in ("2 of 5", "1,234", "about 1 h 30 min", "61 °C", "99.00 % read"):
+        for fact in ("2 of 5", "1,234", "about 1 h 30 min", "61 °C", "99.00 % right"):
             assert fact in said
         bar = browser.find_element(By.ID, "training-bar")
         assert float(bar.get_attribute("value") or 0) == 0.3
-        curve = until(browser, lambda: browser.find_element(By.CSS_SELECTOR, "#training-curve svg"))
+        curve = wait_until(
+            browser, lambda: browser.find_element(By.CSS_SELECTOR, "#training-curve svg")
+        )
         assert curve.size["width"] > 200
-        assert no_wider_than_the_window(browser)
-        # Live: what comes next is shown by itself.
+        assert fits_the_window(browser)
+        # The page follows without a reload.
         progress.sentence = "epoch 3 of 5"
         progress.save()
-        until(browser, lambda: text(browser, "#training-says") == "It trains: epoch 3 of 5.")
-        assert complaints(browser) == []
-        # The process that is named is this one, which is no retraining.
+        wait_until(browser, lambda: text(browser, "#training-says") == "It trains: epoch 3 of 5.")
+        assert console_errors(browser) == []
+        # The process that holds the lock is this one, which is no retraining.
         browser.find_element(By.ID, "training-stop").send_keys(" ")
-        until(browser, lambda: "end it where it was started" in text(browser, "#training-refused"))
-    until(browser, lambda: "interrupted at 30%" in text(browser, "#training-says"))
+        wait_until(
+            browser, lambda: "end it where it was started" in text(browser, "#training-refused")
+        )
+    wait_until(browser, lambda: "interrupted at 30%" in text(browser, "#training-says"))
     assert not browser.find_element(By.ID, "training-stop").is_displayed()
 
 
-def test_a_training_begun_on_the_page_draws_its_curve_and_comes_to_an_end(
+def test_a_training_started_on_the_page_draws_its_curve_and_ends(
     browser: webdriver.Chrome, state: Path, tiny_mnist: Path, tmp_path: Path
 ) -> None:
     if browser.execute_script("return innerWidth") < 500:
-        pytest.skip("a training takes long: it is looked at once, on the wide page")
+        pytest.skip("a training takes long: the wide page is enough")
     # 600 digits again and again: enough to look at, and seconds of work instead of a night.
     small = state / "mnist"
     if not small.exists():
@@ -86,15 +90,15 @@ def test_a_training_begun_on_the_page_draws_its_curve_and_comes_to_an_end(
         for test in tiny_mnist.glob("t10k*"):
             (small / test.name).symlink_to(test)
     (state / "retrain.json").unlink(missing_ok=True)
-    all_deleted(browser)
-    imported(browser, tmp_path, hand())
-    view(browser, "training")
+    delete_all_captures(browser)
+    import_captures(browser, tmp_path, hand())
+    open_view(browser, "training")
     start = browser.find_element(By.ID, "training-start")
-    until(browser, start.is_enabled)
+    wait_until(browser, start.is_enabled)
     before = len(records.load_nights(state, 99))
     start.click()
-    until(browser, lambda: browser.find_element(By.ID, "training-stop").is_displayed())
-    until(browser, lambda: "epoch" in text(browser, "#training-says"), seconds=120)
+    wait_until(browser, lambda: browser.find_element(By.ID, "training-stop").is_displayed())
+    wait_until(browser, lambda: "epoch" in text(browser, "#training-says"), seconds=120)
     script = "return document.querySelector('#training-curve svg .loss path')?.getAttribute('d')"
     curves = set()
 
@@ -102,15 +106,15 @@ def test_a_training_begun_on_the_page_draws_its_curve_and_comes_to_an_end(
         curves.add(browser.execute_script(script))
         return len(records.load_nights(state, 99)) > before
 
-    until(browser, ended, seconds=180)
-    # It moved while one looked.
+    wait_until(browser, ended, seconds=180)
+    # The curve grew on the open page.
     assert len(curves - {None}) > 1
-    until(browser, lambda: text(browser, "#training-says").startswith("The last candidate"))
+    wait_until(browser, lambda: text(browser, "#training-says").startswith("The last candidate"))
     assert len(browser.find_elements(By.CSS_SELECTOR, "#nights tr")) > 0
-    assert complaints(browser) == []
+    assert console_errors(browser) == []
 
 
-def test_the_last_nights_are_a_table_and_too_few_captures_a_question(
+def test_recent_trainings_are_listed_and_too_few_captures_need_a_confirmation(
     browser: webdriver.Chrome, state: Path, tmp_path: Path
 ) -> None:
     own = {"total": 20, "before": 12, "after": 17, "won": 5, "lost": 0}
@@ -122,28 +126,28 @@ def test_the_last_nights_are_a_table_and_too_few_captures_a_question(
         state, {**night, "outcome": "kept", "why": "worse on MNIST", "outcomes": {}}
     )
     (state / "retrain.json").unlink(missing_ok=True)
-    all_deleted(browser)
+    delete_all_captures(browser)
     images, labels = hand()
     # Five of each digit, and none of them corrected.
-    imported(browser, tmp_path, (images[labels != 4], labels[labels != 4]))
-    view(browser, "training")
-    until(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, "#nights tr")) >= 2)
+    import_captures(browser, tmp_path, (images[labels != 4], labels[labels != 4]))
+    open_view(browser, "training")
+    wait_until(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, "#nights tr")) >= 2)
     newest, before = browser.find_elements(By.CSS_SELECTOR, "#nights tr")[:2]
     for words in ("promoted", "12 → 17 of 20", "99.53 → 99.57 %", "0a3be1d2ffaa", "17 of 20 right"):
         assert words in before.text
     assert "not promoted" in newest.text
     assert text(browser, "#training-says").startswith("The last candidate was not promoted: worse")
     start = browser.find_element(By.ID, "training-start")
-    until(browser, start.is_enabled)
+    wait_until(browser, start.is_enabled)
     start.send_keys(" ")
     asked = browser.switch_to.alert
     assert "not enough captures" in asked.text
     asked.dismiss()
     assert not is_training(state)
-    assert no_wider_than_the_window(browser)
+    assert fits_the_window(browser)
 
 
-def test_the_sections_stand_in_order(browser: webdriver.Chrome) -> None:
+def test_the_sections_are_in_order(browser: webdriver.Chrome) -> None:
     script = """
       return arguments[0].map((id) => {
         const box = document.getElementById(id).closest(".card").getBoundingClientRect();
@@ -158,11 +162,11 @@ def test_the_sections_stand_in_order(browser: webdriver.Chrome) -> None:
 
 
 def test_what_is_taught_counts_for_the_night(browser: webdriver.Chrome) -> None:
-    all_deleted(browser)
-    view(browser, "training")
-    until(browser, lambda: "0 captures to learn from" in text(browser, "#training-enough"))
+    delete_all_captures(browser)
+    open_view(browser, "training")
+    wait_until(browser, lambda: "0 captures to learn from" in text(browser, "#training-enough"))
     none = text(browser, "#training-enough")
-    view(browser, "")
-    drawn_and_taught(browser, 3, "8")
-    view(browser, "training")
-    until(browser, lambda: text(browser, "#training-enough") not in ("", none))
+    open_view(browser, "")
+    draw_and_teach(browser, 3, "8")
+    open_view(browser, "training")
+    wait_until(browser, lambda: text(browser, "#training-enough") not in ("", none))

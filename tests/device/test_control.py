@@ -9,11 +9,18 @@ import pytest
 from flask.testing import FlaskClient
 from gpiozero.pins.mock import MockFactory
 
-from appliance.device.control import Control, Lines
+from appliance.device.control import Control, LogTail
 from appliance.errors import PinError, PowerError, SettingsError, StateError
 from appliance.outputs.leds import Leds
 from appliance.settings.overrides import Changes
-from appliance.settings.schema import LAYOUTS, LedSettings, Settings, changeable, in_force, read
+from appliance.settings.schema import (
+    LAYOUTS,
+    LedSettings,
+    Settings,
+    list_changeable,
+    list_settings,
+    read,
+)
 from tests.conftest import ROOT, PretendedLeds
 from tests.outputs.test_leds import lit, showing
 
@@ -22,15 +29,15 @@ def test_a_change_counts_from_the_next_start_on(tmp_path: Path) -> None:
     running = Changes(tmp_path)
     running.change("reader", "agree", 5)
     running.change("camera", "rate", 2)
-    assert running.applied(Settings()) == Settings()
+    assert running.apply_to(Settings()) == Settings()
     assert running.next == {"reader": {"agree": 5}, "camera": {"rate": 2}}
     assert running.tables == {}
     started = Changes(tmp_path)
-    settings = started.applied(Settings())
+    settings = started.apply_to(Settings())
     assert (settings.reader.agree, settings.camera.rate) == (5, 2.0)
     assert started.next == started.tables
     found = {
-        (each.table, each.key): each for each in in_force(settings, read(None), started.tables)
+        (each.table, each.key): each for each in list_settings(settings, read(None), started.tables)
     }
     assert (found["reader", "agree"].value, found["reader", "agree"].origin) == ("5", "page")
     assert found["reader", "network"].origin == "default"
@@ -65,9 +72,9 @@ def test_what_is_refused_changes_nothing(
 
 
 def test_no_setting_that_could_lock_the_owner_out_is_changed_on_the_page() -> None:
-    tables = {table for table, _ in changeable()}
+    tables = {table for table, _ in list_changeable()}
     assert not tables & {"state", "leds", "data"}
-    assert {key for table, key in changeable() if table == "web"} == {"look"}
+    assert {key for table, key in list_changeable() if table == "web"} == {"look"}
 
 
 @pytest.mark.parametrize(
@@ -78,10 +85,10 @@ def test_a_damaged_file_is_left_out_with_a_warning(
 ) -> None:
     (tmp_path / "settings.json").write_text(kept)
     changes = Changes(tmp_path)
-    assert changes.applied(Settings()) == Settings()
+    assert changes.apply_to(Settings()) == Settings()
     assert "is left out" in caplog.text
     changes.change("reader", "agree", 4)
-    assert Changes(tmp_path).applied(Settings()).reader.agree == 4
+    assert Changes(tmp_path).apply_to(Settings()).reader.agree == 4
 
 
 def test_a_full_card_is_a_sentence(tmp_path: Path) -> None:
@@ -194,7 +201,7 @@ def test_the_logs_last_lines_are_on_the_page(client: FlaskClient, control: Contr
 
 
 def test_lines_are_kept_without_their_traceback() -> None:
-    lines = Lines()
+    lines = LogTail()
     log = logging.getLogger("appliance.elsewhere")
     log.addHandler(lines)
     try:
@@ -229,4 +236,4 @@ def test_a_doctor_that_fails_is_asked_again(control: Control) -> None:
     control._examine = broken
     for _ in range(2):
         with pytest.raises(OSError):  # noqa: PT011  # whatever it is
-            control.examined()
+            control.run_doctor()

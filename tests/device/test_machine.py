@@ -139,7 +139,7 @@ def test_what_lies_free_between_what_is_in_use_is_given_back() -> None:
         "every = [np.ones(10_000, np.uint8) for _ in range(4000)]\n"
         "every = every[::40]\n"
         "before = machine.memory().resident\n"
-        "machine.give_back()\n"
+        "machine.trim_heap()\n"
         "print(before - machine.memory().resident)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.commands.run import _watched_camera
-from appliance.device.systemd import MOST_STALLS, WITHIN, Watchdog, stalls
+from appliance.device.systemd import MOST_STALLS, WITHIN, Watchdog, count_stalls
 from appliance.errors import CameraError
 from appliance.picture import PictureQueue
 from appliance.settings.schema import CameraSettings
@@ -57,13 +57,13 @@ def uptime() -> float:
 
 def test_stalls_are_counted_for_ten_minutes(tmp_path: Path) -> None:
     environment = {"RUNTIME_DIRECTORY": f"{tmp_path}:/run/other"}
-    assert stalls(environment) == 0
+    assert count_stalls(environment) == 0
     old, now = uptime() - WITHIN - 1, uptime()
     (tmp_path / "stalls").write_text(f"{old:.2f}\n{now - 5:.2f}\n{now - 1:.2f}\n")
-    assert stalls(environment) == 2
+    assert count_stalls(environment) == 2
     (tmp_path / "stalls").write_text("what is this\n")
-    assert stalls(environment) == 0
-    assert stalls({}) == 0
+    assert count_stalls(environment) == 0
+    assert count_stalls({}) == 0
 
 
 def test_a_camera_that_hung_again_and_again_is_left_alone(

@@ -10,7 +10,7 @@ import pytest
 
 from appliance.device import machine
 from appliance.doctor import board
-from appliance.doctor.board import Fault, Untold
+from appliance.doctor.board import Fault, NotApplicable
 
 ZERO = """processor\t: 0
 model name\t: ARMv6-compatible processor rev 7 (v6l)
@@ -92,7 +92,7 @@ def test_the_processor_has_a_name_and_an_instruction_set(pi: Path, text: str, to
 
 def test_a_processor_that_is_not_told_is_no_fault(pi: Path) -> None:
     (pi / "cpuinfo").unlink()
-    with pytest.raises(Untold, match="does not tell the processor"):
+    with pytest.raises(NotApplicable, match="does not tell the processor"):
         board.processor()
 
 
@@ -115,7 +115,7 @@ def test_little_memory_is_a_fault_and_none_told_is_not(pi: Path) -> None:
     with pytest.raises(Fault, match="20 MB of 453 MB free, no swap: end other programs"):
         board.memory()
     (pi / "meminfo").write_text("MemTotal: much\n")
-    with pytest.raises(Untold):
+    with pytest.raises(NotApplicable):
         board.memory()
 
 
@@ -172,7 +172,7 @@ def test_the_temperature_is_well_hot_or_untold(
 ) -> None:
     monkeypatch.setattr(machine, "temperature", lambda: celsius)
     if celsius is None:
-        with pytest.raises(Untold):
+        with pytest.raises(NotApplicable):
             board.temperature()
     elif celsius > 80:
         with pytest.raises(Fault, match="84 °C, at which a Pi slows down: give it air"):
@@ -198,7 +198,7 @@ def test_power_is_told_now_and_since_the_start(says: Says, bits: str, told: str)
 
 
 def test_power_that_held_and_power_that_is_not_told(says: Says) -> None:
-    with pytest.raises(Untold, match="no vcgencmd"):
+    with pytest.raises(NotApplicable, match="no vcgencmd"):
         board.power()
     says(vcgencmd="throttled=0x0\n")
     assert board.power() == "it held, now and since the start"
@@ -225,13 +225,13 @@ def test_a_service_that_runs(pi: Path, says: Says) -> None:
 def test_where_systemd_or_the_unit_is_missing_it_is_no_fault(
     pi: Path, says: Says, look: Callable[[], str]
 ) -> None:
-    with pytest.raises(Untold, match="systemd does not answer"):
+    with pytest.raises(NotApplicable, match="systemd does not answer"):
         look()
     says(show=unit(LoadState="not-found", ActiveState="inactive", SubState="dead"))
-    with pytest.raises(Untold, match="is not installed"):
+    with pytest.raises(NotApplicable, match="is not installed"):
         look()
     (pi / "systemd").rmdir()
-    with pytest.raises(Untold, match="systemd does not run here"):
+    with pytest.raises(NotApplicable, match="systemd does not run here"):
         look()
 
 

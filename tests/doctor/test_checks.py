@@ -18,7 +18,7 @@ from appliance.camera.folder import FolderCamera
 from appliance.device import machine
 from appliance.device.pin import OwnerPin, owner_file
 from appliance.doctor import board, checks, support_report
-from appliance.doctor.checks import Finding, examine, page_address
+from appliance.doctor.checks import Finding, examine, find_page_address
 from appliance.errors import CameraError
 from appliance.outputs.leds import Leds
 from appliance.picture import open_picture
@@ -29,7 +29,7 @@ from appliance.settings.schema import (
     MqttSettings,
     Settings,
     WebSettings,
-    in_force,
+    list_settings,
     read,
 )
 from appliance.storage.ownership import placed
@@ -79,7 +79,9 @@ def a_pi(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def camera(settings: Settings, shown: Frame) -> Finding:
-    return checks._checked("camera", lambda: checks._camera(settings, lambda _: Shows(shown), None))
+    return checks._run_check(
+        "camera", lambda: checks._camera(settings, lambda _: Shows(shown), None)
+    )
 
 
 def test_every_part_has_its_line_whatever_is_missing(
@@ -193,7 +195,7 @@ def test_an_appliance_that_asks_for_itself_leaves_camera_and_pins_alone(
         (shown, "picamera, 5 readings by the appliance, imx708 exposed for 100 ms at gain 4.0, "
                 "light good, a 7 is read"),
     ):  # fmt: skip
-        said = checks.of_itself("picamera", 5, newest)
+        said = checks.describe_running("picamera", 5, newest)
         findings = examine(settings, tmp_path, open_camera=never, running=said)
         assert found(findings, "camera").sentence == told
     assert not mock_pins.pins
@@ -204,7 +206,7 @@ def test_the_pins_of_an_appliance_that_runs_are_left_alone(mock_pins: MockFactor
         lambda: checks._leds(LedSettings(), running(), True),
         lambda: checks._button(LedSettings(), running()),
     ):
-        assert checks._checked("pins", look).good is None
+        assert checks._run_check("pins", look).good is None
     assert not mock_pins.pins
 
 
@@ -234,11 +236,11 @@ def test_the_leds_are_walked_through_and_let_go(
 
 
 def test_the_page_s_address() -> None:
-    assert page_address(WebSettings()) == "http://192.0.2.7:8080/"
-    assert page_address(WebSettings(port=80)) == "http://192.0.2.7/"
-    assert page_address(WebSettings(host="2001:db8::7")) == "http://[2001:db8::7]:8080/"
-    assert page_address(WebSettings(host="127.0.0.1")) is None
-    assert page_address(WebSettings(host="localhost")) is None
+    assert find_page_address(WebSettings()) == "http://192.0.2.7:8080/"
+    assert find_page_address(WebSettings(port=80)) == "http://192.0.2.7/"
+    assert find_page_address(WebSettings(host="2001:db8::7")) == "http://[2001:db8::7]:8080/"
+    assert find_page_address(WebSettings(host="127.0.0.1")) is None
+    assert find_page_address(WebSettings(host="localhost")) is None
 
 
 def test_a_machine_without_a_network_is_told(
@@ -339,7 +341,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any
         Finding("power", None, "there is no vcgencmd that tells it"),
         Finding("version", True, "0.1.0, libraries 1.24.2"),
     ]
-    in_words = in_force(settings, read(config))
+    in_words = list_settings(settings, read(config))
     return support_report.report(findings, settings, in_words, tmp_path, board.log()), pin
 
 

@@ -1,4 +1,4 @@
-"""`digits run`: started, looked at over its page, and ended by a signal."""
+"""`digits run` as a process: its start, its page, and its end by a signal."""
 
 import importlib.util
 import json
@@ -34,7 +34,7 @@ from tests.proofs.endurance import endure
 def running(
     port: int, state: Path, *arguments: str, pins: str = "mock"
 ) -> Iterator[tuple[Any, list[str]]]:
-    """Start `digits run` and yield it and its log's lines up to the page's address."""
+    """Run `digits run`; yield the process and its log's lines up to the page's address."""
     command = [sys.executable, "-W", "error", "-m", "appliance", "run", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--state", str(state), *arguments]
     environment = {**os.environ, "GPIOZERO_PIN_FACTORY": pins, "PYTHONUNBUFFERED": "1"}
@@ -43,7 +43,7 @@ def running(
     )
     assert process.stderr is not None
     lines: list[str] = []
-    # What does not come fails the test and does not hold it up.
+    # A line that does not come fails the test instead of blocking it.
     watchdog = threading.Timer(60, process.kill)
     watchdog.start()
     try:
@@ -59,25 +59,25 @@ def running(
         process.stderr.close()
 
 
-class Asked:
-    """The owner, as a program: shows the PIN once, and sends what it changes."""
+class OwnerClient:
+    """A program of the owner's: it begins a session with the PIN, and sends changes."""
 
     def __init__(self, port: int, pin: str) -> None:
         self._page = f"http://127.0.0.1:{port}"
         self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
         self._token = ""
-        with self._sent("POST", "/api/v1/session", {"pin": pin}) as answer:
+        with self._open("POST", "/api/v1/session", {"pin": pin}) as answer:
             self._token = json.load(answer)["token"]
 
     def send(self, method: str, path: str, body: Any = None) -> int:
-        with self._sent(method, path, body) as answer:
+        with self._open(method, path, body) as answer:
             return int(answer.status)
 
     def get(self, path: str) -> Any:
         with self._opener.open(self._page + path, timeout=20) as answer:
             return json.load(answer)
 
-    def _sent(self, method: str, path: str, body: Any) -> Any:
+    def _open(self, method: str, path: str, body: Any) -> Any:
         headers = {"Content-Type": "application/json", "X-CSRF-Token": self._token}
         data = json.dumps(body).encode()
         return self._opener.open(
@@ -90,38 +90,38 @@ def get(port: int, path: str) -> Any:
         return json.load(answer)
 
 
-def test_a_setting_that_the_page_changed_counts_when_it_has_started_again(
+def test_a_setting_changed_on_the_page_takes_effect_after_a_restart(
     port: int, tmp_path: Path
 ) -> None:
     pin = OwnerPin(owner_file(tmp_path)).make_pin()
     with running(port, tmp_path, "--camera", f"folder:{SAMPLES}") as (process, _):
-        owner = Asked(port, pin)
+        owner = OwnerClient(port, pin)
         change = {"table": "reader", "key": "agree", "value": 2}
         assert owner.send("PATCH", "/api/v1/settings", change) == 200
         assert owner.get("/api/v1/settings")["waiting"]
         assert owner.send("POST", "/api/v1/device/start-again") == 202
         assert next(line for line in process.stderr if "the page is at" in line)
-        told = owner.get("/api/v1/settings")
-        (agree,) = [each for each in told["settings"] if each["key"] == "agree"]
+        answer = owner.get("/api/v1/settings")
+        (agree,) = [each for each in answer["settings"] if each["key"] == "agree"]
         assert (agree["value"], agree["origin"]) == ("2", "page")
-        assert not told["waiting"]
-        # It is the same process: what watches it sees no end.
+        assert not answer["waiting"]
+        # It is the same process: systemd sees no end.
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
 
 
-def test_the_pin_of_a_first_start_is_not_among_the_logs_lines(port: int, tmp_path: Path) -> None:
+def test_the_pin_of_a_first_start_is_not_in_the_pages_log(port: int, tmp_path: Path) -> None:
     with running(port, tmp_path, "--camera", f"folder:{SAMPLES}") as (_, lines):
-        told = re.search(r"PIN is (\d{6})", "".join(lines))
-        assert told
-        last = Asked(port, told[1]).get("/api/v1/log")["lines"]
+        pin = re.search(r"PIN is (\d{6})", "".join(lines))
+        assert pin
+        last = OwnerClient(port, pin[1]).get("/api/v1/log")["lines"]
         assert any("the page is at" in line["text"] for line in last)
-        assert not any(told[1] in line["text"] for line in last)
+        assert not any(pin[1] in line["text"] for line in last)
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
-def test_a_signal_ends_it_with_the_camera_closed_and_the_leds_off(
+def test_a_signal_closes_the_camera_and_turns_the_leds_off(
     ending: signal.Signals, port: int
 ) -> None:
     report = endure(readings=40, early=20, ending=ending, port=port)
@@ -138,7 +138,7 @@ def test_two_thousand_readings_need_no_more_memory(port: int) -> None:
     assert report.threads_left == []
 
 
-def test_the_loop_never_notices_what_is_sent_to_the_page(port: int, tmp_path: Path) -> None:
+def test_the_loop_reads_on_whatever_is_sent_to_the_page(port: int, tmp_path: Path) -> None:
     def send(body: bytes) -> int:
         request = urllib.request.Request(f"http://127.0.0.1:{port}/api/v1/read", data=body)
         try:
@@ -169,16 +169,16 @@ def test_without_the_cameras_library_the_page_says_so(port: int, tmp_path: Path)
         assert "apt install" in get(port, "/api/v1/reading")["fault"]
 
 
-def test_without_gpio_it_says_so_once_and_runs_on(port: int, tmp_path: Path) -> None:
+def test_without_gpio_it_warns_once_and_runs(port: int, tmp_path: Path) -> None:
     arguments = ["--camera", f"folder:{SAMPLES}", "--leds", "ten"]
     with running(port, tmp_path, *arguments, pins="") as (_, lines):
-        told = [line for line in lines if "GPIO" in line]
-        assert len(told) == 1
-        assert "this machine has no GPIO pins for the LEDs" in told[0]
+        warnings = [line for line in lines if "GPIO" in line]
+        assert len(warnings) == 1
+        assert "this machine has no GPIO pins for the LEDs" in warnings[0]
         assert get(port, "/api/v1/health")["status"] in ("ok", "fault")
 
 
-def test_it_reads_shows_remembers_and_ends(port: int, tmp_path: Path) -> None:
+def test_it_reads_keeps_a_history_and_ends(port: int, tmp_path: Path) -> None:
     config = tmp_path / "digits.toml"
     config.write_text("[camera]\nrate = 20\npicture_seconds = 0\n[reader]\nagree = 1\n")
     arguments = ["--camera", f"folder:{SAMPLES}", "--leds", "four", "--config", str(config)]
@@ -192,13 +192,13 @@ def test_it_reads_shows_remembers_and_ends(port: int, tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(2) == 0
         assert process.stderr.read().splitlines()[-1].endswith("stopped")
-    left = {path.name for path in (tmp_path / "state").iterdir()}
-    assert left == {"knowledge", "in-use.lock", "owner.json"}
-    left = {path.name for path in (tmp_path / "state" / "knowledge").iterdir()}
-    assert left == {"history.db", "captures.db", "captures.db.lock"}
+    files = {path.name for path in (tmp_path / "state").iterdir()}
+    assert files == {"knowledge", "in-use.lock", "owner.json"}
+    files = {path.name for path in (tmp_path / "state" / "knowledge").iterdir()}
+    assert files == {"history.db", "captures.db", "captures.db.lock"}
 
 
-def test_without_a_camera_the_page_comes_up_and_says_so(port: int, tmp_path: Path) -> None:
+def test_without_a_camera_the_page_starts_and_says_so(port: int, tmp_path: Path) -> None:
     with running(port, tmp_path, "--camera", "folder:/no/such/folder") as (process, _):
         next(line for line in process.stderr if "/no/such/folder" in line)
         answer = get(port, "/api/v1/reading")
@@ -208,7 +208,7 @@ def test_without_a_camera_the_page_comes_up_and_says_so(port: int, tmp_path: Pat
         assert process.wait(2) == 0
 
 
-def test_a_restore_that_a_power_cut_broke_off_is_ended_first_and_none_is_begun_meanwhile(
+def test_a_start_finishes_a_restore_that_was_cut_off_and_a_running_appliance_refuses_one(
     port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state, made, config = tmp_path / "state", tmp_path / "made.zip", tmp_path / "digits.toml"
@@ -234,7 +234,7 @@ def test_a_restore_that_a_power_cut_broke_off_is_ended_first_and_none_is_begun_m
 
 def test_a_promotion_is_picked_up_without_a_restart(port: int, tmp_path: Path) -> None:
     config = tmp_path / "digits.toml"
-    # One picture for a minute: nothing moves, and it is read again all the same.
+    # The same picture for a minute: a promotion makes it read again though nothing moves.
     config.write_text("[camera]\nrate = 20\npicture_seconds = 60\n[reader]\nagree = 1\n")
     arguments = ["--camera", f"folder:{SAMPLES}", "--leds", "none", "--config", str(config)]
     with running(port, tmp_path, *arguments) as (process, _):
@@ -252,7 +252,7 @@ def test_a_promotion_is_picked_up_without_a_restart(port: int, tmp_path: Path) -
         assert get(port, "/api/v1/health")["network"]["preset"] == "appliance"
 
 
-def test_a_network_that_is_damaged_while_it_is_off_gives_way_and_the_page_says_so(
+def test_a_network_damaged_while_off_is_replaced_by_the_one_before_and_the_page_says_so(
     port: int, tmp_path: Path
 ) -> None:
     vault = Vault(tmp_path / "networks")
@@ -268,7 +268,7 @@ def test_a_network_that_is_damaged_while_it_is_off_gives_way_and_the_page_says_s
     assert "stands in" in health["network"]["problem"]
 
 
-def test_a_damaged_network_gives_way_to_the_shipped_one_and_the_page_says_so(
+def test_a_damaged_network_is_replaced_by_the_shipped_one_and_the_page_says_so(
     port: int, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.npz").write_bytes(b"not a network")
@@ -292,7 +292,7 @@ def test_a_damaged_network_gives_way_to_the_shipped_one_and_the_page_says_so(
         (["--state", "/dev/null/state"], "the state directory cannot be made"),
     ],
 )
-def test_a_wrong_start_ends_in_one_line(
+def test_a_wrong_start_ends_with_one_line(
     arguments: list[str], said: str, port: int, tmp_path: Path
 ) -> None:
     with running(port, tmp_path, *arguments) as (process, lines):

@@ -1,4 +1,4 @@
-"""What no browser sends, to `digits run`: it reads on, and the page answers everybody else."""
+"""Requests that no browser sends: `digits run` reads on, and answers everybody else."""
 
 import http.client
 import json
@@ -18,10 +18,10 @@ import pytest
 
 from tests.conftest import ROOT, SAMPLES, free_port
 
-ANOTHER = "127.0.0.2"
-"""Another child's machine, to the appliance."""
+OTHER_ADDRESS = "127.0.0.2"
+"""Another visitor's machine."""
 MANY = 150
-"""More connections than the page has places for."""
+"""More connections than the server keeps."""
 
 
 @dataclass(frozen=True)
@@ -32,43 +32,43 @@ class Appliance:
     def open(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=10)
 
-    def asked(self, path: str, source: str = "127.0.0.1") -> bytes:
-        """Return what a page gets; raises what makes a person say that it does not answer."""
-        there = http.client.HTTPConnection(
+    def get(self, path: str, source: str = "127.0.0.1") -> bytes:
+        """Return an answer's body; fails for any other status than 200."""
+        connection = http.client.HTTPConnection(
             "127.0.0.1", self.port, timeout=20, source_address=(source, 0)
         )
         try:
-            there.request("GET", path)
-            answer = there.getresponse()
+            connection.request("GET", path)
+            answer = connection.getresponse()
             body = answer.read()
         finally:
-            there.close()
+            connection.close()
         assert answer.status == 200
         return body
 
     def readings(self) -> int:
-        return int(json.loads(self.asked("/api/v1/health", ANOTHER))["readings"])
+        return int(json.loads(self.get("/api/v1/health", OTHER_ADDRESS))["readings"])
 
-    def reads_on(self) -> None:
-        """Return when there is another reading; fails when there is none for long."""
+    def wait_for_reading(self) -> None:
+        """Wait until there is another reading; fails after half a minute without one."""
         before, end = self.readings(), time.monotonic() + 30
         while self.readings() == before:
             assert time.monotonic() < end, "the loop has stopped"
             time.sleep(0.1)
 
-    def files(self) -> int:
+    def open_files(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def resident_kb(self) -> int:
         status = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
 
-    def settled(self, files: int) -> int:
-        """Return how many files are open when no more than `files` are, or after long."""
+    def wait_for_files(self, files: int) -> int:
+        """Wait until at most so many files are open, at most 20 seconds; return how many are."""
         end = time.monotonic() + 20
-        while self.files() > files and time.monotonic() < end:
+        while self.open_files() > files and time.monotonic() < end:
             time.sleep(0.1)
-        return self.files()
+        return self.open_files()
 
 
 @pytest.fixture(scope="module")
@@ -83,26 +83,26 @@ def appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
         cwd=ROOT,
         stderr=subprocess.DEVNULL,
     )
-    there = Appliance(port, process.pid)
+    appliance = Appliance(port, process.pid)
     try:
         end = time.monotonic() + 60
         while True:
             try:
-                there.reads_on()
+                appliance.wait_for_reading()
                 break
             except OSError:
                 assert time.monotonic() < end, "the page does not come up"
                 time.sleep(0.2)
-        # What is loaded with the first request of each kind is no leak.
+        # The first request of each kind loads modules: that is no leak.
         for path in ("/", "/device", "/api/v1/reading?pictures=1", "/static/now.js"):
-            there.asked(path)
-        yield there
+            appliance.get(path)
+        yield appliance
     finally:
         process.kill()
         process.wait()
 
 
-HELD: dict[str, tuple[bytes, bytes]] = {
+UNFINISHED: dict[str, tuple[bytes, bytes]] = {
     "nothing": (b"", b""),
     "a byte of a header now and then": (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ", b"x"),
     "half a body": (
@@ -117,40 +117,40 @@ HELD: dict[str, tuple[bytes, bytes]] = {
 }
 
 
-@pytest.mark.parametrize("what", HELD)
-def test_whoever_holds_every_connection_keeps_nobody_else_out(
+@pytest.mark.parametrize("what", UNFINISHED)
+def test_a_client_that_holds_all_connections_keeps_nobody_out(
     appliance: Appliance, what: str
 ) -> None:
-    first, then = HELD[what]
-    files, resident = appliance.files(), appliance.resident_kb()
+    first, then = UNFINISHED[what]
+    files, resident = appliance.open_files(), appliance.resident_kb()
     leave, begun = threading.Event(), threading.Event()
-    with ExitStack() as held:
+    with ExitStack() as stack:
         sockets = []
         for _ in range(MANY):
-            # What is ended at once is opened again, as a script would.
+            # The server may close it at once.
             with suppress(OSError):
-                sockets.append(held.enter_context(appliance.open()))
+                sockets.append(stack.enter_context(appliance.open()))
                 sockets[-1].sendall(first)
 
-        def go_on() -> None:
+        def keep_sending() -> None:
             while not leave.wait(0.05):
                 for each in sockets:
                     with suppress(OSError):
                         each.sendall(then)
                 begun.set()
 
-        script = threading.Thread(target=go_on)
+        script = threading.Thread(target=keep_sending)
         script.start()
         try:
             assert begun.wait(30)
             for path in ("/", "/static/page.css", "/api/v1/reading?pictures=1"):
-                assert appliance.asked(path, ANOTHER)
-            appliance.reads_on()
+                assert appliance.get(path, OTHER_ADDRESS)
+            appliance.wait_for_reading()
         finally:
             leave.set()
             script.join()
-    appliance.asked("/")
-    assert appliance.settled(files + 8) <= files + 8
+    appliance.get("/")
+    assert appliance.wait_for_files(files + 8) <= files + 8
     assert appliance.resident_kb() - resident < 30_000
 
 
@@ -184,31 +184,33 @@ NONSENSE = {
 }  # fmt: skip
 
 
-def left(connection: socket.socket) -> None:
-    """Say that nothing more is sent, where the other side has not hung up already."""
+def finish_sending(connection: socket.socket) -> None:
+    """Close the sending side, unless the server has closed the connection already."""
     with suppress(OSError):
         connection.shutdown(socket.SHUT_WR)
 
 
-def test_nonsense_is_answered_or_ended_and_nothing_else_comes_of_it(appliance: Appliance) -> None:
-    files, resident = appliance.files(), appliance.resident_kb()
-    said: dict[str, bytes] = {}
+def test_nonsense_gets_an_error_or_a_closed_connection_and_leaks_nothing(
+    appliance: Appliance,
+) -> None:
+    files, resident = appliance.open_files(), appliance.resident_kb()
+    received: dict[str, bytes] = {}
     for what, data in NONSENSE.items():
         with appliance.open() as scanner, suppress(ConnectionError):
             scanner.sendall(data)
-            left(scanner)
-            said[what] = scanner.recv(15)
-    answers = {what: answer for what, answer in said.items() if answer}
+            finish_sending(scanner)
+            received[what] = scanner.recv(15)
+    answers = {what: answer for what, answer in received.items() if answer}
     assert all(answer.startswith(b"HTTP/1.") for answer in answers.values())
     codes = {what: answer[9:12] for what, answer in answers.items()}
     assert {what for what, code in codes.items() if code >= b"500"} <= {"another encoding"}
     assert len(codes) >= 10
-    appliance.reads_on()
-    assert appliance.settled(files + 8) <= files + 8
+    appliance.wait_for_reading()
+    assert appliance.wait_for_files(files + 8) <= files + 8
     assert appliance.resident_kb() - resident < 30_000
 
 
-def test_a_body_with_a_length_and_in_chunks_has_no_request_hidden_in_it(
+def test_no_request_can_hide_in_a_body_with_both_a_length_and_chunks(
     appliance: Appliance,
 ) -> None:
     hidden = b"GET /api/v1/health HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -216,7 +218,7 @@ def test_a_body_with_a_length_and_in_chunks_has_no_request_hidden_in_it(
     sends = POST + length + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden
     with appliance.open() as smuggler:
         smuggler.sendall(sends)
-        left(smuggler)
+        finish_sending(smuggler)
         answer = b"".join(iter(lambda: smuggler.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.1 400")
     assert answer.count(b"HTTP/1.1") == 1

@@ -41,12 +41,12 @@ def test_a_training_stopped_and_resumed_ends_with_the_same_bits(
     data: Split, preset: Preset, tmp_path: Path
 ) -> None:
     undisturbed = make_run(data, preset)
-    undisturbed.run()
+    undisturbed.train()
     expected = undisturbed.result()
     file = tmp_path / "training.npz"
     run, pieces = make_run(data, preset), 0
     while not run.finished:
-        run.run(should_stop=after(7))
+        run.train(should_stop=after(7))
         checkpoint.save(file, run, ABOUT)
         run = make_run(data, preset)
         assert checkpoint.load(file, run, ABOUT)
@@ -61,7 +61,7 @@ def test_a_training_stopped_and_resumed_ends_with_the_same_bits(
 
 def test_fine_tuning_starts_from_the_given_weights(data: Split) -> None:
     first = make_run(data, SMALL)
-    first.run()
+    first.train()
     start = first.result().network
     second = make_run(data, SMALL, start=start)
     assert second.network.weights.tobytes() == start.weights.tobytes()
@@ -77,7 +77,7 @@ def test_the_teacher_is_distilled_into_digits_and_distilled_pictures_alone(data:
     other = Split(255 - other.images, other.labels)
     extra = [ExtraPictures(noise(20, 3), 0.3), ExtraPictures(other, 0.2, distilled=True)]
     student = TrainingRun(preset, data, seed=1, epochs=8, extra=extra, teacher=teacher)
-    student.run()
+    student.train()
     network = student.result().network
 
     def shares(images: np.ndarray, labels: int | np.ndarray) -> tuple[float, float]:
@@ -104,7 +104,7 @@ def test_a_checkpoint_that_cannot_be_resumed_raises_a_sentence(
 ) -> None:
     file = tmp_path / "training.npz"
     run = make_run(data, SMALL)
-    run.run(should_stop=after(5))
+    run.train(should_stop=after(5))
     checkpoint.save(file, run, ABOUT)
     raw = bytearray(file.read_bytes())
     about, preset = ABOUT, SMALL

@@ -28,7 +28,7 @@ def set_clock(file: Path, ahead: float) -> None:
         held.write(SECONDS.pack(ahead))
 
 
-def follow(file: Path) -> None:
+def follow_clock(file: Path) -> None:
     """Have this process take its time from a file; before anything else asks for it."""
     with open(file, "rb") as opened:
         held = mmap.mmap(opened.fileno(), SECONDS.size, access=mmap.ACCESS_READ)
@@ -50,7 +50,7 @@ def follow(file: Path) -> None:
     time.strftime = lambda form, at=None: words(form, time.localtime() if at is None else at)
 
 
-def forget_what_pins_did() -> None:
+def use_forgetful_pins() -> None:
     """Take the mock pins that do not write down each of their states: it is not the appliance's."""
     from gpiozero import Device
     from gpiozero.pins.mock import MockFactory, MockPWMPin
@@ -63,7 +63,7 @@ def forget_what_pins_did() -> None:
     Device.pin_factory = MockFactory(pin_class=Pin)
 
 
-def learn_little() -> None:
+def shrink_night() -> None:
     from functools import partial
 
     from appliance.commands import retrain as command
@@ -83,12 +83,12 @@ def learn_little() -> None:
 
 def main(words: list[str]) -> int:
     file, *command = words
-    follow(Path(file))
+    follow_clock(Path(file))
     if command[0] == "--small":
         command = command[1:]
-        learn_little()
+        shrink_night()
     if command[0] == "run":
-        forget_what_pins_did()
+        use_forgetful_pins()
     from appliance.__main__ import main
 
     return main(command)

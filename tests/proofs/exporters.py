@@ -29,7 +29,8 @@ from appliance.captures.store import Capture, Captures
 from appliance.device.pin import OwnerPin, owner_file
 from appliance.storage.layout import StateDirectory
 from tests.conftest import SAMPLES, free_port
-from tests.proofs.lookers import resident
+from tests.proofs.lookers import resident_kb
+from tests.proofs.neighbour import wait_for
 
 WORST, MEDIAN = 0.5, 0.05
 """Seconds that another address may wait at worst; that its median may be longer than without."""
@@ -48,7 +49,7 @@ def main() -> int:
     args = parser.parse_args()
     os.sched_setaffinity(0, os.sched_getaffinity(0) - {args.core} or {args.core})
     state = Path(tempfile.mkdtemp(prefix="digits-"))
-    many_captures(state, args.captures)
+    add_captures(state, args.captures)
     pin = OwnerPin(owner_file(state)).make_pin()
     port = free_port()
     config = state / "digits.toml"
@@ -62,19 +63,21 @@ def main() -> int:
     )
     held: list[tuple[str, bool]] = []
     try:
-        wait_until_it_answers(port)
-        cookie = {"Cookie": session(port, pin)}
-        alone = reader(port, process.pid, args.seconds / 2)
+        wait_for(f"http://127.0.0.1:{port}/api/v1/reading")
+        cookie = {"Cookie": open_session(port, pin)}
+        alone = time_readings(port, process.pid, args.seconds / 2)
         print(json.dumps({"nobody exports": alone}), flush=True)
         for who, headers in (("the owner", cookie), ("strangers", {})):
             stop, codes = threading.Event(), Counter[str]()
             threads = [
-                threading.Thread(target=fetch, args=(port, headers, stop, codes), daemon=True)
+                threading.Thread(
+                    target=fetch_exports, args=(port, headers, stop, codes), daemon=True
+                )
                 for _ in range(args.connections)
             ]
             for thread in threads:
                 thread.start()
-            told = reader(port, process.pid, args.seconds)
+            told = time_readings(port, process.pid, args.seconds)
             stop.set()
             for thread in threads:
                 thread.join(60)
@@ -93,7 +96,7 @@ def main() -> int:
             there = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             there.request("GET", "/api/v1/captures/export", headers=cookie)
             deaf.append(there)
-        told = reader(port, process.pid, args.seconds / 2)
+        told = time_readings(port, process.pid, args.seconds / 2)
         print(json.dumps({f"{args.slow} take nothing": told}), flush=True)
         for there in deaf:
             there.close()
@@ -112,7 +115,7 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def many_captures(state: Path, count: int) -> None:
+def add_captures(state: Path, count: int) -> None:
     """Fill a state directory with captures whose pictures are as large as a camera's."""
     from PIL import Image
 
@@ -131,7 +134,7 @@ def many_captures(state: Path, count: int) -> None:
     captures.close()
 
 
-def session(port: int, pin: str) -> str:
+def open_session(port: int, pin: str) -> str:
     """Show the PIN; return the cookie that tells so."""
     there = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     body = json.dumps({"pin": pin})
@@ -141,7 +144,9 @@ def session(port: int, pin: str) -> str:
     return str(cookie)
 
 
-def fetch(port: int, headers: dict[str, str], stop: threading.Event, codes: Counter[str]) -> None:
+def fetch_exports(
+    port: int, headers: dict[str, str], stop: threading.Event, codes: Counter[str]
+) -> None:
     """Fetch the export again and again, from one address."""
     while not stop.is_set():
         try:
@@ -156,7 +161,7 @@ def fetch(port: int, headers: dict[str, str], stop: threading.Event, codes: Coun
         there.close()
 
 
-def reader(port: int, pid: int, seconds: float) -> dict[str, Any]:
+def time_readings(port: int, pid: int, seconds: float) -> dict[str, Any]:
     """Ask for the newest reading from another address; return what that took in seconds."""
     end, waits, card, memory = time.monotonic() + seconds, [], 0, 0
     while time.monotonic() < end:
@@ -170,7 +175,7 @@ def reader(port: int, pid: int, seconds: float) -> dict[str, Any]:
             there.getresponse().read()
         there.close()
         waits.append(time.monotonic() - began)
-        card, memory = max(card, without_a_name(pid)), max(memory, resident(pid))
+        card, memory = max(card, count_unnamed_bytes(pid)), max(memory, resident_kb(pid))
         time.sleep(0.5)
     return {
         "looks": len(waits),
@@ -181,7 +186,7 @@ def reader(port: int, pid: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def without_a_name(pid: int) -> int:
+def count_unnamed_bytes(pid: int) -> int:
     """Return the bytes in open files that have no name any more."""
     size = 0
     for each in Path(f"/proc/{pid}/fd").iterdir():
@@ -191,19 +196,6 @@ def without_a_name(pid: int) -> int:
         except OSError:
             pass
     return size
-
-
-def wait_until_it_answers(port: int) -> None:
-    for _ in range(300):
-        try:
-            there = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-            there.request("GET", "/api/v1/reading")
-            if json.load(there.getresponse())["digit"] is not None:
-                return
-        except OSError:
-            pass
-        time.sleep(0.2)
-    raise SystemExit("the appliance does not answer")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from tests.proofs.neighbour import serving
+from tests.proofs.neighbour import serve_samples
 
 SHOWN = {
     "": "return !['', '–'].includes(document.querySelector('#live .digit')?.textContent)",
@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--slower", type=float, default=1, help="how much slower the browser is")
     args = parser.parse_args()
     state = Path(tempfile.mkdtemp(prefix="digits-"))
-    with serving(state) as (_, page):
+    with serve_samples(state) as (_, page):
         time.sleep(10)
         print(json.dumps({f"/{view}": look(f"{page}/{view}", SHOWN[view], args) for view in SHOWN}))
         return 0

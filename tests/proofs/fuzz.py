@@ -24,12 +24,12 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
 from appliance.device.pin import OwnerPin, owner_file
-from tests.proofs.lookers import resident
-from tests.proofs.neighbour import asked, serving
+from tests.proofs.lookers import resident_kb
+from tests.proofs.neighbour import get_json, serve_samples
 
 
 @schemathesis.serializer("application/zip", "image/png", "image/jpeg")
-def bare(ctx: Any, value: Any) -> bytes:
+def send_bytes(ctx: Any, value: Any) -> bytes:
     """Send what is no JSON as it was made up."""
     return value if isinstance(value, bytes) else str(value).encode()
 
@@ -40,30 +40,30 @@ def main() -> int:
     args = parser.parse_args()
     state = Path(tempfile.mkdtemp(prefix="digits-"))
     pin = OwnerPin(owner_file(state)).make_pin()
-    with serving(state) as (process, page):
+    with serve_samples(state) as (process, page):
         owner = Session(page, pin)
         codes: Counter[str] = Counter()
         undocumented: list[str] = []
-        document = asked(f"{page}/api/v1/openapi.json")
+        document = get_json(f"{page}/api/v1/openapi.json")
         operations = [
             each.ok() for each in schemathesis.openapi.from_dict(document).get_all_operations()
         ]
         # An appliance that starts again is away for seconds, which is what was asked for.
         operations = [each for each in operations if not each.path.endswith("start-again")]
         fuzz(operations, 5, owner, codes, undocumented)
-        before, since = resident(process.pid), time.monotonic()
+        before, since = resident_kb(process.pid), time.monotonic()
         fuzz(operations, -(-args.requests // len(operations)), owner, codes, undocumented)
         seconds = time.monotonic() - since
-        readings = asked(f"{page}/api/v1/health")["readings"]
+        readings = get_json(f"{page}/api/v1/health")["readings"]
         time.sleep(5)
-        goes_on = asked(f"{page}/api/v1/health")["readings"] > readings
+        goes_on = get_json(f"{page}/api/v1/health")["readings"] > readings
         told = {
             "requests": codes.total(),
             "seconds": round(seconds, 1),
             "codes": dict(sorted(codes.items())),
             "undocumented_5xx": undocumented,
             "resident_kb_before": before,
-            "resident_kb_after": resident(process.pid),
+            "resident_kb_after": resident_kb(process.pid),
             "reads_on": goes_on,
         }
         print(json.dumps(told))
@@ -112,10 +112,10 @@ def fuzz(
             with suppress(Unsatisfiable):
                 # One without parameters cannot be asked against its description.
                 cases = operation.as_strategy(generation_mode=mode)
-                many(cases, -(-count // 2), partial(answered, known=known))
+                send_cases(cases, -(-count // 2), partial(answered, known=known))
 
 
-def many(cases: Any, count: int, send: Callable[[Any], None]) -> None:
+def send_cases(cases: Any, count: int, send: Callable[[Any], None]) -> None:
     """Send so many cases of a strategy, as they come."""
 
     @given(case=cases)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.proofs.neighbour import ROOT, asked, started, wait_for
+from tests.proofs.neighbour import ROOT, get_json, start_command, wait_for
 
 
 def main() -> int:
@@ -37,7 +37,7 @@ def main() -> int:
         port = free.getsockname()[1]
     config = state / "digits.toml"
     config.write_text("[camera]\nrate = 0\npicture_seconds = 0\n")
-    process = started(
+    process = start_command(
         args.core, "run", "--camera", f"folder:{ROOT / 'data' / 'samples'}", "--leds", "none",
         "--host", "127.0.0.1", "--port", str(port), "--state", str(state), "--config", str(config),
     )  # fmt: skip
@@ -45,8 +45,8 @@ def main() -> int:
         page = f"http://127.0.0.1:{port}"
         wait_for(f"{page}/api/v1/reading")
         # The first of each path and the caches are not what is measured.
-        does = reload if args.reload else look
-        looked_at(port, args.clients, 5, does)
+        visit = reload_pages if args.reload else poll_page
+        run_clients(port, args.clients, 5, visit)
         told: list[dict[str, Any]] = []
         # Whoever begins to load without pause has some seconds ahead, measured by themselves.
         ahead = [(args.clients, 30.0)] if args.reload else []
@@ -54,18 +54,18 @@ def main() -> int:
             (0, args.seconds), *ahead, (args.clients, args.seconds), (0, args.seconds)
         ]:  # fmt: skip
             answers = {"looks": 0, "failed": 0}
-            before, since = asked(f"{page}/api/v1/health")["readings"], time.monotonic()
+            before, since = get_json(f"{page}/api/v1/health")["readings"], time.monotonic()
             if clients:
-                answers = looked_at(port, clients, seconds, does)
+                answers = run_clients(port, clients, seconds, visit)
             else:
                 time.sleep(seconds)
             passed = time.monotonic() - since
-            read = asked(f"{page}/api/v1/health")["readings"] - before
+            read = get_json(f"{page}/api/v1/health")["readings"] - before
             told.append(
                 {
                     "clients": clients,
                     "readings_a_second": round(read / passed, 2),
-                    "resident_kb": resident(process.pid),
+                    "resident_kb": resident_kb(process.pid),
                     **answers,
                 }
             )
@@ -79,14 +79,14 @@ def main() -> int:
         shutil.rmtree(state, ignore_errors=True)
 
 
-def looked_at(
-    port: int, clients: int, seconds: float, does: Callable[[int, str, float], tuple[int, int]]
+def run_clients(
+    port: int, clients: int, seconds: float, visit: Callable[[int, str, float], tuple[int, int]]
 ) -> dict[str, int]:
     """Have so many pages open for a time; return how often they asked, and how often in vain."""
     end = time.monotonic() + seconds
     counts: list[tuple[int, int]] = []
     threads = [
-        threading.Thread(target=lambda name=each: counts.append(does(port, f"page{name}", end)))
+        threading.Thread(target=lambda name=each: counts.append(visit(port, f"page{name}", end)))
         for each in range(clients)
     ]
     for thread in threads:
@@ -99,7 +99,7 @@ def looked_at(
     }
 
 
-def look(port: int, name: str, end: float) -> tuple[int, int]:
+def poll_page(port: int, name: str, end: float) -> tuple[int, int]:
     """Do what one page does until `end`; return how often it asked, and how often in vain."""
     tag, looks, failed = "", 0, 0
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
@@ -123,7 +123,7 @@ def look(port: int, name: str, end: float) -> tuple[int, int]:
     return looks, failed
 
 
-def reload(port: int, name: str, end: float) -> tuple[int, int]:
+def reload_pages(port: int, name: str, end: float) -> tuple[int, int]:
     """Load the page and the device's view without pause until `end`; return the same."""
     looks, failed = 0, 0
     machine = f"127.0.1.{int(name.removeprefix('page')) % 254 + 1}"
@@ -153,7 +153,7 @@ def reload(port: int, name: str, end: float) -> tuple[int, int]:
     return looks, failed
 
 
-def resident(pid: int) -> int:
+def resident_kb(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
 

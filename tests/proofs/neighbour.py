@@ -31,12 +31,12 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def serving(state: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def serve_samples(state: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Run the appliance on the samples and yield it and its page's address; then all of it goes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = started(
+    process = start_command(
         min(os.sched_getaffinity(0)), "run", "--camera", f"folder:{ROOT / 'data' / 'samples'}",
         "--leds", "none", "--host", "127.0.0.1", "--port", str(port), "--state", str(state),
         "--config", os.devnull,
@@ -60,7 +60,7 @@ def main() -> int:
     state = Path(tempfile.mkdtemp(prefix="digits-"))
     running: list[subprocess.Popen[bytes]] = []
     try:
-        some_captures(state)
+        add_captures(state)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -70,14 +70,16 @@ def main() -> int:
         page = f"http://127.0.0.1:{port}"
         common = ["--state", str(state), "--config", str(config)]
         running.append(
-            started(args.core, "run", "--camera", camera, "--leds", "none", "--host", "127.0.0.1",
-                    "--port", str(port), *common)
+            start_command(
+                args.core, "run", "--camera", camera, "--leds", "none", "--host", "127.0.0.1",
+                "--port", str(port), *common,
+            )
         )  # fmt: skip
         wait_for(f"{page}/api/v1/reading")
-        quiet = measured(page, args.seconds)
-        running.append(started(args.core, "retrain", "--data", str(args.data), *common))
+        quiet = measure(page, args.seconds)
+        running.append(start_command(args.core, "retrain", "--data", str(args.data), *common))
         wait_for_training(state)
-        training = measured(page, args.seconds)
+        training = measure(page, args.seconds)
         print(
             json.dumps(
                 {
@@ -99,7 +101,7 @@ def main() -> int:
         shutil.rmtree(state, ignore_errors=True)
 
 
-def some_captures(state: Path, count: int = 200) -> None:
+def add_captures(state: Path, count: int = 200) -> None:
     digits, captures = draw_digits(count), Captures(StateDirectory(state).captures)
     for place, (image, label) in enumerate(zip(digits.images, digits.labels, strict=True)):
         captures.add(
@@ -109,7 +111,7 @@ def some_captures(state: Path, count: int = 200) -> None:
     captures.close()
 
 
-def started(core: int, *arguments: str) -> "subprocess.Popen[bytes]":
+def start_command(core: int, *arguments: str) -> "subprocess.Popen[bytes]":
     """Start a `digits` command on one core, as another program."""
     return subprocess.Popen(
         ["taskset", "-c", str(core), sys.executable, "-m", "appliance", *arguments],
@@ -119,7 +121,7 @@ def started(core: int, *arguments: str) -> "subprocess.Popen[bytes]":
     )
 
 
-def asked(url: str) -> Any:
+def get_json(url: str) -> Any:
     with urllib.request.urlopen(url, timeout=30) as answer:
         return json.load(answer)
 
@@ -127,7 +129,7 @@ def asked(url: str) -> Any:
 def wait_for(url: str) -> None:
     for _ in range(300):
         try:
-            if asked(url)["digit"] is not None:
+            if get_json(url)["digit"] is not None:
                 return
         except OSError:
             pass
@@ -147,14 +149,14 @@ def wait_for_training(state: Path) -> None:
     raise SystemExit("the training did not begin")
 
 
-def measured(page: str, seconds: float) -> dict[str, float]:
+def measure(page: str, seconds: float) -> dict[str, float]:
     """Return what a reading takes by its own clock, and what a look at the page takes from here."""
     readings: dict[int, float] = {}
     looks = []
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         began = time.monotonic()
-        newest = asked(f"{page}/api/v1/reading?pictures=1")
+        newest = get_json(f"{page}/api/v1/reading?pictures=1")
         looks.append((time.monotonic() - began) * 1000)
         readings[newest["number"]] = newest["milliseconds"]
         time.sleep(0.25)

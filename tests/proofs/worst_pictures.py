@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests import hostile_pictures
-from tests.proofs.neighbour import ROOT, asked, wait_for
+from tests.proofs.neighbour import ROOT, get_json, wait_for
 
 MOST_MEMORY, MOST_SECONDS = 150e6, 2.0
 GROUP_BYTES = 420 << 20
@@ -105,7 +105,8 @@ class Service:
              sys.executable, "-m", "appliance", "run", "--camera", "folder:data/samples",
              "--leds", "none", "--host", "127.0.0.1", "--port", str(self.port),
              "--state", str(self.state / "state"), "--config", str(config)],
-            cwd=code, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(code),
+            cwd=code, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env=unit_environment(code),
         )  # fmt: skip
         self.page = f"http://127.0.0.1:{self.port}"
         wait_for(f"{self.page}/api/v1/reading")
@@ -117,10 +118,10 @@ class Service:
     def reads_on(self) -> bool:
         """Tell whether there is another reading within ten seconds."""
         try:
-            before = asked(f"{self.page}/api/v1/health")["readings"]
+            before = get_json(f"{self.page}/api/v1/health")["readings"]
             for _ in range(100):
                 time.sleep(0.1)
-                if asked(f"{self.page}/api/v1/health")["readings"] > before:
+                if get_json(f"{self.page}/api/v1/health")["readings"] > before:
                     return True
         except OSError:
             pass
@@ -128,7 +129,7 @@ class Service:
 
     def memory(self, what: str = "VmHWM") -> int:
         try:
-            return told(Path(f"/proc/{self.process.pid}/status").read_text(), what)
+            return parse_status(Path(f"/proc/{self.process.pid}/status").read_text(), what)
         except (OSError, StopIteration):
             return 0
 
@@ -214,18 +215,20 @@ def main() -> int:
         alone = living()
         where = f"in a group of {GROUP_BYTES >> 20} MB" if alone.group.path else "without a group"
         print(f"digits run, {where}; at rest {alone.memory('VmRSS') / 1e6:.1f} MB", flush=True)
-        results = [one(living(), name, make(), checks) for name, make in made.items()]
+        results = [send_and_print(living(), name, make(), checks) for name, make in made.items()]
         print("the same as the file of a form:")
         big = [each for each in results if each.size > 10e6 or each.memory > 130e6]
-        results += [one(living(), each.name, made[each.name](), checks, True) for each in big]
+        results += [
+            send_and_print(living(), each.name, made[each.name](), checks, True) for each in big
+        ]
         check(living() is alone and alone.reads_on(), "it lives and reads on: one after the other")
 
         dearest = sorted(results, key=lambda each: -each.memory)[:6]
         dearest += sorted(results, key=lambda each: -each.seconds)[:2]
         files = [made[each.name]() for each in dearest]
-        at_once(living(), "the eight dearest at once", files, check)
+        send_at_once(living(), "the eight dearest at once", files, check)
         for each in dearest[:4]:
-            at_once(living(), f"eight times {each.name}", [made[each.name]()] * 8, check)
+            send_at_once(living(), f"eight times {each.name}", [made[each.name]()] * 8, check)
         panorama = hostile_pictures.ordinary_pictures()["panorama, 60 MP"]()
         for _ in range(8):
             living().send(panorama, "?pictures")
@@ -233,7 +236,7 @@ def main() -> int:
         check(kept <= MOST_MEMORY, f"with eight panoramas read it has {kept / 1e6:.1f} MB")
         check(living() is alone and alone.reads_on(), "it lives and reads on: eight at once")
 
-        worst = random_ones(living, args.mutations, args.seed, check)
+        worst = send_random_files(living, args.mutations, args.seed, check)
         check(living() is alone and alone.reads_on(), "it lives and reads on: random ones")
         check(alone.group.killed() == 0, f"the kernel ended {alone.group.killed()} of them")
 
@@ -241,7 +244,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="digits-") as folder:
         commands = []
         for name, make in made.items():
-            commands.append(read(args.code, args.core, name, make(), Path(folder)))
+            commands.append(run_digits_read(args.code, args.core, name, make(), Path(folder)))
             checks[commands[-1].passed] += 1
             print(commands[-1].line(), flush=True)
     print("the most of digits run, alone:")
@@ -256,17 +259,17 @@ def main() -> int:
     return 1 if checks[False] else 0
 
 
-def one(
+def send_and_print(
     service: Service, name: str, data: bytes, checks: Counter[bool], form: bool = False
 ) -> Result:
     """Send a file alone and print what it came to."""
-    result = sent(service, name, data, form)
+    result = send_file(service, name, data, form)
     checks[result.passed] += 1
     print(result.line(), flush=True)
     return result
 
 
-def sent(service: Service, name: str, data: bytes, form: bool = False) -> Result:
+def send_file(service: Service, name: str, data: bytes, form: bool = False) -> Result:
     service.forget_peak()
     began = service.busy()
     answer, orderly = service.send(data, form=form)
@@ -276,7 +279,7 @@ def sent(service: Service, name: str, data: bytes, form: bool = False) -> Result
     return Result(name, len(data), memory, seconds, answer[:110], orderly and service.lives)
 
 
-def at_once(
+def send_at_once(
     service: Service, name: str, files: list[bytes], check: Callable[[bool, str], None]
 ) -> None:
     """Send files from as many clients at once."""
@@ -300,13 +303,13 @@ def at_once(
     )
 
 
-def random_ones(
+def send_random_files(
     living: Callable[[], Service], count: int, seed: int, check: Callable[[bool, str], None]
 ) -> list[Result]:
     """Send random files; return the dearest three by memory and by time."""
     results = []
     for place, data in enumerate(hostile_pictures.mutate_headers(count, seed)):
-        results.append(sent(living(), f"random file {place}", data))
+        results.append(send_file(living(), f"random file {place}", data))
         if not results[-1].passed:
             print(results[-1].line(), flush=True)
     codes = dict(Counter(each.answer.split()[0] for each in results))
@@ -316,7 +319,7 @@ def random_ones(
     return sorted(results, key=lambda each: -each.memory)[:3] + by_time
 
 
-def read(code: Path, core: int, name: str, data: bytes, folder: Path) -> Result:
+def run_digits_read(code: Path, core: int, name: str, data: bytes, folder: Path) -> Result:
     """Read a file with `digits read`; the time is the processor's, without the start of Python."""
     file = folder / "picture"
     file.write_bytes(data)
@@ -329,24 +332,24 @@ def read(code: Path, core: int, name: str, data: bytes, folder: Path) -> Result:
     )
     done = subprocess.run(
         ["taskset", "-c", str(core), sys.executable, "-c", script, str(file)],
-        cwd=code, capture_output=True, text=True, check=False, env=environment(code),
+        cwd=code, capture_output=True, text=True, check=False, env=unit_environment(code),
     )  # fmt: skip
     lines = done.stdout.splitlines()
     said = (done.stderr or lines[0]).strip().splitlines()[-1].replace(f"{file}", "it")
     with suppress(StopIteration, IndexError, ValueError):
         at = next(i for i, line in enumerate(lines) if line[:2] in ("0 ", "2 "))
-        memory = told(done.stdout, "VmHWM")
+        memory = parse_status(done.stdout, "VmHWM")
         return Result(name, len(data), memory, float(lines[at].split()[1]), said[:110], True)
     return Result(name, len(data), GROUP_BYTES, 0.0, f"ended with {done.returncode}: {said}", False)
 
 
-def told(status: str, what: str) -> int:
+def parse_status(status: str, what: str) -> int:
     """Return a number of bytes of a process's status."""
     line = next(line for line in status.splitlines() if line.startswith(f"{what}:"))
     return int(line.split()[1]) * 1024
 
 
-def environment(code: Path) -> dict[str, str]:
+def unit_environment(code: Path) -> dict[str, str]:
     """Return the environment that a checkout's unit gives the program."""
     unit = (code / "systemd" / "digits.service").read_text().splitlines()
     given = dict(

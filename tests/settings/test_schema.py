@@ -11,7 +11,7 @@ from appliance.settings.schema import (
     Settings,
     StateSettings,
     WebSettings,
-    in_force,
+    list_settings,
     load,
     parse_leds,
     read,
@@ -115,11 +115,13 @@ def test_a_password_is_shown_nowhere(tmp_path: Path) -> None:
     settings = load(path)
     assert settings.mqtt.password == "hunter2"
     assert "hunter2" not in repr(settings)
-    found = {each.key: each for each in in_force(settings, read(path)) if each.table == "mqtt"}
+    found = {each.key: each for each in list_settings(settings, read(path)) if each.table == "mqtt"}
     assert (found["password"].value, found["password"].origin) == ('"***"', str(path))
     assert "hunter2" not in repr(found)
     none = {
-        each.key: each.value for each in in_force(Settings(), read(path)) if each.table == "mqtt"
+        each.key: each.value
+        for each in list_settings(Settings(), read(path))
+        if each.table == "mqtt"
     }
     assert none["password"] == '""'
 

@@ -1,11 +1,11 @@
 "use strict";
 
-/* What was taught: list, filter, relabel, delete and restore, import. After teaching.js. */
+/* The captures: list, filter, relabel, delete and restore, export, import. After teaching.js. */
 {
   const PAGE = 12;
   const list = byId("captures"), filter = byId("captures-filter"), more = byId("captures-more");
-  const done = new Said(byId("captures-done"), changed);
-  let chosen = {}, report = null, asked = 0, judging;
+  const message = new UndoMessage(byId("captures-done"), refresh);
+  let chosen = {}, report = null, requests = 0, reportTimer;
 
   const isChosen = (choice) => JSON.stringify(choice) === JSON.stringify(chosen);
 
@@ -23,57 +23,57 @@
   const doubtful = () => (report?.mislabelled ?? []).map((each) => each.id);
   const alike = () => (report?.alike ?? []).flat();
 
-  /* After a change, here or below a reading: the list anew, and the report when it is made. */
-  async function changed() {
-    const number = ++asked;
+  /* Lists the captures anew, and fetches the report on them when it is made. */
+  async function refresh() {
+    const number = ++requests;
     try {
-      const answer = await captured(query());
-      if (number !== asked) return;
+      const answer = await request(`captures${query()}`);
+      if (number !== requests) return;
       show(byId("captures-problem"), "");
       draw(answer, false);
     } catch (error) { show(byId("captures-problem"), error.message); }
-    clearTimeout(judging);
-    judging = setTimeout(judge, 500);
+    clearTimeout(reportTimer);
+    reportTimer = setTimeout(updateReport, 500);
   }
 
-  async function judge() {
+  async function updateReport() {
     try {
-      report = await captured("/report");
+      report = await request("captures/report");
     } catch (error) {
-      if (error.status === 503) judging = setTimeout(judge, 2000);
+      if (error.status === 503) reportTimer = setTimeout(updateReport, 2000);
       return;
     }
     const total = report.counts.reduce((sum, each) => sum + each, 0);
-    byId("captures-report").replaceChildren(...(total ? report.sentences.map((each) => make("li", "", said(each))) : []));
+    byId("captures-report").replaceChildren(...(total ? report.sentences.map((each) => make("li", "", translate(each))) : []));
     drawFilter(report.counts);
-    list.querySelectorAll("li").forEach((row) => flag(row));
+    list.querySelectorAll("li").forEach(updateFlag);
   }
 
   function draw(answer, older) {
     byId("captures-none").hidden = answer.total > 0;
     byId("captures-export").hidden = answer.total === 0;
-    show(byId("captures-notice"), said(answer.notice));
+    show(byId("captures-notice"), translate(answer.notice));
     drawFilter(answer.counts);
-    const rows = answer.captures.map(row);
+    const rows = answer.captures.map(makeRow);
     if (older) list.append(...rows); else list.replaceChildren(...rows);
     if (!list.children.length && answer.total) list.append(make("li", "hint", t("page.none_of_these")));
     more.hidden = Boolean(chosen.of) || answer.captures.length < PAGE;
   }
 
-  const chips = new Map();        // by their text: what a finger is on stays where it is
+  const chips = new Map();        // by their text: a chip that is pressed just now stays where it is
 
   function chip(text, count, choice) {
-    const made = chips.get(text) ?? button(text, () => { chosen = choice; changed(); }, "chip");
+    const made = chips.get(text) ?? makeButton(text, () => { chosen = choice; refresh(); }, "chip");
     chips.set(text, made);
     made.setAttribute("aria-pressed", String(isChosen(choice)));
-    // A finger may be on the count as well: it is written anew, not made anew.
+    // The count stays the same element: it may be pressed just now.
     if (count !== null) (made.querySelector("span") ?? made.appendChild(make("span"))).textContent = String(count);
     return made;
   }
 
   function drawFilter(counts) {
     const total = counts.reduce((sum, each) => sum + each, 0);
-    const wanted = [chip(t("captures.all"), total, {}), ...LABELS.map((label) => chip(named(label), counts[label], {label}))];
+    const wanted = [chip(t("captures.all"), total, {}), ...LABELS.map((label) => chip(nameOf(label), counts[label], {label}))];
     if (doubtful().length) wanted.push(chip(t("captures.doubtful"), doubtful().length, {of: "doubtful"}));
     if (alike().length) wanted.push(chip(t("captures.alike"), alike().length, {of: "alike"}));
     wanted.push(chip(t("captures.deleted"), null, {deleted: 1}));
@@ -84,57 +84,57 @@
     filter.hidden = !total && !chosen.deleted && !list.children.length;
   }
 
-  function row(capture) {
-    const made = make("li"), about = make("div", "about"), at = new Date(capture.at * 1000);
-    const picture = make("img", "surroundings"), time = make("time", "", at.toLocaleString(LANGUAGE, {dateStyle: "short", timeStyle: "short"}));
+  function makeRow(capture) {
+    const row = make("li"), about = make("div", "about");
+    const picture = make("img", "surroundings"), time = make("time", "", dateTime(capture.at));
     Object.assign(picture, {src: `/api/v1/captures/${capture.id}/picture`, alt: "", loading: "lazy"});
-    time.dateTime = at.toISOString();
-    const read = capture.said === null ? t("captures.refused", {reason: said(capture.reason ?? "not a digit")})
+    time.dateTime = new Date(capture.at * 1000).toISOString();
+    const read = capture.said === null ? t("captures.refused", {reason: translate(capture.reason ?? "not a digit")})
       : t("captures.read_as", {digit: capture.said, share: percent(capture.confidence)});
     const facts = make("span", "", t(capture.corrected ? "captures.corrected" : "captures.confirmed", {read}));
     const images = make("div", "images");
-    images.append(glyphOf(capture.glyph, t("captures.glyph_of", {id: capture.id})), picture);
+    images.append(makeGlyph(capture.glyph, t("captures.glyph_of", {id: capture.id})), picture);
     about.append(facts, time, make("span", "flag"));
-    made.dataset.id = capture.id;
-    made.append(images, about, chosen.deleted ? restorer(capture) : changer(capture));
-    flag(made);
-    return made;
+    row.dataset.id = capture.id;
+    row.append(images, about, chosen.deleted ? makeRestorer(capture) : makeEditor(capture));
+    updateFlag(row);
+    return row;
   }
 
-  function changer(capture) {
+  function makeEditor(capture) {
     const made = make("div", "change"), select = make("select");
     select.setAttribute("aria-label", t("captures.label_of", {id: capture.id}));
-    select.append(...LABELS.map((label) => new Option(named(label), label, false, label === capture.label)));
+    select.append(...LABELS.map((label) => new Option(nameOf(label), label, false, label === capture.label)));
     select.addEventListener("change", () => attempt(async () => {
-      await captured(`/${capture.id}`, "PATCH", {label: Number(select.value)});
-      done.say([glyphOf(capture.glyph), t("captures.relabelled", {now: named(Number(select.value)), before: named(capture.label)})],
-        () => captured(`/${capture.id}`, "PATCH", {label: capture.label}));
+      await request(`captures/${capture.id}`, "PATCH", {label: Number(select.value)});
+      message.show([makeGlyph(capture.glyph), t("captures.relabelled", {now: nameOf(Number(select.value)), before: nameOf(capture.label)})],
+        () => request(`captures/${capture.id}`, "PATCH", {label: capture.label}));
     }));
-    const remove = button(t("captures.delete"), () => attempt(async () => {
-      await captured(`/${capture.id}`, "DELETE");
-      done.say([glyphOf(capture.glyph), t("captures.was_deleted")], () => captured(`/${capture.id}/restore`, "POST"));
+    const remove = makeButton(t("captures.delete"), () => attempt(async () => {
+      await request(`captures/${capture.id}`, "DELETE");
+      message.show([makeGlyph(capture.glyph), t("captures.was_deleted")], () => request(`captures/${capture.id}/restore`, "POST"));
     }));
     remove.setAttribute("aria-label", t("captures.delete_of", {id: capture.id}));
     made.append(make("span", "", t("captures.label")), select, remove);
     return made;
   }
 
-  function restorer(capture) {
-    const made = make("div", "change", `${named(capture.label)} `);
-    const restore = button(t("captures.restore"), () => attempt(async () => {
-      await captured(`/${capture.id}/restore`, "POST");
-      done.say([glyphOf(capture.glyph), t("captures.was_restored")], () => captured(`/${capture.id}`, "DELETE"));
+  function makeRestorer(capture) {
+    const made = make("div", "change", `${nameOf(capture.label)} `);
+    const restore = makeButton(t("captures.restore"), () => attempt(async () => {
+      await request(`captures/${capture.id}/restore`, "POST");
+      message.show([makeGlyph(capture.glyph), t("captures.was_restored")], () => request(`captures/${capture.id}`, "DELETE"));
     }));
     restore.setAttribute("aria-label", t("captures.restore_of", {id: capture.id}));
     made.append(restore);
     return made;
   }
 
-  function flag(row) {
+  function updateFlag(row) {
     const id = Number(row.dataset.id), suspect = report?.mislabelled.find((each) => each.id === id);
     const twins = report?.alike.find((group) => group.includes(id))?.filter((each) => each !== id) ?? [];
     const flags = [];
-    if (suspect) flags.push(t("captures.suspect", {share: percent(suspect.confidence), label: named(suspect.looks_like)}));
+    if (suspect) flags.push(t("captures.suspect", {share: percent(suspect.confidence), label: nameOf(suspect.looks_like)}));
     if (twins.length) flags.push(t(twins.length === 1 ? "captures.twin" : "captures.twins", {count: twins.length}));
     const place = row.querySelector(".flag");
     if (place) show(place, flags.join(" "));
@@ -143,40 +143,40 @@
   async function attempt(action) {
     try {
       await action();
-    } catch (error) { done.say([error.message]); }
-    await changed();
+    } catch (error) { message.show([error.message]); }
+    await refresh();
   }
 
   more.addEventListener("click", async () => {
     const last = list.lastElementChild?.dataset.id;
     try {
-      draw(await captured(query(last)), true);
+      draw(await request(`captures${query(last)}`), true);
     } catch (error) { show(byId("captures-problem"), error.message); }
   });
 
-  /* A file that a link leads to comes with the session's cookie: the PIN is asked for before. */
+  /* The download needs the session's cookie, so it asks for the PIN before. */
   byId("captures-export").addEventListener("click", async (event) => {
     event.preventDefault();
-    if (!await change.asOwner()) return;
+    if (!await owner.unlock()) return;
     const link = make("a");
     Object.assign(link, {href: event.target.href, download: event.target.download});
     link.click();
   });
 
   byId("captures-import").addEventListener("change", async (event) => {
-    const [file] = event.target.files, limit = Number(document.body.dataset.uploadBytes);
+    const [file] = event.target.files;
     event.target.value = "";        // the same file may be sent again
     if (!file) return;
-    if (file.size > limit) {
-      done.say([t("captures.too_large", {size: (file.size / 1e6).toFixed(1), limit: limit / 1e6})]);
+    if (file.size > UPLOAD_LIMIT) {
+      message.show([t("captures.too_large", {size: megabytes(file.size), limit: UPLOAD_LIMIT / 1e6})]);
       return;
     }
-    done.say([t("captures.importing")]);
+    message.show([t("captures.importing")]);
     await attempt(async () => {
-      const {added, known} = await captured("/import", "POST", file);
-      done.say([t("captures.imported", {added, known})]);
+      const {added, known} = await request("captures/import", "POST", file);
+      message.show([t("captures.imported", {added, known})]);
     });
   });
 
-  changed();
+  refresh();
 }

@@ -1,12 +1,12 @@
 "use strict";
 
-const POLL_MS = 500;          // two pictures a second, and only while somebody looks; later if many do
+const POLL_MS = 500;          // two pictures a second while the page is visible; later if many pages are open
 const NETWORK_MS = 10000;
 const PAGE = Math.random().toString(36).slice(2);
-const PAUSE_MS = 900;         // without a stroke, then the drawing is read
+const PAUSE_MS = 900;         // a drawing is read after so long without a stroke
 const HISTORY_ROWS = 10;
 
-/* One reading on the page: the digit, the bars, the strip. The camera's and one's own look alike. */
+/* One reading on the page: the digit, the bars, the strip; the camera's, or one's own. */
 class ReadingView {
   constructor(element) {
     this.element = element;
@@ -16,21 +16,21 @@ class ReadingView {
     this.all = element.querySelector(".all");
     const bars = element.querySelector(".bars");
     this.bars = Array.from({length: 10}, (_, digit) => {
-      const row = document.createElement("li");
+      const row = make("li");
       row.innerHTML = `<span>${digit}</span><div class="track"><div class="fill"></div></div><span class="share"></span>`;
       bars.append(row);
       return row;
     });
   }
 
-  /* `digit` is what is shown large: the settled one of a camera, the only one of a drawing. */
+  /* `digit` is shown large: of the camera's readings the settled one. */
   update(reading, digit) {
     this.reading = reading;
     this.element.dispatchEvent(new Event("reading"));
     const large = digit === null ? "–" : String(digit);
     if (this.digit.textContent !== large) this.digit.textContent = large;
     this.why.textContent = reading.digit === null
-      ? said(reading.reason)       // a fault stands above, for all to see
+      ? translate(reading.reason)  // a fault stands at the top of the page
       : t("reading.with", {digit: reading.digit, share: Math.round(100 * reading.confidence)});
     const best = Math.max(...reading.probabilities);
     this.bars.forEach((row, each) => {
@@ -51,7 +51,7 @@ class ReadingView {
     show(this.all, several ? t("reading.several", {digits: reading.marks.map((mark) => mark.digit ?? "?").join(" ")}) : "");
   }
 
-  /* Every mark has its box and answer on the frame; the one that is shown large stands out. */
+  /* Draws each mark's box and answer on the frame; the mark that is shown large stands out. */
   placeBoxes(reading) {
     const picture = this.element.querySelector(".stage-frame .picture");
     picture.querySelectorAll(".box").forEach((box) => box.remove());
@@ -59,8 +59,7 @@ class ReadingView {
     picture.style.aspectRatio = reading.frame.join(" / ");
     const [width, height] = reading.frame;
     for (const mark of reading.marks) {
-      const box = document.createElement("div"), [x0, y0, x1, y1] = mark.box;
-      box.className = "box";
+      const box = make("div", "box"), [x0, y0, x1, y1] = mark.box;
       box.classList.toggle("primary", String(mark.box) === String(reading.box));
       box.classList.toggle("refused", mark.digit === null);
       box.dataset.answer = mark.digit ?? "?";
@@ -76,27 +75,27 @@ class ReadingView {
 /* ---- the camera's readings ---- */
 
 const live = new ReadingView(byId("live"));
-let etag = null, shown, wait = POLL_MS, network = "", networkDue = 0;
+let etag = null, shownDigit, wait = POLL_MS, networkProblem = "", networkDue = 0;
 
 async function poll() {
   try {
     if (!document.hidden) {
-      await newest();
+      await updateLive();
       if (Date.now() >= networkDue) {
         networkDue = Date.now() + NETWORK_MS;
-        network = (await (await fetch("/api/v1/health")).json()).network.problem;
+        networkProblem = (await request("health")).network.problem;
       }
     }
-  } catch { answers(false); }
+  } catch { showConnected(false); }
   setTimeout(poll, wait);
 }
 
-async function newest() {
+async function updateLive() {
   const response = await fetch(`/api/v1/reading?pictures=1&page=${PAGE}`, {headers: etag ? {"If-None-Match": etag} : {}});
   wait = 1000 * response.headers.get("Poll-After") || POLL_MS;
   if (response.status === 304) return;
   if (response.status === 401) {
-    show(byId("fault"), said((await response.json()).detail));
+    show(byId("fault"), translate((await response.json()).detail));
     return;
   }
   if (!response.ok) throw new Error(response.statusText);
@@ -104,28 +103,22 @@ async function newest() {
   etag = response.headers.get("ETag");
   live.update(reading, reading.settled);
   byId("state").textContent = t(`reading.state_${reading.state}`);
-  show(byId("fault"), [reading.fault, network].filter(Boolean).map(said).join(" "));
-  if (reading.settled !== shown) {
-    await history();
-    shown = reading.settled;
+  show(byId("fault"), [reading.fault, networkProblem].filter(Boolean).map(translate).join(" "));
+  if (reading.settled !== shownDigit) {
+    await updateHistory();
+    shownDigit = reading.settled;
   }
 }
 
-async function history() {
-  const {readings} = await (await fetch(`/api/v1/history?limit=${HISTORY_ROWS}`)).json();
+async function updateHistory() {
+  const {readings} = await request(`history?limit=${HISTORY_ROWS}`);
   byId("no-history").hidden = readings.length > 0;
   byId("history").replaceChildren(...readings.map((entry) => {
-    const row = document.createElement("li");
-    const glyph = document.createElement(entry.glyph ? "img" : "span");
-    if (entry.glyph) { glyph.src = entry.glyph; glyph.alt = ""; } else glyph.className = "no-glyph";
-    const digit = document.createElement("b"), about = document.createElement("span");
-    const time = document.createElement("time"), at = new Date(entry.at * 1000);
-    digit.textContent = entry.digit ?? "–";
-    about.className = "about";
-    about.textContent = entry.digit === null ? said(entry.reason) || t("history.nothing") : percent(entry.confidence);
+    const row = make("li"), at = new Date(entry.at * 1000), time = make("time", "", at.toLocaleTimeString(LANGUAGE));
+    const glyph = entry.glyph ? Object.assign(make("img"), {src: entry.glyph, alt: ""}) : make("span", "no-glyph");
+    const about = entry.digit === null ? translate(entry.reason) || t("history.nothing") : percent(entry.confidence);
     time.dateTime = at.toISOString();
-    time.textContent = at.toLocaleTimeString(LANGUAGE);
-    row.append(glyph, digit, about, time);
+    row.append(glyph, make("b", "", String(entry.digit ?? "–")), make("span", "about", about), time);
     return row;
   }));
 }
@@ -133,12 +126,12 @@ async function history() {
 /* ---- one's own digit ---- */
 
 const pad = byId("pad"), pen = pad.getContext("2d"), mine = new ReadingView(byId("mine"));
-let pause, asked = 0, drawn = false;
+let pause, requests = 0, isDrawn = false;
 
 function clear() {
   clearTimeout(pause);
-  asked++;
-  drawn = false;
+  requests++;
+  isDrawn = false;
   pen.fillStyle = "#fff";
   pen.fillRect(0, 0, pad.width, pad.height);
   Object.assign(pen, {lineWidth: 22, lineCap: "round", lineJoin: "round", strokeStyle: "#111"});
@@ -146,25 +139,24 @@ function clear() {
   show(byId("problem"), "");
 }
 
-function at(event) {
-  const place = pad.getBoundingClientRect();
-  return [(event.clientX - place.left) * pad.width / place.width,
-          (event.clientY - place.top) * pad.height / place.height];
+function canvasPoint(event) {
+  const box = pad.getBoundingClientRect();
+  return [(event.clientX - box.left) * pad.width / box.width, (event.clientY - box.top) * pad.height / box.height];
 }
 
 pad.addEventListener("pointerdown", (event) => {
   if (event.button !== 0) return;
   clearTimeout(pause);
   pad.setPointerCapture(event.pointerId);
-  drawn = true;
+  isDrawn = true;
   pen.beginPath();
-  pen.moveTo(...at(event));
-  pen.lineTo(...at(event));
+  pen.moveTo(...canvasPoint(event));
+  pen.lineTo(...canvasPoint(event));
   pen.stroke();
 });
 pad.addEventListener("pointermove", (event) => {
   if (!pad.hasPointerCapture(event.pointerId)) return;
-  for (const each of event.getCoalescedEvents?.() ?? [event]) pen.lineTo(...at(each));
+  for (const each of event.getCoalescedEvents?.() ?? [event]) pen.lineTo(...canvasPoint(each));
   pen.stroke();
 });
 for (const end of ["pointerup", "pointercancel"]) {
@@ -175,27 +167,26 @@ for (const end of ["pointerup", "pointercancel"]) {
 
 function readDrawing() {
   clearTimeout(pause);
-  if (drawn) pad.toBlob(send, "image/png");
+  if (isDrawn) pad.toBlob(readPicture, "image/png");
   else show(byId("problem"), t("draw.empty"));
 }
 
-async function send(picture) {
-  const number = ++asked;
+async function readPicture(picture) {
+  const number = ++requests;
   show(byId("problem"), "");
-  const limit = Number(document.body.dataset.uploadBytes);
-  if (picture.size > limit) {
-    show(byId("problem"), t("draw.too_large", {size: (picture.size / 1e6).toFixed(1), limit: limit / 1e6}));
+  if (picture.size > UPLOAD_LIMIT) {
+    show(byId("problem"), t("draw.too_large", {size: megabytes(picture.size), limit: UPLOAD_LIMIT / 1e6}));
     return;
   }
   let answer, sentence = "";
   try {
     const response = await fetch("/api/v1/read?pictures=1", {method: "POST", body: picture});
     answer = await response.json();
-    if (!response.ok) sentence = said(answer.detail);
+    if (!response.ok) sentence = translate(answer.detail);
   } catch {
-    sentence = NO_ANSWER;
+    sentence = t("page.no_answer");
   }
-  if (number !== asked) return;   // meanwhile cleared, or another was sent
+  if (number !== requests) return;   // cleared meanwhile, or another picture was sent
   show(byId("problem"), sentence);
   byId("mine").hidden = Boolean(sentence);
   if (!sentence) mine.update(answer, answer.digit);
@@ -205,7 +196,7 @@ byId("read").addEventListener("click", readDrawing);
 byId("clear").addEventListener("click", clear);
 byId("photo").addEventListener("change", (event) => {
   const [file] = event.target.files;
-  if (file) send(file);
+  if (file) readPicture(file);
   event.target.value = "";        // the same photo may be sent again
 });
 

@@ -1,46 +1,31 @@
 "use strict";
 
-/* Captures, for the view where one taps and the one that lists them. After base.js. */
+/* What the view with the taps and the view of the captures share. After base.js. */
 const NOT_A_DIGIT = 10, UNDO_MS = 20000;
 const LABELS = Array.from({length: NOT_A_DIGIT + 1}, (_, label) => label);
-const named = (label) => label === NOT_A_DIGIT ? t("teaching.not_a_digit") : String(label);
+const nameOf = (label) => label === NOT_A_DIGIT ? t("teaching.not_a_digit") : String(label);
 
-async function captured(path, method = "GET", body = undefined) {
-  let response, answer;
-  try {
-    const address = `/api/v1/captures${path}`, plain = body instanceof Blob || body === undefined;
-    response = await (method === "GET" ? fetch(address) : change(address, {
-      method, body: plain ? body : JSON.stringify(body), headers: plain ? {} : {"Content-Type": "application/json"},
-    }));
-    answer = await response.json();
-  } catch {
-    throw new Error(NO_ANSWER);
-  }
-  if (!response.ok) throw Object.assign(new Error(said(answer.detail)), {status: response.status});
-  return answer;
-}
-
-function glyphOf(url, alt = "") {
+function makeGlyph(url, alt = "") {
   const image = make("img", "glyph");
   Object.assign(image, {src: url, alt});
   return image;
 }
 
-/* What was done, with the way back; or what could not be done. */
-class Said {
-  /* `after` is called when something was undone. */
-  constructor(element, after = () => {}) { Object.assign(this, {element, after}); }
+/* A line that says what was done, with a button to undo it; or what could not be done. */
+class UndoMessage {
+  /* `onUndone` is called when something was undone, or could not be. */
+  constructor(element, onUndone = () => {}) { Object.assign(this, {element, onUndone}); }
 
-  say(parts, undo = null) {
+  show(parts, undo = null) {
     clearTimeout(this.timer);
     this.element.replaceChildren(...parts);
     this.element.hidden = false;
-    if (undo) this.element.append(button(t("teaching.undo"), async () => {
+    if (undo) this.element.append(makeButton(t("teaching.undo"), async () => {
       try {
         await undo();
-        this.say([t("teaching.undone")]);
-      } catch (error) { this.say([error.message]); }
-      this.after();
+        this.show([t("teaching.undone")]);
+      } catch (error) { this.show([error.message]); }
+      this.onUndone();
     }));
     this.timer = setTimeout(() => { this.element.hidden = true; }, UNDO_MS);
   }

@@ -43,7 +43,7 @@ def blueprint(control: Control) -> Blueprint:
     @routes.post("/doctor")
     @operation("Make all the checks of 'digits doctor'")
     def doctor() -> "schemas.Findings | Response":
-        findings = control.examined()
+        findings = control.run_doctor()
         if findings is None:
             sentence = "all is being checked already: ask again in a few seconds"
             return problem(503, sentence, retry_after=5)
@@ -64,7 +64,7 @@ def blueprint(control: Control) -> Blueprint:
     @routes.post("/device/start-again")
     @operation("Restart the appliance", status=202)
     def start_again() -> "schemas.Started":
-        control.start_again()
+        control.restart()
         return {"said": "the appliance starts again"}
 
     @routes.post("/device/reboot")

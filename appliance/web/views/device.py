@@ -19,7 +19,7 @@ from appliance.device.control import Control
 from appliance.device.pin import OwnerPin
 from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import STARTING, Latest
-from appliance.settings.schema import InForce
+from appliance.settings.schema import EffectiveSetting
 from appliance.web.access.session import current_session
 from appliance.web.cache import Cache
 from appliance.web.language import Texts, request_texts
@@ -41,7 +41,7 @@ def blueprint(
     control: Control,
     owner: OwnerPin,
     state: Path,
-    in_force: Sequence[InForce],
+    in_force: Sequence[EffectiveSetting],
     clock: Callable[[], float] = time.time,
 ) -> Blueprint:
     """Return the routes; `state` is the state directory, `in_force` all settings.
@@ -190,8 +190,8 @@ def _describe_network(card: dict[str, Any], t: Texts) -> str:
     return t("device.network_test", network=words, share=share, total=test["total"])
 
 
-def _group_by_table(in_force: Sequence[InForce]) -> dict[str, list[InForce]]:
-    tables: dict[str, list[InForce]] = {}
+def _group_by_table(in_force: Sequence[EffectiveSetting]) -> dict[str, list[EffectiveSetting]]:
+    tables: dict[str, list[EffectiveSetting]] = {}
     for each in in_force:
         tables.setdefault(each.table, []).append(each)
     return tables

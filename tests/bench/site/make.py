@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,7 +34,16 @@ def main() -> None:
 def pages() -> dict[str, str]:
     """Return each generated file's name below docs/ with its text."""
     drawings = {f"wiring-{layout}.svg": wiring(layout) for layout in LAYOUTS}
-    return {"settings.md": settings(), "api.md": api(), **drawings, **cost.pages()}
+    return {"index.md": front_page(), "settings.md": settings(), "api.md": api(), **drawings, **cost.pages()}
+
+
+# ---- index.md ----
+
+
+def front_page() -> str:
+    """Return the README with its links as they are from docs/; what is not in docs/ is named."""
+    text = (DOCS.parent / "README.md").read_text("utf-8").replace("](docs/", "](")
+    return re.sub(r"\[([^]]+)\]\((CHANGELOG\.md|LICENSE)\)", r"\1 (`\2`)", text)
 
 
 # ---- settings.md ----

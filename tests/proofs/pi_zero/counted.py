@@ -353,7 +353,7 @@ def training(count: Counter, presets: list[str]) -> dict[str, Any]:
 
         def some(course: TrainingRun = course, rows: Any = rows, batches: int = batches) -> None:
             for _ in range(batches):
-                course._learn(rows)
+                course._train_batch(rows)
 
         told[name] = round(count.of(some) * 64 / (batches * recipe.batch))
     return told

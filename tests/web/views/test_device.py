@@ -13,7 +13,7 @@ from appliance.device.pin import OwnerPin
 from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import Latest
 from appliance.reading import Reading
-from appliance.settings.schema import CONFIG, Settings, in_force, load, read
+from appliance.settings.schema import CONFIG, Settings, list_settings, load, read
 from appliance.web.views.device import blueprint
 
 
@@ -22,7 +22,7 @@ def test_every_setting_tells_where_it_comes_from(tmp_path: Path) -> None:
     file.write_text("[camera]\nrate = 2\n[web]\nport = 8080\n")
     settings = load(file)
     settings = dataclasses.replace(settings, web=dataclasses.replace(settings.web, host="::1"))
-    found = {(each.table, each.key): each for each in in_force(settings, read(file))}
+    found = {(each.table, each.key): each for each in list_settings(settings, read(file))}
     assert (found["camera", "rate"].value, found["camera", "rate"].origin) == ("2.0", str(file))
     # Named in the file with the value that it would have anyway.
     assert found["web", "port"].origin == str(file)
@@ -36,7 +36,7 @@ def test_every_setting_tells_where_it_comes_from(tmp_path: Path) -> None:
 
 def test_without_a_file_all_are_the_defaults() -> None:
     assert not CONFIG.exists()
-    assert {each.origin for each in in_force(Settings(), read(None))} == {"default"}
+    assert {each.origin for each in list_settings(Settings(), read(None))} == {"default"}
 
 
 def test_the_view_tells_of_the_machine(
@@ -47,7 +47,7 @@ def test_the_view_tells_of_the_machine(
     monkeypatch.setattr(machine, "throttled", lambda: "the power supply sags")
     monkeypatch.setattr(machine, "uptime", lambda: 93784.0)
     page = client.get("/device").text
-    for said in ("48 °C", "the power supply sags", "1 d 2 h 3 min", "numpy", "gives frames",
+    for said in ("48 °C", "the power supply sags", "1 d 2 h 3 min", "numpy", "working",
                  "frames read a second", "<caption>[camera]</caption>"):  # fmt: skip
         assert said in page
     told = client.get("/api/v1/device").get_json()
