@@ -18,9 +18,9 @@ import numpy.typing as npt
 from appliance.captures.readiness import Enough
 from appliance.captures.rescue import COLUMNS, FORM, checksum, open_captures
 from appliance.captures.rescue import MOST_PICTURE_BYTES as MOST_PICTURE_BYTES
-from appliance.errors import CaptureError, ClosedError, NoCaptureError, StateError
+from appliance.errors import CaptureError, NoCaptureError, StateError
 from appliance.reading import Grey
-from appliance.storage.database import unusable
+from appliance.storage.database import lend, unusable
 from appliance.storage.rows import HIGHEST, LOWEST, MOST_NUMBER, Row, Rows, is_damage, next_number
 from model.network import NOT_A_DIGIT
 
@@ -331,16 +331,12 @@ class Captures:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                yield self._database
-            except sqlite3.ProgrammingError as error:
-                if "closed" not in str(error):
-                    raise
-                raise ClosedError("the appliance ends: ask again when it is back") from None
-            except sqlite3.Error as error:
-                kind = DamageError if is_damage(error) else StateError
-                raise kind(str(unusable(self.file, FORM, error))) from None
+        try:
+            with lend(self._database, self._lock) as database:
+                yield database
+        except sqlite3.Error as error:
+            kind = DamageError if is_damage(error) else StateError
+            raise kind(str(unusable(self.file, FORM, error))) from None
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:

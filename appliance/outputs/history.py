@@ -6,19 +6,20 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from appliance.errors import ClosedError, StateError
+from appliance.errors import StateError
 from appliance.reading import Grey, Reading
 from appliance.storage.database import (
     DamagedError,
     NotWritableError,
+    lend,
     only_to_look_at,
     opened,
     rescued,
@@ -201,7 +202,7 @@ class History:
             where, values = "digit = ?", (answer,)
         last = HIGHEST if before is None else before - 1
         with (
-            self._reading() as database,
+            lend(self._database, self._lock) as database,
             closing(self._rows.read(database, where, values, last=last, newest_first=True)) as rows,
         ):
             return [_entry(row) for row in islice(rows, limit)]
@@ -212,7 +213,7 @@ class History:
         Those of damaged rows count until something has read them.
         """
         until, damaged = since + 3600 * count, json.dumps(sorted(self._rows.left_out))
-        with self._reading() as database:
+        with lend(self._database, self._lock) as database:
             try:
                 found = dict(
                     database.execute(
@@ -248,16 +249,6 @@ class History:
         with suppress(sqlite3.DatabaseError):
             return int(self._database.execute("SELECT count(*) FROM readings").fetchone()[0])
         return sum(1 for _ in self._rows.read(self._database))
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                yield self._database
-            except sqlite3.ProgrammingError as error:
-                if "closed" not in str(error):
-                    raise
-                raise ClosedError("the appliance ends: ask again when it is back") from None
 
 
 def _entry(row: Row) -> Entry:

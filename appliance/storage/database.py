@@ -4,12 +4,14 @@ import logging
 import os
 import re
 import sqlite3
+import threading
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from appliance.errors import StateError
+from appliance.errors import ClosedError, StateError
 from appliance.storage.rows import DatabaseSchema, Rows, is_damage, text_of
 from model.files import NotRegularError, check_regular, copy_regular, open_regular
 
@@ -179,6 +181,18 @@ def check(file: Path, form: DatabaseSchema) -> None:
             _check_shape(database, form)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise DamagedError(" ".join(str(error).split())) from None
+
+
+@contextmanager
+def lend(database: sqlite3.Connection, lock: threading.Lock) -> Iterator[sqlite3.Connection]:
+    """Lend a connection that threads share to one of them; raises ClosedError once it is closed."""
+    with lock:
+        try:
+            yield database
+        except sqlite3.ProgrammingError as error:
+            if "closed" not in str(error):
+                raise
+            raise ClosedError("the appliance ends: ask again when it is back") from None
 
 
 def copied(database: sqlite3.Connection, to: Path) -> None:
