@@ -82,7 +82,8 @@ FORM = DatabaseSchema(
     # The loop waits no longer than this for another program's lock on the file.
     patience=0.2,
     mend=mended,
-    migrations=(("ALTER TABLE readings ADD COLUMN crc INTEGER",),),
+    # Version 0, of before the first release, had no checksums.
+    upgrade="ALTER TABLE readings ADD COLUMN crc INTEGER",
 )
 
 

@@ -70,15 +70,14 @@ def only_to_look_at(
     return database, sentence
 
 
-def opened(file: Path, form: DatabaseSchema, *, keep: bool = True) -> sqlite3.Connection:
+def opened(file: Path, form: DatabaseSchema) -> sqlite3.Connection:
     """Return a connection that threads may share, under their own lock.
 
-    An older file is brought up to date; with `keep` it stays beside, once, as `NAME.before-N`, N
-    its version. Raises DamagedError for a damaged file, NotWritableError for what is not the file's
-    fault, StateError for a newer one and one that is locked.
+    An older file is brought up to date. Raises DamagedError for a damaged file, NotWritableError
+    for what is not the file's fault, StateError for a newer one and one that is locked.
     """
     try:
-        return _opened(file, form, keep)
+        return _opened(file, form)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if str(error).startswith("database is locked"):
             raise unusable(file, form, error) from None
@@ -175,9 +174,9 @@ def check(file: Path, form: DatabaseSchema) -> None:
             kinds = {kind for kind, _, _ in _shape(database)}
             if not kinds or kinds - {"table", "index"}:
                 raise DamagedError("it has other tables")
-            if _version(database) == len(form.migrations):
+            if _version(database) == form.version:
                 _check_shape(database, form)
-        with closing(opened(file, form, keep=False)) as database:
+        with closing(opened(file, form)) as database:
             _check_shape(database, form)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise DamagedError(" ".join(str(error).split())) from None
@@ -245,7 +244,7 @@ def _with_its_log(file: Path) -> list[Path]:
     return [file, *(file.with_name(file.name + rest) for rest in ("-wal", "-shm"))]
 
 
-def _opened(file: Path, form: DatabaseSchema, keep: bool = True) -> sqlite3.Connection:
+def _opened(file: Path, form: DatabaseSchema) -> sqlite3.Connection:
     if _is_empty(file):
         # SQLite takes it for a new one, and what was in it would be gone without a word.
         raise sqlite3.DatabaseError("it is empty")
@@ -256,7 +255,7 @@ def _opened(file: Path, form: DatabaseSchema, keep: bool = True) -> sqlite3.Conn
         with closing(database.execute("PRAGMA journal_mode = WAL")) as mode:
             mode.fetchone()
         database.execute(f"PRAGMA synchronous = {form.synchronous}")
-        _migrate(database, file, form, keep)
+        _upgrade(database, file, form)
         database.executescript(form.schema.read_text(encoding="utf-8"))
         database.execute(f"SELECT {form.columns} FROM {form.table} LIMIT 1")
         damage = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
@@ -337,30 +336,22 @@ def _replace_first_page(file: Path, form: DatabaseSchema) -> bool:
     return pages > 1
 
 
-def _migrate(database: sqlite3.Connection, file: Path, form: DatabaseSchema, keep: bool) -> None:
-    newest, found = len(form.migrations), _version(database)
-    if found > newest:
+def _upgrade(database: sqlite3.Connection, file: Path, form: DatabaseSchema) -> None:
+    newest, version = form.version, _version(database)
+    if version > newest:
         raise NotWritableError(
-            f"{file}: {form.what} are of version {found}, and this appliance knows {newest}: "
+            f"{file}: {form.what} are of version {version}, and this appliance knows {newest}: "
             "update it, or restore a backup of its own version"
         )
-    if found == newest:
+    if version == newest:
         return
-    if not _shape(database):
-        database.execute(f"PRAGMA user_version = {newest}")
-        return
-    kept = file.with_name(f"{file.name}.before-{found}")
-    if keep and not kept.exists():
-        beside = file.with_name(f".{kept.name}.new")
-        copied(database, beside)
-        os.replace(beside, kept)
     with database:
         database.execute("BEGIN IMMEDIATE")
         # While this waited for its turn another may have done it.
-        for statements in form.migrations[_version(database) :]:
-            for statement in statements:
-                database.execute(statement)
-        database.execute(f"PRAGMA user_version = {newest}")
+        if _version(database) < newest:
+            if _shape(database):
+                database.execute(form.upgrade)
+            database.execute(f"PRAGMA user_version = {newest}")
 
 
 def _version(database: sqlite3.Connection) -> int:

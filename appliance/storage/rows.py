@@ -82,9 +82,9 @@ class DatabaseSchema(NamedTuple):
     `mend` takes a row of these columns, as `text_of` has its texts, and returns it as it is
     sound: the same, one without what was damaged, or None. With synchronous "NORMAL" a power cut
     can lose the last rows, with "FULL" none that was committed; neither damages the file.
-    `patience` is how many seconds a lock of another program is waited for. The n-th of
-    `migrations`, counted from 0, has the statements that make a file of version n one of version
-    n + 1; what comes of the last has the schema's own text.
+    `patience` is how many seconds a lock of another program is waited for. `upgrade` is the
+    statement that makes a file of version 0 one of version 1, with the schema's own text; without
+    one there is version 0 alone.
     """
 
     what: str
@@ -94,7 +94,12 @@ class DatabaseSchema(NamedTuple):
     synchronous: str
     patience: float
     mend: Callable[[Row], Row | None] = lambda row: row
-    migrations: tuple[tuple[str, ...], ...] = ()
+    upgrade: str = ""
+
+    @property
+    def version(self) -> int:
+        """The newest version, as it stands in a file's `user_version`."""
+        return int(bool(self.upgrade))
 
 
 class Rows:
