@@ -411,9 +411,7 @@ def test_a_report_that_cannot_be_written_fails_before_any_check(
 
 
 def test_the_folder_camera_is_judged_by_its_first_frame(port: int) -> None:
-    folder = Settings(
-        camera=CameraSettings(source=f"folder:{SAMPLES}"), web=WebSettings(port=port)
-    )
+    folder = Settings(camera=CameraSettings(source=f"folder:{SAMPLES}"), web=WebSettings(port=port))
     camera = FolderCamera(SAMPLES, seconds=4)
     sentence = check("camera", folder, open_camera=lambda _: camera).sentence
     assert sentence.startswith(f"folder:{SAMPLES}, 640×480, mean grey ")
