@@ -94,7 +94,7 @@ def backup(out: Placed, state: Path, settings: IO[bytes] | None) -> Manifest:
         with suppress(OSError):
             os.fchmod(out.file.fileno(), 0o600)
         with _scratch(state) as scratch:
-            manifest = _written(out.file, scratch, state, settings)
+            manifest = _write_archive(out.file, scratch, state, settings)
         out.put()
         return manifest
     except OSError as error:
@@ -108,7 +108,9 @@ def backup(out: Placed, state: Path, settings: IO[bytes] | None) -> Manifest:
         ) from None
 
 
-def _written(out: IO[bytes], scratch: Path, state: Path, settings: IO[bytes] | None) -> Manifest:
+def _write_archive(
+    out: IO[bytes], scratch: Path, state: Path, settings: IO[bytes] | None
+) -> Manifest:
     files: dict[str, Member] = {}
     left_out: list[str] = []
     places = StateDirectory(state)
@@ -142,9 +144,9 @@ def _written(out: IO[bytes], scratch: Path, state: Path, settings: IO[bytes] | N
                 "remove what is not the appliance's"
             )
         manifest = Manifest(__version__, time.time(), reads, files, left_out)
-        told = {"format": FORMAT, **asdict(manifest)}
-        del told["left_out"]
-        archive.writestr(_info(MANIFEST), json.dumps(told, indent=1))
+        content = {"format": FORMAT, **asdict(manifest)}
+        del content["left_out"]
+        archive.writestr(_info(MANIFEST), json.dumps(content, indent=1))
     return manifest
 
 
@@ -183,7 +185,7 @@ def _add(archive: zipfile.ZipFile, name: str, source: IO[bytes], at: float) -> M
     info.file_size = size
     digest = hashlib.sha256()
     with archive.open(info, "w") as member:
-        for block in blocks(source):
+        for block in read_blocks(source):
             digest.update(block)
             member.write(block)
     return Member(size, digest.hexdigest(), at)
@@ -245,13 +247,13 @@ def _scratch(state: Path) -> Iterator[Path]:
 # ---- in ----
 
 
-def blocks(source: IO[bytes]) -> Iterator[bytes]:
+def read_blocks(source: IO[bytes]) -> Iterator[bytes]:
     while block := source.read(BLOCK):
         yield block
 
 
 @contextmanager
-def opened(source: IO[bytes], file: Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
+def open_backup(source: IO[bytes], file: Path) -> Iterator[tuple[zipfile.ZipFile, Manifest]]:
     """Lend a backup and its manifest, when the names and sizes are those that a backup can have.
 
     `file` is what an error calls it. What a block raises because of it is raised as a BackupError
@@ -274,32 +276,32 @@ def opened(source: IO[bytes], file: Path) -> Iterator[tuple[zipfile.ZipFile, Man
         # zipfile, json, SQLite and numpy raise a dozen kinds for a damaged or hostile file.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
-        said = str(error)[:300] or type(error).__name__
+        reason = str(error)[:300] or type(error).__name__
         raise BackupError(
-            f"{file}: not a whole backup of this appliance ({said}): nothing was changed; "
+            f"{file}: not a whole backup of this appliance ({reason}): nothing was changed; "
             "name another"
         ) from None
 
 
-def unpack(archive: zipfile.ZipFile, name: str, told: Member, to: Path) -> None:
+def unpack(archive: zipfile.ZipFile, name: str, member: Member, to: Path) -> None:
     """Write a file of a backup to a new one, and to the card; raises ValueError, OSError."""
     digest = hashlib.sha256()
-    with archive.open(name) as member, open(to, "xb", opener=open_regular) as out:
-        for block in blocks(member):
+    with archive.open(name) as packed, open(to, "xb", opener=open_regular) as out:
+        for block in read_blocks(packed):
             digest.update(block)
             out.write(block)
-    if digest.hexdigest() != told.sha256:
+    if digest.hexdigest() != member.sha256:
         raise ValueError(f"{name} is not what the manifest says: it was damaged or changed")
 
 
 def _manifest(archive: zipfile.ZipFile) -> Manifest:
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for info in archive.infolist():
         name = info.filename
         kind = info.external_attr >> 16 & 0o170000
         if name != MANIFEST and most_bytes(name) is None:
             raise ValueError(f"{name[:80]!r} does not belong in it")
-        if name in found:
+        if name in sizes:
             raise ValueError(f"{name!r} is in it twice")
         if info.flag_bits & 1:
             raise ValueError("it is encrypted")
@@ -307,41 +309,43 @@ def _manifest(archive: zipfile.ZipFile) -> Manifest:
             raise ValueError(f"{name!r} is no file")
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
             raise ValueError("it was packed by another program")
-        found[name] = info.file_size
-    size = found.pop(MANIFEST, None)
+        sizes[name] = info.file_size
+    size = sizes.pop(MANIFEST, None)
     if size is None:
         raise ValueError(f"{MANIFEST} is not in it")
     if size > _MOST_MANIFEST_BYTES:
         raise ValueError(f"{MANIFEST} has more than {_MOST_MANIFEST_BYTES} bytes")
-    manifest = _told(json.loads(archive.read(MANIFEST)))
-    if found != {name: each.bytes for name, each in manifest.files.items()}:
+    manifest = _parse_manifest(json.loads(archive.read(MANIFEST)))
+    if sizes != {name: each.bytes for name, each in manifest.files.items()}:
         raise ValueError("its files are not those of its manifest")
-    for name, size in found.items():
+    for name, size in sizes.items():
         if size > (most_bytes(name) or 0):
             raise ValueError(f"{name} has {size} bytes")
     return manifest
 
 
-def _told(told: Any) -> Manifest:
+def _parse_manifest(content: Any) -> Manifest:
     """Return what a manifest says; raises BackupError for another format, else ValueError."""
-    format = told.get("format") if isinstance(told, dict) else None
+    format = content.get("format") if isinstance(content, dict) else None
     if type(format) is not int or format < 1:
         raise ValueError(f"{MANIFEST} is not a backup's")
     if format > FORMAT:
         raise BackupError(
-            f"a newer appliance made it ({str(told.get('version'))[:20]}, format {format}), and "
+            f"a newer appliance made it ({str(content.get('version'))[:20]}, format {format}), and "
             f"this one knows format {FORMAT}: update it first ('sudo ./setup.sh update')"
         )
     try:
         files = {
             name: Member(int(each["bytes"]), str(each["sha256"]), float(each["at"]))
-            for name, each in told["files"].items()
+            for name, each in content["files"].items()
         }
-        manifest = Manifest(str(told["version"])[:40], float(told["made"]), told["reads"], files)
+        manifest = Manifest(
+            str(content["version"])[:40], float(content["made"]), content["reads"], files
+        )
         times = [manifest.made, *(each.at for each in files.values())]
-        whole = all(0 <= at < 1e11 for at in times)
+        valid = all(0 <= at < 1e11 for at in times)
     except (KeyError, TypeError, AttributeError, OverflowError):
-        whole = False
-    if not whole or not (manifest.reads is None or leads_to_a_network(manifest.reads)):
+        valid = False
+    if not valid or not (manifest.reads is None or leads_to_a_network(manifest.reads)):
         raise ValueError(f"{MANIFEST} is not a backup's")
     return manifest

@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from appliance.backup.archive import FULL, Manifest, opened, unpack
+from appliance.backup.archive import FULL, Manifest, open_backup, unpack
 from appliance.backup.contents import check_file
 from appliance.errors import ApplianceError, BackupError, SettingsError, StateError
 from appliance.storage.layout import OVERRIDES, StateDirectory
@@ -64,7 +64,7 @@ def restore(
     """
     try:
         with ExitStack() as stack:
-            with opened(source, file) as (archive, manifest):
+            with open_backup(source, file) as (archive, manifest):
                 if SETTINGS not in manifest.files or keep_settings:
                     settings = None
                 state.mkdir(parents=True, exist_ok=True)

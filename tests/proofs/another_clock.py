@@ -6,6 +6,7 @@ or a person would; the clocks that nobody can set (`time.monotonic`) go on as th
 `--small` before the command a night learns little, and is kept on the card as often as a long one.
 """
 
+import argparse
 import logging  # noqa: F401  (its formatter takes the real time.localtime for its own)
 import mmap
 import struct
@@ -82,8 +83,12 @@ def shrink_night() -> None:
 
 
 def main(words: list[str]) -> int:
-    file, *command = words
-    follow_clock(Path(file))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("file", type=Path)
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="of `digits`, with its options")
+    args = parser.parse_args(words)
+    command = args.command
+    follow_clock(args.file)
     if command[0] == "--small":
         command = command[1:]
         shrink_night()

@@ -34,6 +34,7 @@ from appliance.captures.store import Captures
 from appliance.outputs.history import History
 from appliance.reading import Reading
 from appliance.storage.database import examine
+from appliance.storage.layout import StateDirectory
 from appliance.web.views.history import csv_lines
 from tests.backups import backup, restore
 from tests.captured import PICTURE, glyph
@@ -198,7 +199,7 @@ def try_bit(name: str, base: Path, truth: Truth, state: Path, place: int) -> tup
         back = state / "back"
         done = restore(state / "b.zip", back, None)
         assert not done.left_out
-        again = judge(LOOKS[name][1](back / name), truth)
+        again = judge(LOOKS[name][1](StateDirectory(back).knowledge / name), truth)
         assert again[0] in ("whole", "without a word"), again
         assert again[0] == "whole" or made.left_out or found[0] == "without a word"
     return found

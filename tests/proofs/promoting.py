@@ -5,11 +5,11 @@
 A process of its own, so that each of the hundred is a fork of it and imports nothing again.
 """
 
+import argparse
 import json
 import os
 import random
 import signal
-import sys
 from itertools import cycle
 from pathlib import Path
 from select import select
@@ -84,4 +84,8 @@ def main(folder: Path, kills: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]))))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, help="of the networks, made if it is not there")
+    parser.add_argument("kills", type=int)
+    args = parser.parse_args()
+    print(json.dumps(main(args.folder, args.kills)))
