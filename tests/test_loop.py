@@ -357,6 +357,6 @@ def test_stop_ends_a_loop_that_waits_for_its_next_frame(caplog: pytest.LogCaptur
 
 def test_free_memory_goes_back_to_the_system_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     times: list[int] = []
-    monkeypatch.setattr("appliance.loop.give_back", lambda: times.append(1))
+    monkeypatch.setattr("appliance.loop.trim_heap", lambda: times.append(1))
     run([10, 20] * 1100)
     assert len(times) == 2

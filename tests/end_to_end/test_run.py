@@ -239,7 +239,7 @@ def test_a_promotion_is_picked_up_without_a_restart(port: int, tmp_path: Path) -
     arguments = ["--camera", f"folder:{SAMPLES}", "--leds", "none", "--config", str(config)]
     with running(port, tmp_path, *arguments) as (process, _):
         next(line for line in process.stderr if "reads 0" in line)
-        vault = Vault(tmp_path / "networks")
+        vault = Vault(StateDirectory(tmp_path).networks)
         id = vault.add(saying(8), {"preset": "eight"})
         vault.promote(id)
         line = next(line for line in process.stderr if "reads with network" in line)
@@ -255,7 +255,7 @@ def test_a_promotion_is_picked_up_without_a_restart(port: int, tmp_path: Path) -
 def test_a_network_damaged_while_off_is_replaced_by_the_one_before_and_the_page_says_so(
     port: int, tmp_path: Path
 ) -> None:
-    vault = Vault(tmp_path / "networks")
+    vault = Vault(StateDirectory(tmp_path).networks)
     for digit in (6, 8):
         vault.promote(vault.add(saying(digit), {"preset": f"always {digit}"}))
     file = vault.folder / f"{vault.load_current().id}.npz"
