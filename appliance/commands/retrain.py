@@ -54,7 +54,7 @@ def add(parsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     use_one_thread()
-    _lower_priority()
+    lower_priority()
     log_to_stderr()
     from appliance.settings.overrides import Changes
     from appliance.settings.schema import load, state_folder
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     settings = load(args.config)
     state = state_folder(args.state, settings)
     # Read as root: a folder that root names may be readable for root alone.
-    named = _load_base_set(args.data, required=True) if args.data else None
+    named = load_base_set(args.data, required=True) if args.data else None
     enter_state(state)
     settings = Changes(state).apply_to(settings)
     try:
@@ -131,7 +131,7 @@ def _retrain(
             state,
             vault=vault,
             captures=captures,
-            base=named or _load_base_set(StateDirectory(state).mnist, required=False),
+            base=named or load_base_set(StateDirectory(state).mnist, required=False),
             limits=Limits(
                 seconds=3600 * (args.hours or settings.hours),
                 until=find_deadline(settings, time.time()) if args.due else None,
@@ -151,7 +151,7 @@ def _retrain(
     return 130 if signals and record["outcome"] == "left" else 0
 
 
-def _load_base_set(folder: Path, *, required: bool) -> "Split | None":
+def load_base_set(folder: Path, *, required: bool) -> "Split | None":
     """Return the base set's training digits, or None where a folder has none and need not.
 
     Raises DatasetError for a base set that is damaged, incomplete, or required and missing.
@@ -164,7 +164,7 @@ def _load_base_set(folder: Path, *, required: bool) -> "Split | None":
     return load_split(folder, "train")
 
 
-def _lower_priority() -> None:
+def lower_priority() -> None:
     """Give way to every other process: reading goes on during a training."""
     with suppress(OSError):
         os.nice(19)

@@ -5,8 +5,8 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,6 @@ def test_it_is_there_after_a_restart_and_flushed_at_each_change(tmp_path: Path) 
     first = Captures(tmp_path / "c.db")
     number = added(first).id
     assert first._database.execute("PRAGMA synchronous").fetchone() == (2,)
-    assert first._database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     first.close()
     first.close()
     second = Captures(tmp_path / "c.db")
@@ -333,7 +332,8 @@ def test_a_damaged_file_that_another_program_has_open_stays_where_it_is(tmp_path
     other = Captures(file)
     for _ in range(60):
         added(other)
-    other._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     scratch(file)
     with pytest.raises(StateError, match="another program has them open: stop it"):
         Captures(file)
@@ -364,8 +364,6 @@ def test_another_programs_lock_is_waited_for(captures: Captures) -> None:
     other.execute("BEGIN IMMEDIATE")
     release = threading.Timer(0.2, other.rollback)
     release.start()
-    started = time.monotonic()
     added(captures)
-    assert time.monotonic() - started > 0.1
     release.join()
     other.close()

@@ -15,18 +15,18 @@ from tests.owner import base
 
 
 class Ending:
-    """Stands in for a retraining that comes to an outcome, and may be told to end before."""
+    """Stands in for a retraining with a given outcome; it may get a signal before its end."""
 
-    def __init__(self, outcome: str, told: int | None) -> None:
-        self.outcome, self.told = outcome, told
+    def __init__(self, outcome: str, number: int | None) -> None:
+        self.outcome, self.number = outcome, number
 
     def __call__(self, state: Path, *, make_examples: Any, **_: Any) -> "Ending":
         self.make_examples = make_examples
         return self
 
     def run(self) -> dict[str, Any]:
-        if self.told is not None:
-            os.kill(os.getpid(), self.told)
+        if self.number is not None:
+            os.kill(os.getpid(), self.number)
         if self.outcome == "refused":
             raise TrainingRefused("there is nothing to do")
         if self.outcome == "preparing":
@@ -43,7 +43,7 @@ def command_recipe() -> Any:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "told", "due", "code"),
+    ("outcome", "number", "due", "code"),
     [
         ("promoted", None, False, 0),
         ("kept", None, False, 0),
@@ -51,7 +51,7 @@ def command_recipe() -> Any:
         ("left", 15, False, 130),
         ("left", 2, False, 130),
         ("left", 1, True, 130),
-        # It had come to its end when it was told.
+        # The signal came after the verdict.
         ("promoted", 15, False, 0),
         ("preparing", 15, False, 130),
         ("preparing", 15, True, 130),
@@ -64,7 +64,7 @@ def test_the_exit_code_tells_how_it_ended(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     outcome: str,
-    told: int | None,
+    number: int | None,
     due: bool,
     code: int,
 ) -> None:
@@ -74,10 +74,10 @@ def test_the_exit_code_tells_how_it_ended(
     from appliance.training import retrain
     from appliance.training import schedule as due_module
 
-    monkeypatch.setattr(command, "_lower_priority", lambda: None)
+    monkeypatch.setattr(command, "lower_priority", lambda: None)
     monkeypatch.setattr(command, "log_to_stderr", lambda: None)
     monkeypatch.setattr(due_module, "reason_to_wait", lambda *_, **__: None)
-    monkeypatch.setattr(retrain, "Retraining", Ending(outcome, told))
+    monkeypatch.setattr(retrain, "Retraining", Ending(outcome, number))
     before = signal.getsignal(signal.SIGTERM)
     assert main(["retrain", "--state", str(tmp_path), *["--due"] * due]) == code
     assert signal.getsignal(signal.SIGTERM) is before
@@ -90,26 +90,26 @@ def test_a_second_retraining_at_once_is_a_sentence(
 ) -> None:
     from appliance.__main__ import main
 
-    monkeypatch.setattr(command, "_lower_priority", lambda: None)
+    monkeypatch.setattr(command, "lower_priority", lambda: None)
     monkeypatch.setattr(command, "log_to_stderr", lambda: None)
     with hold_training_lock(tmp_path):
         assert main(["retrain", "--state", str(tmp_path)]) == 1
         assert main(["retrain", "--state", str(tmp_path), "--due"]) == 0
-    said = capsys.readouterr()
-    assert said.err == "digits: a retraining is running already: see the page's training view\n"
-    assert "a retraining is running already" in said.out
+    output = capsys.readouterr()
+    assert output.err == "digits: a retraining is running already: see the page's training view\n"
+    assert "a retraining is running already" in output.out
 
 
 def test_a_folder_that_a_download_left_empty_is_no_base_set(tmp_path: Path) -> None:
-    assert command._load_base_set(tmp_path / "mnist", required=False) is None
+    assert command.load_base_set(tmp_path / "mnist", required=False) is None
     (tmp_path / "mnist").mkdir()
-    assert command._load_base_set(tmp_path / "mnist", required=False) is None
+    assert command.load_base_set(tmp_path / "mnist", required=False) is None
     with pytest.raises(DatasetError):
-        command._load_base_set(tmp_path / "mnist", required=True)
+        command.load_base_set(tmp_path / "mnist", required=True)
 
 
 def test_half_a_base_set_is_a_sentence(tiny_mnist: Path, tmp_path: Path) -> None:
     file = next(tiny_mnist.glob("train-images*"))
     (tmp_path / file.name).write_bytes(file.read_bytes())
     with pytest.raises(DatasetError, match="train-labels"):
-        command._load_base_set(tmp_path, required=False)
+        command.load_base_set(tmp_path, required=False)

@@ -14,16 +14,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from appliance.__main__ import main
 from appliance.device.control import Control
-from appliance.device.owner_pin import FREE_TRIES, MOST_TRIES, OwnerPin, owner_file
+from appliance.device.owner_pin import FREE_TRIES, MOST_TRIES, OwnerPin, PinRefused, owner_file
 from appliance.errors import StateError
 from appliance.outputs.latest import Latest
 from appliance.reading import Reading
@@ -198,6 +193,7 @@ class Guessing(RuleBasedStateMachine):
     """Wrong PINs and right ones over days, from a few addresses."""
 
     addresses = st.sampled_from(["child", "teacher", "somebody"])
+    after_the_wait = st.sampled_from(["no PIN", "right PIN", "wrong PIN"])
 
     def __init__(self) -> None:
         super().__init__()
@@ -208,57 +204,62 @@ class Guessing(RuleBasedStateMachine):
             self.pin = self.owner.make_pin()
 
     def teardown(self) -> None:
+        # Two hours later everything is forgotten.
+        self.now += 7200
+        for address in ("child", "teacher", "somebody"):
+            refused = self.owner.check(another_pin(self.pin), address)
+            assert refused is not None
+            assert refused.sentence.endswith("4 more tries")
         self.folder.cleanup()
 
     @rule(seconds=st.sampled_from([0.0, 0.4, 1.0, 29.0, 31.0, 599.9, 3600.0, 7200.0, 90_000.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule(address=addresses)
-    def the_right_one(self, address: str) -> None:
+    @rule(address=addresses, after=after_the_wait)
+    def try_right_pin(self, address: str, after: str) -> None:
         refused = self.owner.check(self.pin, address)
         if refused is not None:
-            self.looked_at_when_it_says(refused, address)
+            assert refused.waiting
+            self.wait_as_told(refused, address, after)
 
-    @rule(address=addresses, times=st.integers(1, 12))
-    def wrong_ones(self, address: str, times: int) -> None:
+    @rule(address=addresses, times=st.integers(1, 12), after=after_the_wait)
+    def try_wrong_pins(self, address: str, times: int, after: str) -> None:
         left = None
         for _ in range(times):
             refused = self.owner.check(another_pin(self.pin), address)
             assert refused is not None
             if left is not None:
-                # It was right: so many were looked at, and then there was a wait.
+                # Exactly as many PINs as announced were checked before the wait.
                 assert (refused.waiting, left) == (left == 0, left)
-            told = re.search(r"PIN: (\d+|one) more tr", refused.sentence)
-            left = 0 if told is None else int(told[1].replace("one", "1"))
+            match = re.search(r"PIN: (\d+|one) more tr", refused.sentence)
+            left = 0 if match is None else int(match[1].replace("one", "1"))
             assert (left == 0) == (refused.seconds > 0), refused
         assert refused is not None
-        self.looked_at_when_it_says(refused, address)
+        self.wait_as_told(refused, address, after)
 
-    def looked_at_when_it_says(self, refused: Any, address: str) -> None:
-        """Hold a sentence that has somebody wait against what happens then, and go back."""
-        told = re.search(r"wait (\d+) s", refused.sentence)
-        assert (told is None) == (refused.seconds == 0), refused
-        assert told is None or 0 < int(told[1]) == refused.seconds <= 3600
-        before = self.now
-        self.now += refused.seconds
-        assert self.owner._must_wait(address, self.now) is None
-        if refused.seconds:
-            self.now -= 1.1
-            assert self.owner._must_wait(address, self.now) is not None
-        self.now = before
-
-    @invariant()
-    def nothing_is_kept_for_long(self) -> None:
-        kept = self.owner._wrong, self.owner._all
-        self.owner._drop_old_tries(self.now + 7200)
-        assert not self.owner._wrong
-        assert not self.owner._all
-        self.owner._wrong, self.owner._all = kept
+    def wait_as_told(self, refused: PinRefused, address: str, after: str) -> None:
+        """Check that a sentence names the wait, and that a PIN is checked when it is over."""
+        match = re.search(r"wait (\d+) s", refused.sentence)
+        assert (match is None) == (refused.seconds == 0), refused
+        if match is None or after == "no PIN":
+            return
+        assert 0 < int(match[1]) == refused.seconds <= 3600
+        self.now += refused.seconds - 1.1
+        early = self.owner.check(self.pin, address)
+        assert early is not None
+        assert early.waiting
+        self.now += 1.1
+        if after == "right PIN":
+            assert self.owner.check(self.pin, address) is None
+        else:
+            late = self.owner.check(another_pin(self.pin), address)
+            assert late is not None
+            assert not late.waiting
 
 
 @pytest.mark.slow
-def test_what_is_said_of_the_next_try_is_what_happens() -> None:
+def test_a_refusal_says_when_the_next_attempt_is_checked() -> None:
     often = settings(max_examples=60, stateful_step_count=25, deadline=None)
     run_state_machine_as_test(Guessing, settings=often)
 

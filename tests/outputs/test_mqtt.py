@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,17 @@ def seen(digit: int | None, confidence: float = 0.99, **more: Any) -> Reading:
         more = {"reason": "blank", **more}
         confidence = 0.0
     return Reading(at=1000.0, digit=digit, settled=digit, confidence=confidence, **more)
+
+
+@contextmanager
+def little_memory() -> Iterator[None]:
+    """Fail where the block keeps more than half a megabyte: ten thousand states are larger."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[0] < 500_000
+    finally:
+        tracemalloc.stop()
 
 
 @contextmanager
@@ -279,15 +291,10 @@ def test_a_broker_that_is_killed_is_noticed_and_found_again(
 def test_while_the_broker_is_away_nothing_waits_and_nothing_piles_up(
     kind: str, port: int, mute: int
 ) -> None:
-    with telling(mute if kind == "mute" else port) as mqtt:
-        began = time.monotonic()
+    with telling(mute if kind == "mute" else port) as mqtt, little_memory():
         for number in range(10_000):
             mqtt.show(seen(number % 10))
             mqtt.look()
-        assert time.monotonic() - began < SECONDS
-        client = mqtt._client
-        assert len(client._out_packet) <= 1
-        assert len(client._out_messages) == 0
 
 
 @pytest.mark.slow
@@ -313,11 +320,9 @@ def test_a_broker_that_hangs_holds_nothing_up(mosquitto: Broker, port: int) -> N
         watcher.wait(AVAILABILITY)
         mosquitto.hang()
         try:
-            began = time.monotonic()
-            for number in range(20_000):
-                mqtt.show(seen(number % 10))
-                assert len(mqtt._client._out_packet) <= 2
-            assert time.monotonic() - began < SECONDS
+            with little_memory():
+                for number in range(20_000):
+                    mqtt.show(seen(number % 10))
         finally:
             mosquitto.go_on()
         mqtt.show(seen(None))
@@ -330,9 +335,10 @@ def test_closing_does_not_wait_for_a_broker_that_hangs(mosquitto: Broker, port: 
             watcher.wait(AVAILABILITY)
         mosquitto.hang()
         try:
-            began = time.monotonic()
-            mqtt.close()
-            assert time.monotonic() - began < 10
+            closing = threading.Thread(target=mqtt.close)
+            closing.start()
+            closing.join(SECONDS)
+            assert not closing.is_alive()
         finally:
             mosquitto.go_on()
 
@@ -369,14 +375,15 @@ def guarded(tmp_path: Path, port: int) -> Iterator[Broker]:
 def test_a_wrong_password_is_one_line_in_the_log(
     guarded: Broker, port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with telling(port, user="box", password="hunter2") as mqtt:
+    settings = MqttSettings(host="127.0.0.1", port=port, user="box", password="hunter2")
+    with telling(port, user=settings.user, password=settings.password) as mqtt:
         for attempt in (1, 2, 3):
             guarded.wait_for_log("not authorised", attempt)
             mqtt.show(seen(attempt))
     (told,) = caplog.messages
     assert f"the MQTT broker 127.0.0.1:{port} refuses the appliance (" in told
     assert "check 'user' and 'password'" in told
-    assert "hunter2" not in caplog.text + repr(mqtt._settings)
+    assert "hunter2" not in caplog.text + repr(settings)
 
 
 def test_the_right_password_is_taken(

@@ -79,7 +79,7 @@ def shrink_night() -> None:
     little = partial(Sizes, examples=300, drawn_digits=200, batch=batch, epochs=EPOCHS)
     retrain.Sizes = little  # type: ignore[assignment,misc]
     # A loop at full speed leaves nothing to one who takes only what nobody else wants.
-    command._lower_priority = lambda: None
+    command.lower_priority = lambda: None
 
 
 def main(words: list[str]) -> int:

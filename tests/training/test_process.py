@@ -1,4 +1,4 @@
-"""A training runs as a process of its own: who starts, sees and stops it."""
+"""A training is a process of its own that the page starts, watches and stops."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ os.replace(state + "/retrain.new", state + "/retrain.json")
 print("ready", flush=True)
 signal.pause()
 """
+LOCKING_COMMAND = [sys.executable, "-c", HOLDS_THE_LOCK]
 
 
 def write_progress(folder: Path, **facts: Any) -> None:
@@ -54,16 +56,14 @@ def no_runtime_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def trainer(tmp_path: Path) -> Iterator[TrainingProcess]:
     config = tmp_path / "digits.toml"
-    trainer = TrainingProcess(
-        tmp_path, config=config, command=[sys.executable, "-c", HOLDS_THE_LOCK]
-    )
+    trainer = TrainingProcess(tmp_path, config=config, command=LOCKING_COMMAND)
     yield trainer
-    if trainer._child is not None:
-        trainer._child.kill()
-        trainer._child.wait()
+    with suppress(TrainingError):
+        trainer.stop()
+    until(lambda: not trainer.is_running())
 
 
-def test_a_training_runs_beside_the_page_and_ends_when_write_progress(
+def test_a_training_runs_beside_the_page_until_it_is_stopped(
     trainer: TrainingProcess, tmp_path: Path
 ) -> None:
     assert not trainer.is_running()
@@ -72,17 +72,15 @@ def test_a_training_runs_beside_the_page_and_ends_when_write_progress(
     with pytest.raises(TrainingError, match="running already"):
         trainer.start()
     until(lambda: records.load_progress(tmp_path) is not None)
+    pid = (records.load_progress(tmp_path) or {})["pid"]
     state, config = str(tmp_path), str(tmp_path / "digits.toml")
     root = str(ROOT)
     assert json.loads((tmp_path / "words.json").read_text()) == [
         "retrain", "--state", state, "--config", config, "--from-scratch", root, True,
     ]  # fmt: skip
-    child = trainer._child
-    assert child is not None
     trainer.stop()
-    # Nothing but the reaping thread waits for it here: there is no zombie.
-    until(lambda: not Path(f"/proc/{child.pid}").exists())
-    until(lambda: child.returncode == 130)
+    # Only the reaping thread waits for the process here: there is no zombie.
+    until(lambda: not Path(f"/proc/{pid}").exists())
     assert not trainer.is_running()
     assert trainer.failure() is None
     with pytest.raises(TrainingError, match="nothing to stop"):
@@ -91,10 +89,10 @@ def test_a_training_runs_beside_the_page_and_ends_when_write_progress(
     assert trainer.is_running()
 
 
-def test_one_that_another_started_is_seen_and_stopped(
+def test_a_training_that_another_program_started_is_seen_and_stopped(
     trainer: TrainingProcess, tmp_path: Path
 ) -> None:
-    words = [*trainer._command, "retrain", "--state", str(tmp_path)]
+    words = [*LOCKING_COMMAND, "retrain", "--state", str(tmp_path)]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
@@ -106,7 +104,7 @@ def test_one_that_another_started_is_seen_and_stopped(
     assert not trainer.is_running()
 
 
-def test_a_number_that_another_program_has_by_now_gets_no_signal(
+def test_a_process_that_is_no_retraining_gets_no_signal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("a signal was sent"))
@@ -114,7 +112,6 @@ def test_a_number_that_another_program_has_by_now_gets_no_signal(
     write_progress(tmp_path, pid=os.getpid())
     with pytest.raises(TrainingError, match="nothing to stop"):
         trainer.stop()
-    monkeypatch.setattr("appliance.training.process._is_retrain_command", lambda pid: False)
     with (
         hold_training_lock(tmp_path),
         pytest.raises(TrainingError, match="end it where it was started"),
@@ -130,23 +127,28 @@ def test_another_users_training_is_a_sentence(
         raise PermissionError
 
     monkeypatch.setattr(os, "kill", kill)
-    monkeypatch.setattr("appliance.training.process._is_retrain_command", lambda pid: True)
-    write_progress(tmp_path, pid=77)
-    with (
-        hold_training_lock(tmp_path),
-        pytest.raises(TrainingError, match="belongs to another user"),
-    ):
-        TrainingProcess(tmp_path).stop()
+    words = [sys.executable, "-c", "print(flush=True); input()", "retrain"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        write_progress(tmp_path, pid=other.pid)
+        with (
+            hold_training_lock(tmp_path),
+            pytest.raises(TrainingError, match="belongs to another user"),
+        ):
+            TrainingProcess(tmp_path).stop()
 
 
-def test_one_that_fails_at_once_is_a_sentence(tmp_path: Path) -> None:
-    trainer = TrainingProcess(tmp_path, command=[sys.executable, "-c", "raise SystemExit(3)"])
+def test_a_training_that_fails_at_once_is_a_sentence(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    script = f"import os; open({str(pid_file)!r}, 'w').write(str(os.getpid())); raise SystemExit(3)"
+    trainer = TrainingProcess(tmp_path, command=[sys.executable, "-c", script])
     trainer.start()
     until(lambda: not trainer.is_running())
     assert (trainer.failure() or "").startswith("the training did not begin (code 3): 'journalctl")
-    # One that told of itself has said why.
-    assert trainer._child is not None
-    write_progress(tmp_path, pid=trainer._child.pid)
+    # A training that wrote its progress has given its own reason.
+    write_progress(tmp_path, pid=int(pid_file.read_text()))
     assert trainer.failure() is None
 
 
@@ -157,7 +159,7 @@ def test_a_program_that_cannot_be_started_is_a_sentence(tmp_path: Path) -> None:
     assert not trainer.is_running()
 
 
-def test_one_begun_by_hand_is_told_beside_the_place_in_ram(
+def test_the_newest_progress_counts_in_the_state_directory_and_in_ram(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_progress(tmp_path, sentence="by hand")

@@ -136,13 +136,17 @@ def test_odd_headers_and_cookies_are_no_500(busy: FlaskClient, odd: str) -> None
             assert int(status[:3]) < 500, (path, each)
 
 
-def test_a_pin_that_no_text_can_be_is_no_try(client: FlaskClient, owner: OwnerPin) -> None:
+def test_a_pin_that_cannot_be_text_counts_as_no_attempt(
+    client: FlaskClient, owner: OwnerPin
+) -> None:
     for _ in range(10):
         answer = client.post(
             "/api/v1/session", data=r'{"pin": "\ud800"}', content_type="application/json"
         )
         assert answer.status_code == 400
-    assert not owner._wrong
+    refused = owner.check("wrong", "127.0.0.1")
+    assert refused is not None
+    assert refused.sentence.endswith("4 more tries")
 
 
 def test_what_is_answered_says_whose_it_is(app: Flask, busy: FlaskClient, control: Control) -> None:
