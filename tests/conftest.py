@@ -23,7 +23,7 @@ from gpiozero.pins.mock import MockFactory, MockPWMPin
 from appliance.captures.store import Captures
 from appliance.device import machine
 from appliance.device.control import Control, LogTail
-from appliance.device.pin import OwnerPin, owner_file
+from appliance.device.owner_pin import OwnerPin, owner_file
 from appliance.errors import TrainingError
 from appliance.networks.live import LiveNetwork
 from appliance.networks.vault import Vault

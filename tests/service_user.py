@@ -21,7 +21,7 @@ import appliance
 import model
 from appliance.__main__ import main
 from appliance.captures.store import Captures
-from appliance.device.pin import OwnerPin, owner_file
+from appliance.device.owner_pin import OwnerPin, owner_file
 from appliance.networks.vault import Vault
 from appliance.outputs.history import History
 from appliance.reading import Reading

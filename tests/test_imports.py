@@ -34,8 +34,8 @@ TABLE: dict[str, set[str]] = {
     },
     "web": {
         "training", "networks", "outputs", "reader", "vision.glyph", "captures", "picture",
-        "device.control", "device.machine", "device.pin", "settings", "storage.layout", "reading",
-        "errors", "model", "flask", "werkzeug", "itsdangerous", "waitress", "segno",
+        "device.control", "device.machine", "device.owner_pin", "settings", "storage.layout",
+        "reading", "errors", "model", "flask", "werkzeug", "itsdangerous", "waitress", "segno",
         "prometheus_client", "numpy", "PIL",
     },
     "doctor": {

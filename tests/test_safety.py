@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from appliance.captures.store import Captures
-from appliance.device.pin import OwnerPin
+from appliance.device.owner_pin import OwnerPin
 from appliance.errors import PictureError
 from appliance.networks.live import LiveNetwork
 from appliance.settings.schema import EffectiveSetting

@@ -21,7 +21,7 @@ def add(parsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from appliance.device.pin import OwnerPin, owner_file
+    from appliance.device.owner_pin import OwnerPin, owner_file
     from appliance.errors import StateError
     from appliance.settings.schema import load, state_folder
 

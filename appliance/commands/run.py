@@ -73,7 +73,7 @@ def _run(
 ) -> int:
     from appliance.captures.store import Captures
     from appliance.device.control import POWER, Control, LogTail
-    from appliance.device.pin import OwnerPin, owner_file
+    from appliance.device.owner_pin import OwnerPin, owner_file
     from appliance.device.systemd import Watchdog
     from appliance.errors import StateError
     from appliance.loop import Loop

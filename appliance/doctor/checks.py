@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from appliance import __version__
 from appliance.camera import Camera
 from appliance.device import machine
-from appliance.device.pin import OwnerPin, owner_file
+from appliance.device.owner_pin import OwnerPin, owner_file
 from appliance.doctor import board
 from appliance.doctor.board import NotApplicable
 from appliance.errors import CameraError, PinError

@@ -12,7 +12,7 @@ from typing import Any
 
 from appliance.console import printable
 from appliance.device import machine
-from appliance.device.pin import DIGITS
+from appliance.device.owner_pin import DIGITS
 from appliance.doctor import board
 from appliance.doctor.checks import Finding
 from appliance.errors import StateError

@@ -203,6 +203,11 @@ def copied(database: sqlite3.Connection, to: Path) -> None:
 
 
 def unusable(file: Path, form: DatabaseSchema, error: Exception) -> StateError:
+    """Return the error for a file that SQLite cannot use, with what to do about it."""
+    with suppress(OSError):
+        # SQLite calls a full disk an I/O error where it has no room for a log.
+        if os.statvfs(file.parent).f_bavail == 0:
+            return StateError(f"{file}: {form.what} cannot be used, the disk is full: make room")
     return StateError(
         f"{file}: {form.what} cannot be used ({error}): check the disk and who owns "
         "the state directory, or choose another with --state DIR"

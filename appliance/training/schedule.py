@@ -1,4 +1,4 @@
-"""When a night of training begins by itself, and when it must end."""
+"""When a night of training begins by itself, and its deadline: `retrain` ends by it."""
 
 import time
 from datetime import datetime, timedelta

@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 
 from appliance.captures.store import Captures
 from appliance.device.control import Control
-from appliance.device.pin import OwnerPin
+from appliance.device.owner_pin import OwnerPin
 from appliance.errors import StateError
 from appliance.networks.live import LiveNetwork
 from appliance.outputs.history import History

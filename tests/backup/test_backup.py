@@ -28,7 +28,7 @@ from appliance.__main__ import main
 from appliance.backup import restore as under_test
 from appliance.backup.archive import MANIFEST
 from appliance.captures.store import Capture, Captures
-from appliance.device.pin import OwnerPin, owner_file
+from appliance.device.owner_pin import OwnerPin, owner_file
 from appliance.errors import ApplianceError, BackupError, StateError
 from appliance.networks.vault import Vault
 from appliance.outputs.history import History

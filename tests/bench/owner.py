@@ -175,7 +175,7 @@ def _open_page(
 ) -> "Iterator[FlaskClient]":
     """Yield a client of the page over these parts."""
     from appliance.device.control import Control
-    from appliance.device.pin import OwnerPin, owner_file
+    from appliance.device.owner_pin import OwnerPin, owner_file
     from appliance.networks.live import LiveNetwork
     from appliance.outputs.history import History
     from appliance.outputs.latest import Latest

@@ -12,7 +12,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from appliance.device.pin import OwnerPin, owner_file
+from appliance.device.owner_pin import OwnerPin, owner_file
 from tests.conftest import ROOT, SAMPLES, free_port
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

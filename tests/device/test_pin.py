@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from appliance.__main__ import main
 from appliance.device.control import Control
-from appliance.device.pin import FREE_TRIES, MOST_TRIES, OwnerPin, PinRefused, owner_file
+from appliance.device.owner_pin import FREE_TRIES, MOST_TRIES, OwnerPin, PinRefused, owner_file
 from appliance.errors import StateError
 from appliance.outputs.latest import Latest
 from appliance.reading import Reading
@@ -200,7 +200,7 @@ class Guessing(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.now = 1000.0
         self.owner = OwnerPin(owner_file(Path(self.folder.name)), clock=lambda: self.now)
-        with mock.patch("appliance.device.pin._METHOD", "pbkdf2:sha256:1"):
+        with mock.patch("appliance.device.owner_pin._METHOD", "pbkdf2:sha256:1"):
             self.pin = self.owner.make_pin()
 
     def teardown(self) -> None:

@@ -15,7 +15,7 @@ from gpiozero.pins.mock import MockFactory
 from appliance.__main__ import main
 from appliance.camera.folder import FolderCamera
 from appliance.device import machine
-from appliance.device.pin import OwnerPin, owner_file
+from appliance.device.owner_pin import OwnerPin, owner_file
 from appliance.doctor import board, support_report
 from appliance.doctor.checks import Finding, describe_running, examine, find_page_address
 from appliance.errors import CameraError

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.__main__ import main
 from appliance.commands.run import _own_names
-from appliance.device.pin import OwnerPin, owner_file
+from appliance.device.owner_pin import OwnerPin, owner_file
 from appliance.outputs.discovery import node_of
 from tests.broker import broker, watching
 from tests.conftest import SAMPLES, free_port

@@ -20,7 +20,7 @@ import pytest
 
 from appliance.__main__ import main
 from appliance.captures.store import Captures
-from appliance.device.pin import OwnerPin, owner_file
+from appliance.device.owner_pin import OwnerPin, owner_file
 from appliance.networks.vault import Vault
 from appliance.storage.layout import StateDirectory
 from tests.backups import backup, restore

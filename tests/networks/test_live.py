@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from appliance.__main__ import main
-from appliance.device.pin import OwnerPin
+from appliance.device.owner_pin import OwnerPin
 from appliance.networks.live import LiveNetwork
 from appliance.networks.vault import Vault
 from appliance.outputs.latest import Latest

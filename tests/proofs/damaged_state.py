@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.captures.store import Captures
-from appliance.device.pin import OwnerPin, owner_file
+from appliance.device.owner_pin import OwnerPin, owner_file
 from appliance.networks.vault import Vault
 from appliance.outputs.history import History
 from appliance.reading import Reading

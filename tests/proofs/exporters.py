@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from appliance.captures.store import Capture, Captures
-from appliance.device.pin import OwnerPin, owner_file
+from appliance.device.owner_pin import OwnerPin, owner_file
 from appliance.storage.layout import StateDirectory
 from tests.conftest import SAMPLES, free_port
 from tests.proofs.lookers import resident_kb

@@ -3,11 +3,12 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from appliance.errors import StateError
-from appliance.storage.database import DamagedError, check, opened
+from appliance.storage.database import DamagedError, check, opened, unusable
 from appliance.storage.rows import DatabaseSchema
 
 OLD = "CREATE TABLE IF NOT EXISTS things (id INTEGER PRIMARY KEY) STRICT;"
@@ -109,3 +110,12 @@ def test_a_view_that_goes_on_for_ever_is_not_read(tmp_path: Path, new: DatabaseS
         )
     with pytest.raises(DamagedError, match="other tables"):
         check(tmp_path / "trap.db", new)
+
+
+def test_a_full_disk_is_called_by_its_name(
+    file: Path, old: DatabaseSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    assert "disk I/O error): check the disk" in str(unusable(file, old, error))
+    monkeypatch.setattr("os.statvfs", lambda folder: SimpleNamespace(f_bavail=0))
+    assert str(unusable(file, old, error)).endswith("the disk is full: make room")

@@ -10,7 +10,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from appliance.captures.store import Captures
 from appliance.device.control import Control
-from appliance.device.pin import OwnerPin
+from appliance.device.owner_pin import OwnerPin
 from appliance.outputs.latest import Latest
 from appliance.reading import Reading
 from appliance.storage.layout import StateDirectory

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from flask import Flask, Response
 
-from appliance.device.pin import FREE_TRIES, OwnerPin
+from appliance.device.owner_pin import FREE_TRIES, OwnerPin
 from appliance.errors import ServeError
 from appliance.web.access.fair_share import FairShare
 from appliance.web.long_answers import RemainingAnswer

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from flask import Flask, g, redirect, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from appliance.device.pin import OwnerPin
+from appliance.device.owner_pin import OwnerPin
 from appliance.web.access.session import current_session, refuse_change
 from appliance.web.problem import problem
 

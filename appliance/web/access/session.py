@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from flask import Blueprint, Response, jsonify, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from appliance.device.pin import OwnerPin
+from appliance.device.owner_pin import OwnerPin
 from appliance.web.operation import operation
 from appliance.web.problem import problem
 from appliance.web.request_args import Schemas

@@ -16,7 +16,7 @@ from flask import Blueprint, Response, jsonify, render_template, request
 from appliance import __version__
 from appliance.device import machine
 from appliance.device.control import Control
-from appliance.device.pin import OwnerPin
+from appliance.device.owner_pin import OwnerPin
 from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import STARTING, Latest
 from appliance.settings.schema import EffectiveSetting

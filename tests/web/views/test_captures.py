@@ -15,7 +15,7 @@ from PIL import Image
 
 from appliance.captures.archive import LONGEST_SIDE, export_zip
 from appliance.captures.store import Captures
-from appliance.device.pin import OwnerPin
+from appliance.device.owner_pin import OwnerPin
 from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader.reader import Reader

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from appliance.device import machine
 from appliance.device.control import Control
-from appliance.device.pin import OwnerPin
+from appliance.device.owner_pin import OwnerPin
 from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import Latest
 from appliance.reading import Reading
