@@ -98,7 +98,7 @@ def test_a_training_started_on_the_page_draws_its_curve_and_ends(
     before = len(records.load_nights(state, 99))
     start.click()
     wait_until(browser, lambda: browser.find_element(By.ID, "training-stop").is_displayed())
-    wait_until(browser, lambda: "epoch" in text(browser, "#training-says"), seconds=120)
+    wait_until(browser, lambda: "epoch" in text(browser, "#training-says"), seconds=300)
     script = "return document.querySelector('#training-curve svg .loss path')?.getAttribute('d')"
     curves = set()
 
@@ -106,7 +106,7 @@ def test_a_training_started_on_the_page_draws_its_curve_and_ends(
         curves.add(browser.execute_script(script))
         return len(records.load_nights(state, 99)) > before
 
-    wait_until(browser, ended, seconds=180)
+    wait_until(browser, ended, seconds=300)
     # The curve grew on the open page.
     assert len(curves - {None}) > 1
     wait_until(browser, lambda: text(browser, "#training-says").startswith("The last candidate"))
