@@ -84,9 +84,9 @@ def test_a_training_started_on_the_page_draws_its_curve_and_ends(
         digits = load_split(tiny_mnist, "train")
         write_idx(
             small / "train-images-idx3-ubyte",
-            np.tile(digits.images.reshape(-1, 28, 28), (12, 1, 1)),
+            np.tile(digits.images.reshape(-1, 28, 28), (40, 1, 1)),
         )
-        write_idx(small / "train-labels-idx1-ubyte", np.tile(digits.labels, 12))
+        write_idx(small / "train-labels-idx1-ubyte", np.tile(digits.labels, 40))
         for test in tiny_mnist.glob("t10k*"):
             (small / test.name).symlink_to(test)
     (state / "retrain.json").unlink(missing_ok=True)
