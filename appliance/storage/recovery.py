@@ -4,6 +4,7 @@ The rule: `knowledge.restored/` is whole and takes the place of `knowledge/`; wh
 `knowledge.new/` is not, and is dropped.
 """
 
+import errno
 import logging
 import os
 import shutil
@@ -140,13 +141,21 @@ def _put_settings(places: StateDirectory, settings: SettingsFile | None) -> None
                 settings.out.file.write(new)
                 settings.out.put()
             elif not settings:
-                _replace(Path(os.fsdecode(read_regular(places.restored / PLACE))), new, places.path)
+                _replace(_read_place(places.restored / PLACE), new, places.path)
         except (OSError, ValueError):
             drop(places.restored)
             raise
         staged.unlink()
         sync(places.restored)
     (places.restored / PLACE).unlink(missing_ok=True)
+
+
+def _read_place(file: Path) -> Path:
+    """Return the path that stands in a file; raises OSError, also where it is none."""
+    place = os.fsdecode(read_regular(file))
+    if "\0" in place:
+        raise OSError(errno.EINVAL, "holds no path", str(file))
+    return Path(place)
 
 
 def _replace(place: Path, text: bytes, state: Path) -> None:

@@ -24,6 +24,7 @@ def may_mount() -> bool:
     [
         ("owner.json", "cut"),
         ("knowledge.restored/digits.toml", "flipped"),
+        ("knowledge.restored/digits.toml.place", "random"),
         ("knowledge/captures.db", "folder"),
     ],
 )
