@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _MOST_LISTED = 200
 _MOST_TAPS = 16
 _ZIP = "application/zip"
-_NUMBER: Schemas = {"number": integer(0, MOST_NUMBER, "the capture's number")}
+_NUMBER: Schemas = {"number": integer(0, MOST_NUMBER - 1, "the capture's number")}
 _LABEL = integer(0, NOT_A_DIGIT, f"the digit, or {NOT_A_DIGIT} for what is not one", examples=[7])
 _TAP: Schemas = {
     "label": _LABEL,
@@ -45,7 +45,7 @@ _TAP: Schemas = {
 }
 _QUERY: Schemas = {
     "label": integer(0, NOT_A_DIGIT, "only those with this label"),
-    "before": integer(1, MOST_NUMBER, "only those with lower numbers: the next page"),
+    "before": integer(1, MOST_NUMBER - 1, "only those with lower numbers: the next page"),
     "limit": integer(1, _MOST_LISTED, "how many at most", default=50),
     "deleted": integer(0, 1, "1: those that were deleted", default=0),
     "ids": {
