@@ -129,8 +129,7 @@ def test_each_led_is_lit_in_turn_and_then_what_is_read(
         leds.show(showing(7))
         seen |= set(lit(mock_pins, LAYOUTS["ten"]))
     assert seen == set(range(10))
-    while time.monotonic() < until and leds._walker is not None:
-        time.sleep(0.01)
+    leds.wait()
     assert lit(mock_pins, LAYOUTS["ten"]) == [7]
     leds.close()
 
