@@ -113,7 +113,7 @@ has_libraries() {
 
 need_python() {
 	if ! have "$PYTHON" && [ "$PYTHON" = python3 ]; then apt_or_advice python3; fi
-	have "$PYTHON" || err "there is no '$PYTHON' here: leave PYTHON away, or name one that is"
+	have "$PYTHON" || err "there is no '$PYTHON' here: unset PYTHON, or name a Python that is installed"
 	"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
 		err "Python 3.11 or newer is needed, and '$PYTHON' is older: name one with PYTHON=python3.13 ./setup.sh …"
 }
@@ -148,7 +148,7 @@ make_venv() {
 install_browser() {
 	if have chromium && have chromedriver; then return; fi
 	if have apt-get && [ "$(id -u)" = 0 ]; then
-		apt_install chromium chromium-driver || say "no browser could be installed: its tests are skipped"
+		apt_install chromium chromium-driver || say "apt could not install a browser: the browser tests are skipped"
 	else
 		say "chromium and chromium-driver are not installed: the browser tests are skipped"
 	fi
@@ -156,7 +156,7 @@ install_browser() {
 
 apt_or_advice() {
 	if have apt-get && [ "$(id -u)" = 0 ]; then
-		apt_install "$@" || err "apt could not install $*: above is what it said"
+		apt_install "$@" || err "apt could not install $*: its message is above"
 	else
 		err "$* is missing: run 'sudo apt install $*', then this command again"
 	fi
@@ -373,7 +373,7 @@ download_packages() {
 		LISTS_NEW=yes
 	fi
 	apt_get install "$@" >/dev/null ||
-		err "apt could not install $*: above is what it said; put it right, then run this again"
+		err "apt could not install $*: its message is above; mend that, then run this again"
 }
 
 # OpenBLAS decides a factor of ten on a Pi Zero.
@@ -716,7 +716,7 @@ write_settings() {
 
 # Runs before the service starts, which would make a PIN and write it into its log.
 make_pin() {
-	PIN="The owner's PIN is the one that was told when it was made; 'sudo digits pin --new' makes another."
+	PIN="The owner's PIN has not changed; 'sudo digits pin --new' makes another."
 	# An interrupted run may not have shown its PIN: then make another.
 	if [ -s "$STATE/owner.json" ] && ! [ -e "$PIN_UNSHOWN" ]; then return; fi
 	change "state: $STATE, with the owner's PIN" write_pin
@@ -793,7 +793,7 @@ finish_image() {
 	say ""
 	if [ "$CHANGES" = 0 ]; then say "Nothing to change: the card has the release $NEW."; fi
 	say "The appliance starts with this card. Its settings may lie on the boot partition as digits.toml."
-	say "It tells the owner's PIN in its log at the first start: 'journalctl -u digits'; 'sudo digits pin --new' makes another."
+	say "The first start writes the owner's PIN into the log: 'journalctl -u digits'; 'sudo digits pin --new' makes another."
 }
 
 # ---- update and uninstall
