@@ -7,10 +7,10 @@ PYTHON=${PYTHON:-python3}
 APP=/opt/digits
 RELEASES=$APP/releases
 CURRENT=$APP/current
-# Names the release to go back to while another is not yet known to be good.
+# The name of the release to go back to, while a new one has not proved itself.
 TRYING=$APP/trying
-# The owner's PIN was made, and has not been shown yet.
-UNTOLD=$APP/untold
+# There while a new PIN has not been shown yet.
+PIN_UNSHOWN=$APP/untold
 PARTS="appliance model data systemd"
 COMMAND=/usr/local/bin/digits
 CONFIG=/etc/digits/digits.toml
@@ -21,8 +21,8 @@ AVAHI=/etc/avahi/services/digits.service
 PACKAGES="python3 python3-numpy python3-scipy python3-pil python3-flask python3-waitress
 	avahi-daemon avahi-utils python3-gpiozero python3-segno python3-paho-mqtt
 	python3-prometheus-client python3-tomlkit"
-# Not every archive has these, and it reads without them: Raspberry Pi OS has all of them, Debian no
-# camera, and for ARMv6 (armel) neither pins nor OpenBLAS.
+# The appliance reads without these, and not every archive has them: Raspberry Pi OS has all, Debian
+# no camera, and Debian for ARMv6 (armel) neither pins nor OpenBLAS.
 OTHER_PACKAGES="libopenblas0 python3-lgpio python3-picamera2"
 DRY="" YES="" IMAGE="" REST="" CHANGES=0 LISTS_NEW=""
 OPTIONS="--dry-run and --yes"
@@ -53,7 +53,7 @@ usage() {
 	END
 }
 
-# A terminal that has gone is no reason to stop half-way.
+# A closed terminal must not stop a run half-way.
 say() { printf '%s\n' "$*" || true; }
 err() {
 	printf 'setup.sh: %s\n' "$*" >&2
@@ -64,9 +64,9 @@ have() { command -v "$1" >/dev/null 2>&1; }
 # ---- on this computer ------------------------------------------------------------------------
 
 demo() {
-	ready_to_run
+	find_libraries
 	cd "$HERE"
-	# Not an installed appliance's settings and state: the demo is the same everywhere.
+	# The demo ignores an installed appliance's settings and state: it is the same everywhere.
 	# As in systemd/digits.service: large arrays go back to the system when they are free.
 	export MALLOC_MMAP_THRESHOLD_=524288 MALLOC_TRIM_THRESHOLD_=1048576 MALLOC_ARENA_MAX=2
 	exec "$RUN_WITH" -m appliance run --config /dev/null --state .demo \
@@ -87,7 +87,7 @@ run_tests() {
 	fi
 	install_browser
 	if [ -z "${PIP_CONSTRAINT:-}" ]; then
-		# numpy's and Pillow's own type hints change: the newest are the ones that are checked.
+		# numpy's and Pillow's type hints change: mypy checks against the newest only.
 		"$bin/ruff" check .
 		"$bin/ruff" format --check .
 		"$bin/mypy"
@@ -97,7 +97,7 @@ run_tests() {
 }
 
 # Sets RUN_WITH to a Python that has the libraries: the system's own (a Pi's, from apt) or a venv's.
-ready_to_run() {
+find_libraries() {
 	need_python
 	if has_libraries "$PYTHON"; then
 		RUN_WITH=$PYTHON
@@ -113,7 +113,7 @@ has_libraries() {
 
 need_python() {
 	if ! have "$PYTHON" && [ "$PYTHON" = python3 ]; then apt_or_advice python3; fi
-	have "$PYTHON" || err "there is no '$PYTHON' here: leave PYTHON away, or name one that is"
+	have "$PYTHON" || err "there is no '$PYTHON' here: unset PYTHON, or name a Python that is installed"
 	"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
 		err "Python 3.11 or newer is needed, and '$PYTHON' is older: name one with PYTHON=python3.13 ./setup.sh …"
 }
@@ -127,7 +127,7 @@ make_venv() {
 			err "$made belongs to another user: run this as that user, or remove it first"
 		fi
 	done
-	# Nothing to install again, and no network needed, until the list of libraries changes.
+	# Installs again, which needs a network, only when the list of libraries has changed.
 	stamp=$VENV/installed${1:+-$1}
 	if [ -e "$stamp" ] && [ -z "$(find "$HERE/pyproject.toml" -newer "$stamp")" ]; then return; fi
 	if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
@@ -144,11 +144,11 @@ make_venv() {
 	touch "$stamp"
 }
 
-# The browser tests draw on the page; without a browser they are skipped, and say so.
+# The browser tests skip themselves without a browser.
 install_browser() {
 	if have chromium && have chromedriver; then return; fi
 	if have apt-get && [ "$(id -u)" = 0 ]; then
-		apt_install chromium chromium-driver || say "no browser could be installed: its tests are skipped"
+		apt_install chromium chromium-driver || say "apt could not install a browser: the browser tests are skipped"
 	else
 		say "chromium and chromium-driver are not installed: the browser tests are skipped"
 	fi
@@ -156,7 +156,7 @@ install_browser() {
 
 apt_or_advice() {
 	if have apt-get && [ "$(id -u)" = 0 ]; then
-		apt_install "$@" || err "apt could not install $*: above is what it said"
+		apt_install "$@" || err "apt could not install $*: its message is above"
 	else
 		err "$* is missing: run 'sudo apt install $*', then this command again"
 	fi
@@ -167,7 +167,7 @@ apt_install() {
 	apt_get update && apt_get install "$@" >/dev/null
 }
 
-# Debian's own daily apt may be at work, above all after a first start: it is waited for.
+# Waits for Debian's own daily apt, which often runs after a first start.
 apt_get() {
 	apt_verb=$1
 	shift
@@ -189,34 +189,34 @@ apt_get() {
 
 # ---- on a Raspberry Pi -----------------------------------------------------------------------
 #
-# Whatever is written gets its name last, by a rename: a run that is cut off leaves the old or the
-# new, and the next run finds out by itself what is still to do.
+# Every file gets its name by a rename at the end: an interrupted run leaves the old file or the new
+# one, and the next run finds out what is left to do.
 
-make_appliance() {
-	look_around
-	[ -n "$DRY" ] || wait_for_turn
-	finish_apt
+install_appliance() {
+	check_machine
+	[ -n "$DRY" ] || take_lock
+	finish_packages
 	install_packages
 	make_user
-	keep_flat_release
-	lay_release
-	keep_settings
+	convert_flat_install
+	add_release
+	update_settings
 	if [ -n "$IMAGE" ]; then
-		put_image
+		finish_image
 		return
 	fi
 	make_pin
 	switch_release
 	advertise
 	fetch_mnist
-	tell_end
+	print_summary
 }
 
-no_more_options() {
+refuse_words() {
 	[ $# = 0 ] || err "$VERB knows $OPTIONS only, and '$*' was given"
 }
 
-# Does a change and says it first; with --dry-run it only says it.
+# Prints a change and makes it; with --dry-run it only prints it.
 change() {
 	CHANGES=$((CHANGES + 1))
 	if [ -n "$DRY" ]; then
@@ -230,77 +230,77 @@ change() {
 
 # ---- before the first change
 
-look_around() {
+check_machine() {
 	PROBLEMS=0
 	if [ "$(id -u)" != 0 ] && [ -z "$DRY" ]; then err "this changes the system: run 'sudo ./setup.sh $VERB'"; fi
-	look_at_system
-	look_at_room
+	check_system
+	check_space
 	if [ "$(date +%Y)" -lt 2025 ]; then
-		problem "the clock shows $(date +%Y-%m-%d), which cannot be: connect the network and wait until" \
+		add_problem "the clock shows $(date +%Y-%m-%d), which cannot be: connect the network and wait until" \
 			"'timedatectl' says synchronized, or set it with 'date -s', then run this again"
 	fi
-	if [ -n "$(missing_packages)" ]; then look_for_archive; fi
-	look_at_hardware
+	if [ -n "$(list_missing_packages)" ]; then check_archive; fi
+	report_hardware
 	if [ "$PROBLEMS" != 0 ]; then
 		[ -n "$DRY" ] || err "nothing was changed"
 		say "It would stop here. If it did not:"
 	fi
 }
 
-problem() {
+add_problem() {
 	PROBLEMS=$((PROBLEMS + 1))
 	printf 'setup.sh: %s\n' "$*" >&2
 }
 
-look_at_system() {
+check_system() {
 	# shellcheck source=/dev/null
 	system=$(. /etc/os-release 2>/dev/null && printf '%s %s' "${ID:-}" "${VERSION_CODENAME:-}") || system=""
 	case $system in
 	"debian bookworm" | "debian trixie" | "raspbian bookworm" | "raspbian trixie") ;;
-	*) problem "this system is '${system:-unknown}': it needs Raspberry Pi OS or Debian, bookworm or trixie" ;;
+	*) add_problem "this system is '${system:-unknown}': it needs Raspberry Pi OS or Debian, bookworm or trixie" ;;
 	esac
 	case $(uname -m) in
 	armv6l | armv7l | armv8l | aarch64 | x86_64) ;;
-	*) problem "the processor is '$(uname -m)': it needs armv6l, armv7l, aarch64 or x86_64" ;;
+	*) add_problem "the processor is '$(uname -m)': it needs armv6l, armv7l, aarch64 or x86_64" ;;
 	esac
-	have apt-get || problem "there is no apt-get here: it needs Raspberry Pi OS or Debian"
+	have apt-get || add_problem "there is no apt-get here: it needs Raspberry Pi OS or Debian"
 	if [ -z "$IMAGE" ] && ! [ -d /run/systemd/system ]; then
-		problem "systemd does not run here: start the system with it, or use 'install --image' for a card" \
+		add_problem "systemd does not run here: start the system with it, or use 'install --image' for a card" \
 			"that is not running"
 	fi
 }
 
-look_at_room() {
-	# The packages take most of it; without them it is the new release beside the old.
-	if [ -n "$(missing_packages)" ]; then needed=500; else needed=50; fi
+check_space() {
+	# The packages need most of it; a new release beside the old one needs little.
+	if [ -n "$(list_missing_packages)" ]; then needed=500; else needed=50; fi
 	for folder in /opt /var; do
 		[ -d "$folder" ] || folder=/
 		free=$(($(df -Pk "$folder" | awk 'NR == 2 {print $4}') / 1000))
 		[ "$free" -ge "$needed" ] ||
-			problem "$folder has $free MB free, and $needed MB are needed: make room, 'sudo apt clean' may help"
+			add_problem "$folder has $free MB free, and $needed MB are needed: make room, 'sudo apt clean' may help"
 	done
 	memory=$(($(awk '/^MemTotal:/ {print $2}' /proc/meminfo) / 1000))
 	[ "$memory" -ge 400 ] ||
-		problem "there are $memory MB of memory, and 400 MB are needed: lower gpu_mem in config.txt," \
+		add_problem "there are $memory MB of memory, and 400 MB are needed: lower gpu_mem in config.txt," \
 			"or take a board with more"
 }
 
-# Asks for one file by apt's own ways and proxies, and puts it nowhere.
-look_for_archive() {
+# Downloads one file with apt's own settings and proxies, and deletes it.
+check_archive() {
 	have apt-get || return 0
 	uri=$(apt-get --print-uris update 2>/dev/null | sed -n "s/^'\([^']*\)'.*/\1/p" | head -n 1) || uri=""
 	if [ -z "$uri" ]; then
-		problem "apt knows no archive: check /etc/apt/sources.list and /etc/apt/sources.list.d"
+		add_problem "apt knows no archive: check /etc/apt/sources.list and /etc/apt/sources.list.d"
 		return
 	fi
 	scratch=$(mktemp -d)
 	/usr/lib/apt/apt-helper -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o Acquire::Retries=1 \
 		download-file "$uri" "$scratch/file" >/dev/null 2>&1 ||
-		problem "the archive cannot be reached ($uri): check the network, then run this again"
+		add_problem "the archive cannot be reached ($uri): check the network, then run this again"
 	rm -rf "$scratch"
 }
 
-look_at_hardware() {
+report_hardware() {
 	if [ -n "$IMAGE" ] || [ "$VERB" != install ]; then return; fi
 	if [ -e /dev/video0 ]; then say "camera: seen"; else
 		say "camera: none seen (no /dev/video0): the page says so too until one is connected"
@@ -310,7 +310,7 @@ look_at_hardware() {
 	fi
 }
 
-wait_for_turn() {
+take_lock() {
 	exec 9>/run/digits-setup.lock
 	if ! flock -n 9; then
 		say "another setup.sh is at work: waiting for its end"
@@ -320,17 +320,17 @@ wait_for_turn() {
 
 # ---- packages and user
 
-finish_apt() {
+finish_packages() {
 	have dpkg || return 0
 	if [ -n "$(dpkg --audit 2>/dev/null)" ] || [ -n "$(ls /var/lib/dpkg/updates 2>/dev/null)" ]; then
-		change "packages: finishing what was interrupted (dpkg --configure -a)" mend_apt
+		change "packages: finishing what was interrupted (dpkg --configure -a)" repair_packages
 	fi
 }
 
-mend_apt() {
+repair_packages() {
 	export DEBIAN_FRONTEND=noninteractive
 	tries=0
-	# A dpkg may outlive the apt that was killed: it is waited for.
+	# A dpkg may outlive the apt that was killed: wait for it.
 	until said=$(dpkg --force-confold --configure -a 2>&1); do
 		tries=$((tries + 1))
 		case $said in *lock*) ;; *) break ;; esac
@@ -341,31 +341,31 @@ mend_apt() {
 		err "the interrupted packages cannot be finished: run 'sudo apt --fix-broken install', then this again"
 }
 
-missing_packages() {
+list_missing_packages() {
 	for package in $PACKAGES; do
-		installed "$package" || printf '%s ' "$package"
+		is_installed "$package" || printf '%s ' "$package"
 	done
 }
 
-installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
 install_packages() {
-	missing=$(missing_packages)
-	if [ -n "$missing" ]; then change "packages from apt: $missing" get_packages "$missing"; fi
+	missing=$(list_missing_packages)
+	if [ -n "$missing" ]; then change "packages from apt: $missing" download_packages "$missing"; fi
 	for package in $OTHER_PACKAGES; do
-		if installed "$package"; then continue; fi
+		if is_installed "$package"; then continue; fi
 		if [ -n "$DRY" ]; then
 			[ -z "$missing" ] || change "package from apt, if its archive has it: $package"
 		elif apt-cache show "$package" >/dev/null 2>&1; then
-			change "package from apt: $package" get_packages "$package"
+			change "package from apt: $package" download_packages "$package"
 		elif [ -n "$missing" ]; then
 			say "$package is not in this system's archive: left out"
 		fi
 	done
-	if [ "$CHANGES" != 0 ] && [ -z "$DRY" ]; then look_at_blas; fi
+	if [ "$CHANGES" != 0 ] && [ -z "$DRY" ]; then check_blas; fi
 }
 
-get_packages() {
+download_packages() {
 	# shellcheck disable=SC2086  # a list of words
 	set -- $1
 	if [ -z "$LISTS_NEW" ]; then
@@ -373,11 +373,11 @@ get_packages() {
 		LISTS_NEW=yes
 	fi
 	apt_get install "$@" >/dev/null ||
-		err "apt could not install $*: above is what it said; put it right, then run this again"
+		err "apt could not install $*: its message is above; mend that, then run this again"
 }
 
-# A factor of ten on a Pi Zero.
-look_at_blas() {
+# OpenBLAS decides a factor of ten on a Pi Zero.
+check_blas() {
 	python3 -P - <<-'END' || say "numpy does not use OpenBLAS: training takes ten times as long; run 'sudo apt install --reinstall libopenblas0', then 'sudo digits doctor'"
 		import sys
 		import numpy
@@ -399,7 +399,7 @@ make_user() {
 }
 
 make_group() {
-	# Known to --purge.
+	# uninstall --purge reads this list.
 	mkdir -p "$(dirname "$GROUPS_MADE")"
 	printf '%s\n' "$1" >>"$GROUPS_MADE"
 	groupadd --system "$1"
@@ -407,8 +407,8 @@ make_group() {
 
 # ---- releases
 
-# Prints a release's name: its version, and what its files come to.
-release_of() {
+# Prints a release's name: its version and a checksum of its files.
+name_release() {
 	version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$1/appliance/__init__.py")
 	# shellcheck disable=SC2086  # a list of words
 	sum=$(cd "$1" && find $PARTS -name __pycache__ -prune -o -type f -print0 | LC_ALL=C sort -z |
@@ -416,85 +416,85 @@ release_of() {
 	printf '%s-%s\n' "$version" "$sum"
 }
 
-# The release that is current, or nothing.
-current() { basename "$(readlink "$CURRENT" 2>/dev/null)"; }
+# Prints the current release's name, or nothing.
+current_release() { basename "$(readlink "$CURRENT" 2>/dev/null)"; }
 
-# Installations had the code in /opt/digits itself once: that becomes a release to go back to.
-keep_flat_release() {
+# Old installations have the code in /opt/digits itself: it becomes a release to go back to.
+convert_flat_install() {
 	if [ -d "$APP/appliance" ] && ! [ -e "$CURRENT" ]; then
-		flat=$(release_of "$APP")
-		change "the installed code becomes the release $flat" keep_flat_files "$flat"
+		flat=$(name_release "$APP")
+		change "the installed code becomes the release $flat" copy_flat_install "$flat"
 	fi
 }
 
-keep_flat_files() {
-	lay_files "$APP" "$1"
-	point_to "$1"
+copy_flat_install() {
+	copy_release "$APP" "$1"
+	link_current "$1"
 }
 
-lay_release() {
-	NEW=$(release_of "$HERE")
+add_release() {
+	NEW=$(name_release "$HERE")
 	FRESH=""
-	if ! [ -d "$RELEASES/$NEW" ] || [ "$(release_of "$RELEASES/$NEW")" != "$NEW" ]; then
+	if ! [ -d "$RELEASES/$NEW" ] || [ "$(name_release "$RELEASES/$NEW")" != "$NEW" ]; then
 		FRESH=yes
-		change "code: $RELEASES/$NEW" lay_files "$HERE" "$NEW"
+		change "code: $RELEASES/$NEW" copy_release "$HERE" "$NEW"
 	fi
-	if [ "$(current)" != "$NEW" ] && [ -z "$DRY" ]; then try_release; fi
+	if [ "$(current_release)" != "$NEW" ] && [ -z "$DRY" ]; then test_release; fi
 }
 
-lay_files() {
+copy_release() {
 	mkdir -p "$RELEASES"
 	rm -rf "$RELEASES"/.new "$RELEASES"/.old
 	mkdir "$RELEASES/.new"
 	for part in $PARTS; do cp -R "$1/$part" "$RELEASES/.new/"; done
 	find "$RELEASES/.new" -name __pycache__ -prune -exec rm -rf {} +
 	chmod -R u=rwX,go=rX "$RELEASES/.new"
-	# The service may not write here, so what it would compile at each start is compiled now.
+	# Compiles now: the service may not write here, and would compile at each start.
 	python3 -P -m compileall -q "$RELEASES/.new" >/dev/null 2>&1 || true
-	# A power cut after the rename is not to find empty files.
+	# Without this a power cut after the rename could leave empty files.
 	sync -f "$RELEASES/.new"
 	if [ -e "$RELEASES/$2" ]; then mv "$RELEASES/$2" "$RELEASES/.old"; fi
 	mv "$RELEASES/.new" "$RELEASES/$2"
 	rm -rf "$RELEASES/.old"
 }
 
-# The new code has to read a picture, with the settings as they are, before it may take over.
-try_release() {
+# The new code must load and read a picture before it takes over.
+test_release() {
 	try=$RELEASES/$NEW
 	said=$(
-		# A start takes what it needs, and no more: what is wrong elsewhere shows only so.
+		# A start imports only what it needs: compiling shows errors in the other files.
 		python3 -P -m compileall -q "$try" 2>&1 &&
 			as_digits="runuser -u digits -- env PYTHONPATH=$try timeout 300 python3 -P" &&
 			$as_digits -c 'import appliance.commands.run, appliance.loop, appliance.web.server' 2>&1 &&
 			$as_digits -m appliance read "$try/data/samples/7-shadow.jpg" 2>&1
 	) && return
 	rest="nothing runs yet"
-	if [ -n "$(current)" ] && [ "$(current)" != "$NEW" ]; then
+	if [ -n "$(current_release)" ] && [ "$(current_release)" != "$NEW" ]; then
 		rm -rf "$try"
-		rest="$(current) goes on as it was"
+		rest="$(current_release) goes on as it was"
 	fi
 	err "the release $NEW does not load and read a sample picture ($(printf '%s\n' "$said" | tail -n 1)); $rest"
 }
 
-point_to() {
+link_current() {
 	ln -sfn "releases/$1" "$APP/.current.new"
 	mv -T "$APP/.current.new" "$CURRENT"
-	# The order in which they were current: the oldest go first.
+	# remove_old_releases sorts by this time.
 	touch "$RELEASES/$1"
 }
 
-# Makes a release the current one, with its units and the command; DRY says what would change.
-use_release() {
-	if [ "$(current)" != "$1" ]; then change "current release: $1" point_to "$1"; fi
+# Makes a release the current one, with its units and its command.
+activate_release() {
+	if [ "$(current_release)" != "$1" ]; then change "current release: $1" link_current "$1"; fi
 	files=$RELEASES/$1
-	# With --dry-run it may not be there yet.
+	# With --dry-run the release may not be there yet.
 	[ -d "$files" ] || files=$HERE
-	put_command
-	put_units "$files/systemd"
+	install_command
+	install_units "$files/systemd"
 }
 
-put_command() {
-	# A night's training goes on with the release that it began with.
+install_command() {
+	# readlink: a training that runs keeps the release that it began with.
 	wanted="#!/bin/sh
 PYTHONPATH=\$(readlink -f $CURRENT) exec python3 -P -m appliance \"\$@\""
 	if [ -x "$COMMAND" ] && [ "$(cat "$COMMAND")" = "$wanted" ]; then return; fi
@@ -508,47 +508,47 @@ write_command() {
 	mv "$COMMAND.new" "$COMMAND"
 }
 
-put_units() {
+install_units() {
 	changed=""
 	for file in "$UNITS"/digits*.service "$UNITS"/digits*.timer "$UNITS"/digits*.path; do
 		if [ -e "$file" ] && ! [ -e "$1/$(basename "$file")" ]; then
 			changed=yes
-			change "unit of another release goes: $(basename "$file")" drop_unit "$(basename "$file")"
+			change "unit of another release goes: $(basename "$file")" remove_unit "$(basename "$file")"
 		fi
 	done
 	for file in "$1"/digits*.service "$1"/digits*.timer "$1"/digits*.path; do
 		if [ -e "$file" ] && ! cmp -s "$file" "$UNITS/$(basename "$file")"; then
 			changed=yes
-			change "unit: $(basename "$file")" put_unit "$file"
+			change "unit: $(basename "$file")" install_unit "$file"
 		fi
 	done
 	if [ -n "$changed" ]; then UNITS_CHANGED=yes; fi
 	if [ -n "$changed" ] && [ -z "$DRY$IMAGE" ]; then systemctl daemon-reload; fi
-	for unit in $(started_units "$1"); do
+	for unit in $(list_enabled_units "$1"); do
 		systemctl is-enabled --quiet "$unit" 2>/dev/null || change "at each start: $unit" systemctl --quiet enable "$unit"
 	done
 }
 
-started_units() {
+list_enabled_units() {
 	(cd "$1" && grep -l '^\[Install\]' digits*.*)
 }
 
-put_unit() {
+install_unit() {
 	cp "$1" "$UNITS/$(basename "$1").new"
 	chmod 644 "$UNITS/$(basename "$1").new"
 	mv "$UNITS/$(basename "$1").new" "$UNITS/$(basename "$1")"
 }
 
-drop_unit() {
+remove_unit() {
 	systemctl --quiet disable --now "$1" 2>/dev/null || true
 	rm -f "$UNITS/$1" "$UNITS/$1.new"
 }
 
-# Switches, starts anew and looks at the page; what is not well goes back to the release before.
+# Switches to the new release, restarts and queries the page; on failure rolls back.
 switch_release() {
-	before=$(current)
+	before=$(current_release)
 	UNITS_CHANGED=""
-	# A run that was cut off here has left the release that was known to be good.
+	# An interrupted run has left the name of the last good release.
 	if [ -e "$TRYING" ]; then
 		OLD=$(cat "$TRYING")
 	elif [ -n "$before" ] && [ "$before" != "$NEW" ]; then
@@ -558,33 +558,33 @@ switch_release() {
 	fi
 	if [ "$OLD" = "$NEW" ]; then OLD=""; fi
 	if [ -n "$DRY" ]; then
-		use_release "$NEW"
+		activate_release "$NEW"
 		if [ "$before" != "$NEW" ] || [ -n "$FRESH$UNITS_CHANGED" ]; then change "start the service anew, and look at its page"; fi
 		return
 	fi
-	well=$(page_state 1) || well=""
-	if [ -n "$OLD" ] && ! [ -e "$TRYING" ]; then note_trying "$OLD"; fi
-	use_release "$NEW"
+	well=$(query_page 1) || well=""
+	if [ -n "$OLD" ] && ! [ -e "$TRYING" ]; then write_trying "$OLD"; fi
+	activate_release "$NEW"
 	if [ "$before" != "$NEW" ] || [ -n "$FRESH$UNITS_CHANGED$SETTINGS_NEW" ] || [ -e "$TRYING" ] || [ -z "$well" ]; then
 		change "starting the service" start_units
-		# Whether the camera works is a question only where it did before.
+		# The camera must work only where it worked before.
 		wish=""
 		if [ -n "$OLD" ] && [ "$well" = ok ]; then wish=ok; fi
-		page_state 120 "$wish" >/dev/null || go_back
+		query_page 120 "$wish" >/dev/null || roll_back
 	fi
 	rm -f "$TRYING"
-	drop_old_releases
+	remove_old_releases
 }
 
-note_trying() {
+write_trying() {
 	printf '%s\n' "$1" >"$TRYING.new"
 	mv "$TRYING.new" "$TRYING"
 }
 
 start_units() {
 	systemctl reset-failed digits.service 2>/dev/null || true
-	for unit in $(started_units "$CURRENT/systemd"); do
-		# What a card brings is for the next start.
+	for unit in $(list_enabled_units "$CURRENT/systemd"); do
+		# Takes settings from the boot partition, at the next start only.
 		if [ "$unit" = digits-firstboot.service ]; then continue; fi
 		if [ "$unit" = digits.service ]; then
 			restart_service
@@ -594,8 +594,8 @@ start_units() {
 	done
 }
 
-# Whether it is ready is asked of its page, which is to be the new one's: systemctl may wait longer
-# for a service that never is.
+# Returns when the old process has ended, so that query_page asks the new one: systemctl would wait
+# longer for a service that never gets ready.
 restart_service() {
 	old_process=$(systemctl show -P MainPID digits.service)
 	systemctl restart --no-block digits.service
@@ -607,9 +607,9 @@ restart_service() {
 	done
 }
 
-# Prints ok or fault, what the page says of itself, as soon as it is whole; waits for so many seconds
-# at most, and for ok where that is wished. The settings tell its port.
-page_state() {
+# query_page SECONDS [ok]: prints the page's own status, ok or fault, as soon as it answers. Waits at
+# most SECONDS, and with ok until the status is ok.
+query_page() {
 	[ -e "$CURRENT/appliance" ] || return 1
 	PYTHONPATH=$(readlink -f "$CURRENT") python3 -B -P - "$@" <<-'END'
 		import json, sys, time, urllib.request
@@ -635,14 +635,14 @@ page_state() {
 		        why = f"the page does not answer ({error})"
 		    time.sleep(min(1, seconds / 2))
 		if seconds > 1:
-		    # What the page says is its own word, and this may be root's terminal.
+		    # The text comes from the page, and this may be root's terminal.
 		    why = "".join(each if each.isprintable() else "?" for each in why)
 		    print(f"setup.sh: after {seconds:.0f} seconds {why}", file=sys.stderr)
 		sys.exit(1)
 	END
 }
 
-go_back() {
+roll_back() {
 	say "what the service said last:"
 	journalctl --no-pager -u digits.service -n 8 -o cat >&2 || true
 	if [ -z "$OLD" ] || ! [ -d "$RELEASES/$OLD" ]; then
@@ -650,23 +650,23 @@ go_back() {
 			"put it right, then run this again"
 	fi
 	say "going back to the release $OLD"
-	if ! [ -e "$RELEASES/$OLD/appliance/storage/layout.py" ]; then lay_state_back "$RELEASES/$NEW" || true; fi
-	use_release "$OLD"
+	if ! [ -e "$RELEASES/$OLD/appliance/storage/layout.py" ]; then downgrade_files "$RELEASES/$NEW" || true; fi
+	activate_release "$OLD"
 	start_units
-	page_state 120 >/dev/null || err "the release $NEW does not run, and $OLD, which is the current one again, does not either:" \
+	query_page 120 >/dev/null || err "the release $NEW does not run, and $OLD, which is the current one again, does not either:" \
 		"above is why; 'sudo digits doctor' tells more"
 	rm -rf "${RELEASES:?}/$NEW" "$TRYING"
 	err "the release $NEW does not run: above is why; the release $OLD runs again as before"
 }
 
-# What the release $1 carried over into knowledge/ goes back to where one before looks for it.
-lay_state_back() {
+# Moves the files in knowledge/ back to where older releases look for them, with release $1's code.
+downgrade_files() {
 	systemctl stop digits-retrain.timer digits-retrain.service digits.service
 	PYTHONPATH=$(readlink -f "$1") python3 -B -P -m appliance.storage.downgrade "$STATE"
 }
 
-# Two old ones are kept, to go back to by hand.
-drop_old_releases() {
+# Keeps two old releases, to go back to by hand.
+remove_old_releases() {
 	kept=0
 	# shellcheck disable=SC2045  # the names are this script's own
 	for old in $(ls -1t "$RELEASES"); do
@@ -675,7 +675,7 @@ drop_old_releases() {
 		if [ "$kept" -le 2 ]; then continue; fi
 		change "an old release goes: $old" rm -rf "${RELEASES:?}/$old"
 	done
-	# Installations had the code here once.
+	# Old installations have the code here.
 	for part in $PARTS; do
 		if [ -e "$APP/$part" ]; then change "an old place of the code goes: $APP/$part" rm -rf "${APP:?}/$part"; fi
 	done
@@ -683,16 +683,16 @@ drop_old_releases() {
 
 # ---- settings, PIN, network
 
-settings_file() { PYTHONPATH=$HERE python3 -B -P -m appliance.settings.file "$@"; }
+run_settings() { PYTHONPATH=$HERE python3 -B -P -m appliance.settings.file "$@"; }
 
-keep_settings() {
+update_settings() {
 	SETTINGS_NEW=""
 	if ! [ -e "$CONFIG" ]; then
 		SETTINGS_NEW=yes
 		change "settings: $CONFIG" write_settings new
 	elif [ -n "$DRY" ] && ! python3 -c 'import tomlkit' 2>/dev/null; then
 		change "settings: new ones, if there are any, are added to $CONFIG as comments"
-	elif wanted=$(settings_file complete "$CONFIG"); then
+	elif wanted=$(run_settings complete "$CONFIG"); then
 		if [ "$(cat "$CONFIG")" != "$wanted" ]; then
 			change "settings: new ones are added to $CONFIG as comments" write_settings complete "$CONFIG"
 		fi
@@ -703,10 +703,10 @@ keep_settings() {
 
 write_settings() {
 	mkdir -p "$(dirname "$CONFIG")"
-	settings_file "$@" >"$CONFIG.new"
+	run_settings "$@" >"$CONFIG.new"
 	chmod 644 "$CONFIG.new"
 	if [ -e "$CONFIG" ]; then
-		# Who has a password in it has shut it.
+		# A file with a password in it may be closed to others.
 		chmod --reference="$CONFIG" "$CONFIG.new"
 		chown --reference="$CONFIG" "$CONFIG.new"
 	fi
@@ -714,29 +714,29 @@ write_settings() {
 	mv "$CONFIG.new" "$CONFIG"
 }
 
-# Made before the service starts: it would write it into its log.
+# Runs before the service starts, which would make a PIN and write it into its log.
 make_pin() {
-	PIN="The owner's PIN is the one that was told when it was made; 'sudo digits pin --new' makes another."
-	# A run that was cut off may have told it to nobody: then another is made.
-	if [ -s "$STATE/owner.json" ] && ! [ -e "$UNTOLD" ]; then return; fi
+	PIN="The owner's PIN has not changed; 'sudo digits pin --new' makes another."
+	# An interrupted run may not have shown its PIN: then make another.
+	if [ -s "$STATE/owner.json" ] && ! [ -e "$PIN_UNSHOWN" ]; then return; fi
 	change "state: $STATE, with the owner's PIN" write_pin
 }
 
 write_pin() {
 	mkdir -p "$STATE"
 	chown digits:digits "$STATE"
-	: >"$UNTOLD"
+	: >"$PIN_UNSHOWN"
 	PIN=$(runuser -u digits -- env PYTHONPATH="$RELEASES/$NEW" python3 -P -m appliance pin --new --state "$STATE") ||
 		err "the owner's PIN cannot be kept in $STATE: is the disk full? Make room, then run this again"
 }
 
-page_port() {
+read_port() {
 	PYTHONPATH=$HERE python3 -B -P -c 'from appliance.settings import load; print(load(None).web.port)' 2>/dev/null || echo 8080
 }
 
-# The page among the LAN's web pages; avahi notices the file by itself.
+# Announces the page on the LAN; avahi notices the file by itself.
 advertise() {
-	PORT=$(page_port)
+	PORT=$(read_port)
 	wanted=$(sed "s|<port>8080<|<port>$PORT<|" "$HERE/systemd/digits.avahi.xml")
 	if [ -e "$AVAHI" ] && [ "$(cat "$AVAHI")" = "$wanted" ]; then return; fi
 	change "on the LAN: $AVAHI" write_advertisement
@@ -748,7 +748,7 @@ write_advertisement() {
 	mv "$AVAHI.new" "$AVAHI"
 }
 
-# Training needs it, reading does not: without a network the appliance is complete all the same.
+# Training needs MNIST, reading does not: an install without a network succeeds.
 fetch_mnist() {
 	complete=yes
 	for name in train-images-idx3 train-labels-idx1 t10k-images-idx3 t10k-labels-idx1; do
@@ -764,7 +764,7 @@ fetch_mnist() {
 	fi
 }
 
-tell_end() {
+print_summary() {
 	say ""
 	if [ -n "$DRY" ]; then
 		if [ "$CHANGES" = 0 ]; then say "Nothing to change."; else say "With --dry-run nothing was changed."; fi
@@ -774,41 +774,41 @@ tell_end() {
 	if [ "$CHANGES" = 0 ]; then say "Nothing to change: the release $NEW runs."; else say "The release $NEW runs."; fi
 	behind=:$PORT
 	if [ "$PORT" = 80 ]; then behind=""; fi
-	say "Its page: http://digits.local$behind or http://$(address)$behind"
+	say "Its page: http://digits.local$behind or http://$(print_address)$behind"
 	say "$PIN"
-	rm -f "$UNTOLD"
+	rm -f "$PIN_UNSHOWN"
 	say "Settings: $CONFIG, then 'sudo systemctl restart digits'. Checks: 'sudo digits doctor'."
 }
 
-address() {
+print_address() {
 	found=$(hostname -I 2>/dev/null | cut -d' ' -f1) || found=""
 	say "${found:-this machine}"
 }
 
-# A card that is not running: what starts there, starts with it.
-put_image() {
-	use_release "$NEW"
-	PORT=$(page_port)
+# Ends an install into a card that is not running: its units start with the card.
+finish_image() {
+	activate_release "$NEW"
+	PORT=$(read_port)
 	advertise
 	say ""
 	if [ "$CHANGES" = 0 ]; then say "Nothing to change: the card has the release $NEW."; fi
 	say "The appliance starts with this card. Its settings may lie on the boot partition as digits.toml."
-	say "It tells the owner's PIN in its log at the first start: 'journalctl -u digits'; 'sudo digits pin --new' makes another."
+	say "The first start writes the owner's PIN into the log: 'journalctl -u digits'; 'sudo digits pin --new' makes another."
 }
 
 # ---- update and uninstall
 
 update() {
-	no_more_options "$@"
+	refuse_words "$@"
 	if [ -n "$DRY" ]; then
 		say "would do: fetch the newest version into $HERE (git pull --ff-only). With the version that is there now:"
-		make_appliance
+		install_appliance
 		return
 	fi
-	look_around
+	check_machine
 	have git || err "update needs git: run 'apt install git', then this command again"
 	say "fetching the newest version"
-	# As the checkout's owner: git refuses another's, and root's files would be in its way.
+	# As the checkout's owner: git refuses root, and files of root's would block later pulls.
 	owner=$(stat -c %U "$HERE")
 	runuser -u "$owner" -- git -C "$HERE" pull --ff-only ||
 		err "the newest version could not be fetched; nothing was changed"
@@ -822,22 +822,22 @@ uninstall() {
 		shift
 	fi
 	OPTIONS="--purge, --dry-run and --yes"
-	no_more_options "$@"
+	refuse_words "$@"
 	if [ "$(id -u)" != 0 ] && [ -z "$DRY" ]; then err "this changes the system: run 'sudo ./setup.sh uninstall${purge:+ --purge}'"; fi
 	if [ -n "$purge" ] && [ -z "$DRY$YES" ] && [ -t 0 ]; then
 		printf '%s' "This removes the settings, the captures and the networks as well. Type yes to go on: "
 		read -r answer || answer=""
 		[ "$answer" = yes ] || err "nothing was changed"
 	fi
-	[ -n "$DRY" ] || wait_for_turn
+	[ -n "$DRY" ] || take_lock
 	for file in "$UNITS"/digits*.service "$UNITS"/digits*.timer "$UNITS"/digits*.path "$UNITS"/digits*.new; do
-		if [ -e "$file" ]; then change "unit goes: $(basename "$file")" drop_unit "$(basename "$file")"; fi
+		if [ -e "$file" ]; then change "unit goes: $(basename "$file")" remove_unit "$(basename "$file")"; fi
 	done
 	[ -n "$DRY" ] || systemctl daemon-reload 2>/dev/null || true
 	for path in "$APP" "$APP.new" "$APP.old" "$COMMAND" "$COMMAND.new" "$AVAHI" "$AVAHI.new" /run/digits; do
-		drop_path "$path"
+		remove_path "$path"
 	done
-	if [ -n "$purge" ]; then purge_rest; fi
+	if [ -n "$purge" ]; then purge_data; fi
 	[ -n "$DRY" ] || rm -f /run/digits-setup.lock
 	say ""
 	if [ -n "$DRY" ]; then
@@ -850,7 +850,7 @@ uninstall() {
 	say "Packages from apt are left as they are."
 }
 
-purge_rest() {
+purge_data() {
 	made=$(cat "$GROUPS_MADE" 2>/dev/null) || made=""
 	if getent passwd digits >/dev/null; then change "user goes: digits" userdel digits; fi
 	for group in $made; do
@@ -858,15 +858,15 @@ purge_rest() {
 			change "group goes: $group" groupdel "$group"
 		fi
 	done
-	drop_path "$STATE"
-	drop_path "$(dirname "$CONFIG")"
+	remove_path "$STATE"
+	remove_path "$(dirname "$CONFIG")"
 }
 
-drop_path() {
+remove_path() {
 	if [ -e "$1" ] || [ -L "$1" ]; then change "goes: $1" rm -rf "$1"; fi
 }
 
-# While it runs; 'digits backup' tells what is in the file, and what is not.
+# The appliance may run meanwhile.
 backup() {
 	need_installed
 	exec "$COMMAND" backup "$@"
@@ -875,7 +875,7 @@ backup() {
 restore() {
 	need_installed
 	[ "$(id -u)" = 0 ] || err "this changes the system: run 'sudo ./setup.sh restore $*'"
-	# Whatever comes of it, what ran before runs again.
+	# The service starts again even if the restore fails.
 	trap 'systemctl --no-block start digits.service digits-retrain.timer' EXIT
 	systemctl stop digits-retrain.timer digits-retrain.service digits.service
 	"$COMMAND" restore "$@"
@@ -884,7 +884,7 @@ restore() {
 downgrade_state() {
 	need_installed
 	[ "$(id -u)" = 0 ] || err "this changes the system: run 'sudo ./setup.sh downgrade-state'"
-	lay_state_back "$CURRENT"
+	downgrade_files "$CURRENT"
 	say "The state is laid back, and the appliance stopped: install a version before, as in"
 	say "  git checkout VERSION && sudo ./setup.sh install"
 }
@@ -897,13 +897,13 @@ doctor() {
 	if [ -x "$COMMAND" ]; then
 		exec "$COMMAND" doctor "$@"
 	fi
-	ready_to_run
+	find_libraries
 	cd "$HERE"
 	exec "$RUN_WITH" -m appliance doctor "$@"
 }
 
-# Sets DRY, YES and IMAGE, and REST to the words that are left.
-take_options() {
+# Sets DRY, YES and IMAGE, and REST to all other words.
+parse_options() {
 	for word in "$@"; do
 		case $word in
 		--dry-run) DRY=yes ;;
@@ -914,13 +914,13 @@ take_options() {
 	done
 }
 
-# What changes the system: its options may stand before the verb or after it.
-changing() {
-	take_options "$@"
+# Runs install, update or uninstall; their options may stand before the verb or after it.
+change_system() {
+	parse_options "$@"
 	if [ -n "$IMAGE" ] && [ "$VERB" != install ]; then err "--image is for install, not for $VERB"; fi
 	umask 022
 	if [ -n "$DRY" ]; then export PYTHONDONTWRITEBYTECODE=1; fi
-	# An update goes on, and goes back where it must, when the Wi-Fi takes the terminal away.
+	# A lost Wi-Fi connection closes the terminal: go on, so that the update ends or rolls back.
 	trap '' HUP
 	trap 'err "interrupted: run this command again, it goes on from here"' INT TERM
 	# shellcheck disable=SC2086  # words without blanks
@@ -928,8 +928,8 @@ changing() {
 	case $VERB in
 	install)
 		OPTIONS="--image, $OPTIONS"
-		no_more_options "$@"
-		make_appliance
+		refuse_words "$@"
+		install_appliance
 		;;
 	*) "$VERB" "$@" ;;
 	esac
@@ -950,7 +950,7 @@ main() {
 	[ $# = 0 ] || shift
 	# shellcheck disable=SC2086  # words without blanks
 	case $VERB in
-	install | update | uninstall) changing $before "$@" ;;
+	install | update | uninstall) change_system $before "$@" ;;
 	demo | test | doctor | backup | restore | downgrade-state) [ -z "$before" ] || err "$VERB changes nothing:$before is for install, update and uninstall" ;;
 	esac
 	case $VERB in

@@ -35,8 +35,8 @@ TABLE: dict[str, set[str]] = {
     "web": {
         "training", "networks", "outputs", "reader", "vision.glyph", "captures", "picture",
         "device.control", "device.machine", "device.owner_pin", "settings", "storage.layout",
-        "reading", "errors", "model", "flask", "werkzeug", "itsdangerous", "waitress", "segno",
-        "prometheus_client", "numpy", "PIL",
+        "storage.rows", "reading", "errors", "model", "flask", "werkzeug", "itsdangerous",
+        "waitress", "segno", "prometheus_client", "numpy", "PIL",
     },
     "doctor": {
         "backup.contents", "training.records", "networks", "outputs", "camera", "reader", "device",

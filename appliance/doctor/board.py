@@ -20,21 +20,21 @@ _DEVICES = Path("/sys/dev/block")
 _SYSTEMD = Path("/run/systemd/system")
 _LEAST_MEMORY = 30_000_000
 _LEAST_DISK = 200_000_000
-"""MNIST's files and the pictures that a night makes have that much room, in bytes."""
+"""Bytes for MNIST's files and the pictures of a night."""
 _HOTTEST = 80.0
 """A Pi lowers its clock from here on, in °C."""
 _WORN = 10
-"""A card's estimate of its life is in tenths: from this one on the last tenth is being used."""
+"""A card estimates its used life in tenths: from this one on it is in its last tenth."""
 _POWER = 0x10001
 _SECTOR = 512
 
 
 class NotApplicable(Exception):
-    """What cannot be told on this machine, in a sentence; it is no fault."""
+    """A check that does not apply to this machine, in a sentence; it is no fault."""
 
 
 class Fault(Exception):
-    """What is wrong with the board, in a sentence with the next step."""
+    """A fault of the board, in a sentence with the next step."""
 
 
 def is_a_pi() -> bool:
@@ -62,13 +62,13 @@ def processor() -> str:
         vectors = "with AVX2"
     else:
         vectors = "without NEON" if "features" in facts else "without AVX2"
-    told = f"{platform.machine()}, {name}, {cores} core{'s' * (cores != 1)}, {vectors}"
+    text = f"{platform.machine()}, {name}, {cores} core{'s' * (cores != 1)}, {vectors}"
     board = _text(_MODEL)
-    return f"{board}: {told}" if board else told
+    return f"{board}: {text}" if board else text
 
 
 def memory() -> str:
-    """Tell how much memory there is, is free, and is swapped out."""
+    """Return the total and the free memory, and the used swap."""
     facts = {}
     for line in _text(_MEMORY).splitlines():
         with suppress(ValueError, IndexError):
@@ -77,19 +77,19 @@ def memory() -> str:
         raise NotApplicable(f"{_MEMORY} does not tell it")
     swap = facts.get("SwapTotal", 0)
     swapped = f"{_mb(swap - facts.get('SwapFree', 0))} of {_mb(swap)} swap used" * bool(swap)
-    told = f"{_mb(facts['MemAvailable'])} of {_mb(facts['MemTotal'])} free, {swapped or 'no swap'}"
+    text = f"{_mb(facts['MemAvailable'])} of {_mb(facts['MemTotal'])} free, {swapped or 'no swap'}"
     if facts["MemAvailable"] < _LEAST_MEMORY:
-        raise Fault(f"{told}: end other programs, or restart the machine")
-    return told
+        raise Fault(f"{text}: end other programs, or restart the machine")
+    return text
 
 
 def disk(folder: Path) -> str:
-    """Tell of the disk with the folder: free, written since the start, and wear where it tells."""
+    """Describe the disk of a folder: free space, bytes written since the start, wear if known."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    told = os.statvfs(folder)
-    free = told.f_bavail * told.f_frsize
-    parts = [f"{_mb(free)} of {_mb(told.f_blocks * told.f_frsize)} free"]
+    stats = os.statvfs(folder)
+    free = stats.f_bavail * stats.f_frsize
+    parts = [f"{_mb(free)} of {_mb(stats.f_blocks * stats.f_frsize)} free"]
     device = _device(folder)
     if device is None:
         parts.append("it does not tell what was written")
@@ -99,26 +99,23 @@ def disk(folder: Path) -> str:
             parts.append(f"{_mb(sectors * _SECTOR)} written since the start")
     wear = _wear(device)
     parts.append("its wear is not told" if wear is None else f"wear {_tenths(wear)}")
-    said = ", ".join(parts)
+    text = ", ".join(parts)
     if wear is not None and wear >= _WORN:
-        raise Fault(f"{said}: copy what is on it to a new card")
+        raise Fault(f"{text}: copy what is on it to a new card")
     if free < _LEAST_DISK:
-        raise Fault(f"{said}: remove what is not needed, or move to a larger card")
-    return said
+        raise Fault(f"{text}: remove what is not needed, or move to a larger card")
+    return text
 
 
 def _device(folder: Path) -> Path | None:
-    """Return where the kernel tells of the device that a folder is on; None for one that is none.
-
-    A container's layers are on no device of their own.
-    """
+    """Return the sysfs folder of a folder's block device; None without one, as in a container."""
     number = os.stat(folder).st_dev
-    found = _DEVICES / f"{os.major(number)}:{os.minor(number)}"
-    return found if (found / "stat").exists() else None
+    device = _DEVICES / f"{os.major(number)}:{os.minor(number)}"
+    return device if (device / "stat").exists() else None
 
 
 def _wear(device: Path | None) -> int | None:
-    """Return the tenth of its life that a card has begun, 1 to 11; None where it does not tell.
+    """Return the tenth of its life that a card is in, 1 to 11; None where it is unknown.
 
     Source: the kernel's documentation of MMC devices, `life_time`; eMMC has it, few SD cards do.
     """
@@ -146,12 +143,12 @@ def temperature() -> str:
 
 
 def power() -> str:
-    """Tell whether the power held and the processor kept its speed, now and since the start."""
+    """Report undervoltage and throttling, now and since the start."""
     bits = machine.throttling()
     if bits is None:
         raise NotApplicable("there is no vcgencmd that tells it")
-    told = ("", machine.throttled()), ("since the start ", machine.was_throttled())
-    wrong = ", ".join(f"{when}{what}" for when, what in told if what)
+    events = ("", machine.throttled()), ("since the start ", machine.was_throttled())
+    wrong = ", ".join(f"{when}{what}" for when, what in events if what)
     if not wrong:
         return "it held, now and since the start"
     step = "use a stronger power supply and a short cable" if bits & _POWER else "give it air"
@@ -171,16 +168,16 @@ def clock() -> str:
 def service() -> str:
     """Tell whether systemd runs the appliance."""
     facts = _unit(SERVICE)
-    told = f"{facts['ActiveState']} ({facts.get('SubState', '')})"
+    text = f"{facts['ActiveState']} ({facts.get('SubState', '')})"
     again = facts.get("NRestarts", "0")
     if again != "0":
-        told += f", begun again {'once' if again == '1' else f'{again} times'} by systemd"
+        text += f", begun again {'once' if again == '1' else f'{again} times'} by systemd"
     if facts["ActiveState"] in ("active", "activating", "reloading"):
-        return told
+        return text
     if facts.get("Result", "success") != "success":
-        told += f", {facts['Result']}"
+        text += f", {facts['Result']}"
     raise Fault(
-        f"{SERVICE} is {told}: run 'sudo systemctl restart digits', then 'journalctl -u digits -n "
+        f"{SERVICE} is {text}: run 'sudo systemctl restart digits', then 'journalctl -u digits -n "
         "50'"
     )
 
@@ -191,14 +188,14 @@ def timer() -> str:
     if facts["ActiveState"] != "active":
         raise Fault(f"{TIMER} is {facts['ActiveState']}: run 'sudo systemctl enable --now {TIMER}'")
     with suppress(ValueError, LookupError, TypeError, OverflowError):
-        (told,) = json.loads(_ran("systemctl", "list-timers", TIMER, "--output=json"))
-        return f"asks next at {time.strftime('%H:%M', time.localtime(int(told['next']) / 1e6))}"
+        (entry,) = json.loads(_run("systemctl", "list-timers", TIMER, "--output=json"))
+        return f"asks next at {time.strftime('%H:%M', time.localtime(int(entry['next']) / 1e6))}"
     return "active"
 
 
 def log(most: int = 200) -> list[str]:
     """Return the last lines of the service's journal, none where there is no journal."""
-    return _ran(
+    return _run(
         "journalctl", "--unit=digits", f"--lines={most}", "--no-pager", "--output=short-iso",
         "--no-hostname", "--quiet",
     ).splitlines()  # fmt: skip
@@ -213,11 +210,11 @@ def system() -> str:
 
 
 def _unit(name: str) -> dict[str, str]:
-    """Return what systemd tells of a unit; raises NotApplicable where it has none of this name."""
+    """Return a unit's properties; raises NotApplicable where systemd has none of this name."""
     if not _SYSTEMD.exists():
         raise NotApplicable("systemd does not run here")
     wanted = "LoadState,ActiveState,SubState,Result,NRestarts"
-    lines = _ran("systemctl", "show", name, f"--property={wanted}").splitlines()
+    lines = _run("systemctl", "show", name, f"--property={wanted}").splitlines()
     facts = dict(line.split("=", 1) for line in lines if "=" in line)
     if not facts.get("ActiveState"):
         raise NotApplicable("systemd does not answer")
@@ -226,9 +223,9 @@ def _unit(name: str) -> dict[str, str]:
     return facts
 
 
-def _ran(*command: str) -> str:
-    """Return what a command prints, nothing where it is not there or takes too long."""
-    # Words that are looked for are English in every locale.
+def _run(*command: str) -> str:
+    """Return a command's output; "" where it is missing or takes more than ten seconds."""
+    # The output is parsed: it has to be English in every locale.
     environment: dict[str, Any] = {**os.environ, "LC_ALL": "C.UTF-8"}
     with suppress(OSError, ValueError, subprocess.SubprocessError):
         return subprocess.run(
@@ -239,7 +236,7 @@ def _ran(*command: str) -> str:
 
 
 def _text(file: Path) -> str:
-    """Return a file of the kernel's, nothing where it cannot be read."""
+    """Return the text of a file of the kernel's; "" where it cannot be read."""
     with suppress(OSError):
         return file.read_text("utf-8", errors="replace").strip("\0\n ")
     return ""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _OPTIONAL = "picamera2", "lgpio", "paho-mqtt"
 _FIRST_FRAMES = 8
-"""A camera finds its exposure in the first frames: this one is judged."""
+"""A camera adjusts its exposure in the first frames: the last of these is judged."""
 _HELP = {
     "too dark": "more light is needed, or the lens is covered",
     "too bright": "less light is needed",
@@ -54,17 +54,15 @@ _AFTER_WALK = (
     "; each digit from 0 to 9 was shown, and the status LED with them: for one that stayed dark "
     "check its pin, its resistor, and which way round it is"
 )
-
-
 _FIRST_PERSON = 1000
-"""Debian's first user number that is a person's: those below are the system's and services'."""
+"""Debian's first user id of a person: those below belong to the system and to services."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: what was looked at, whether it is well, and a sentence.
+    """One line of the report: the part, whether it is good, and a sentence.
 
-    `good` is None for what cannot be told on this machine.
+    `good` is None for a check that does not apply to this machine.
     """
 
     what: str
@@ -80,7 +78,7 @@ class Finding:
 
 
 Running = dict[str, Any]
-"""What the appliance that runs on this machine says of itself."""
+"""The running appliance's answers: its health, newest reading and device."""
 
 
 def examine(
@@ -93,11 +91,11 @@ def examine(
 ) -> list[Finding]:
     """Return a finding for each part; a check that fails is a finding and not an error.
 
-    With `walk` the LEDs are lit one after the other, which takes four seconds. `running` is what
-    an appliance that asks for itself says of itself; else the one that runs here is asked.
+    With `walk` the LEDs are lit one after the other, which takes four seconds. An appliance that
+    examines itself passes `running`; else the one that runs on this machine is asked.
     """
     running = running or _ask_running(settings)
-    # Most appliances have none, and their report no line of it.
+    # Most appliances have no broker, and no line about one.
     mqtt = [_run_check("MQTT", lambda: _mqtt(settings))] if settings.mqtt.host else []
     return [
         _run_check("version", _version),
@@ -126,7 +124,7 @@ def examine(
 
 
 def describe_running(source: str, number: int, newest: "Reading | None") -> Running:
-    """Return what a running appliance says of itself: its camera, readings and the newest one."""
+    """Return a running appliance's answers, from its camera's source, readings and newest one."""
     exposure = newest.frame.exposure if newest and newest.frame else None
     return {
         "camera": {"source": source, "fault": newest.fault if newest else STARTING},
@@ -137,7 +135,7 @@ def describe_running(source: str, number: int, newest: "Reading | None") -> Runn
 
 
 def find_page_address(web: WebSettings) -> str | None:
-    """Return the page's address on the LAN, None where it is not to be had from there."""
+    """Return the page's address on the LAN; None where the LAN cannot reach it."""
     host = web.host
     if host in ("0.0.0.0", "::"):
         host = next(iter(machine.addresses()), "")
@@ -153,20 +151,20 @@ def find_page_address(web: WebSettings) -> str | None:
 def _run_check(what: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(what, True, check())
-    except NotApplicable as untold:
-        return Finding(what, None, str(untold))
+    except NotApplicable as reason:
+        return Finding(what, None, str(reason))
     except PermissionError as error:
         where = error.filename or what
         return Finding(what, False, f"{where} is not open to this user: run 'sudo digits doctor'")
     except Exception as error:
-        # What is broken may break in any way; the other lines are wanted all the same.
+        # A broken part may raise anything, and must not cost the other lines.
         return Finding(what, False, str(error) or type(error).__name__)
 
 
 def _ask_running(settings: Settings) -> Running | None:
-    """Return what the appliance that runs on this machine says of itself, or None.
+    """Return the answers of the appliance that runs on this machine; None where none runs.
 
-    Its newest reading and its device are missing where looking needs the PIN.
+    The newest reading and the device are empty where looking needs the PIN.
     """
     health = _get(settings, "health")
     if "camera" not in health:
@@ -179,13 +177,13 @@ def _ask_running(settings: Settings) -> Running | None:
 
 
 def _get(settings: Settings, what: str) -> dict[str, Any]:
-    """Return one answer of the appliance's API, nothing where there is none."""
+    """Return a JSON object of the appliance's API; an empty one where it does not answer."""
     with suppress(OSError, ValueError):
         address = f"{settings.web.local_url}/api/v1/{what}"
         with urllib.request.urlopen(address, timeout=5) as answer:
-            told = json.load(answer)
-        if isinstance(told, dict):
-            return told
+            body = json.load(answer)
+        if isinstance(body, dict):
+            return body
     return {}
 
 
@@ -220,15 +218,15 @@ def _arithmetic() -> str:
 
 
 def _network(settings: Settings, state: Path) -> str:
-    """Tell which network reads; loading one compares its numbers with the checksum on its card."""
+    """Name the network that reads; loading compares its numbers with its card's checksum."""
     if settings.reader.network:
         name = Path(settings.reader.network).name
         network, card = weights.load(Path(settings.reader.network).resolve())
     else:
-        held = Vault(StateDirectory(state).networks).load_current()
-        if held.problem:
-            raise WeightsError(held.problem)
-        name, network, card = held.id, held.network, held.card
+        loaded = Vault(StateDirectory(state).networks).load_current()
+        if loaded.problem:
+            raise WeightsError(loaded.problem)
+        name, network, card = loaded.id, loaded.network, loaded.card
     test = card.get("test")
     measured = f"{test['right']} of {test['total']} test digits" if test else "not measured"
     return (
@@ -243,8 +241,8 @@ def _camera(
     running: Running | None,
 ) -> str:
     if running is not None:
-        # It has the camera, which cannot be opened twice.
-        return _running_camera(running)
+        # A camera cannot be opened twice.
+        return _describe_running_camera(running)
     try:
         camera = open_camera(settings.camera)
         try:
@@ -260,32 +258,33 @@ def _camera(
     return _describe_frame(settings.camera.source, frame)
 
 
-def _running_camera(running: Running) -> str:
+def _describe_running_camera(running: Running) -> str:
     if running["camera"]["fault"]:
         raise CameraError(running["camera"]["fault"])
     exposure = running["device"].get("exposure")
     taken = ""
     if exposure:
         taken = _describe_exposure(exposure["camera"], exposure["seconds"], exposure["gain"])
-    said = f"{running['camera']['source']}, {running['readings']} readings by the appliance{taken}"
+    source, count = running["camera"]["source"], running["readings"]
+    text = f"{source}, {count} readings by the appliance{taken}"
     reading = running["reading"]
     if "reason" not in reading:
-        return said
-    # How sharp it is the API does not tell, but a digit that is read is sharp enough.
-    return f"{said}, {_describe_reading(reading['reason'], reading['digit'], None)}"
+        return text
+    # The API has no sharpness, but a digit that is read is sharp enough.
+    return f"{text}, {_describe_reading(reading['reason'], reading['digit'], None)}"
 
 
 def _describe_frame(source: str, frame: "Frame") -> str:
-    """Tell of a frame what the reader makes of it, which is the judge of light and sharpness."""
+    """Describe a frame by its reading: the reader judges light and sharpness."""
     from appliance.reader.decision import sharpness
     from appliance.reader.reader import Reader
 
     reading: Reading = Reader(weights.load(weights.SHIPPED)[0]).read(frame)
     grey, exposure = frame.grey, frame.exposure
     taken = _describe_exposure(exposure.camera, exposure.seconds, exposure.gain) if exposure else ""
-    said = f"{source}, {grey.shape[1]}×{grey.shape[0]}, mean grey {grey.mean():.0f}{taken}"
+    text = f"{source}, {grey.shape[1]}×{grey.shape[0]}, mean grey {grey.mean():.0f}{taken}"
     sharp = max((sharpness(mark.ink) for mark in reading.marks), default=None)
-    return f"{said}, {_describe_reading(reading.reason, reading.digit, sharp)}"
+    return f"{text}, {_describe_reading(reading.reason, reading.digit, sharp)}"
 
 
 def _describe_exposure(camera: str, seconds: float, gain: float) -> str:
@@ -293,9 +292,9 @@ def _describe_exposure(camera: str, seconds: float, gain: float) -> str:
 
 
 def _describe_reading(reason: str | None, digit: int | None, sharp: float | None) -> str:
-    """Tell in words how light and sharpness of a frame are, by its reading; raises CameraError.
+    """Describe the light and sharpness of a frame by its reading; raise CameraError for poor ones.
 
-    `sharp` is how firm its sharpest mark is, None where nothing is drawn or it is not told.
+    `sharp` is the sharpness of its sharpest mark, None without a mark or where it is unknown.
     """
     from appliance.reader.decision import BLURRED
 
@@ -322,7 +321,7 @@ def _leds(leds: LedSettings, running: Running | None, walk: bool) -> str:
     lights = _make_on_pins(lambda: Leds(leds))
     try:
         if walk:
-            # Ready: the status LED is steady.
+            # A reading without a fault lights the status LED steadily.
             lights.show(Reading(at=time.time()))
             lights.walk()
             lights.wait()
@@ -347,7 +346,7 @@ def _button(leds: LedSettings, running: Running | None) -> str:
 
 
 def _make_on_pins(make: Callable[[], Any]) -> Any:
-    """Return a device on pins; where it cannot be made on what is no Pi, raises NotApplicable."""
+    """Return a device on pins; raises NotApplicable where it fails on a machine that is no Pi."""
     try:
         return make()
     except PinError as error:
@@ -370,7 +369,7 @@ def _state(state: Path) -> str:
             pass
     except OSError as error:
         if isinstance(error, PermissionError):
-            # Not the name of what was tried.
+            # The folder's name, not the temporary file's.
             error.filename = str(state)
             raise
         raise OSError(f"{state} cannot be written ({error.strerror}): check the disk") from None
@@ -379,26 +378,26 @@ def _state(state: Path) -> str:
 
 
 def _databases(state: Path) -> str:
-    """Look at each row of the captures and the history: a check of the pages finds less."""
+    """Check each row of the captures and the history: SQLite's own check finds less."""
     from appliance.backup.contents import DATABASES
-    from appliance.storage.database import examine as look_through
+    from appliance.storage.database import examine as examine_rows
 
-    told, damaged = [], []
+    sound_files, damaged = [], []
     for name, form in DATABASES.items():
         file = StateDirectory(state).knowledge / name
         if not os.path.lexists(file):
             continue
-        sound, damage = look_through(file, form)
-        told.append(f"{name}: {sound} rows are whole")
+        sound, damage = examine_rows(file, form)
+        sound_files.append(f"{name}: {sound} rows are whole")
         damaged += [f"{name} is damaged: {damage}; {sound} rows are whole"] if damage else []
     if damaged:
         raise OSError(
             f"{', '.join(damaged)}: make a backup with '{_digits(state)} backup', which leaves out "
             "what is damaged, and restore it"
         )
-    if not told:
+    if not sound_files:
         raise NotApplicable("there are none yet: 'digits run' makes them")
-    return ", ".join(told)
+    return ", ".join(sound_files)
 
 
 def _address(web: WebSettings, running: Running | None) -> str:
@@ -408,9 +407,9 @@ def _address(web: WebSettings, running: Running | None) -> str:
             "the machine has no address on a network: connect the cable, or set the Wi-Fi with "
             "'sudo raspi-config' or 'sudo nmtui'"
         )
-    told = address or f"{web.local_url}/, for this machine alone as 'host' under [web] says"
+    where = address or f"{web.local_url}/, for this machine alone as 'host' under [web] says"
     answers = "the page answers" if running else "no page answers there now"
-    return f"{socket.gethostname()}, {told}, {answers}"
+    return f"{socket.gethostname()}, {where}, {answers}"
 
 
 def _last_night(state: Path) -> str:
@@ -419,13 +418,13 @@ def _last_night(state: Path) -> str:
         raise NotApplicable("there was none yet: it learns at night once there are captures enough")
     (night,) = last
     at = time.strftime("%Y-%m-%d %H:%M", time.localtime(night["at"]))
-    told = _OUTCOMES.get(night.get("outcome", ""), "it ended")
-    return f"{at}, {told}: {night.get('why', 'it does not say why')}"
+    outcome = _OUTCOMES.get(night.get("outcome", ""), "it ended")
+    return f"{at}, {outcome}: {night.get('why', 'it does not say why')}"
 
 
 def _pin(state: Path) -> str:
     if owner_file(state).exists():
-        # Its user's alone: another one is told to ask as root.
+        # Another user gets a PermissionError here, and with it the advice to use sudo.
         read_regular(owner_file(state))
     owner = OwnerPin(owner_file(state))
     if owner.problem:
@@ -437,7 +436,7 @@ def _pin(state: Path) -> str:
 
 
 def _digits(state: Path) -> str:
-    """Return how `digits` is called to write there: with sudo where it is a service's."""
+    """Return the command that may write in a folder: with sudo where a service owns it."""
     with suppress(OSError):
         if 0 < state.stat().st_uid < _FIRST_PERSON:
             return "sudo digits"

@@ -1,4 +1,4 @@
-"""The doctor's report as one file, to be sent to somebody who is to help; it holds no secrets."""
+"""The doctor's report as one file without secrets, to send to somebody who helps."""
 
 import ipaddress
 import json
@@ -22,14 +22,14 @@ from appliance.training.records import load_nights
 
 _PRIVATE = {("mqtt", "host"), ("mqtt", "user")}
 _NIGHTS = 7
-_TOLD = "at", "outcome", "why", "captures", "seconds", "finished"
-"""What is told of a night; its curves are not."""
+_NIGHT_KEYS = "at", "outcome", "why", "captures", "seconds", "finished"
+"""What the report has of a night: all but its curves."""
 _PIN = re.compile(rf"(PIN\D{{0,40}})\b\d{{{DIGITS}}}\b")
 _ADDRESSES = (
     re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\d)"),
     re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f]*"),
 )
-"""What may be an address of four numbers, or a longer one with colons, as a time has them too."""
+"""Candidates for IPv4 and IPv6 addresses; a time has colons too, so each is parsed."""
 _NOTE = (
     "No PIN, password, key or picture is in here. Of names there is this machine's own; addresses "
     "and the MQTT broker are ***."
@@ -44,7 +44,7 @@ def report(
     log: Sequence[str],
 ) -> dict[str, Any]:
     """Return the findings with what explains them: versions, settings, nights, the log's end."""
-    told = {
+    facts = {
         "note": _NOTE,
         "made": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         "name": socket.gethostname(),
@@ -53,26 +53,28 @@ def report(
         "settings": [
             {
                 "setting": f"[{each.table}] {each.key}",
-                "value": _hidden(each),
+                "value": _value_to_show(each),
                 "origin": each.origin,
             }
             for each in in_force
         ],
-        "nights": [{key: each.get(key) for key in _TOLD} for each in load_nights(state, _NIGHTS)],
+        "nights": [
+            {key: each.get(key) for key in _NIGHT_KEYS} for each in load_nights(state, _NIGHTS)
+        ],
         "log": list(log),
     }
-    cleaned: dict[str, Any] = _cleaned(told, settings.mqtt.host)
-    return cleaned
+    redacted: dict[str, Any] = _redact(facts, settings.mqtt.host)
+    return redacted
 
 
-def write(out: Placed, told: dict[str, Any]) -> None:
+def write(out: Placed, facts: dict[str, Any]) -> None:
     """Write a report, as JSON where the file's name ends in .json, else as text.
 
     The file is the old one or the whole new one. Raises StateError.
     """
-    text = json.dumps(told, indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
     try:
-        out.file.write((text if out.path.suffix == ".json" else as_text(told)).encode())
+        out.file.write((text if out.path.suffix == ".json" else as_text(facts)).encode())
         out.put()
     except OSError as error:
         raise StateError(
@@ -80,53 +82,53 @@ def write(out: Placed, told: dict[str, Any]) -> None:
         ) from None
 
 
-def as_text(told: dict[str, Any]) -> str:
+def as_text(facts: dict[str, Any]) -> str:
     """Return a report for people: a heading and its lines for each part."""
-    lines = [f"digits doctor, {told['name']}, {told['made']}", told["note"]]
+    lines = [f"digits doctor, {facts['name']}, {facts['made']}", facts["note"]]
     lines += ["", "Findings", ""]
     lines += [
-        f"{found.mark} {found.what}: {found.sentence}"
-        for found in (Finding(**each) for each in told["findings"])
+        f"{finding.mark} {finding.what}: {finding.sentence}"
+        for finding in (Finding(**each) for each in facts["findings"])
     ]
     lines += ["", "Versions", ""]
-    lines += [f"{name} {version or 'missing'}" for name, version in told["versions"].items()]
+    lines += [f"{name} {version or 'missing'}" for name, version in facts["versions"].items()]
     lines += ["", "Settings in force", ""]
     lines += [
-        f"{each['setting']} = {each['value']}  ({each['origin']})" for each in told["settings"]
+        f"{each['setting']} = {each['value']}  ({each['origin']})" for each in facts["settings"]
     ]
     lines += ["", "Nights, the newest first", ""]
-    lines += [json.dumps(each, ensure_ascii=False) for each in told["nights"]] or ["none"]
+    lines += [json.dumps(each, ensure_ascii=False) for each in facts["nights"]] or ["none"]
     lines += ["", "The log's end", ""]
-    lines += told["log"] or ["there is no journal"]
+    lines += facts["log"] or ["there is no journal"]
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
-def _hidden(each: EffectiveSetting) -> str:
-    """Return a setting's value; the broker's name and user are no stranger's business."""
+def _value_to_show(each: EffectiveSetting) -> str:
+    """Return a setting's value; the broker's name and user are hidden."""
     hide = (each.table, each.key) in _PRIVATE and json.loads(each.value)
     return '"***"' if hide else each.value
 
 
-def _cleaned(told: Any, broker: str) -> Any:
-    """Return what is told with every PIN, address and the broker's name put out of sight."""
-    if isinstance(told, dict):
-        return {key: _cleaned(each, broker) for key, each in told.items()}
-    if isinstance(told, list):
-        return [_cleaned(each, broker) for each in told]
-    if not isinstance(told, str):
-        return told
-    told = _PIN.sub(r"\1***", told)
+def _redact(value: Any, broker: str) -> Any:
+    """Return a JSON value with *** for every PIN, every address and the broker's name."""
+    if isinstance(value, dict):
+        return {key: _redact(each, broker) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_redact(each, broker) for each in value]
+    if not isinstance(value, str):
+        return value
+    text = _PIN.sub(r"\1***", value)
     if broker:
-        told = re.sub(rf"(?<![\w.-]){re.escape(broker)}(?![\w-])", "***", told)
+        text = re.sub(rf"(?<![\w.-]){re.escape(broker)}(?![\w-])", "***", text)
     for address in _ADDRESSES:
-        told = address.sub(_hidden_address, told)
-    return told
+        text = address.sub(_redact_address, text)
+    return text
 
 
-def _hidden_address(found: re.Match[str]) -> str:
-    """Return an address as ***, unless it is this machine's to itself; all else as it is."""
+def _redact_address(match: re.Match[str]) -> str:
+    """Return *** for an address, but loopback and all that is no address unchanged."""
     with suppress(ValueError):
-        address = ipaddress.ip_address(found[0])
+        address = ipaddress.ip_address(match[0])
         if not (address.is_loopback or address.is_unspecified):
             return "***"
-    return found[0]
+    return match[0]

@@ -1,7 +1,7 @@
-"""What Home Assistant is told, so that it finds the appliance by itself.
+"""Discovery messages: Home Assistant adds the appliance by itself.
 
 Source: home-assistant.io/integrations/mqtt, "MQTT discovery", and the pages of its MQTT sensor,
-binary sensor and button. What an older Home Assistant does not know it leaves out.
+binary sensor and button. An older Home Assistant ignores the keys that it does not know.
 """
 
 import json
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 PRESS = "PRESS"
-"""What a press of the button is, in Home Assistant's words."""
+"""The payload that a press of the button sends."""
 BIRTH = "homeassistant/status"
-"""Where Home Assistant says "online" after its start, whatever the prefix of discovery is."""
+"""The topic of Home Assistant's own "online" after its start, whatever the discovery prefix."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ def messages(prefix: str, topics: Topics, node: str, *, version: str, page: str)
         "model": "digit appliance",
         "sw_version": version,
     }
-    # One that Home Assistant holds for no address would make it refuse the whole message.
+    # Home Assistant refuses a whole message for one address that it cannot parse.
     if re.fullmatch(r"http://[A-Za-z0-9.:\[\]-]+", page):
         device["configuration_url"] = page
-    told = {}
+    discovery = {}
     for (component, key), own in _entities(topics).items():
         id = f"digits_{node}_{key}"
         common = {
@@ -62,12 +62,12 @@ def messages(prefix: str, topics: Topics, node: str, *, version: str, page: str)
             "device": device,
             "origin": {"name": "digit appliance", "sw_version": version},
         }
-        told[f"{prefix}/{component}/{id}/config"] = json.dumps({**own, **common})
-    return told
+        discovery[f"{prefix}/{component}/{id}/config"] = json.dumps({**own, **common})
+    return discovery
 
 
 def _entities(topics: Topics) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return what each entity has of its own, by its (component, key)."""
+    """Return the keys that differ between the entities, by (component, key)."""
     return {
         ("sensor", "digit"): {
             "name": "Digit",

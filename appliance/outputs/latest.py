@@ -17,11 +17,11 @@ _SIDE = 320
 
 
 class Recent:
-    """Keeps the last few readings in which there was a mark, by number, without their large arrays.
+    """Keeps the last few readings with a mark, by number, without their large arrays.
 
-    A person labels what was shown a second ago: by then there can be newer readings. What is kept
-    of a frame is what is around the mark, with a margin of 0.4 of its longer side: less than 640
-    pixels a side. There is neither the mark itself nor any ink.
+    A person labels what was shown a second ago: by then there can be newer readings. Their frame
+    is cropped to the mark with a margin of 0.4 of its longer side and scaled down to less than
+    640 pixels a side; mark and ink are left out.
     """
 
     def __init__(self, size: int = 8) -> None:
@@ -30,8 +30,7 @@ class Recent:
 
     def keep(self, number: int, reading: Reading) -> None:
         if reading.glyph is not None:
-            around = _around_mark(reading)
-            small = reading._replace(frame=around, ink=None, mark=None, marks=())
+            small = reading._replace(frame=_crop_to_mark(reading), ink=None, mark=None, marks=())
             with self._lock:
                 self._kept.append((number, small))
 
@@ -73,16 +72,16 @@ class Latest:
             return self._number, self._reading
 
     def seconds_since(self) -> float | None:
-        """Return how long ago the newest came, by a clock that nobody sets; None before it."""
+        """Return the age of the newest reading by a monotonic clock; None before the first."""
         with self._lock:
             return self._clock() - self._shown_at if self._reading else None
 
     def close(self) -> None:
-        """Nothing is held open; the last reading stays readable."""
+        """Do nothing: the last reading stays readable."""
 
 
-def _around_mark(reading: Reading) -> Frame | None:
-    """Return a small frame of its own of what is around a reading's mark."""
+def _crop_to_mark(reading: Reading) -> Frame | None:
+    """Return a small copy of the frame around a reading's mark; None without frame or mark."""
     frame, box = reading.frame, reading.box
     if frame is None or box is None:
         return None

@@ -16,7 +16,7 @@ ZERO_IN_BITS = 10
 BLINK_SECONDS = {"looking": 0.5, "error": 0.1}
 PULSE_SECONDS = 2.0
 """From dark to bright and from bright to dark."""
-_ASK_SECONDS = 3.0
+_POLL_SECONDS = 3.0
 _STEP_SECONDS = 0.4
 
 
@@ -25,8 +25,8 @@ class Leds:
 
     Wiring: each pin through a resistor (330 Ω for a common LED at 3.3 V) to the LED's longer leg,
     the shorter one to ground; a seven-segment digit of the common-cathode kind, segments a to g.
-    The status LED is steady when ready, blinks slowly while looking and fast on an error. While
-    `training` tells that a retraining runs and there is nothing to show, it swells and fades.
+    The status LED is steady when ready, blinks slowly while looking and fast on an error. It
+    pulses while `training` returns True and there is nothing to show.
 
     >>> leds = Leds(LedSettings(layout="four"))
     >>> leds.show(Reading(at=0.0, digit=6, settled=6))
@@ -43,12 +43,12 @@ class Leds:
     ) -> None:
         self._patterns = _patterns(settings.layout)
         self._training, self._clock = training, clock
-        self._trains, self._asked = False, -_ASK_SECONDS
+        self._is_training, self._polled_at = False, -_POLL_SECONDS
         self._settled: int | None = None
         self._state = ""
-        self._told = ""
+        self._status_state = ""
         self._devices: list[Any] = []
-        # The loop shows, the page asks for a walk: the pins belong to one of them at a time.
+        # The loop shows readings, the page starts walks: one of them has the pins at a time.
         self._lock = threading.RLock()
         self._walker: threading.Thread | None = None
         self._closing = threading.Event()
@@ -72,10 +72,10 @@ class Leds:
             if reading.settled != self._settled and self._walker is None:
                 self._digits.value = self._patterns[reading.settled]
             self._settled, self._state = reading.settled, reading.state
-            self._tell()
+            self._update_status()
 
     def walk(self) -> None:
-        """Light each digit from 0 to 9 in turn, then what is shown again; does not wait for it.
+        """Start to light each digit from 0 to 9 in turn, then the reading again; return at once.
 
         Raises PinError while an earlier walk goes on.
         """
@@ -104,26 +104,26 @@ class Leds:
             walker.join()
 
     def look(self) -> None:
-        """Notice that a retraining began or ended; to be called often, asks every 3 seconds.
+        """Poll whether a retraining runs, every 3 seconds; to be called more often.
 
-        A frame like the last one is not shown again, and at night they are all alike.
+        `show` is not enough: a frame like the last one is not shown, and at night all are alike.
         """
         now = self._clock()
-        if self._status is None or now - self._asked < _ASK_SECONDS:
+        if self._status is None or now - self._polled_at < _POLL_SECONDS:
             return
-        self._asked = now
-        self._trains = self._training()
+        self._polled_at = now
+        self._is_training = self._training()
         with self._lock:
-            self._tell()
+            self._update_status()
 
-    def _tell(self) -> None:
-        """Have the status LED tell the state, if it does not yet."""
+    def _update_status(self) -> None:
+        """Switch the status LED where the state has changed."""
         state = self._state
-        if state == "ready" and self._settled is None and self._trains:
+        if state == "ready" and self._settled is None and self._is_training:
             state = "training"
-        if self._status is None or state == self._told:
+        if self._status is None or state == self._status_state:
             return
-        if "training" in (state, self._told):
+        if "training" in (state, self._status_state):
             self._status.off()
             self._status.frequency = 100 if state == "training" else None
         if state == "training":
@@ -133,10 +133,10 @@ class Leds:
             self._status.blink(on_time=seconds, off_time=seconds)
         elif state:
             self._status.on()
-        self._told = state
+        self._status_state = state
 
     def close(self) -> None:
-        """Turn everything off and let go of the pins."""
+        """Turn everything off and free the pins."""
         self._closing.set()
         if self._walker is not None:
             self._walker.join(1)
@@ -152,7 +152,7 @@ class Leds:
 
 
 def _patterns(layout: str) -> dict[int | None, Any]:
-    """Return what gpiozero's `value` is set to for each digit, and for none."""
+    """Return gpiozero's `value` for each digit, and for none."""
     digits = range(10)
     if layout == "seven-segment":
         return {None: " "} | {digit: str(digit) for digit in digits}

@@ -37,15 +37,15 @@ def setting(
 ) -> Any:
     """Return a dataclass field; `check` returns what is wrong with a value, or None.
 
-    `page` tells that its owner may change it on the page: no value of it can lock the owner out.
-    The value of a `secret` one is never shown.
+    With `page` the owner may change it on the page: no value of it can lock the owner out.
+    The value of a `secret` setting is never shown.
     """
     metadata = {"help": help, "check": check, "page": page, "secret": secret}
     return field(default=default, metadata=metadata)
 
 
-def _shown(each: "dataclasses.Field[Any]", value: Any) -> Any:
-    """Return a setting's value as it may be shown to anyone."""
+def _mask(each: "dataclasses.Field[Any]", value: Any) -> Any:
+    """Return a setting's value, or *** for a secret."""
     return "***" if each.metadata["secret"] and value else value
 
 
@@ -106,9 +106,9 @@ def _topic(value: str) -> str | None:
 
 
 class Section:
-    """A table of the settings file; refuses, in a sentence, a value that its check refuses.
+    """A table of the settings file; raises SettingsError for a value that its check refuses.
 
-    What dataclasses compile for each class, at every start, is here once for all.
+    The methods that dataclasses would compile for each class at every start are here once.
     """
 
     def __eq__(self, other: object) -> bool:
@@ -119,7 +119,7 @@ class Section:
 
     def __repr__(self) -> str:
         shown = {
-            each.name: _shown(each, getattr(self, each.name))
+            each.name: _mask(each, getattr(self, each.name))
             for each in dataclasses.fields(self)  # type: ignore[arg-type]
         }
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
@@ -129,7 +129,7 @@ class Section:
             value = getattr(self, each.name)
             wrong = each.metadata["check"](value)
             if wrong:
-                shown = _shown(each, value)
+                shown = _mask(each, value)
                 raise SettingsError(f"invalid setting '{each.name}' = {shown!r}: {wrong}")
 
 
@@ -310,7 +310,7 @@ class Settings:
 
 
 class LoadedSettings(NamedTuple):
-    """A settings file that was read: its `settings`, and each (table, key) that is in it."""
+    """A settings file that was read: its settings, and each (table, key) in it."""
 
     file: Path
     settings: Settings
@@ -354,10 +354,10 @@ def read(path: Path | None) -> LoadedSettings:
 
 
 class EffectiveSetting(NamedTuple):
-    """One setting with its `value` as the settings file would have it, its help and its origin.
+    """One setting with its `value` in TOML, its help and its origin.
 
-    `origin` is "default", "page", "command line", or the file that names it; `page` tells that the
-    owner may change it on the page.
+    `origin` is "default", "page", "command line", or the file that names it; with `page` the owner
+    may change it on the page.
     """
 
     table: str
@@ -374,16 +374,17 @@ class EffectiveSetting(NamedTuple):
 def list_settings(
     settings: Settings, loaded: LoadedSettings, changes: dict[str, dict[str, Any]] | None = None
 ) -> list[EffectiveSetting]:
-    """Return every setting as it is in force, and where it comes from.
+    """Return every setting in force with its origin.
 
-    `loaded` is the settings file and `changes` what was changed on the page; what none of them nor
-    the defaults say was said on the command line.
+    `loaded` is the settings file and `changes` the page's changes; a value that neither of them
+    nor the defaults explain comes from the command line.
     """
     changes = changes or {}
-    said = apply_values(loaded.settings, changes)
-    found = []
+    without_command = apply_values(loaded.settings, changes)
+    listed = []
     for table in dataclasses.fields(settings):
-        section, of_file = getattr(settings, table.name), getattr(said, table.name)
+        section = getattr(settings, table.name)
+        of_file = getattr(without_command, table.name)
         for each in dataclasses.fields(section):
             value = getattr(section, each.name)
             origin = str(loaded.file) if (table.name, each.name) in loaded.keys else "default"
@@ -391,10 +392,10 @@ def list_settings(
                 origin = "page"
             if value != getattr(of_file, each.name):
                 origin = "command line"
-            told = json.dumps(_shown(each, value), ensure_ascii=False)
+            text = json.dumps(_mask(each, value), ensure_ascii=False)
             help, page = each.metadata["help"], each.metadata["page"]
-            found.append(EffectiveSetting(table.name, each.name, told, help, origin, page))
-    return found
+            listed.append(EffectiveSetting(table.name, each.name, text, help, origin, page))
+    return listed
 
 
 def parse_leds(spec: str, settings: LedSettings) -> LedSettings:
@@ -411,7 +412,7 @@ def parse_leds(spec: str, settings: LedSettings) -> LedSettings:
 
 
 def explain_toml_error(error: Exception) -> str:
-    """Return what is wrong with a text that is not TOML, and what to do."""
+    """Return a sentence on a TOML error, with the next step."""
     text = str(error)[:200]
     if "twice" in text:
         return f"not a TOML file: {text}: put the lines of both into the one that was there before"
@@ -442,7 +443,7 @@ def list_changeable() -> set[tuple[str, str]]:
 
 
 def apply_values(settings: Settings, tables: dict[str, Any]) -> Settings:
-    """Return settings with the values of some tables, as a TOML file has them, put in.
+    """Return the settings with the values of parsed TOML tables in place of their own.
 
     Raises SettingsError for an unknown or a wrong one.
     """
@@ -452,11 +453,11 @@ def apply_values(settings: Settings, tables: dict[str, Any]) -> Settings:
             raise SettingsError(f"unknown table [{name}]: the tables are {', '.join(sections)}")
         if not isinstance(values, dict):
             raise SettingsError(f"'{name}' must be a table, [{name}]")
-        sections[name] = _section(name, sections[name], values)
+        sections[name] = _apply_to_section(name, sections[name], values)
     return Settings(**sections)
 
 
-def _section(name: str, defaults: Any, values: dict[str, Any]) -> Any:
+def _apply_to_section(name: str, defaults: Any, values: dict[str, Any]) -> Any:
     known = {each.name: each for each in dataclasses.fields(defaults)}
     changed = {}
     for key, value in values.items():
@@ -464,15 +465,15 @@ def _section(name: str, defaults: Any, values: dict[str, Any]) -> Any:
             raise SettingsError(
                 f"unknown setting '{key}' in [{name}]: the settings are {', '.join(known)}"
             )
-        changed[key] = _typed(f"'{key}' in [{name}]", value, known[key])
+        changed[key] = _convert(f"'{key}' in [{name}]", value, known[key])
     try:
         return dataclasses.replace(defaults, **changed)
     except SettingsError as error:
         raise SettingsError(f"[{name}] {error}") from None
 
 
-def _typed(what: str, value: Any, each: "dataclasses.Field[Any]") -> Any:
-    """Return a TOML value in the type of the setting's default, or refuse it."""
+def _convert(what: str, value: Any, each: "dataclasses.Field[Any]") -> Any:
+    """Return a TOML value in the type of the setting's default; raises SettingsError."""
     default = each.default
     if isinstance(default, tuple) and isinstance(value, list):
         kind = str if default and isinstance(default[0], str) else int
@@ -485,7 +486,7 @@ def _typed(what: str, value: Any, each: "dataclasses.Field[Any]") -> Any:
         return value
     kinds = {int: "a whole number", float: "a number", str: "a text", tuple: "a list",
              bool: "true or false"}  # fmt: skip
-    shown = _shown(each, value)
+    shown = _mask(each, value)
     raise SettingsError(f"invalid setting {what} = {shown!r}: must be {kinds[type(default)]}")
 
 

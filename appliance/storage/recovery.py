@@ -77,8 +77,7 @@ def finish(state: Path, settings: SettingsFile | None = None) -> bool:
     """
     places = StateDirectory(state)
     _drop_old_stage(state)
-    if os.path.lexists(places.staging):
-        shutil.rmtree(places.staging)
+    _remove(places.staging)
     if not places.restored.is_dir():
         return False
     kept = places.before_restore
@@ -180,11 +179,11 @@ def _drop_old_stage(state: Path) -> None:
             f"{stage / 'plan.json'}: a version before was to end this restore: a restore cannot be "
             f"ended: move what is in {stage} to {state}, and remove {stage}"
         )
-    if os.path.lexists(stage):
-        shutil.rmtree(stage)
+    _remove(stage)
 
 
 def _remove(path: Path) -> None:
+    # rmtree waits for a writer at a pipe.
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

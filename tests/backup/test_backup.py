@@ -755,6 +755,15 @@ def test_without_the_right_to_the_settings_what_was_begun_is_dropped(
     assert not is_unfinished(other)
 
 
+@pytest.mark.parametrize("name", ["knowledge.new", "restore"])
+def test_a_pipe_in_the_place_of_a_stage_is_removed_and_not_waited_for(
+    other: Path, name: str
+) -> None:
+    os.mkfifo(other / name)
+    finished(other)
+    assert not is_unfinished(other)
+
+
 def test_a_restore_that_an_older_version_began_says_what_to_do(other: Path) -> None:
     (other / "restore").mkdir()
     (other / "restore" / "plan.json").write_bytes(b"{}")

@@ -10,11 +10,11 @@ import numpy as np
 
 from appliance.outputs.latest import Latest, Recent
 from appliance.reading import Array
+from appliance.storage.rows import MOST_NUMBER
 from appliance.vision.glyph import SIDE
 from appliance.web.cache import Cache
 from appliance.web.request_args import int_arg
 
-MAX_NUMBER = 10**12
 _REFRESH_SECONDS = 2
 """The view looks for a newer reading of the camera's every so many seconds."""
 _MAX_KEPT = 32
@@ -63,7 +63,7 @@ class Digits:
 
         Raises BadRequest for a query that names none.
         """
-        example, number = int_arg("digit", 0, 9), int_arg("reading", -MAX_NUMBER, MAX_NUMBER)
+        example, number = int_arg("digit", 0, 9), int_arg("reading", -MOST_NUMBER, MOST_NUMBER)
         if example is not None:
             return load_example(example), False
         digit = None if number is None else self._find(number)

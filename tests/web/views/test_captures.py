@@ -41,8 +41,8 @@ def test_a_tap_keeps_the_reading_just_shown(
     a_seven: Reading,
 ) -> None:
     latest.show(a_seven)
-    told = client.get("/api/v1/reading").get_json()
-    body = {"label": 1, "reading": told["number"], "at": told["at"]}
+    reading = client.get("/api/v1/reading").get_json()
+    body = {"label": 1, "reading": reading["number"], "at": reading["at"]}
     answer = client.post(PATH, json=body)
     assert answer.status_code == 201
     capture = captures.get(answer.get_json()["id"])
@@ -125,8 +125,8 @@ def test_a_second_tap_on_a_reading_changes_the_first_and_one_after_undo_is_new(
 def test_ones_own_drawing_can_be_labelled(client: FlaskClient, captures: Captures) -> None:
     numbers = []
     for name in ("2-marker.jpg", "3-pen.jpg"):
-        told = client.post("/api/v1/read", data=(SAMPLES / name).read_bytes()).get_json()
-        numbers.append(told["number"])
+        body = client.post("/api/v1/read", data=(SAMPLES / name).read_bytes()).get_json()
+        numbers.append(body["number"])
     assert max(numbers) < 0
     assert client.post(PATH, json={"label": 5, "reading": numbers[0]}).status_code == 201
     (capture,) = captures.listing()
@@ -134,7 +134,7 @@ def test_ones_own_drawing_can_be_labelled(client: FlaskClient, captures: Capture
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "sentence"),
     [
         ({"label": 7}, "reading must be a whole number: send JSON such as {"),
         ({"label": "7", "reading": 1}, "label must be a whole number from 0 to 10"),
@@ -146,12 +146,12 @@ def test_ones_own_drawing_can_be_labelled(client: FlaskClient, captures: Capture
     ],
 )
 def test_a_wrong_body_is_a_sentence(
-    client: FlaskClient, latest: Latest, a_seven: Reading, body: Any, said: str
+    client: FlaskClient, latest: Latest, a_seven: Reading, body: Any, sentence: str
 ) -> None:
     latest.show(a_seven)
     answer = client.post(PATH, json=body)
     assert answer.status_code == 400
-    assert said in detail(answer)
+    assert sentence in detail(answer)
 
 
 def test_text_that_is_no_json_is_a_sentence(client: FlaskClient) -> None:
@@ -163,10 +163,10 @@ def test_text_that_is_no_json_is_a_sentence(client: FlaskClient) -> None:
 def test_the_list_has_glyphs_counts_and_pages(client: FlaskClient, captures: Captures) -> None:
     for each, label in enumerate((1, 2, 1)):
         added(captures, label=label, glyph=glyph(each))
-    told = client.get(f"{PATH}?label=1&limit=1").get_json()
-    assert [each["id"] for each in told["captures"]] == [3]
-    assert (told["total"], told["counts"], told["limit"]) == (3, [0, 2, 1] + [0] * 8, 100)
-    data = base64.b64decode(told["captures"][0]["glyph"].split(",")[1])
+    body = client.get(f"{PATH}?label=1&limit=1").get_json()
+    assert [each["id"] for each in body["captures"]] == [3]
+    assert (body["total"], body["counts"], body["limit"]) == (3, [0, 2, 1] + [0] * 8, 100)
+    data = base64.b64decode(body["captures"][0]["glyph"].split(",")[1])
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), glyph(2))
     older = client.get(f"{PATH}?label=1&before=3").get_json()["captures"]
     assert [each["id"] for each in older] == [1]
@@ -190,8 +190,8 @@ def test_a_wrong_query_is_a_sentence(client: FlaskClient, query: str) -> None:
 
 def test_relabel_delete_and_restore(client: FlaskClient, captures: Captures) -> None:
     added(captures)
-    told = client.patch(f"{PATH}/1", json={"label": 10}).get_json()
-    assert (told["label"], told["corrected"]) == (10, True)
+    body = client.patch(f"{PATH}/1", json={"label": 10}).get_json()
+    assert (body["label"], body["corrected"]) == (10, True)
     assert client.delete(f"{PATH}/1").status_code == 200
     assert client.get(PATH).get_json()["captures"] == []
     assert [each["id"] for each in client.get(f"{PATH}?deleted=1").get_json()["captures"]] == [1]
@@ -219,12 +219,12 @@ def test_the_report_is_the_present_networks(
     pixels = np.rint(a_seven.glyph * 255).astype(np.uint8)
     for label in (7, 7, 2):
         added(captures, label=label, glyph=pixels)
-    told = client.get(f"{PATH}/report").get_json()
-    (suspect,) = told["mislabelled"]
+    body = client.get(f"{PATH}/report").get_json()
+    (suspect,) = body["mislabelled"]
     assert (suspect["id"], suspect["looks_like"]) == (3, 7)
-    assert told["alike"] == [[1, 2, 3]]
-    assert (told["enough"], told["counts"][7]) == (False, 2)
-    assert len(told["sentences"]) == 3
+    assert body["alike"] == [[1, 2, 3]]
+    assert (body["enough"], body["counts"][7]) == (False, 2)
+    assert len(body["sentences"]) == 3
 
 
 def test_no_more_room_is_a_sentence(

@@ -17,21 +17,27 @@ from appliance.settings.schema import CONFIG, Settings, list_settings, load, rea
 from appliance.web.views.device import blueprint
 
 
-def test_every_setting_tells_where_it_comes_from(tmp_path: Path) -> None:
+def test_every_setting_has_its_origin(tmp_path: Path) -> None:
     file = tmp_path / "digits.toml"
     file.write_text("[camera]\nrate = 2\n[web]\nport = 8080\n")
     settings = load(file)
     settings = dataclasses.replace(settings, web=dataclasses.replace(settings.web, host="::1"))
-    found = {(each.table, each.key): each for each in list_settings(settings, read(file))}
-    assert (found["camera", "rate"].value, found["camera", "rate"].origin) == ("2.0", str(file))
+    listed = {(each.table, each.key): each for each in list_settings(settings, read(file))}
+    assert (listed["camera", "rate"].value, listed["camera", "rate"].origin) == (
+        "2.0",
+        str(file),
+    )
     # Named in the file with the value that it would have anyway.
-    assert found["web", "port"].origin == str(file)
-    assert (found["web", "host"].value, found["web", "host"].origin) == ('"::1"', "command line")
-    assert found["reader", "agree"].origin == "default"
-    assert found["leds", "pins"].value == "[]"
+    assert listed["web", "port"].origin == str(file)
+    assert (listed["web", "host"].value, listed["web", "host"].origin) == (
+        '"::1"',
+        "command line",
+    )
+    assert listed["reader", "agree"].origin == "default"
+    assert listed["leds", "pins"].value == "[]"
     count = sum(len(dataclasses.fields(getattr(settings, table.name)))
                 for table in dataclasses.fields(settings))  # fmt: skip
-    assert len(found) == count
+    assert len(listed) == count
 
 
 def test_without_a_file_all_are_the_defaults() -> None:
@@ -39,7 +45,7 @@ def test_without_a_file_all_are_the_defaults() -> None:
     assert {each.origin for each in list_settings(Settings(), read(None))} == {"default"}
 
 
-def test_the_view_tells_of_the_machine(
+def test_the_view_describes_the_machine(
     client: FlaskClient, latest: Latest, a_seven: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     latest.show(a_seven)
@@ -47,20 +53,20 @@ def test_the_view_tells_of_the_machine(
     monkeypatch.setattr(machine, "throttled", lambda: "the power supply sags")
     monkeypatch.setattr(machine, "uptime", lambda: 93784.0)
     page = client.get("/device").text
-    for said in ("48 °C", "the power supply sags", "1 d 2 h 3 min", "numpy", "working",
+    for text in ("48 °C", "the power supply sags", "1 d 2 h 3 min", "numpy", "working",
                  "frames read a second", "<caption>[camera]</caption>"):  # fmt: skip
-        assert said in page
-    told = client.get("/api/v1/device").get_json()
-    assert told["celsius"] == 48.3
-    assert told["memory_resident_bytes"] > 10_000_000
-    assert told["disk_free_bytes"] > 0
+        assert text in page
+    body = client.get("/api/v1/device").get_json()
+    assert body["celsius"] == 48.3
+    assert body["memory_resident_bytes"] > 10_000_000
+    assert body["disk_free_bytes"] > 0
 
 
-def test_a_fault_of_the_camera_is_told_in_its_words(client: FlaskClient, latest: Latest) -> None:
+def test_a_fault_of_the_camera_is_its_own_sentence(client: FlaskClient, latest: Latest) -> None:
     assert "the camera is starting" in client.get("/device").text
 
 
-def test_what_is_not_told_is_left_out(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_values_are_left_out(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "temperature", lambda: None)
     page = client.get("/device").text
     assert "Temperature" not in page
@@ -75,8 +81,8 @@ def test_holding_down_f5_starts_no_program_each_time(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(machine, "throttled", lambda: asked.append(1))
+    calls: list[int] = []
+    monkeypatch.setattr(machine, "throttled", lambda: calls.append(1))
     now = 1000.0
     app = Flask("appliance.web")
     app.register_blueprint(
@@ -92,10 +98,10 @@ def test_holding_down_f5_starts_no_program_each_time(
     )
     for _ in range(50):
         assert app.test_client().get("/api/v1/device").status_code == 200
-    assert len(asked) == 1
+    assert len(calls) == 1
     now = 1006.0
     app.test_client().get("/api/v1/device")
-    assert len(asked) == 2
+    assert len(calls) == 2
 
 
 def test_an_address_is_one_of_this_machine() -> None:

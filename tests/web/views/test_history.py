@@ -14,7 +14,9 @@ from appliance.reading import Reading
 from appliance.web.views.history import blueprint
 
 
-def shown(history: History, *digits: int | None, at: float = 1000.0, reason: str = "blank") -> None:
+def show_digits(
+    history: History, *digits: int | None, at: float = 1000.0, reason: str = "blank"
+) -> None:
     """Show digits one after the other, a minute apart."""
     for place, digit in enumerate(digits):
         history.show(
@@ -29,8 +31,8 @@ def digits_on(text: str) -> list[str]:
     return re.findall(r"<td><b>(.+?)</b></td>", text)
 
 
-def test_entries_are_asked_for_by_page_and_by_answer(history: History) -> None:
-    shown(history, 3, None, 5, 3, None, 7)
+def test_entries_are_listed_by_page_and_by_answer(history: History) -> None:
+    show_digits(history, 3, None, 5, 3, None, 7)
     newest = history.newest(3)
     assert [each.digit for each in newest] == [7, None, 3]
     rest = history.newest(10, before=newest[-1].id)
@@ -41,8 +43,8 @@ def test_entries_are_asked_for_by_page_and_by_answer(history: History) -> None:
 
 
 def test_digits_are_counted_by_the_hour(history: History) -> None:
-    shown(history, 1, 2, None, 3, at=7200.0)
-    shown(history, 4, at=3 * 3600 + 1.0)
+    show_digits(history, 1, 2, None, 3, at=7200.0)
+    show_digits(history, 4, at=3 * 3600 + 1.0)
     assert history.hours(3600.0, 4) == [0, 3, 1, 0]
     assert history.hours(7261.0, 1) == [2]
 
@@ -50,7 +52,7 @@ def test_digits_are_counted_by_the_hour(history: History) -> None:
 def test_the_page_shows_the_newest_first_and_leads_to_the_older(
     client: FlaskClient, history: History
 ) -> None:
-    shown(history, *(place % 10 for place in range(70)))
+    show_digits(history, *(place % 10 for place in range(70)))
     page = client.get("/history").text
     assert len(digits_on(page)) == 50
     assert digits_on(page)[0] == "9"
@@ -63,7 +65,7 @@ def test_the_page_shows_the_newest_first_and_leads_to_the_older(
 
 
 def test_the_page_shows_one_digit_alone(client: FlaskClient, history: History) -> None:
-    shown(history, 3, None, 5, 3, reason="unsure between 4 and 9")
+    show_digits(history, 3, None, 5, 3, reason="unsure between 4 and 9")
     assert digits_on(client.get("/history?answer=3").text) == ["3", "3"]
     nothing = client.get("/history?answer=10").text
     assert digits_on(nothing) == ["–"]
@@ -77,10 +79,10 @@ def test_an_empty_history_says_so(client: FlaskClient) -> None:
     assert "<svg" not in page
 
 
-def test_what_stands_in_the_history_is_text_on_the_page(
+def test_markup_in_the_history_is_escaped_on_the_page(
     client: FlaskClient, history: History
 ) -> None:
-    shown(history, 3, None, reason="<script>alert(1)</script>")
+    show_digits(history, 3, None, reason="<script>alert(1)</script>")
     page = client.get("/history").text
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
@@ -94,7 +96,7 @@ def test_a_wrong_query_is_a_sentence(client: FlaskClient, query: str) -> None:
 
 
 def test_the_api_has_pages_too(client: FlaskClient, history: History) -> None:
-    shown(history, 1, 2, 3)
+    show_digits(history, 1, 2, 3)
     first = client.get("/api/v1/history?limit=2").get_json()["readings"]
     rest = client.get(f"/api/v1/history?before={first[-1]['id']}").get_json()["readings"]
     assert [each["digit"] for each in first + rest] == [3, 2, 1]
@@ -102,7 +104,7 @@ def test_the_api_has_pages_too(client: FlaskClient, history: History) -> None:
 
 
 def test_the_table_has_all_of_it_and_no_formula(client: FlaskClient, history: History) -> None:
-    shown(history, 3, None, 5, reason='=HYPERLINK("http://evil")')
+    show_digits(history, 3, None, 5, reason='=HYPERLINK("http://evil")')
     answer = client.get("/api/v1/history.csv")
     assert answer.content_type == "text/csv; charset=utf-8"
     assert "history.csv" in answer.headers["Content-Disposition"]
@@ -113,11 +115,11 @@ def test_the_table_has_all_of_it_and_no_formula(client: FlaskClient, history: Hi
     assert re.fullmatch(r"1970-01-01T\d\d:\d\d:\d\d[+-]\d\d:\d\d", rows[2][1])
 
 
-def test_a_long_history_is_told_whole(tmp_path: Path) -> None:
+def test_a_long_history_is_exported_whole(tmp_path: Path) -> None:
     history = History(tmp_path / "long.db", limit=5000)
     app = Flask(__name__)
     app.register_blueprint(blueprint(history))
-    shown(history, *(place % 2 for place in range(1203)))
+    show_digits(history, *(place % 2 for place in range(1203)))
     assert len(app.test_client().get("/api/v1/history.csv").text.splitlines()) == 1204
     history.close()
 

@@ -1,4 +1,4 @@
-"""The API's description is held against its routes, and against what they answer."""
+"""The API's description agrees with its routes and with what they answer."""
 
 import io
 import re
@@ -24,26 +24,26 @@ DOCUMENT = describe()
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
-def described() -> set[tuple[str, str]]:
+def described_operations() -> set[tuple[str, str]]:
     return {(method, path) for path, item in DOCUMENT["paths"].items() for method in item}
 
 
 def routes(app: Flask) -> dict[tuple[str, str], str]:
     """Return the endpoint of each (method, path) of the API."""
-    found = {}
+    endpoints = {}
     for rule in app.url_map.iter_rules():
         path = re.sub("<(.+?)>", r"{\1}", rule.rule)
         if path.startswith("/api/") or path == "/metrics":
             for method in {each.lower() for each in rule.methods or ()} & METHODS:
-                found[method, path] = rule.endpoint
-    return found
+                endpoints[method, path] = rule.endpoint
+    return endpoints
 
 
 def schema_of(method: str, path: str, code: int, kind: str) -> dict[str, Any] | None:
     """Return the schema of an answer, with what it refers to; None where none is described."""
     answers = DOCUMENT["paths"][path][method]["responses"]
-    told = answers.get(str(code)) or answers[f"{code // 100}XX"]
-    schema = told["content"][kind]["schema"]
+    described = answers.get(str(code)) or answers[f"{code // 100}XX"]
+    schema = described["content"][kind]["schema"]
     return {**schema, "components": DOCUMENT["components"]}
 
 
@@ -55,10 +55,10 @@ def check(method: str, path: str, answer: Any) -> None:
 
 
 def test_every_route_is_described_and_nothing_else(app: Flask) -> None:
-    assert described() == set(routes(app))
+    assert described_operations() == set(routes(app))
 
 
-def test_what_needs_the_owner_is_said_to(app: Flask) -> None:
+def test_operations_of_the_owner_are_described_so(app: Flask) -> None:
     for (method, path), endpoint in routes(app).items():
         looks = method == "get"
         needs = (not looks or endpoint in OWNERS) and endpoint not in ANYONES
@@ -71,20 +71,20 @@ def test_what_needs_the_owner_is_said_to(app: Flask) -> None:
 def test_the_parameters_are_those_of_the_path() -> None:
     for path, item in DOCUMENT["paths"].items():
         for operation in item.values():
-            told = {each["name"] for each in operation.get("parameters", ())
+            names = {each["name"] for each in operation.get("parameters", ())
                     if each["in"] == "path"}  # fmt: skip
-            assert told == set(re.findall(r"{(\w+)}", path))
+            assert names == set(re.findall(r"{(\w+)}", path))
 
 
 @pytest.mark.slow
 def test_the_document_is_served_and_is_valid(client: FlaskClient) -> None:
     import schemathesis
 
-    told = client.get("/api/v1/openapi.json").get_json()
-    assert told == DOCUMENT
-    schema = schemathesis.openapi.from_dict(told)
+    document = client.get("/api/v1/openapi.json").get_json()
+    assert document == DOCUMENT
+    schema = schemathesis.openapi.from_dict(document)
     schema.validate()
-    assert len(list(schema.get_all_operations())) == len(described())
+    assert len(list(schema.get_all_operations())) == len(described_operations())
 
 
 @pytest.fixture
@@ -104,9 +104,9 @@ def busy(
     return client
 
 
-def test_what_is_looked_at_is_as_described(busy: FlaskClient, networks: Any) -> None:
+def test_get_routes_answer_as_described(busy: FlaskClient, networks: Any) -> None:
     id = networks.vault.load_current().id
-    for method, path in sorted(described()):
+    for method, path in sorted(described_operations()):
         if method == "get":
             address = path.replace("{number}", "1").replace("{id}", id).replace("{name}", "ink")
             with busy.get(address) as answer:
@@ -124,14 +124,14 @@ def test_what_is_looked_at_is_as_described(busy: FlaskClient, networks: Any) -> 
         check("get", path, busy.get(address))
 
 
-def test_what_is_changed_answers_as_described(
+def test_changing_routes_answer_as_described(
     busy: FlaskClient, captures: Captures, networks: Any, training: FakeTrainingProcess
 ) -> None:
     id = networks.vault.add(saying(8), {})
     picture = (SAMPLES / "7-shadow.jpg").read_bytes()
     exported = io.BytesIO()
     export_zip(captures, exported)
-    sent: list[tuple[str, str, str, dict[str, Any], int]] = [
+    requests: list[tuple[str, str, str, dict[str, Any], int]] = [
         ("post", "/api/v1/read", "/api/v1/read", {"data": picture}, 200),
         ("post", "/api/v1/read", "/api/v1/read", {"data": b"x"}, 415),
         ("post", "/api/v1/captures", "/api/v1/captures", {"json": {"label": 7, "reading": 1}}, 201),
@@ -158,9 +158,9 @@ def test_what_is_changed_answers_as_described(
         ("delete", "/api/v1/session", "/api/v1/session", {}, 200),
         ("post", "/api/v1/training", "/api/v1/training", {"json": {}}, 401),
     ]  # fmt: skip
-    for method, path, address, body, code in sent:
+    for method, path, address, body, code in requests:
         answer = busy.open(address, method=method.upper(), **body)
         assert (answer.status_code, path) == (code, path)
         check(method, path, answer)
-    unsafe = {pair for pair in described() if pair[0] != "get"}
-    assert {(method, path) for method, path, *_ in sent} == unsafe
+    unsafe = {pair for pair in described_operations() if pair[0] != "get"}
+    assert {(method, path) for method, path, *_ in requests} == unsafe

@@ -56,7 +56,7 @@ def test_an_unchanged_reading_is_not_sent_again(
     assert client.get("/api/v1/reading", headers={"If-None-Match": tag}).status_code == 200
 
 
-def test_a_fault_is_told_in_its_own_words(client: FlaskClient, latest: Latest) -> None:
+def test_a_fault_is_its_own_sentence(client: FlaskClient, latest: Latest) -> None:
     latest.show(Reading(at=0, fault="no camera found: check the ribbon cable"))
     assert client.get("/").status_code == 200
     answer = client.get("/api/v1/reading?pictures=1").get_json()
@@ -67,7 +67,7 @@ def test_a_fault_is_told_in_its_own_words(client: FlaskClient, latest: Latest) -
     assert health["camera"]["fault"] == answer["fault"]
 
 
-def test_health_tells_the_network(client: FlaskClient, latest: Latest, a_seven: Reading) -> None:
+def test_health_names_the_network(client: FlaskClient, latest: Latest, a_seven: Reading) -> None:
     latest.show(a_seven)
     health = client.get("/api/v1/health").get_json()
     assert health["status"] == "ok"
@@ -88,7 +88,7 @@ def test_a_loop_that_is_stuck_is_a_fault(parts: dict[str, Any], a_seven: Reading
     assert "no reading for 31 seconds" in health["camera"]["fault"]
 
 
-def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(parts: dict[str, Any]) -> None:
+def test_two_pictures_may_wait_and_a_third_is_refused_for_now(parts: dict[str, Any]) -> None:
     entered, leave = threading.Semaphore(0), threading.Event()
 
     class Slow(Reader):
@@ -106,7 +106,7 @@ def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(parts: dict[str
     codes: list[int] = []
 
     def send() -> None:
-        codes.append(sent(app.test_client(), data, "image/jpeg").status_code)
+        codes.append(post_picture(app.test_client(), data, "image/jpeg").status_code)
 
     first = threading.Thread(target=send)
     first.start()
@@ -128,7 +128,7 @@ def test_two_pictures_may_wait_and_a_third_is_told_to_come_again(parts: dict[str
     assert sorted(codes) == [200, 200, 503]
 
 
-def sent(client: FlaskClient, data: bytes, how: str, query: str = "") -> Any:
+def post_picture(client: FlaskClient, data: bytes, how: str, query: str = "") -> Any:
     if how == "as a file":
         files = {"anything": (io.BytesIO(data), "my photo.jpg")}
         return client.post(f"/api/v1/read{query}", data=files)
@@ -139,8 +139,8 @@ WAYS = ["as a file", "image/jpeg", "application/octet-stream", "application/x-ww
 
 
 @pytest.mark.parametrize("how", WAYS)
-def test_a_sent_picture_is_read(client: FlaskClient, how: str) -> None:
-    answer = sent(client, (SAMPLES / "4-shadow.jpg").read_bytes(), how)
+def test_a_posted_picture_is_read(client: FlaskClient, how: str) -> None:
+    answer = post_picture(client, (SAMPLES / "4-shadow.jpg").read_bytes(), how)
     assert answer.status_code == 200
     assert answer.get_json()["digit"] == 4
     assert answer.get_json()["box"]
@@ -155,26 +155,26 @@ def two_digits() -> np.ndarray:
     return render_photograph(cover, Conditions(light=0.3), np.random.default_rng(0), unit=200)
 
 
-def assert_two_and_five(told: dict[str, Any]) -> None:
-    """Check that both digits are told in reading order, and the large one as the answer."""
-    assert [mark["digit"] for mark in told["marks"]] == [5, 2]
-    for mark in told["marks"]:
+def assert_two_and_five(body: dict[str, Any]) -> None:
+    """Check that both digits are listed in reading order, and the large one as the answer."""
+    assert [mark["digit"] for mark in body["marks"]] == [5, 2]
+    for mark in body["marks"]:
         assert set(mark) == {"digit", "reason", "confidence", "probabilities", "box"}
         assert mark["reason"] is None
         assert len(mark["probabilities"]) == 10
         assert mark["confidence"] == max(mark["probabilities"])
-    assert {key: told[key] for key in told["marks"][1]} == told["marks"][1]
+    assert {key: body[key] for key in body["marks"][1]} == body["marks"][1]
 
 
-def test_every_mark_of_a_sent_picture_is_told(client: FlaskClient) -> None:
+def test_every_mark_of_a_picture_is_listed(client: FlaskClient) -> None:
     file = io.BytesIO()
     Image.fromarray(two_digits()).save(file, "PNG")
-    told = sent(client, file.getvalue(), "image/png").get_json()
-    assert told["frame"] == [640, 480]
-    assert_two_and_five(told)
+    body = post_picture(client, file.getvalue(), "image/png").get_json()
+    assert body["frame"] == [640, 480]
+    assert_two_and_five(body)
 
 
-def test_every_mark_of_the_newest_reading_is_told(
+def test_every_mark_of_the_newest_reading_is_listed(
     client: FlaskClient, latest: Latest, reader: Reader
 ) -> None:
     latest.show(reader.read(make_frame(two_digits(), 1000.0)))
@@ -182,19 +182,21 @@ def test_every_mark_of_the_newest_reading_is_told(
 
 
 def test_a_blank_picture_and_a_fault_have_no_marks(client: FlaskClient, latest: Latest) -> None:
-    blank = sent(client, (SAMPLES / "none-blank.jpg").read_bytes(), "image/jpeg").get_json()
+    blank = post_picture(client, (SAMPLES / "none-blank.jpg").read_bytes(), "image/jpeg").get_json()
     assert (blank["digit"], blank["reason"], blank["marks"]) == (None, "blank", [])
     latest.show(Reading(at=0, fault="no camera found"))
     assert client.get("/api/v1/reading").get_json()["marks"] == []
 
 
-def test_it_goes_through_the_very_same_reader(client: FlaskClient, a_seven: Reading) -> None:
-    answer = sent(client, (SAMPLES / "7-shadow.jpg").read_bytes(), "image/jpeg", "?pictures=1")
-    told, expected = answer.get_json(), a_seven.to_json()
-    assert {key: told[key] for key in expected if key != "milliseconds"} == {
+def test_a_picture_is_read_as_a_frame_is(client: FlaskClient, a_seven: Reading) -> None:
+    answer = post_picture(
+        client, (SAMPLES / "7-shadow.jpg").read_bytes(), "image/jpeg", "?pictures=1"
+    )
+    body, expected = answer.get_json(), a_seven.to_json()
+    assert {key: body[key] for key in expected if key != "milliseconds"} == {
         key: value for key, value in expected.items() if key != "milliseconds"
     }
-    np.testing.assert_array_equal(picture(told["strip"]["glyph"]), np.rint(a_seven.glyph * 255))
+    np.testing.assert_array_equal(picture(body["strip"]["glyph"]), np.rint(a_seven.glyph * 255))
 
 
 def test_a_drawing_with_a_transparent_ground_is_read(client: FlaskClient) -> None:
@@ -203,11 +205,11 @@ def test_a_drawing_with_a_transparent_ground_is_read(client: FlaskClient) -> Non
     drawing.paste((0, 0, 0, 255), mask=sample.point(lambda grey: 255 if grey < 90 else 0))
     file = io.BytesIO()
     drawing.save(file, "PNG")
-    assert sent(client, file.getvalue(), "image/png").get_json()["digit"] == 2
+    assert post_picture(client, file.getvalue(), "image/png").get_json()["digit"] == 2
 
 
 @pytest.mark.parametrize(
-    ("data", "status", "said"),
+    ("data", "status", "sentence"),
     [
         (b"", 400, "no picture was sent"),
         (b"GIF89a" + b"\0" * 50, 415, "not a JPEG or PNG picture"),
@@ -216,16 +218,16 @@ def test_a_drawing_with_a_transparent_ground_is_read(client: FlaskClient) -> Non
 )
 @pytest.mark.parametrize("how", ["as a file", "image/jpeg"])
 def test_what_is_no_picture_is_a_sentence(
-    client: FlaskClient, data: bytes, status: int, said: str, how: str
+    client: FlaskClient, data: bytes, status: int, sentence: str, how: str
 ) -> None:
-    answer = sent(client, data, how)
+    answer = post_picture(client, data, how)
     assert answer.status_code == status
     assert answer.content_type == "application/problem+json"
-    assert said in answer.get_json(force=True)["detail"]
+    assert sentence in answer.get_json(force=True)["detail"]
 
 
 def test_a_picture_that_is_too_large_is_a_sentence(client: FlaskClient) -> None:
-    answer = sent(client, b"\xff" * 1_000_001, "image/jpeg")
+    answer = post_picture(client, b"\xff" * 1_000_001, "image/jpeg")
     assert answer.status_code == 413
     assert "larger than the limit of 1 MB" in answer.get_json(force=True)["detail"]
 

@@ -37,7 +37,7 @@ def progress(state: str, sentence: str, share: float = 0.0) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("running", "now", "past", "said"),
+    ("running", "now", "past", "words"),
     [
         (False, None, [], "It has not trained yet."),
         (True, None, [], "It starts."),
@@ -53,12 +53,12 @@ def progress(state: str, sentence: str, share: float = 0.0) -> dict[str, Any]:
         (False, None, [NIGHT | {"outcome": "left"}], "The last training is not at its end: 17"),
     ],
 )
-def test_one_sentence_tells_what_it_does(
-    running: bool, now: dict[str, Any] | None, past: list[dict[str, Any]], said: str
+def test_one_sentence_says_what_the_training_does(
+    running: bool, now: dict[str, Any] | None, past: list[dict[str, Any]], words: str
 ) -> None:
-    found = sentence(running, now, past)
-    assert said in found
-    assert found.count(".") == 1
+    text = sentence(running, now, past)
+    assert words in text
+    assert text.count(".") == 1
 
 
 def test_a_start_that_failed_without_a_word_is_a_sentence(
@@ -69,7 +69,7 @@ def test_a_start_that_failed_without_a_word_is_a_sentence(
     assert answer["sentence"] == "The training did not begin (code 1): the journal tells why."
 
 
-def test_the_api_tells_progress_nights_and_whether_it_is_worth_it(
+def test_the_api_has_progress_nights_and_readiness(
     client: FlaskClient, training: FakeTrainingProcess, captures: Captures
 ) -> None:
     first = client.get("/api/v1/training")
