@@ -48,7 +48,7 @@ def run_fetch(args: argparse.Namespace) -> int:
     from appliance.training.mnist_download import fetch_mnist
 
     loaded = schema.load(args.config)
-    data = schema.DataSettings(tuple(args.mirror)) if args.mirror else loaded.data
+    data = schema.DataSettings(mirrors=tuple(args.mirror)) if args.mirror else loaded.data
     folder = args.to or StateDirectory(schema.state_folder(None, loaded)).mnist
     become_owner(folder)
     fetch_mnist(folder, data.mirrors, say=lambda line: print(line, flush=True))

@@ -108,8 +108,23 @@ def _topic(value: str) -> str | None:
 class Section:
     """A table of the settings file; raises SettingsError for a value that its check refuses.
 
-    The methods that dataclasses would compile for each class at every start are here once.
+    It cannot be changed; `dataclasses.replace` makes another. The methods that dataclasses would
+    compile for each class at every start are here once.
     """
+
+    def __init__(self, **values: Any) -> None:
+        for each in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = values.pop(each.name, each.default)
+            wrong = each.metadata["check"](value)
+            if wrong:
+                shown = _mask(each, value)
+                raise SettingsError(f"invalid setting '{each.name}' = {shown!r}: {wrong}")
+            vars(self)[each.name] = value
+        if values:
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(values)}")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and vars(other) == vars(self)
@@ -124,16 +139,8 @@ class Section:
         }
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
 
-    def __post_init__(self) -> None:
-        for each in dataclasses.fields(self):  # type: ignore[arg-type]
-            value = getattr(self, each.name)
-            wrong = each.metadata["check"](value)
-            if wrong:
-                shown = _mask(each, value)
-                raise SettingsError(f"invalid setting '{each.name}' = {shown!r}: {wrong}")
 
-
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(init=False, eq=False, repr=False)
 class CameraSettings(Section):
     """The table [camera]."""
 
@@ -146,7 +153,7 @@ class CameraSettings(Section):
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(init=False, eq=False, repr=False)
 class ReaderSettings(Section):
     """The table [reader]."""
 
@@ -167,7 +174,7 @@ LAYOUTS: dict[str, tuple[int, ...]] = {
 """LED layouts and their usual BCM pins: one LED a digit; the bits 1 2 4 8; segments a to g."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(init=False, eq=False, repr=False)
 class LedSettings(Section):
     """The table [leds]."""
 
@@ -176,8 +183,8 @@ class LedSettings(Section):
     status: int = setting(17, "BCM pin of the status LED; -1 = none", between(-1, 27))
     button: int = setting(27, "BCM pin of the button; -1 = none", between(-1, 27))
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
         if self.layout == "none":
             return
         wanted = len(LAYOUTS[self.layout])
@@ -199,7 +206,7 @@ class LedSettings(Section):
         return self.pins or LAYOUTS[self.layout]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(init=False, eq=False, repr=False)
 class WebSettings(Section):
     """The table [web]."""
 
@@ -223,7 +230,7 @@ class WebSettings(Section):
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(init=False, eq=False, repr=False)
 class MqttSettings(Section):
     """The table [mqtt]."""
 
@@ -239,13 +246,13 @@ class MqttSettings(Section):
         lambda value: _topic(value) if value else None,
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
         if self.password and not self.user:
             raise SettingsError("invalid setting 'password': it needs 'user' beside it")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(init=False, eq=False, repr=False)
 class HistorySettings(Section):
     """The table [history]."""
 
@@ -254,7 +261,7 @@ class HistorySettings(Section):
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(init=False, eq=False, repr=False)
 class CaptureSettings(Section):
     """The table [captures]."""
 
@@ -263,14 +270,14 @@ class CaptureSettings(Section):
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(init=False, eq=False, repr=False)
 class DataSettings(Section):
     """The table [data]."""
 
     mirrors: tuple[str, ...] = setting(MIRRORS, "where MNIST is downloaded from", _addresses)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(init=False, eq=False, repr=False)
 class RetrainSettings(Section):
     """The table [retrain]."""
 
@@ -286,7 +293,7 @@ class RetrainSettings(Section):
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(init=False, eq=False, repr=False)
 class StateSettings(Section):
     """The table [state]."""
 

@@ -99,6 +99,17 @@ class StateDirectory:
         return self.path / "retrain.lock"
 
     @property
+    def old_staging(self) -> Path:
+        """Where a version before `knowledge/` laid a backup down."""
+        return self.path / "restore"
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Tell whether a power cut or an older version left something to put in order."""
+        left = self.staging, self.restored, self.old_staging
+        return self.is_flat or any(os.path.lexists(each) for each in left)
+
+    @property
     def is_flat(self) -> bool:
         """Tell whether something lies as older versions had it, or nothing is there yet."""
         return not self.folder.is_dir() or any(

@@ -33,12 +33,6 @@ class SettingsFile(NamedTuple):
     old: bytes | None
 
 
-def is_unfinished(state: Path) -> bool:
-    places = StateDirectory(state)
-    left = places.staging, places.restored, _old_stage(state)
-    return places.is_flat or any(os.path.lexists(each) for each in left)
-
-
 def recover(state: Path) -> None:
     """End or drop what a power cut left, and carry over an old layout.
 
@@ -164,16 +158,12 @@ def _replace(place: Path, text: bytes, state: Path) -> None:
             file.write(text)
 
 
-def _old_stage(state: Path) -> Path:
-    return state / "restore"
-
-
 def _drop_old_stage(state: Path) -> None:
     """Drop what older versions had only laid down; raises StateError for a restore they began.
 
     With its plan some files may be in their places already: no rule tells which are whole.
     """
-    stage = _old_stage(state)
+    stage = StateDirectory(state).old_staging
     if os.path.lexists(stage / "plan.json"):
         raise StateError(
             f"{stage / 'plan.json'}: a version before was to end this restore: a restore cannot be "

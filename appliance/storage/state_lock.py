@@ -9,7 +9,6 @@ from pathlib import Path
 
 from appliance.errors import StateError
 from appliance.storage.layout import StateDirectory
-from appliance.storage.recovery import is_unfinished, recover
 from model.files import open_regular
 
 log = logging.getLogger(__name__)
@@ -34,7 +33,9 @@ def in_use(state: Path, *, reads_on: bool = False) -> Iterator[str | None]:
         return
     try:
         try:
-            if is_unfinished(state) and _take(lock, fcntl.LOCK_EX):
+            if StateDirectory(state).is_unfinished and _take(lock, fcntl.LOCK_EX):
+                from appliance.storage.recovery import recover
+
                 recover(state)
         except StateError as error:
             if not reads_on:

@@ -37,7 +37,6 @@ from appliance.settings import schema as known
 from appliance.settings.overrides import Changes
 from appliance.storage.downgrade import downgrade
 from appliance.storage.layout import StateDirectory, carry_over, lay_flat
-from appliance.storage.recovery import is_unfinished
 from appliance.storage.state_lock import in_use
 from appliance.training.lock import hold_training_lock
 from appliance.training.records import append_night, load_nights
@@ -636,7 +635,7 @@ def test_a_power_cut_leaves_all_of_the_old_or_all_of_the_new(
         assert found in (old, new)
         assert (found == new) == (place.read_text() == "[reader]\nagree = 7\n")
         assert not marked or found == new
-        assert not is_unfinished(other)
+        assert not StateDirectory(other).is_unfinished
         if found == new:
             assert content(other / "before-restore") == old
             assert (other / "before-restore" / "digits.toml").read_text() == "[reader]\nagree = 2\n"
@@ -700,7 +699,7 @@ def test_the_service_ends_what_root_began(made: Path, other: Path, state: Path) 
             found = content(here)
             assert found in (old, new)
             assert (found == new) == (place.read_text() == "[reader]\nagree = 7\n")
-            assert not is_unfinished(here)
+            assert not StateDirectory(here).is_unfinished
             seen.append(found == new)
         assert set(seen) == {True, False}
         assert {path.lstat().st_uid for path in here.rglob("*") if path.suffix != ".lock"} == {
@@ -735,7 +734,7 @@ def test_a_kill_at_any_instant_leaves_all_of_the_old_or_all_of_the_new(
             time.sleep(chance.uniform(0, takes))
         finished(other)
         assert content(other) in (old, new)
-        assert not is_unfinished(other)
+        assert not StateDirectory(other).is_unfinished
 
 
 def test_without_the_right_to_the_settings_what_was_begun_is_dropped(
@@ -752,7 +751,7 @@ def test_without_the_right_to_the_settings_what_was_begun_is_dropped(
     (tmp_path / "etc").rmdir()
     finished(other)
     assert content(other) == before
-    assert not is_unfinished(other)
+    assert not StateDirectory(other).is_unfinished
 
 
 @pytest.mark.parametrize("name", ["knowledge.new", "restore"])
@@ -761,7 +760,7 @@ def test_a_pipe_in_the_place_of_a_stage_is_removed_and_not_waited_for(
 ) -> None:
     os.mkfifo(other / name)
     finished(other)
-    assert not is_unfinished(other)
+    assert not StateDirectory(other).is_unfinished
 
 
 def test_a_restore_that_an_older_version_began_says_what_to_do(other: Path) -> None:

@@ -159,7 +159,7 @@ def test_the_page_is_found_from_the_machine_itself(host: str, url: str) -> None:
 
 def test_the_state_goes_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/somewhere")
-    set_ = Settings(state=StateSettings("/set"))
+    set_ = Settings(state=StateSettings(folder="/set"))
     assert state_folder("/given", set_) == Path("/given")
     assert state_folder(None, set_) == Path("/set")
     assert state_folder(None, Settings()) == Path("/somewhere/digits")
