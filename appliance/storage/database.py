@@ -131,12 +131,12 @@ def examine(file: Path, form: DatabaseSchema) -> tuple[int, str | None]:
                 if not is_damage(error):
                     raise
                 damage = str(error)
+            if damage == "ok" and not _is_header_sound(file):
+                damage = _HEADER
     except sqlite3.DatabaseError as error:
         raise unusable(file, form, error) from None
     if found.damaged:
         return sound, found.words
-    if damage == "ok" and not _is_header_sound(file):
-        damage = _HEADER
     return sound, None if damage == "ok" else " ".join(damage.split())
 
 
@@ -238,10 +238,19 @@ def _is_empty(file: Path) -> bool:
 
 
 def _is_header_sound(file: Path) -> bool:
-    """Tell whether a file may be written, as its header says: others SQLite only reads."""
-    with suppress(OSError), open(file, "rb", opener=open_regular) as raw:
-        header = raw.read(20)
-        return len(header) < 20 or all(each in (1, 2) for each in header[18:])
+    """Tell whether an open database may be written, as its header says: others SQLite only reads.
+
+    The header is read by the descriptor that SQLite holds. Closing one of our own would drop the
+    locks that this process has on the file (fcntl(2)); another one would take itself for the last
+    to close it, and remove the log that this one goes on writing to.
+    """
+    with suppress(OSError):
+        wanted = file.stat()
+        for number in map(int, os.listdir("/proc/self/fd")):
+            with suppress(OSError):
+                if os.path.samestat(os.fstat(number), wanted):
+                    header = os.pread(number, 20, 0)
+                    return len(header) < 20 or all(each in (1, 2) for each in header[18:])
     return True
 
 

@@ -1,6 +1,8 @@
 """SQLite files of other versions: an older one is brought up to date, a newer one refused."""
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from appliance.errors import StateError
-from appliance.storage.database import DamagedError, check, opened, unusable
+from appliance.storage.database import DamagedError, check, examine, opened, unusable
 from appliance.storage.rows import DatabaseSchema
 
 OLD = "CREATE TABLE IF NOT EXISTS things (id INTEGER PRIMARY KEY) STRICT;"
@@ -119,3 +121,23 @@ def test_a_full_disk_is_called_by_its_name(
     assert "disk I/O error): check the disk" in str(unusable(file, old, error))
     monkeypatch.setattr("os.statvfs", lambda folder: SimpleNamespace(f_bavail=0))
     assert str(unusable(file, old, error)).endswith("the disk is full: make room")
+
+
+def test_looking_at_a_database_that_is_open_drops_no_lock_on_it(
+    file: Path, old: DatabaseSchema
+) -> None:
+    script = (
+        "import sqlite3, sys\n"
+        "database = sqlite3.connect(sys.argv[1])\n"
+        "database.execute('SELECT count(*) FROM things').fetchone()\n"
+        "database.close()\n"
+    )
+    with closing(opened(file, old)) as database, database:
+        database.execute("INSERT INTO things VALUES (8)")
+        database.commit()
+        assert examine(file, old) == (2, None)
+        # The other process is not the last one to close it.
+        subprocess.run([sys.executable, "-c", script, str(file)], check=True)
+        database.execute("INSERT INTO things VALUES (9)")
+        database.commit()
+        assert examine(file, old) == (3, None)
