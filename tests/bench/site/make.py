@@ -58,7 +58,7 @@ def settings() -> str:
         "They are in `/etc/digits/digits.toml`, if it is there, or in `--config FILE`; `install`",
         "writes one with every setting, commented out. They count from the next start on:",
         "`sudo systemctl restart digits`. What is changed on the page's *Device* view (those",
-        "marked *page*) is kept in `settings.json` in the state directory and goes before the",
+        "marked *page*) is kept in `knowledge/settings.json` in the state directory and goes before the",
         "file; the command line's options go before both. An unknown name or a refused value stops",
         "the start with a sentence that names it.",
     ]
