@@ -223,7 +223,7 @@ def _copy(name: str, database: Path, to: Path) -> str | None:
         raise StateError(str(error).replace(str(to), str(database))) from None
     except sqlite3.Error as error:
         raise StateError(
-            f"{database}: cannot be copy_database ({error}): check the disk; what is damaged is put aside "
+            f"{database}: cannot be copied ({error}): check the disk; what is damaged is put aside "
             "and rescued when the appliance starts: no backup is written"
         ) from None
 
