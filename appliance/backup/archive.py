@@ -32,9 +32,9 @@ from appliance.backup.contents import (
 )
 from appliance.errors import ApplianceError, BackupError, StateError
 from appliance.networks.vault import Vault
-from appliance.storage.database import connect, copied, read_only
+from appliance.storage.database import connect, copy_database, open_to_examine
 from appliance.storage.layout import CAPTURES, HISTORY, NIGHTS, OVERRIDES, StateDirectory
-from appliance.storage.ownership import Placed
+from appliance.storage.ownership import OutputFile
 from appliance.storage.rows import is_damage
 from appliance.storage.zip_check import ENTRY_BYTES, directory_bytes
 from model.errors import ModelError
@@ -84,7 +84,7 @@ class Manifest:
 # ---- out ----
 
 
-def backup(out: Placed, state: Path, settings: IO[bytes] | None) -> Manifest:
+def backup(out: OutputFile, state: Path, settings: IO[bytes] | None) -> Manifest:
     """Write a backup of a state directory and a settings file in one step; return what is in it.
 
     The appliance may run. Raises StateError, in a sentence, where it cannot be read or written.
@@ -205,10 +205,12 @@ def _copy(name: str, database: Path, to: Path) -> str | None:
     """
     try:
         try:
-            written = os.access(database.parent, os.W_OK)
-            source = connect(database, "mode=rw", timeout=10) if written else read_only(database)
-            with closing(source) as opened:
-                copied(opened, to)
+            if os.access(database.parent, os.W_OK):
+                source = connect(database, "mode=rw", timeout=10)
+            else:
+                source = open_to_examine(database)
+            with closing(source):
+                copy_database(source, to)
             return check_file(name, to)
         except sqlite3.DatabaseError as error:
             if not is_damage(error):

@@ -5,18 +5,18 @@ import re
 from pathlib import Path
 from typing import Any
 
-from appliance.captures.rescue import FORM as CAPTURES_FORM
+from appliance.captures.rescue import SCHEMA as CAPTURES_SCHEMA
 from appliance.errors import SettingsError
-from appliance.outputs.history import FORM as HISTORY_FORM
+from appliance.outputs.history import SCHEMA as HISTORY_SCHEMA
 from appliance.settings.schema import Settings, apply_values, list_changeable, load
-from appliance.storage.database import check, clean
+from appliance.storage.database import check_database, clean
 from appliance.storage.layout import CAPTURES, HISTORY, NIGHTS, OVERRIDES
 from appliance.storage.recovery import SETTINGS as SETTINGS
 from appliance.training.records import parse_night
 from model import evaluation_report, weights
 from model.files import open_regular, read_regular
 
-DATABASES = {CAPTURES: CAPTURES_FORM, HISTORY: HISTORY_FORM}
+DATABASES = {CAPTURES: CAPTURES_SCHEMA, HISTORY: HISTORY_SCHEMA}
 ORDER = "networks/promotions.txt"
 MOST_FILES = 200
 
@@ -69,7 +69,7 @@ def check_file(name: str, file: Path) -> str | None:
             if not all(map(is_night, lines)):
                 raise ValueError(f"{name} has a line that is no night's")
     elif name in DATABASES:
-        check(file, DATABASES[name])
+        check_database(file, DATABASES[name])
         return clean_rows(name, file)
     return None
 

@@ -20,11 +20,11 @@ from appliance.storage.recovery import (
     REPLACED,
     SETTINGS,
     SettingsFile,
-    drop,
-    finish,
+    drop_restore,
+    finish_restore,
     recover,
 )
-from appliance.storage.state_lock import alone
+from appliance.storage.state_lock import hold_exclusive_lock
 from appliance.training.lock import is_training
 from model.files import copy_regular, open_regular, sync
 
@@ -68,10 +68,12 @@ def restore(
                 if SETTINGS not in manifest.files or keep_settings:
                     settings = None
                 state.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(alone(state, "restore", training=is_training(state)))
+                stack.enter_context(
+                    hold_exclusive_lock(state, "restore", training=is_training(state))
+                )
                 recover(state)
                 left_out = _lay_down(archive, manifest, state, settings, keep_settings)
-            kept = finish(state, settings)
+            kept = finish_restore(state, settings)
             return Restored(manifest, settings.out.path if settings else None, kept, left_out)
     except OSError as error:
         if isinstance(error, ApplianceError) or error.filename == str(file):
@@ -133,7 +135,7 @@ def _lay_down(
         return left_out
     except BaseException:
         with suppress(OSError):
-            drop(places.restored) if places.restored.exists() else shutil.rmtree(stage)
+            drop_restore(places.restored) if places.restored.exists() else shutil.rmtree(stage)
         raise
 
 

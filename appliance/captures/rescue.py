@@ -11,12 +11,19 @@ from appliance.errors import StateError
 from appliance.storage.database import (
     DamagedError,
     NotWritableError,
-    only_to_look_at,
-    opened,
-    rescued,
-    unusable,
+    open_database,
+    open_read_only,
+    rescue,
+    to_state_error,
 )
-from appliance.storage.rows import MOST_NUMBER, MOST_TIME, DatabaseSchema, Row, number_in, whole_in
+from appliance.storage.rows import (
+    MAX_ID,
+    MAX_TIME,
+    DatabaseSchema,
+    Row,
+    is_integer_in,
+    is_number_in,
+)
 from model.files import open_regular
 
 COLUMNS = "id, at, label, said, reason, confidence, network, glyph, picture, crc, deleted"
@@ -39,20 +46,20 @@ def mended(row: Row) -> Row | None:
     """
     number, at, label, said, reason, confidence, network, glyph, picture, crc, deleted = row
     if not (
-        1 <= number <= MOST_NUMBER
-        and number_in(at, 0, MOST_TIME)
-        and whole_in(label, 0, 10)
-        and (said is None or whole_in(said, 0, 9))
+        1 <= number <= MAX_ID
+        and is_number_in(at, 0, MAX_TIME)
+        and is_integer_in(label, 0, 10)
+        and (said is None or is_integer_in(said, 0, 9))
         and isinstance(reason, str | bytes | None)
         and len(reason or "") <= 1000
-        and number_in(confidence, 0, 1)
+        and is_number_in(confidence, 0, 1)
         and isinstance(network, str)
         and len(network) <= 64
         and isinstance(glyph, bytes)
         and len(glyph) == 784
         and isinstance(picture, bytes)
         and 0 < len(picture) <= MOST_PICTURE_BYTES
-        and (deleted is None or number_in(deleted, 0, MOST_TIME))
+        and (deleted is None or is_number_in(deleted, 0, MAX_TIME))
     ):
         return None
     if not isinstance(reason, bytes) and crc == checksum(row):
@@ -68,9 +75,9 @@ def _of_pictures(glyph: bytes, picture: bytes) -> int:
     return zlib.crc32(picture, zlib.crc32(glyph))
 
 
-FORM = DatabaseSchema(
+SCHEMA = DatabaseSchema(
     what="the captures",
-    schema=Path(__file__).with_name("schema.sql"),
+    sql_file=Path(__file__).with_name("schema.sql"),
     table="captures",
     columns=COLUMNS,
     synchronous="FULL",
@@ -91,12 +98,14 @@ def open_captures(
     try:
         in_use = open(file.with_name(f"{file.name}.lock"), "ab", opener=open_regular)  # noqa: SIM115
     except OSError as error:
-        return *only_to_look_at(file, FORM, unusable(file, FORM, error), stand_in=stand_in), None
+        return *open_read_only(
+            file, SCHEMA, to_state_error(file, SCHEMA, error), stand_in=stand_in
+        ), None
     try:
         # Whoever has the file open holds this, so that nobody puts it aside meanwhile.
         fcntl.flock(in_use, fcntl.LOCK_SH)
         try:
-            return opened(file, FORM), None, in_use
+            return open_database(file, SCHEMA), None, in_use
         except DamagedError as damage:
             try:
                 return *_repaired(file, in_use), in_use
@@ -104,9 +113,9 @@ def open_captures(
                 if not stand_in:
                     raise
                 why = StateError(f"{error} ({damage})")
-                return *only_to_look_at(file, FORM, why, stand_in=True), in_use
+                return *open_read_only(file, SCHEMA, why, stand_in=True), in_use
         except NotWritableError as error:
-            return *only_to_look_at(file, FORM, error, stand_in=stand_in), in_use
+            return *open_read_only(file, SCHEMA, error, stand_in=stand_in), in_use
     except BaseException:
         in_use.close()
         raise
@@ -122,8 +131,8 @@ def _repaired(file: Path, in_use: IO[bytes]) -> tuple[sqlite3.Connection, str | 
         ) from None
     try:
         # While this waited for its turn another may have done it.
-        return opened(file, FORM), None
+        return open_database(file, SCHEMA), None
     except DamagedError as damage:
-        return rescued(file, FORM, damage)
+        return rescue(file, SCHEMA, damage)
     finally:
         fcntl.flock(in_use, fcntl.LOCK_SH)

@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance.captures.readiness import Enough
-from appliance.captures.rescue import COLUMNS, FORM, checksum, open_captures
+from appliance.captures.rescue import COLUMNS, SCHEMA, checksum, open_captures
 from appliance.captures.rescue import MOST_PICTURE_BYTES as MOST_PICTURE_BYTES
 from appliance.errors import CaptureError, NoCaptureError, StateError
 from appliance.reading import Grey
-from appliance.storage.database import lend, unusable
-from appliance.storage.rows import HIGHEST, LOWEST, MOST_NUMBER, Row, Rows, is_damage, next_number
+from appliance.storage.database import lend, to_state_error
+from appliance.storage.rows import HIGHEST, LOWEST, MAX_ID, Row, Rows, is_damage, next_id
 from model.network import NOT_A_DIGIT
 
 BLOCK = 256
@@ -102,7 +102,7 @@ class Captures:
         self.limit = limit
         self._clock = clock
         self._lock = threading.Lock()
-        self._rows = Rows(FORM, file.name)
+        self._rows = Rows(SCHEMA, file.name)
         self._database, self._said, self._in_use = open_captures(file, stand_in=stand_in)
         # Each change says where it begins.
         self._database.isolation_level = None
@@ -336,7 +336,7 @@ class Captures:
                 yield database
         except sqlite3.Error as error:
             kind = DamageError if is_damage(error) else StateError
-            raise kind(str(unusable(self.file, FORM, error))) from None
+            raise kind(str(to_state_error(self.file, SCHEMA, error))) from None
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
@@ -348,7 +348,7 @@ class Captures:
                     yield database
                     database.execute(
                         "INSERT INTO changes VALUES (1, 1) "
-                        f"ON CONFLICT (only) DO UPDATE SET number = number % {MOST_NUMBER} + 1"
+                        f"ON CONFLICT (only) DO UPDATE SET number = number % {MAX_ID} + 1"
                     )
             except sqlite3.DatabaseError as error:
                 if is_damage(error):
@@ -409,7 +409,7 @@ def _count(database: sqlite3.Connection) -> int:
 
 def _inserted(database: sqlite3.Connection, capture: Capture) -> Capture:
     # A number that is given here is sound, whatever the largest one became by damage.
-    number = next_number(database, "captures")
+    number = next_id(database, "captures")
     capture = capture._replace(id=number)
     facts = tuple({**capture._asdict(), "glyph": capture.glyph.tobytes()}.values())
     row = (*facts, checksum((*facts, None, None)), None)

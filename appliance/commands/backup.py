@@ -41,17 +41,17 @@ def add_place(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from appliance.backup.archive import backup
     from appliance.settings import schema as known
-    from appliance.storage.ownership import open_named, placed
-    from appliance.storage.state_lock import in_use
+    from appliance.storage.ownership import open_input, open_output
+    from appliance.storage.state_lock import hold_shared_lock
 
     settings = known.load(args.config)
     state = known.state_folder(args.state, settings)
     file = args.config or known.CONFIG
     with ExitStack() as held:
-        source = held.enter_context(open_named(file)) if file.is_file() else None
-        out = held.enter_context(placed("backup", args.file, state))
+        source = held.enter_context(open_input(file)) if file.is_file() else None
+        out = held.enter_context(open_output("backup", args.file, state))
         enter_state(state)
-        held.enter_context(in_use(state, reads_on=True))
+        held.enter_context(hold_shared_lock(state, or_read_on=True))
         made = backup(out, state, source)
     print(f"{args.file}: {made.bytes / 1e6:.1f} MB")
     tell(made)

@@ -95,10 +95,13 @@ def run_report(args: argparse.Namespace) -> int:
 
 def run_export(args: argparse.Namespace) -> int:
     from appliance.captures.archive import export_zip
-    from appliance.storage.ownership import placed
+    from appliance.storage.ownership import open_output
 
     state, settings = _find_state(args)
-    with placed("export", args.file, state) as out, _open_captures(state, settings) as captures:
+    with (
+        open_output("export", args.file, state) as out,
+        _open_captures(state, settings) as captures,
+    ):
         count = export_zip(captures, out.file)
         out.put()
     print(f"{count} captures are in {args.file}")
@@ -107,9 +110,9 @@ def run_export(args: argparse.Namespace) -> int:
 
 def run_import(args: argparse.Namespace) -> int:
     from appliance.captures.archive import import_zip
-    from appliance.storage.ownership import open_named
+    from appliance.storage.ownership import open_input
 
-    with open_named(args.file) as file, _open_captures(*_find_state(args)) as captures:
+    with open_input(args.file) as file, _open_captures(*_find_state(args)) as captures:
         done = import_zip(captures, file, str(args.file))
     print(f"{done.added} captures were added, {done.known} were there already")
     return 0

@@ -60,7 +60,7 @@ def run_import(args: argparse.Namespace) -> int:
     from appliance.errors import ApplianceError, StateError
     from appliance.settings import schema
     from appliance.storage.layout import StateDirectory
-    from appliance.storage.ownership import become_owner, open_named
+    from appliance.storage.ownership import become_owner, open_input
     from model.datasets import MNIST_SHA256, find_file, import_file, list_missing
     from model.errors import DatasetError
 
@@ -76,7 +76,7 @@ def run_import(args: argparse.Namespace) -> int:
     try:
         with ExitStack() as stack:
             # Opened before root gives up its rights: a USB stick may be readable for one user.
-            sources = [(stack.enter_context(open_named(file)), file) for file in files]
+            sources = [(stack.enter_context(open_input(file)), file) for file in files]
             become_owner(folder)
             for source, file in sources:
                 print(f"imported: {import_file(source, file, folder)}", flush=True)

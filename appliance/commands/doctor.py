@@ -47,14 +47,14 @@ def run(args: argparse.Namespace) -> int:
     from appliance.commands.run import open_camera
     from appliance.doctor import board, checks, support_report
     from appliance.settings import schema as known
-    from appliance.storage.ownership import become_owner, placed
+    from appliance.storage.ownership import become_owner, open_output
 
     loaded, wrong = _settings_of_file(args.config)
     state = known.state_folder(args.state, loaded.settings)
     with ExitStack() as held:
         out, log = None, []
         if args.report:
-            out = held.enter_context(placed("--report", args.report, state))
+            out = held.enter_context(open_output("--report", args.report, state))
             # The journal is root's to read, and what is in the state directory its owner's.
             log = board.log()
         become_owner(state)

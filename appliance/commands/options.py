@@ -49,10 +49,10 @@ def check_writable(option: str, file: Path) -> None:
 
     Root becomes the owner of the file's folder, for good.
     """
-    from appliance.storage.ownership import become_owner, new_file
+    from appliance.storage.ownership import become_owner, create_output
 
     become_owner(file.parent)
-    new_file(option, file).drop()
+    create_output(option, file).drop()
 
 
 def enter_state(state: Path, *, there: bool = True) -> None:

@@ -37,12 +37,12 @@ def run(args: argparse.Namespace) -> int:
     from appliance.backup.restore import restore
     from appliance.settings import schema as known
     from appliance.storage.layout import StateDirectory
-    from appliance.storage.ownership import open_named
+    from appliance.storage.ownership import open_input
 
     state = known.state_folder(args.state, known.load(args.config))
     place = args.config or known.CONFIG
     with ExitStack() as held:
-        source = held.enter_context(open_named(args.file))
+        source = held.enter_context(open_input(args.file))
         settings = None if args.no_settings else settings_file(place, state, held)
         enter_state(state, there=False)
         done = restore(source, args.file, state, settings, keep_settings=args.no_settings)
@@ -68,15 +68,15 @@ def run(args: argparse.Namespace) -> int:
 def settings_file(place: Path, state: Path, held: ExitStack) -> "SettingsFile | None":
     """Return the settings file that a backup's takes the place of, None where nobody here may."""
     from appliance.errors import StateError
-    from appliance.storage.ownership import open_named, placed
-    from appliance.storage.recovery import SettingsFile, keep_mode
+    from appliance.storage.ownership import open_input, open_output
+    from appliance.storage.recovery import SettingsFile, copy_mode
 
     try:
-        out = held.enter_context(placed("--config", place, state))
-        keep_mode(out.file.fileno(), place, state)
+        out = held.enter_context(open_output("--config", place, state))
+        copy_mode(out.file.fileno(), place, state)
         old = None
         if place.exists():
-            with open_named(place) as file:
+            with open_input(place) as file:
                 old = file.read()
         return SettingsFile(out, old)
     except (StateError, OSError):

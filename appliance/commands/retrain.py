@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     log_to_stderr()
     from appliance.settings.overrides import Changes
     from appliance.settings.schema import load, state_folder
-    from appliance.storage.state_lock import in_use
+    from appliance.storage.state_lock import hold_shared_lock
     from appliance.training.lock import hold_training_lock
 
     settings = load(args.config)
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     enter_state(state)
     settings = Changes(state).apply_to(settings)
     try:
-        with hold_training_lock(state), in_use(state), _catch_signals() as signals:
+        with hold_training_lock(state), hold_shared_lock(state), _catch_signals() as signals:
             return _retrain(args, settings.retrain, state, named, signals)
     except TrainingRefused as refused:
         if not args.due:

@@ -54,7 +54,7 @@ def add(parsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from appliance.settings.schema import read, state_folder
-    from appliance.storage.state_lock import in_use
+    from appliance.storage.state_lock import hold_shared_lock
 
     log_to_stderr()
     loaded = read(args.config)
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     # All that a start makes stays: to look for what does not, again and again, takes a while.
     gc.disable()
     try:
-        with in_use(state, reads_on=True) as problem:
+        with hold_shared_lock(state, or_read_on=True) as problem:
             return _run(args, loaded, state, problem)
     finally:
         gc.enable()

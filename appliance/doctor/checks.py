@@ -383,11 +383,11 @@ def _databases(state: Path) -> str:
     from appliance.storage.database import examine as examine_rows
 
     sound_files, damaged = [], []
-    for name, form in DATABASES.items():
+    for name, schema in DATABASES.items():
         file = StateDirectory(state).knowledge / name
         if not os.path.lexists(file):
             continue
-        sound, damage = examine_rows(file, form)
+        sound, damage = examine_rows(file, schema)
         sound_files.append(f"{name}: {sound} rows are whole")
         damaged += [f"{name} is damaged: {damage}; {sound} rows are whole"] if damage else []
     if damaged:

@@ -17,7 +17,7 @@ from appliance.doctor import board
 from appliance.doctor.checks import Finding
 from appliance.errors import StateError
 from appliance.settings.schema import EffectiveSetting, Settings
-from appliance.storage.ownership import Placed
+from appliance.storage.ownership import OutputFile
 from appliance.training.records import load_nights
 
 _PRIVATE = {("mqtt", "host"), ("mqtt", "user")}
@@ -67,7 +67,7 @@ def report(
     return redacted
 
 
-def write(out: Placed, facts: dict[str, Any]) -> None:
+def write(out: OutputFile, facts: dict[str, Any]) -> None:
     """Write a report, as JSON where the file's name ends in .json, else as text.
 
     The file is the old one or the whole new one. Raises StateError.

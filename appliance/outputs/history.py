@@ -20,21 +20,21 @@ from appliance.storage.database import (
     DamagedError,
     NotWritableError,
     lend,
-    only_to_look_at,
-    opened,
-    rescued,
+    open_database,
+    open_read_only,
+    rescue,
 )
 from appliance.storage.rows import (
     HIGHEST,
-    MOST_NUMBER,
-    MOST_TIME,
+    MAX_ID,
+    MAX_TIME,
     DatabaseSchema,
     Row,
     Rows,
     is_damage,
-    next_number,
-    number_in,
-    whole_in,
+    is_integer_in,
+    is_number_in,
+    next_id,
 )
 
 _MOST_REASON = 10_000
@@ -48,10 +48,10 @@ def mended(row: Row) -> Row | None:
     """
     number, at, digit, reason, confidence, glyph, crc = row
     if not (
-        1 <= number <= MOST_NUMBER
-        and number_in(at, 0, MOST_TIME)
-        and (digit is None or whole_in(digit, 0, 9))
-        and number_in(confidence, 0, 1)
+        1 <= number <= MAX_ID
+        and is_number_in(at, 0, MAX_TIME)
+        and (digit is None or is_integer_in(digit, 0, 9))
+        and is_number_in(confidence, 0, 1)
         and isinstance(reason, str | bytes | None)
         and len(reason or "") <= _MOST_REASON
         and isinstance(glyph, bytes | None)
@@ -73,9 +73,9 @@ def checksum(row: Row) -> int:
     return zlib.crc32(json.dumps(facts).encode(), zlib.crc32(glyph or b""))
 
 
-FORM = DatabaseSchema(
+SCHEMA = DatabaseSchema(
     what="the history",
-    schema=Path(__file__).with_name("schema.sql"),
+    sql_file=Path(__file__).with_name("schema.sql"),
     table="readings",
     columns="id, at, digit, reason, confidence, glyph, crc",
     synchronous="NORMAL",
@@ -128,19 +128,19 @@ class History:
         self._shown: int | None = None
         # Rows of the transaction that is open, and when its first one came.
         self._waiting, self._since = 0, 0.0
-        self._rows = Rows(FORM, file.name)
+        self._rows = Rows(SCHEMA, file.name)
         self._said: str | None = None
         try:
             try:
-                self._database = opened(file, FORM)
+                self._database = open_database(file, SCHEMA)
             except DamagedError as error:
-                self._database, self._said = rescued(file, FORM, error)
+                self._database, self._said = rescue(file, SCHEMA, error)
         except StateError as error:
             if not isinstance(error, NotWritableError) and not isinstance(
                 error.__context__, DamagedError
             ):
                 raise
-            self._database, self._said = only_to_look_at(file, FORM, error, stand_in=True)
+            self._database, self._said = open_read_only(file, SCHEMA, error, stand_in=True)
         self._count = self._counted()
 
     def show(self, reading: Reading) -> None:
@@ -165,10 +165,10 @@ class History:
         if reading.glyph is not None:
             glyph = np.rint(reading.glyph * 255).astype(np.uint8).tobytes()
         reason = (reading.fault or reading.reason) if reading.settled is None else None
-        number = next_number(self._database, "readings")
+        number = next_id(self._database, "readings")
         row = (number, reading.at, reading.settled, reason, reading.confidence, glyph)
         self._database.execute(
-            f"INSERT INTO readings ({FORM.columns}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO readings ({SCHEMA.columns}) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (*row, checksum((*row, None))),
         )
         self._count += 1
@@ -222,7 +222,7 @@ class History:
                         "WHERE digit BETWEEN 0 AND 9 AND confidence BETWEEN 0 AND 1 "
                         "AND id BETWEEN 1 AND ? AND at >= ? AND at < ? "
                         "AND id NOT IN (SELECT value FROM json_each(?)) GROUP BY hour",
-                        (since, MOST_NUMBER, since, until, damaged),
+                        (since, MAX_ID, since, until, damaged),
                     ).fetchall()
                 )
             except sqlite3.DatabaseError as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from appliance.errors import SettingsError
-from appliance.storage.ownership import open_named
+from appliance.storage.ownership import open_input
 
 _LARGEST_FILE = 1_000_000
 
@@ -340,7 +340,7 @@ def read(path: Path | None) -> LoadedSettings:
             return LoadedSettings(CONFIG, Settings())
         path = CONFIG
     try:
-        with open_named(path) as file:
+        with open_input(path) as file:
             text = file.read(_LARGEST_FILE + 1)
         if len(text) > _LARGEST_FILE:
             raise SettingsError(f"{path}: larger than a settings file can be")

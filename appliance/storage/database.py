@@ -1,4 +1,4 @@
-"""SQLite files that outlive a power cut: opened in WAL mode, checked, and put aside if damaged."""
+"""SQLite files that survive a power cut: opened in WAL mode, checked, and rescued if damaged."""
 
 import logging
 import os
@@ -12,48 +12,70 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import ClosedError, StateError
-from appliance.storage.rows import DatabaseSchema, Rows, is_damage, text_of
+from appliance.storage.rows import TRANSIENT, DatabaseSchema, Rows, decode_text, is_damage
 from model.files import NotRegularError, check_regular, copy_regular, open_regular
 
 log = logging.getLogger(__name__)
 
+_TRIES = 20_000
+"""Ranges of ids that are queried in a damaged file before it is given up (`rows.Rows`)."""
+_BAD_HEADER = "its header is of another format"
+
 
 class DamagedError(sqlite3.DatabaseError):
-    """A file is not a database of its form, or no whole one."""
+    """The file is no database of its schema, or is damaged."""
 
 
 class NotWritableError(StateError):
-    """A file cannot be written: for a card that is full or read-only, its owner, or its age."""
+    """The file cannot be written: the card is full or read-only, or its owner or version differ."""
 
 
 def connect(file: Path, query: str = "", **options: Any) -> sqlite3.Connection:
-    """Return a connection to a file, as SQLite's URI has its `query`.
+    """Return a connection to a file; `query` is that of SQLite's URI, `options` are `connect`'s.
 
-    SQLite opens the file and its logs by their names, and would follow a link or wait for a pipe:
-    raises NotRegularError for one. `options` are those of `sqlite3.connect`.
+    SQLite opens the file and its logs by name, and would follow a link or wait for a pipe:
+    raises NotRegularError for one.
     """
-    for each in (*_with_its_log(file), file.with_name(f"{file.name}-journal")):
+    for each in (*_with_logs(file), file.with_name(f"{file.name}-journal")):
         check_regular(each)
     address = f"{file.absolute().as_uri()}{f'?{query}' * bool(query)}"
     database: sqlite3.Connection = sqlite3.connect(address, uri=True, **options)
     return database
 
 
-def only_to_look_at(
-    file: Path, form: DatabaseSchema, error: StateError, *, stand_in: bool
-) -> tuple[sqlite3.Connection, str]:
-    """Return a file that cannot be written, and a sentence; every change is refused by SQLite.
+def open_database(file: Path, schema: DatabaseSchema) -> sqlite3.Connection:
+    """Return a connection that threads may share, under their own lock.
 
-    The card is full or read-only, or the file is another user's. With `stand_in` there is nothing
-    in place of a file that cannot be read either: a box without a screen that did not start would
-    tell its owner less than one that reads. Raises `error` where there is nothing to look at.
+    An older file is upgraded. Raises DamagedError for a damaged file, NotWritableError for a newer
+    one and where the file is not at fault, StateError for one that is locked.
     """
-    for how in ("mode=ro", "mode=ro&immutable=1"):
-        # The second without its lock and its log, which want room: what is only in it is not seen.
+    try:
+        return _open_and_check(file, schema)
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        if str(error).startswith("database is locked"):
+            raise to_state_error(file, schema, error) from None
+        if str(error).startswith((*TRANSIENT, "disk I/O")):
+            raise NotWritableError(str(to_state_error(file, schema, error))) from None
+        raise DamagedError(_on_one_line(error)) from None
+    except NotRegularError as error:
+        raise NotWritableError(str(to_state_error(file, schema, error))) from None
+
+
+def open_read_only(
+    file: Path, schema: DatabaseSchema, error: StateError, *, stand_in: bool
+) -> tuple[sqlite3.Connection, str]:
+    """Return a connection on which SQLite refuses every change, and a sentence that says why.
+
+    For a file that cannot be written. Where it cannot be read either, `stand_in` gives an empty
+    database in its place: a box without a screen that did not start would tell its owner less than
+    one that reads. Otherwise raises `error`.
+    """
+    for mode in ("mode=ro", "mode=ro&immutable=1"):
+        # The second needs no room for a lock and a log, and does not see what is in the log alone.
         with suppress(sqlite3.DatabaseError, NotRegularError):
-            database = connect(file, how, check_same_thread=False)
+            database = connect(file, mode, check_same_thread=False)
             try:
-                database.execute(f"SELECT {form.columns} FROM {form.table} LIMIT 1").fetchall()
+                database.execute(f"SELECT {schema.columns} FROM {schema.table} LIMIT 1").fetchall()
             except BaseException:
                 database.close()
                 raise
@@ -62,69 +84,66 @@ def only_to_look_at(
         if not stand_in or not file.parent.is_dir():
             raise error
         database = sqlite3.connect(":memory:", check_same_thread=False)
-        database.executescript(form.schema.read_text(encoding="utf-8"))
+        database.executescript(schema.sql)
         database.execute("PRAGMA query_only = ON")
-    database.text_factory = text_of
-    sentence = f"{error}; until then nothing is added to {form.what}"
+    database.text_factory = decode_text
+    sentence = f"{error}; until then nothing is added to {schema.what}"
     log.warning("%s", sentence)
     return database, sentence
 
 
-def opened(file: Path, form: DatabaseSchema) -> sqlite3.Connection:
-    """Return a connection that threads may share, under their own lock.
-
-    An older file is brought up to date. Raises DamagedError for a damaged file, NotWritableError
-    for what is not the file's fault, StateError for a newer one and one that is locked.
-    """
-    try:
-        return _opened(file, form)
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        if str(error).startswith("database is locked"):
-            raise unusable(file, form, error) from None
-        if str(error).startswith(_NOT_THE_FILES_FAULT):
-            raise NotWritableError(str(unusable(file, form, error))) from None
-        raise DamagedError(" ".join(str(error).split())) from None
-    except NotRegularError as error:
-        raise NotWritableError(str(unusable(file, form, error))) from None
+def open_to_examine(file: Path) -> sqlite3.Connection:
+    """Return a read-only connection to a file, which may be damaged: with its log, else without."""
+    for mode in ("mode=ro", "mode=ro&immutable=1"):
+        database = connect(file, mode, timeout=10)
+        database.text_factory = decode_text
+        try:
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.DatabaseError as error:
+            if mode == "mode=ro" and not is_damage(error):
+                database.close()
+                continue
+        return database
+    raise sqlite3.OperationalError("unable to open database file")
 
 
-def rescued(file: Path, form: DatabaseSchema, damage: Exception) -> tuple[sqlite3.Connection, str]:
-    """Put a damaged file aside; return a new one with what could be read of it, and a sentence.
+def rescue(file: Path, schema: DatabaseSchema, damage: Exception) -> tuple[sqlite3.Connection, str]:
+    """Replace a damaged file by a new one with its sound rows; return that, and a sentence.
 
-    What is taken over is on the card before the damaged file leaves its place: one who is stopped
-    in between begins again. Raises StateError.
+    The damaged file is kept beside it. The new one is on the card before the damaged one is
+    renamed: after a power cut in between the next call starts over. Raises StateError.
     """
     aside = file.with_name(f"{file.name}.damaged-{int(time.time())}")
     beside = file.with_name(f"{file.name}.new")
     try:
-        saved = _rebuild(file, form, beside)
+        saved = _rebuild(file, schema, beside)
         # A log that stays would be taken for the new file's own.
-        for rest, its_place in zip(_with_its_log(file), _with_its_log(aside), strict=True):
-            if rest != file and rest.exists():
-                rest.rename(its_place)
+        for log_file, log_aside in zip(_with_logs(file)[1:], _with_logs(aside)[1:], strict=True):
+            if log_file.exists():
+                log_file.rename(log_aside)
         try:
             os.link(file, aside)
         except OSError:
-            # A stick's file system has no second names: then there is an instant without a file.
+            # The file system has no hard links: for an instant there is no file.
             file.rename(aside)
         os.replace(beside, file)
         done = f"{saved} rows were saved from it"
         sentence = f"{file} was damaged ({damage}): put aside as {aside.name}, {done}"
         log.warning("%s", sentence)
-        return _opened(file, form), sentence
+        return _open_and_check(file, schema), sentence
     except (OSError, sqlite3.DatabaseError) as error:
-        raise unusable(file, form, error) from None
+        raise to_state_error(file, schema, error) from None
 
 
-def examine(file: Path, form: DatabaseSchema) -> tuple[int, str | None]:
-    """Return how many rows of a file are sound, and what is damaged in a few words, None for none.
+def examine(file: Path, schema: DatabaseSchema) -> tuple[int, str | None]:
+    """Return how many rows of a file are sound, and its damage in a few words, None for none.
 
-    All of it is read, and nothing changed. Raises StateError for what is not the file's fault.
+    All of the file is read, nothing is changed. Raises StateError where it is not at fault.
     """
-    found, sound = Rows(form, None, tries=_TRIES), 0
+    rows, sound = Rows(schema, None, tries=_TRIES), 0
     try:
-        with closing(read_only(file)) as database:
-            sound = sum(1 for _ in found.read(database))
+        with closing(open_to_examine(file)) as database:
+            sound = sum(1 for _ in rows.read(database))
             try:
                 damage = str(database.execute("PRAGMA integrity_check(1)").fetchone()[0])
             except sqlite3.DatabaseError as error:
@@ -132,54 +151,52 @@ def examine(file: Path, form: DatabaseSchema) -> tuple[int, str | None]:
                     raise
                 damage = str(error)
             if damage == "ok" and not _is_header_sound(file):
-                damage = _HEADER
+                damage = _BAD_HEADER
     except sqlite3.DatabaseError as error:
-        raise unusable(file, form, error) from None
-    if found.damaged:
-        return sound, found.words
-    return sound, None if damage == "ok" else " ".join(damage.split())
+        raise to_state_error(file, schema, error) from None
+    if rows.damaged:
+        return sound, rows.summary
+    return sound, None if damage == "ok" else _on_one_line(damage)
 
 
-def clean(file: Path, form: DatabaseSchema, damage: str | None = None) -> str | None:
-    """Make a file, which is nobody else's, one of sound rows alone; tell what was left out of it.
+def clean(file: Path, schema: DatabaseSchema, damage: str | None = None) -> str | None:
+    """Remove what is damaged from a file that nobody else uses; return what that was, or None.
 
-    Returns a few words, None where all of it was sound; `damage` is what is known of it already.
-    Raises DamagedError where no page of it can be read, StateError, OSError.
+    `damage` is what is known already. Raises DamagedError where no page can be read, StateError,
+    OSError.
     """
-    damage = examine(file, form)[1] or damage
+    damage = examine(file, schema)[1] or damage
     if damage is not None:
         beside = file.with_name(f"{file.name}.new")
         try:
-            saved = _rebuild(file, form, beside)
-            if not saved and _unreadable(file, form):
+            saved = _rebuild(file, schema, beside)
+            if not saved and _is_unreadable(file, schema):
                 raise DamagedError(damage)
-            for rest in _with_its_log(file):
-                rest.unlink(missing_ok=True)
+            _remove(file)
             os.replace(beside, file)
         finally:
-            for each in _with_its_log(beside):
-                each.unlink(missing_ok=True)
+            _remove(beside)
     return damage
 
 
-def check(file: Path, form: DatabaseSchema) -> None:
-    """Raise DamagedError for a file that is no whole database of the form; StateError for a newer.
+def check_database(file: Path, schema: DatabaseSchema) -> None:
+    """Raise DamagedError for a file that is no database of the schema, StateError for a newer one.
 
-    Nothing in it is trusted: a file with anything but the form's own tables is not read further.
-    An older one is brought up to date.
+    Nothing in it is trusted: a file with anything but the schema's own tables is not read further.
+    An older one is upgraded.
     """
     try:
-        # A view with a table's name could go on for ever: it is looked for before anything is read.
+        # A view with a table's name could go on for ever: look for one before any row is read.
         with closing(connect(file)) as database:
-            kinds = {kind for kind, _, _ in _shape(database)}
+            kinds = {kind for kind, _, _ in _read_definitions(database)}
             if not kinds or kinds - {"table", "index"}:
                 raise DamagedError("it has other tables")
-            if _version(database) == form.version:
-                _check_shape(database, form)
-        with closing(opened(file, form)) as database:
-            _check_shape(database, form)
+            if _read_version(database) == schema.version:
+                _check_definitions(database, schema)
+        with closing(open_database(file, schema)) as database:
+            _check_definitions(database, schema)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        raise DamagedError(" ".join(str(error).split())) from None
+        raise DamagedError(_on_one_line(error)) from None
 
 
 @contextmanager
@@ -194,46 +211,56 @@ def lend(database: sqlite3.Connection, lock: threading.Lock) -> Iterator[sqlite3
             raise ClosedError("the appliance ends: ask again when it is back") from None
 
 
-def copied(database: sqlite3.Connection, to: Path) -> None:
-    """Copy a database, as it is at one instant, into a new file; it may be written to meanwhile."""
+def copy_database(database: sqlite3.Connection, to: Path) -> None:
+    """Copy a database, which may be written meanwhile, as it is at one instant into a new file."""
     to.unlink(missing_ok=True)
     to.touch(mode=0o600)
     with closing(connect(to)) as target:
         database.backup(target)
 
 
-def unusable(file: Path, form: DatabaseSchema, error: Exception) -> StateError:
+def to_state_error(file: Path, schema: DatabaseSchema, error: Exception) -> StateError:
     """Return the error for a file that SQLite cannot use, with what to do about it."""
     with suppress(OSError):
         # SQLite calls a full disk an I/O error where it has no room for a log.
         if os.statvfs(file.parent).f_bavail == 0:
-            return StateError(f"{file}: {form.what} cannot be used, the disk is full: make room")
+            return StateError(f"{file}: {schema.what} cannot be used, the disk is full: make room")
     return StateError(
-        f"{file}: {form.what} cannot be used ({error}): check the disk and who owns "
+        f"{file}: {schema.what} cannot be used ({error}): check the disk and who owns "
         "the state directory, or choose another with --state DIR"
     )
 
 
-# How SQLite begins what it says of the disk, the folder or a lock, and not of the file's content.
-_NOT_THE_FILES_FAULT = (
-    "unable to open",
-    "attempt to write a readonly",
-    "database or disk is full",
-    "disk I/O",
-)
-
-
-_TRIES = 20_000
-"""Stretches of a damaged file that are asked for before it is given up (`rows.Rows`)."""
-
-
-_HEADER = "its header is of another format"
+def _open_and_check(file: Path, schema: DatabaseSchema) -> sqlite3.Connection:
+    if _is_empty(file):
+        # SQLite would take it for a new one, and what was in it would be lost without a word.
+        raise sqlite3.DatabaseError("it is empty")
+    database = connect(file, check_same_thread=False, timeout=schema.patience)
+    try:
+        if not _is_header_sound(file):
+            raise sqlite3.DatabaseError(_BAD_HEADER)
+        with closing(database.execute("PRAGMA journal_mode = WAL")) as mode:
+            mode.fetchone()
+        database.execute(f"PRAGMA synchronous = {schema.synchronous}")
+        _upgrade(database, file, schema)
+        database.executescript(schema.sql)
+        database.execute(f"SELECT {schema.columns} FROM {schema.table} LIMIT 1")
+        damage = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if damage != "ok":
+            raise sqlite3.DatabaseError(damage)
+        database.text_factory = decode_text
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def _is_empty(file: Path) -> bool:
-    return all(
-        each.exists() and not each.stat().st_size
-        for each in (file, *(log for log in _with_its_log(file)[1:2] if log.exists()))
+    write_ahead_log = _with_logs(file)[1]
+    return (
+        file.exists()
+        and not file.stat().st_size
+        and not (write_ahead_log.exists() and write_ahead_log.stat().st_size)
     )
 
 
@@ -254,95 +281,59 @@ def _is_header_sound(file: Path) -> bool:
     return True
 
 
-def _with_its_log(file: Path) -> list[Path]:
+def _with_logs(file: Path) -> list[Path]:
     return [file, *(file.with_name(file.name + rest) for rest in ("-wal", "-shm"))]
 
 
-def _opened(file: Path, form: DatabaseSchema) -> sqlite3.Connection:
-    if _is_empty(file):
-        # SQLite takes it for a new one, and what was in it would be gone without a word.
-        raise sqlite3.DatabaseError("it is empty")
-    database = connect(file, check_same_thread=False, timeout=form.patience)
-    try:
-        if not _is_header_sound(file):
-            raise sqlite3.DatabaseError(_HEADER)
-        with closing(database.execute("PRAGMA journal_mode = WAL")) as mode:
-            mode.fetchone()
-        database.execute(f"PRAGMA synchronous = {form.synchronous}")
-        _upgrade(database, file, form)
-        database.executescript(form.schema.read_text(encoding="utf-8"))
-        database.execute(f"SELECT {form.columns} FROM {form.table} LIMIT 1")
-        damage = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        if damage != "ok":
-            raise sqlite3.DatabaseError(damage)
-        database.text_factory = text_of
-    except BaseException:
-        database.close()
-        raise
-    return database
+def _remove(file: Path) -> None:
+    for each in _with_logs(file):
+        each.unlink(missing_ok=True)
 
 
-def read_only(file: Path) -> sqlite3.Connection:
-    """Open a file to look at all of it: with its log, and else without."""
-    for how in ("mode=ro", "mode=ro&immutable=1"):
-        database = connect(file, how, timeout=10)
-        database.text_factory = text_of
-        try:
-            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.DatabaseError as error:
-            if how == "mode=ro" and not is_damage(error):
-                database.close()
-                continue
-        return database
-    raise sqlite3.OperationalError("unable to open database file")
-
-
-def _unreadable(file: Path, form: DatabaseSchema) -> bool:
-    with closing(read_only(file)) as database:
-        rows = Rows(form, None)
+def _is_unreadable(file: Path, schema: DatabaseSchema) -> bool:
+    with closing(open_to_examine(file)) as database:
+        rows = Rows(schema, None)
         return not list(rows.read(database)) and rows.unreadable
 
 
-def _rebuild(damaged: Path, form: DatabaseSchema, beside: Path) -> int:
-    """Write a new file with every sound row of a damaged one; return how many they are."""
-    for each in _with_its_log(beside):
-        each.unlink(missing_ok=True)
-    with closing(_opened(beside, form)) as new:
-        saved = _take_over(damaged, form, new)
+def _rebuild(damaged: Path, schema: DatabaseSchema, beside: Path) -> int:
+    """Write a new file with every sound row of a damaged one; return how many there are."""
+    _remove(beside)
+    with closing(_open_and_check(beside, schema)) as new:
+        saved = _copy_rows(damaged, schema, new)
         if not saved:
-            # What its first page tells, such as the tables, is the same in every file of the form.
+            # The first page, which names the tables, is the same in every file of the schema.
             copy = damaged.with_name(f"{damaged.name}.first")
             copy.unlink(missing_ok=True)
             try:
                 copy_regular(damaged, copy)
-                if _replace_first_page(copy, form):
-                    saved = _take_over(copy, form, new)
+                if _replace_first_page(copy, schema):
+                    saved = _copy_rows(copy, schema, new)
             finally:
-                for each in _with_its_log(copy):
-                    each.unlink(missing_ok=True)
+                _remove(copy)
     return saved
 
 
-def _take_over(damaged: Path, form: DatabaseSchema, new: sqlite3.Connection) -> int:
-    saved, marks = 0, ", ".join("?" * len(form.columns.split(",")))
+def _copy_rows(damaged: Path, schema: DatabaseSchema, new: sqlite3.Connection) -> int:
+    saved, marks = 0, ", ".join("?" * len(schema.columns.split(",")))
     with closing(connect(damaged)) as old, new:
-        old.text_factory = text_of
-        for row in Rows(form, None, tries=_TRIES).read(old):
-            # The new file's own checks are the last word; a row that is there twice is one.
+        old.text_factory = decode_text
+        for row in Rows(schema, None, tries=_TRIES).read(old):
+            # The new file's own constraints decide; a row that is there twice is one.
             with suppress(sqlite3.IntegrityError):
-                new.execute(f"INSERT INTO {form.table} ({form.columns}) VALUES ({marks})", row)
+                new.execute(f"INSERT INTO {schema.table} ({schema.columns}) VALUES ({marks})", row)
                 saved += 1
     return saved
 
 
-def _replace_first_page(file: Path, form: DatabaseSchema) -> bool:
-    """Give a file the first page of a fresh one; tell whether its size is one of whole pages."""
+def _replace_first_page(file: Path, schema: DatabaseSchema) -> bool:
+    """Give a file the first page of a fresh one; return False where it has no other page."""
     with closing(sqlite3.connect(":memory:")) as fresh:
-        fresh.executescript(form.schema.read_text(encoding="utf-8"))
+        fresh.executescript(schema.sql)
         size = int(fresh.execute("PRAGMA page_size").fetchone()[0])
         page = bytearray(fresh.serialize()[:size])
     pages = file.stat().st_size // size
-    # Where its size and its list of free pages stand: sqlite.org/fileformat.html, 1.3.
+    # Its size, its list of free pages, and what makes the size valid (sqlite.org/fileformat.html).
     page[28:32], page[32:40], page[92:96] = pages.to_bytes(4, "big"), bytes(8), page[24:28]
     with open(file, "r+b", opener=open_regular) as raw:
         raw.truncate(pages * size)
@@ -350,30 +341,30 @@ def _replace_first_page(file: Path, form: DatabaseSchema) -> bool:
     return pages > 1
 
 
-def _upgrade(database: sqlite3.Connection, file: Path, form: DatabaseSchema) -> None:
-    newest, version = form.version, _version(database)
+def _upgrade(database: sqlite3.Connection, file: Path, schema: DatabaseSchema) -> None:
+    newest, version = schema.version, _read_version(database)
     if version > newest:
         raise NotWritableError(
-            f"{file}: {form.what} are of version {version}, and this appliance knows {newest}: "
+            f"{file}: {schema.what} are of version {version}, and this appliance knows {newest}: "
             "update it, or restore a backup of its own version"
         )
     if version == newest:
         return
     with database:
         database.execute("BEGIN IMMEDIATE")
-        # While this waited for its turn another may have done it.
-        if _version(database) < newest:
-            if _shape(database):
-                database.execute(form.upgrade)
+        # Another process may have done it while this one waited for its turn.
+        if _read_version(database) < newest:
+            if _read_definitions(database):
+                database.execute(schema.upgrade)
             database.execute(f"PRAGMA user_version = {newest}")
 
 
-def _version(database: sqlite3.Connection) -> int:
+def _read_version(database: sqlite3.Connection) -> int:
     return int(database.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _shape(database: sqlite3.Connection) -> set[tuple[str, str, str]]:
-    """Return kind, name and SQL of all that a database has, without comments and white space."""
+def _read_definitions(database: sqlite3.Connection) -> set[tuple[str, str, str]]:
+    """Return kind, name and SQL, without comments and white space, of all that a database has."""
     rows = database.execute(
         "SELECT type, name, ifnull(sql, '') FROM sqlite_master "
         "WHERE substr(name, 1, 7) <> 'sqlite_'"
@@ -381,8 +372,12 @@ def _shape(database: sqlite3.Connection) -> set[tuple[str, str, str]]:
     return {(kind, name, re.sub(r"--.*|\s+", "", sql)) for kind, name, sql in rows}
 
 
-def _check_shape(database: sqlite3.Connection, form: DatabaseSchema) -> None:
+def _check_definitions(database: sqlite3.Connection, schema: DatabaseSchema) -> None:
     with closing(sqlite3.connect(":memory:")) as fresh:
-        fresh.executescript(form.schema.read_text(encoding="utf-8"))
-        if _shape(database) != _shape(fresh):
+        fresh.executescript(schema.sql)
+        if _read_definitions(database) != _read_definitions(fresh):
             raise DamagedError("it has other tables")
+
+
+def _on_one_line(error: object) -> str:
+    return " ".join(str(error).split())

@@ -7,13 +7,13 @@ from appliance.errors import StateError
 from appliance.storage.layout import lay_flat
 from appliance.storage.ownership import become_owner
 from appliance.storage.recovery import recover
-from appliance.storage.state_lock import alone
+from appliance.storage.state_lock import hold_exclusive_lock
 
 
 def downgrade(state: Path) -> None:
     """Move all that `knowledge/` holds back into the state directory; raises StateError."""
     become_owner(state)
-    with alone(state, "run this again"):
+    with hold_exclusive_lock(state, "run this again"):
         try:
             recover(state)
             lay_flat(state)

@@ -1,8 +1,8 @@
-"""A command that root starts works as the user whose folder it works in, and never as root.
+"""A command that root starts drops to the user who owns the folder it works in.
 
-Who writes in a folder can put a link, a pipe or a damaged file in the place of any file there, at
-any instant. Led by such a thing, root could be made to write, remove or tell of any file; its user
-can be made to do no more than that user could do anyway.
+Whoever may write in a folder can put a link, a pipe or a damaged file in the place of any file
+there, at any instant. Root could so be made to write, remove or reveal any file; the folder's owner
+can be made to do only what that user could do anyway.
 """
 
 import errno
@@ -23,17 +23,17 @@ _NOBODY = 65534
 
 
 def become_owner(folder: Path) -> None:
-    """Give root up for good and be the owner of a folder: user, group and groups.
+    """Drop root's rights for good and be the owner of a folder: user, group and groups.
 
-    One that is not there yet is made by the owner of the nearest that is. Whoever is not root stays
-    who it is, and so does root where the folder is root's own. Raises StateError where others may
-    write in a folder of root's, or on the way to it, and where the owner may not read the program.
+    A folder that is not there yet belongs to the owner of its nearest parent. A process that is not
+    root's, or a folder that is, changes nothing. Raises StateError where others may write in a
+    folder of root's, or on the way to it, and where the owner may not read the program.
     """
-    owner = _owner_to_become(folder)
+    owner = _find_new_owner(folder)
     if owner is None:
         return
-    # Without what root may read: the owner's other groups alone.
-    name, group, groups = _account(owner)
+    # The owner's own groups, none of root's.
+    name, group, groups = _look_up_account(owner)
     os.setgroups(groups)
     os.setresgid(group, group, group)
     os.setresuid(owner, owner, owner)
@@ -45,115 +45,115 @@ def become_owner(folder: Path) -> None:
         )
 
 
-def _owner_to_become(folder: Path) -> int | None:
-    """Return the number of the user that root is to become, None where nothing is to change."""
+def _find_new_owner(folder: Path) -> int | None:
+    """Return the id of the user that root is to become, None to stay who it is."""
     if os.geteuid() != 0:
         return None
-    there = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
-    owner = there.stat().st_uid
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
+    owner = existing.stat().st_uid
     if owner != 0:
         return owner
-    wrong = _others_may_change(there)
-    if wrong is not None:
+    unsafe = _find_unsafe_part(existing)
+    if unsafe is not None:
         raise StateError(
-            f"{wrong}: others than root may write there, and root does not work where they do: "
+            f"{unsafe}: others than root may write there, and root does not work where they do: "
             f"'chown' {folder} to the user that digits runs as, or take their right with "
-            f"'chmod go-w {wrong}'"
+            f"'chmod go-w {unsafe}'"
         )
     return None
 
 
-def _account(number: int) -> tuple[str, int, list[int]]:
-    """Return a user's name, group and groups; one without an account has no group of anybody's."""
+def _look_up_account(id: int) -> tuple[str, int, list[int]]:
+    """Return a user's name, group and groups; without an account the group is nobody's."""
     try:
-        account = pwd.getpwuid(number)
+        account = pwd.getpwuid(id)
     except KeyError:
-        return f"number {number}", _NOBODY, []
+        return f"number {id}", _NOBODY, []
     return account.pw_name, account.pw_gid, os.getgrouplist(account.pw_name, account.pw_gid)
 
 
-def _others_may_change(path: Path) -> Path | None:
-    """Return what others than root may write of a way from the root folder on, None for nothing.
+def _find_unsafe_part(path: Path) -> Path | None:
+    """Return the first part of a path that others than root may change, None for none.
 
-    In a sticky folder, such as /tmp, nobody takes away what is root's. Raises OSError.
+    In a sticky folder, such as /tmp, nobody can remove what is root's. Raises OSError.
     """
     here = Path("/")
     for part in path.absolute().parts[1:]:
         here = here.parent if part == ".." else here / part
-        found = here.lstat()
-        if stat.S_ISLNK(found.st_mode):
+        entry = here.lstat()
+        if stat.S_ISLNK(entry.st_mode):
             target = here.parent / os.readlink(here)
-            wrong = here if found.st_uid != 0 else _others_may_change(target)
+            unsafe = here if entry.st_uid != 0 else _find_unsafe_part(target)
             here = target.resolve()
         else:
-            sticky = found.st_mode & stat.S_ISVTX and here != path.absolute()
-            open_to_all = found.st_mode & 0o022 and not sticky
-            wrong = here if found.st_uid != 0 or open_to_all else None
-        if wrong is not None:
-            return wrong
+            sticky = entry.st_mode & stat.S_ISVTX and here != path.absolute()
+            writable = entry.st_mode & 0o022 and not sticky
+            unsafe = here if entry.st_uid != 0 or writable else None
+        if unsafe is not None:
+            return unsafe
     return None
 
 
-# ---- what a person names, outside of that folder ----
+# ---- files that a person names on the command line
 
 
-class Placed:
-    """A new file that takes a place which root alone may write, though root is given up by then.
+class OutputFile:
+    """A new file in a folder that only root may write in, written by a process that is not root.
 
-    >>> with placed("backup", path, state) as out:
+    >>> with open_output("backup", path, state) as out:
     ...     become_owner(state)
     ...     out.file.write(b"all of it")
     ...     out.put()
 
-    What is not put there is dropped, whatever ends the process.
+    Without `put` it is removed, whatever ends the process.
     """
 
-    def __init__(self, path: Path, new: NewFile, keeper: socket.socket | None) -> None:
-        self.path, self._new, self._keeper = path, new, keeper
+    def __init__(self, path: Path, new: NewFile, renamer: socket.socket | None) -> None:
+        self.path, self._new, self._renamer = path, new, renamer
         self.file: IO[bytes] = new.file
 
     def put(self) -> None:
-        """Give the file its name; raises OSError, and what was in its place then stays."""
-        if self._keeper is None:
+        """Give the file its name; raises OSError, and leaves what was there."""
+        if self._renamer is None:
             self._new.put()
             return
         self.file.flush()
         os.fsync(self.file.fileno())
-        self._keeper.sendall(_PUT)
-        said = self._keeper.recv(200)
-        if said != _PUT:
-            number, _, reason = said.decode().partition(" ")
+        self._renamer.sendall(_PUT)
+        answer = self._renamer.recv(200)
+        if answer != _PUT:
+            number, _, reason = answer.decode().partition(" ")
             raise OSError(int(number or errno.EIO), reason or "root's process has ended")
 
 
 @contextmanager
-def placed(what: str, path: Path, folder: Path) -> Iterator[Placed]:
-    """Open a new file for a place, before `become_owner(folder)` gives up the right to it.
+def open_output(what: str, path: Path, folder: Path) -> Iterator[OutputFile]:
+    """Open a new file, before `become_owner(folder)` takes the right to do so.
 
-    A process that stays root gives the file its name when it is told so, and can do nothing else.
-    Raises StateError, which begins with `what` the file is.
+    A process that stays root renames the file when asked to, and can do nothing else. Raises
+    StateError, which begins with `what` the file is.
     """
-    new = new_file(what, path)
+    new = create_output(what, path)
     try:
-        if _owner_to_become(folder) is None:
-            yield Placed(path, new, None)
+        if _find_new_owner(folder) is None:
+            yield OutputFile(path, new, None)
             return
-        keeper, process = _keep(new)
+        renamer, process = _fork_renamer(new)
         try:
-            yield Placed(path, new, keeper)
+            yield OutputFile(path, new, renamer)
         finally:
-            keeper.close()
-            # What was not put in its place is gone before this goes on.
+            renamer.close()
+            # By its end a file that was not put is removed.
             os.waitpid(process, 0)
     finally:
         new.drop()
 
 
-def new_file(what: str, path: Path) -> NewFile:
-    """Return a new file for a place that somebody named; raises StateError."""
+def create_output(what: str, path: Path) -> NewFile:
+    """Return a new file that is to be renamed to a path; raises StateError."""
     try:
         if path.exists() and not path.is_file():
-            # A pipe or /dev/null is not to be replaced by a file.
+            # A file must not replace a pipe or /dev/null.
             raise OSError(errno.EEXIST, "it is there and no regular file")
         return NewFile(path, open_folder(path.parent))
     except (OSError, ValueError) as error:
@@ -164,8 +164,8 @@ def new_file(what: str, path: Path) -> NewFile:
 _PUT = b"+"
 
 
-def _keep(new: NewFile) -> tuple[socket.socket, int]:
-    """Start the process that names a file as root; return the line to it, and its number."""
+def _fork_renamer(new: NewFile) -> tuple[socket.socket, int]:
+    """Start the process that renames a file as root; return a socket to it, and its id."""
     here, there = socket.socketpair()
     if process := os.fork():
         there.close()
@@ -173,7 +173,7 @@ def _keep(new: NewFile) -> tuple[socket.socket, int]:
         return here, process
     try:
         here.close()
-        # Ctrl-C is for the one that writes: when that ends, so does the line, and then this.
+        # Ctrl-C ends the writer; that closes the socket, which ends this process.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         if there.recv(1) == _PUT:
@@ -187,63 +187,60 @@ def _keep(new: NewFile) -> tuple[socket.socket, int]:
         os._exit(0)
 
 
-def open_named(path: Path) -> IO[bytes]:
-    """Open a file that a person named, to be read; raises OSError.
+def open_input(path: Path) -> IO[bytes]:
+    """Open a file to read; raises OSError.
 
-    As root no link that is another user's is followed, and what is no file is not waited for.
+    Root follows no link of another user's, and waits for no pipe.
     """
-    if os.geteuid() != 0 or (path.is_file() and _others_may_change(path) is None):
+    if os.geteuid() != 0 or (path.is_file() and _find_unsafe_part(path) is None):
         return open(path, "rb")
-    there = _find(path)
+    found = _resolve(path)
     try:
-        kind = os.fstat(there).st_mode
+        kind = os.fstat(found).st_mode
         # /dev/null stands for an empty settings file.
         if not (stat.S_ISREG(kind) or path == Path(os.devnull)):
             raise OSError(errno.EINVAL, "is no regular file", str(path))
-        return open(f"/proc/self/fd/{there}", "rb")
+        return open(f"/proc/self/fd/{found}", "rb")
     finally:
-        os.close(there)
+        os.close(found)
 
 
 def open_folder(path: Path) -> int:
-    """Return a descriptor of a folder; as root no link that is another user's is followed.
-
-    Raises OSError.
-    """
+    """Return a descriptor of a folder; root follows no link of another user's. Raises OSError."""
     if os.geteuid() != 0:
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    there = _find(path)
+    found = _resolve(path)
     try:
-        return os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=there)
+        return os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=found)
     finally:
-        os.close(there)
+        os.close(found)
 
 
-def _find(path: Path) -> int:
-    """Return a descriptor that only names what is at a path, found step by step."""
+_MAX_STEPS = 400
+"""Folders and links on the way to a file; links may lead round in a circle."""
+
+
+def _resolve(path: Path) -> int:
+    """Return an O_PATH descriptor of what is at a path, followed step by step."""
     rest = path.absolute().parts
     here = os.open("/", os.O_PATH)
     try:
-        for _ in range(_MOST_STEPS):
+        for _ in range(_MAX_STEPS):
             if not rest:
                 return here
             there = os.open(rest[0], os.O_PATH | os.O_NOFOLLOW, dir_fd=here)
             rest = rest[1:]
-            found = os.fstat(there)
-            if not stat.S_ISLNK(found.st_mode):
+            entry = os.fstat(there)
+            if not stat.S_ISLNK(entry.st_mode):
                 os.close(here)
                 here = there
                 continue
             target = os.readlink("", dir_fd=there)
             os.close(there)
-            if found.st_uid != 0:
+            if entry.st_uid != 0:
                 raise OSError(errno.ELOOP, "root follows no link of another user's on the way")
             rest = (*Path(target).parts, *rest)
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     except OSError as error:
         os.close(here)
         raise OSError(error.errno, error.strerror, str(path)) from None
-
-
-_MOST_STEPS = 400
-"""Folders and links on the way to a file; links may lead round in a circle."""

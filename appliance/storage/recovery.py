@@ -1,7 +1,7 @@
-"""What a power cut left of a restore is ended or dropped, and an old layout is carried over.
+"""Finishes or drops a restore that a power cut broke off, and carries over an old layout.
 
-The rule: `knowledge.restored/` is whole and takes the place of `knowledge/`; what is in
-`knowledge.new/` is not, and is dropped.
+The rule: `knowledge.restored/` is whole and replaces `knowledge/`; `knowledge.new/` is not whole,
+and is removed.
 """
 
 import errno
@@ -17,29 +17,29 @@ from appliance.storage.layout import StateDirectory, carry_over
 from model.files import read_regular, replace_file, sync
 
 if TYPE_CHECKING:
-    from appliance.storage.ownership import Placed
+    from appliance.storage.ownership import OutputFile
 
 log = logging.getLogger(__name__)
 
 SETTINGS = "digits.toml"
 PLACE, REPLACED = "digits.toml.place", "digits.toml.replaced"
-"""Beside a restored settings file: where it goes, and the text that was there before."""
+"""Beside a restored settings file: the path that it goes to, and what was there before."""
 
 
 class SettingsFile(NamedTuple):
-    """A settings file that is to be replaced: `out` takes its place, `old` was in it (or None)."""
+    """A settings file to be replaced: `out` is the new one, `old` what was in the old one."""
 
-    out: "Placed"
+    out: "OutputFile"
     old: bytes | None
 
 
 def recover(state: Path) -> None:
-    """End or drop what a power cut left, and carry over an old layout.
+    """Finish or drop a broken-off restore, and carry over an old layout; raises StateError.
 
-    Whoever calls it holds the state's lock alone. Raises StateError where that cannot be done.
+    The caller holds the state's lock exclusively.
     """
     try:
-        finish(state)
+        finish_restore(state)
     except OSError as error:
         if isinstance(error, StateError):
             raise
@@ -63,11 +63,11 @@ def recover(state: Path) -> None:
         ) from None
 
 
-def finish(state: Path, settings: SettingsFile | None = None) -> bool:
-    """Put a restore that is whole in its place; tell whether something was put aside for it.
+def finish_restore(state: Path, settings: SettingsFile | None = None) -> bool:
+    """Put a whole restore in its place; return whether there is something in `before-restore/`.
 
-    Settings are put in their place by `settings`, else by whoever this is, where the restore says.
-    Raises OSError; then the next call goes on.
+    The settings file is replaced through `settings`, else at the path that the restore names.
+    Raises OSError; the next call goes on from there.
     """
     places = StateDirectory(state)
     _drop_old_stage(state)
@@ -76,13 +76,13 @@ def finish(state: Path, settings: SettingsFile | None = None) -> bool:
         return False
     kept = places.before_restore
     if places.folder.is_dir():
-        _put_settings(places, settings)
+        _replace_settings(places, settings)
         _remove(kept)
         os.rename(places.folder, kept)
         sync(state)
     for path, name in (
         (places.restored / REPLACED, SETTINGS),
-        # A training that is not at its end learns from what was before.
+        # An unfinished training learns from what was before.
         (places.night, places.night.name),
         (places.progress, places.progress.name),
     ):
@@ -91,25 +91,25 @@ def finish(state: Path, settings: SettingsFile | None = None) -> bool:
     sync(kept)
     os.rename(places.restored, places.folder)
     sync(state)
-    aside = any(kept.iterdir())
-    if not aside:
+    was_something = any(kept.iterdir())
+    if not was_something:
         kept.rmdir()
     log.info("a backup is restored in %s; what was there before is in %s", state, kept.name)
-    return aside
+    return was_something
 
 
-def drop(restored: Path) -> None:
-    """Remove a restore; by another name first, so that the rest of it is not taken for whole."""
+def drop_restore(restored: Path) -> None:
+    """Remove a restore; renamed first, so that half of it is never taken for whole."""
     staging = StateDirectory(restored.parent).staging
     os.rename(restored, staging)
     sync(staging.parent)
     shutil.rmtree(staging)
 
 
-def keep_mode(new: int, place: Path, state: Path) -> None:
+def copy_mode(new: int, place: Path, state: Path) -> None:
     """Give a new settings file the old one's mode and owner: it may hold a password.
 
-    Where there is none the group of the state directory may read it. Raises OSError.
+    Without an old one, the state directory's group may read it. Raises OSError.
     """
     old = place.lstat() if os.path.lexists(place) else None
     os.fchmod(new, old.st_mode & 0o777 if old else 0o640)
@@ -120,11 +120,11 @@ def keep_mode(new: int, place: Path, state: Path) -> None:
             os.fchown(new, -1, state.stat().st_gid)
 
 
-def _put_settings(places: StateDirectory, settings: SettingsFile | None) -> None:
-    """Put the settings file in its place, the first of all; without the right to it all is dropped.
+def _replace_settings(places: StateDirectory, settings: SettingsFile | None) -> None:
+    """Replace the settings file, the first step; where that fails the restore is dropped.
 
-    It belongs to root, and the appliance, which may be the one to end this, is not root. What lies
-    in its folder does not tell root where to write, or what.
+    The file is root's, and the appliance, which may finish a restore, is not root. Root itself
+    never trusts the path or the text in the restore: it gets `settings`.
     """
     staged = places.restored / SETTINGS
     if os.path.lexists(staged):
@@ -134,9 +134,9 @@ def _put_settings(places: StateDirectory, settings: SettingsFile | None) -> None
                 settings.out.file.write(new)
                 settings.out.put()
             elif not settings:
-                _replace(_read_place(places.restored / PLACE), new, places.path)
+                _write(_read_place(places.restored / PLACE), new, places.path)
         except (OSError, ValueError):
-            drop(places.restored)
+            drop_restore(places.restored)
             raise
         staged.unlink()
         sync(places.restored)
@@ -144,24 +144,24 @@ def _put_settings(places: StateDirectory, settings: SettingsFile | None) -> None
 
 
 def _read_place(file: Path) -> Path:
-    """Return the path that stands in a file; raises OSError, also where it is none."""
+    """Return the path that a file holds; raises OSError, also where it holds none."""
     place = os.fsdecode(read_regular(file))
     if "\0" in place:
         raise OSError(errno.EINVAL, "holds no path", str(file))
     return Path(place)
 
 
-def _replace(place: Path, text: bytes, state: Path) -> None:
+def _write(place: Path, text: bytes, state: Path) -> None:
     if not place.exists() or read_regular(place) != text:
         with replace_file(place) as file:
-            keep_mode(file.fileno(), place, state)
+            copy_mode(file.fileno(), place, state)
             file.write(text)
 
 
 def _drop_old_stage(state: Path) -> None:
-    """Drop what older versions had only laid down; raises StateError for a restore they began.
+    """Remove what an older version unpacked; raises StateError for a restore that it had begun.
 
-    With its plan some files may be in their places already: no rule tells which are whole.
+    With a plan some files may be in their places already: no rule tells which are whole.
     """
     stage = StateDirectory(state).old_staging
     if os.path.lexists(stage / "plan.json"):

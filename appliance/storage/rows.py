@@ -1,7 +1,6 @@
-"""Every row of a database passes here: it is sound, mended, or left out and counted.
+"""Reads the rows of a database: each is sound, mended, or left out and counted.
 
-A flipped bit on the card costs the row that it is in, and where a page of the file cannot be read,
-the rows of that page.
+A flipped bit on the card costs the row that it is in, a page that cannot be read its rows.
 """
 
 import logging
@@ -15,80 +14,79 @@ log = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
 
-MOST_NUMBER = 10**12
-"""The largest number of a row: what is beyond it was not given by the appliance."""
-MOST_TIME = 1e11
+MAX_ID = 10**12
+"""The appliance gives a row no larger id: one beyond it is damage."""
+MAX_TIME = 1e11
 """Unix seconds, in the year 5138."""
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
 _TRIES = 1000
-"""Stretches of numbers that are asked for anew, one after the other, where a page is damaged."""
-_PASSING = (
+"""Ranges of ids that are queried one after the other where a page is damaged."""
+TRANSIENT = (
     "unable to open",
     "attempt to write a readonly",
     "database is locked",
     "database or disk is full",
 )
-"""How SQLite begins what it says of the folder or a lock, and not of what is in the file."""
+"""How SQLite's errors begin where the folder or a lock is at fault, and not the file's content."""
+_NO_TABLE = "file is not a database", "malformed database schema", "no such "
+"""How they begin where the file has no such table at all."""
 
-_HOPELESS = "file is not a database", "malformed database schema", "no such "
-"""How it begins what it says of a file in which there is no such table at all."""
 
-
-def text_of(raw: bytes) -> str | bytes:
-    """Return a text of a database, or its bytes where they are not UTF-8: a `text_factory`."""
+def decode_text(raw: bytes) -> str | bytes:
+    """Return a text, or its bytes where they are not UTF-8: a connection's `text_factory`."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
         return raw
 
 
-def number_in(value: object, least: float, most: float) -> bool:
-    """Tell whether a value of a row is a number from `least` to `most`."""
+def is_number_in(value: object, least: float, most: float) -> bool:
+    """Return whether a column's value is a number from `least` to `most`."""
     return isinstance(value, int | float) and least <= value <= most
 
 
-def whole_in(value: object, least: int, most: int) -> bool:
-    """Tell whether a value of a row is a whole number from `least` to `most`."""
+def is_integer_in(value: object, least: int, most: int) -> bool:
+    """Return whether a column's value is a whole number from `least` to `most`."""
     return isinstance(value, int) and least <= value <= most
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Tell whether an error is of what the file holds."""
+    """Return whether the content of the file is at fault."""
     return (
         isinstance(error, sqlite3.DatabaseError)
         and not isinstance(error, sqlite3.ProgrammingError)
-        and not str(error).startswith(_PASSING)
+        and not str(error).startswith(TRANSIENT)
     )
 
 
-def next_number(database: sqlite3.Connection, table: str) -> int:
-    """Return the number for a new row: one that was never given, whatever damage has made of them.
+def next_id(database: sqlite3.Connection, table: str) -> int:
+    """Return the id for a new row: one that was never given, whatever damage made of the others.
 
     SQLite itself would go on from the largest, and end at 2⁶³ − 1.
     """
-    given = 0
+    largest = 0
     for column, where in (("id", table), ("seq", f"sqlite_sequence WHERE name = '{table}'")):
         also = "AND" if "WHERE" in where else "WHERE"
-        (number,) = database.execute(
-            f"SELECT max({column}) FROM {where} {also} {column} BETWEEN 0 AND ?", (MOST_NUMBER - 1,)
+        (id,) = database.execute(
+            f"SELECT max({column}) FROM {where} {also} {column} BETWEEN 0 AND ?", (MAX_ID - 1,)
         ).fetchone()
-        given = max(given, number if isinstance(number, int) else 0)
-    return given + 1
+        largest = max(largest, id if isinstance(id, int) else 0)
+    return largest + 1
 
 
 class DatabaseSchema(NamedTuple):
-    """What a database file must be: `table`, with a number `id` in front, must have `columns`.
+    """What a database file must be: `table`, which `sql_file` creates, must have `columns`.
 
-    `mend` takes a row of these columns, as `text_of` has its texts, and returns it as it is
-    sound: the same, one without what was damaged, or None. With synchronous "NORMAL" a power cut
-    can lose the last rows, with "FULL" none that was committed; neither damages the file.
-    `patience` is how many seconds a lock of another program is waited for. `upgrade` is the
-    statement that makes a file of version 0 one of version 1, with the schema's own text; without
-    one there is version 0 alone.
+    The first column is the number `id`. `mend` takes a row of these columns, its texts as
+    `decode_text` gives them, and returns the same row, one without what was damaged, or None for a
+    row that is lost. After a power cut synchronous "FULL" has lost no committed row, "NORMAL"
+    perhaps the last ones; neither damages the file. `patience` is how many seconds to wait for
+    another program's lock. `upgrade` is the statement that turns version 0 into 1, once `sql_file`
+    has run too; without it there is only version 0.
     """
 
     what: str
-    schema: Path
+    sql_file: Path
     table: str
     columns: str
     synchronous: str
@@ -97,21 +95,26 @@ class DatabaseSchema(NamedTuple):
     upgrade: str = ""
 
     @property
+    def sql(self) -> str:
+        """The statements that create all tables and indexes which are not there yet."""
+        return self.sql_file.read_text(encoding="utf-8")
+
+    @property
     def version(self) -> int:
-        """The newest version, as it stands in a file's `user_version`."""
+        """The newest `user_version` of a file."""
         return int(bool(self.upgrade))
 
 
 class Rows:
-    """Reads the rows of a form's table, and knows which of them were damaged.
+    """Reads the rows of a schema's table, and remembers which of them were damaged.
 
-    `left_out` has the numbers of rows that could not be told, `mended` of those that could in part;
-    `unreadable` tells that a page of the file could not be read. Where there is a `name` for the
-    file the first damage is logged.
+    `left_out` has the ids of rows that are lost, `mended` of those that are sound in part;
+    `unreadable` is True once a page could not be read. The first damage is logged, unless `name`,
+    what to call the file, is None.
     """
 
-    def __init__(self, form: DatabaseSchema, name: str | None, tries: int = _TRIES) -> None:
-        self._form, self._name, self._tries = form, name, tries
+    def __init__(self, schema: DatabaseSchema, name: str | None, tries: int = _TRIES) -> None:
+        self._schema, self._name, self._tries = schema, name, tries
         self.left_out: set[int] = set()
         self.mended: set[int] = set()
         self.unreadable = False
@@ -126,38 +129,41 @@ class Rows:
         last: int = HIGHEST,
         newest_first: bool = False,
     ) -> Generator[Row, None, None]:
-        """Yield the sound rows with numbers from `first` to `last`, in their order or the other.
+        """Yield the sound rows with ids from `first` to `last`, in ascending or descending order.
 
-        Where a page cannot be read, halves of what is left are asked for, so that what is beyond it
-        comes too. `database` has `text_of` for its texts. Raises sqlite3.Error for what is not the
-        file's content.
+        Where a page cannot be read, the remaining range is halved again and again, to reach the
+        rows beyond it. The `text_factory` of `database` is `decode_text`. Raises sqlite3.Error
+        where the file's content is not at fault.
         """
-        # By the numbers themselves: an index that is damaged would leave rows out without a word.
-        select = f"SELECT {self._form.columns} FROM {self._form.table} NOT INDEXED WHERE {where} "
+        # A damaged index would leave rows out without a word.
+        select = (
+            f"SELECT {self._schema.columns} FROM {self._schema.table} NOT INDEXED WHERE {where} "
+        )
         order = f"AND id BETWEEN ? AND ? ORDER BY id{' DESC' * newest_first}"
         ranges, tries = [(first, last)], self._tries
         while ranges:
             low, high = ranges.pop()
             try:
-                # One alone is asked for so that its neighbours, on another page, are not looked at.
-                alone = low == high
-                query = f"{select}AND id = ?" if alone else f"{select}{order}"
-                numbers = (low,) if alone else (low, high)
-                with closing(database.execute(query, (*values, *numbers))) as found:
+                # For one row a range would read its neighbours too, perhaps on a damaged page.
+                is_single = low == high
+                query = f"{select}AND id = ?" if is_single else f"{select}{order}"
+                ids = (low,) if is_single else (low, high)
+                with closing(database.execute(query, (*values, *ids))) as found:
                     for row in found:
                         if newest_first:
                             high = row[0] - 1
                         else:
                             low = row[0] + 1
-                        sound = self._judged(row)
+                        sound = self._check_row(row)
                         if sound is not None:
                             yield sound
                 continue
             except sqlite3.DatabaseError as error:
                 if not is_damage(error):
                     raise
-                self._unreadable(error)
-                if str(error).startswith(_HOPELESS):
+                self._log_first(str(error))
+                self.unreadable = True
+                if str(error).startswith(_NO_TABLE):
                     return
             tries -= 1
             if tries > 0 and low < high:
@@ -170,36 +176,31 @@ class Rows:
         return bool(self.left_out or self.mended or self.unreadable)
 
     @property
-    def words(self) -> str:
-        """Return what is damaged in a few words."""
+    def summary(self) -> str:
+        """What is damaged, in a few words."""
         counts = (len(self.left_out), "left out"), (len(self.mended), "mended")
-        said = [f"{_rows(count)} {what}" for count, what in counts if count]
-        return ", ".join([*said, *["a part that cannot be read"] * self.unreadable])
+        parts = [
+            f"{count} {'row' if count == 1 else 'rows'} {what}" for count, what in counts if count
+        ]
+        return ", ".join([*parts, *["a part that cannot be read"] * self.unreadable])
 
     @property
     def sentence(self) -> str | None:
-        """Return what is to be said of the damage that was seen so far, None where there is none.
-
-        What to do is the doctor's to tell.
-        """
+        """The damage that was met so far, None for none; the doctor says what to do about it."""
         if not self.damaged:
             return None
-        return f"{self._name} is damaged: {self.words}; the rest is there. Run 'digits doctor'"
+        return f"{self._name} is damaged: {self.summary}; the rest is there. Run 'digits doctor'"
 
-    def _judged(self, row: Row) -> Row | None:
-        """Return a row as it is sound, None for one that is not; counts what was wrong."""
-        sound, number = self._form.mend(row), row[0]
-        which = self.left_out if sound is None else self.mended if sound != row else None
-        if which is not None and number not in which:
-            self._first(f"row {number}")
-            which.add(number)
+    def _check_row(self, row: Row) -> Row | None:
+        """Return the row, or what of it is sound, or None; note what was wrong."""
+        sound, id = self._schema.mend(row), row[0]
+        damaged = self.left_out if sound is None else self.mended if sound != row else None
+        if damaged is not None and id not in damaged:
+            self._log_first(f"row {id}")
+            damaged.add(id)
         return sound
 
-    def _unreadable(self, error: sqlite3.Error) -> None:
-        self._first(str(error))
-        self.unreadable = True
-
-    def _first(self, what: str) -> None:
+    def _log_first(self, what: str) -> None:
         if self._name and not self.damaged:
             log.warning(
                 "%s is damaged (%s): what cannot be told is left out, the rest is there. "
@@ -207,7 +208,3 @@ class Rows:
                 self._name,
                 what,
             )
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count} rows"

@@ -1,4 +1,4 @@
-"""The lock on a state directory: whoever writes there shares it, a restore has it alone."""
+"""The lock on a state directory: writers share it, a restore holds it exclusively."""
 
 import fcntl
 import logging
@@ -15,34 +15,34 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def in_use(state: Path, *, reads_on: bool = False) -> Iterator[str | None]:
-    """Keep restores out for as long as the block lasts; what a power cut left of one is ended.
+def hold_shared_lock(state: Path, *, or_read_on: bool = False) -> Iterator[str | None]:
+    """Keep restores out during the block, after finishing one that a power cut broke off.
 
-    Raises StateError while one is under way, and where it cannot be ended or nothing can be
-    written; with `reads_on` the block is lent a sentence that says so. The kernel lets go when the
-    process dies.
+    Raises StateError while a restore runs, and where one cannot be finished or nothing can be
+    written; with `or_read_on` these two yield their sentence instead. The kernel releases the lock
+    when the process dies.
     """
     problem = None
     try:
         lock = _open_lock(state)
     except StateError as error:
-        if not reads_on:
+        if not or_read_on:
             raise
         log.warning("%s", error)
         yield str(error)
         return
     try:
         try:
-            if StateDirectory(state).is_unfinished and _take(lock, fcntl.LOCK_EX):
+            if StateDirectory(state).is_unfinished and _try_lock(lock, fcntl.LOCK_EX):
                 from appliance.storage.recovery import recover
 
                 recover(state)
         except StateError as error:
-            if not reads_on:
+            if not or_read_on:
                 raise
             log.warning("%s", error)
             problem = str(error)
-        if not _take(lock, fcntl.LOCK_SH):
+        if not _try_lock(lock, fcntl.LOCK_SH):
             raise StateError(f"{state}: a restore is under way: start again when it has ended")
         yield problem
     finally:
@@ -50,25 +50,26 @@ def in_use(state: Path, *, reads_on: bool = False) -> Iterator[str | None]:
 
 
 @contextmanager
-def alone(state: Path, then: str, *, training: bool = False) -> Iterator[None]:
-    """Hold the state directory alone; raises StateError while anything runs there.
+def hold_exclusive_lock(state: Path, then: str, *, training: bool = False) -> Iterator[None]:
+    """Keep everybody else out during the block; raises StateError while anything runs there.
 
-    `then` is what can be done when it has ended, `training` tells that a training is what runs.
+    The error says whether a `training` runs or the appliance, and what to do when that has ended:
+    `then`.
     """
     lock = _open_lock(state)
     captures = None
     try:
-        if not _take(lock, fcntl.LOCK_EX):
+        if not _try_lock(lock, fcntl.LOCK_EX):
             what = "a training runs" if training else "the appliance runs"
             raise StateError(
                 f"{state}: {what} there: stop it ('systemctl stop digits digits-retrain'), "
                 f"then {then}; nothing was changed"
             )
-        # Whoever has the captures open, such as a command, holds this.
+        # Every program that has the captures open holds this lock, commands too.
         with suppress(FileNotFoundError):
             file = StateDirectory(state).captures
             captures = open_regular(file.with_name(f"{file.name}.lock"), os.O_RDONLY)
-        if captures is not None and not _take(captures, fcntl.LOCK_EX):
+        if captures is not None and not _try_lock(captures, fcntl.LOCK_EX):
             raise StateError(
                 f"{state}: another program has the captures open: wait for its end, then {then}; "
                 "nothing was changed"
@@ -90,7 +91,7 @@ def _open_lock(state: Path) -> int:
         ) from None
 
 
-def _take(lock: int, how: int) -> bool:
+def _try_lock(lock: int, how: int) -> bool:
     try:
         fcntl.flock(lock, how | fcntl.LOCK_NB)
     except BlockingIOError:

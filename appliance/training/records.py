@@ -12,7 +12,7 @@ from typing import Any
 
 from appliance.errors import StateError
 from appliance.storage.layout import StateDirectory
-from appliance.storage.rows import MOST_NUMBER, MOST_TIME
+from appliance.storage.rows import MAX_ID, MAX_TIME
 from appliance.training.lock import is_training
 from model.files import open_regular, read_regular, replace_file
 
@@ -176,11 +176,11 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_time(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < MOST_TIME
+    return type(value) in (int, float) and 0 <= value < MAX_TIME
 
 
 def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < MOST_NUMBER
+    return type(value) is int and 0 <= value < MAX_ID
 
 
 def _is_text(value: Any) -> bool:

@@ -37,7 +37,7 @@ from appliance.settings import schema as known
 from appliance.settings.overrides import Changes
 from appliance.storage.downgrade import downgrade
 from appliance.storage.layout import StateDirectory, carry_over, lay_flat
-from appliance.storage.state_lock import in_use
+from appliance.storage.state_lock import hold_shared_lock
 from appliance.training.lock import hold_training_lock
 from appliance.training.records import append_night, load_nights
 from model.network import build
@@ -554,12 +554,12 @@ def test_while_the_appliance_runs_nothing_is_restored(
     made: Path, other: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = everything(other)
-    with in_use(other), in_use(other):
+    with hold_shared_lock(other), hold_shared_lock(other):
         assert main(["restore", str(made), "--state", str(other)]) == 1
     assert "the appliance runs there: stop it ('systemctl stop" in capsys.readouterr().err
     with (
         hold_training_lock(other),
-        in_use(other),
+        hold_shared_lock(other),
         pytest.raises(StateError, match="a training runs there"),
     ):
         restore(made, other, None)
@@ -574,7 +574,7 @@ def test_while_the_appliance_runs_nothing_is_restored(
 def test_while_a_restore_is_under_way_nothing_starts(other: Path) -> None:
     with open(other / "in-use.lock", "ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(StateError, match="a restore is under way"), in_use(other):
+        with pytest.raises(StateError, match="a restore is under way"), hold_shared_lock(other):
             pass
 
 
@@ -708,7 +708,7 @@ def test_the_service_ends_what_root_began(made: Path, other: Path, state: Path) 
 
 
 def finished(state: Path) -> None:
-    with in_use(state):
+    with hold_shared_lock(state):
         pass
 
 
@@ -744,7 +744,7 @@ def test_without_the_right_to_the_settings_what_was_begun_is_dropped(
     (tmp_path / "etc").mkdir()
     place, before = settings_file(tmp_path / "etc" / "mine.toml", 2), content(other)
     with monkeypatch.context() as patch:
-        patch.setattr(under_test, "finish", lambda state, settings=None: False)
+        patch.setattr(under_test, "finish_restore", lambda state, settings=None: False)
         restore(made, other, place)
     assert StateDirectory(other).restored.exists()
     place.unlink()
@@ -766,7 +766,10 @@ def test_a_pipe_in_the_place_of_a_stage_is_removed_and_not_waited_for(
 def test_a_restore_that_an_older_version_began_says_what_to_do(other: Path) -> None:
     (other / "restore").mkdir()
     (other / "restore" / "plan.json").write_bytes(b"{}")
-    with pytest.raises(StateError, match=r"plan\.json: .* move what is in"), in_use(other):
+    with (
+        pytest.raises(StateError, match=r"plan\.json: .* move what is in"),
+        hold_shared_lock(other),
+    ):
         pass
 
 
@@ -840,7 +843,10 @@ def test_files_of_both_layouts_stay_where_they_are(
 
 
 def test_going_back_to_an_older_version_waits_for_the_appliance_to_stop(state: Path) -> None:
-    with in_use(state), pytest.raises(StateError, match="the appliance runs there: stop it"):
+    with (
+        hold_shared_lock(state),
+        pytest.raises(StateError, match="the appliance runs there: stop it"),
+    ):
         downgrade(state)
     before = content(state)
     downgrade(state)
@@ -957,7 +963,7 @@ def test_the_commands_say_what_is_in_it(
     config.write_text('[mqtt]\nhost = "broker"\nuser = "u"\npassword = "p"\n')
     arguments = ["--config", str(config), "--state"]
     out = tmp_path / "out.zip"
-    with in_use(state):
+    with hold_shared_lock(state):
         assert main(["backup", str(out), *arguments, str(state)]) == 0
     told = capsys.readouterr().out
     assert told.startswith(f"{out}: 0.")

@@ -31,7 +31,7 @@ from appliance.settings.schema import (
     list_settings,
     read,
 )
-from appliance.storage.ownership import placed
+from appliance.storage.ownership import open_output
 from tests.conftest import SAMPLES
 
 PARTS = [
@@ -373,7 +373,7 @@ def test_a_report_has_the_settings_the_versions_and_the_log(
 
 
 def write(file: Path, facts: dict[str, Any]) -> None:
-    with placed("--report", file, file.parent) as out:
+    with open_output("--report", file, file.parent) as out:
         support_report.write(out, facts)
 
 

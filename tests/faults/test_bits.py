@@ -18,7 +18,7 @@ from appliance.reading import Reading
 from appliance.settings.schema import Settings, WebSettings
 from appliance.storage.database import examine
 from appliance.storage.layout import StateDirectory
-from appliance.storage.rows import text_of
+from appliance.storage.rows import decode_text
 from tests.backups import backup, restore
 from tests.captured import added
 from tests.conftest import SAMPLES
@@ -170,7 +170,7 @@ def test_where_a_page_cannot_be_read_what_is_beyond_it_is_served(tmp_path: Path)
         # The pages are still in the memory of the connection before.
         captures._database.close()
         captures._database = sqlite3.connect(file)
-        captures._database.text_factory = text_of
+        captures._database.text_factory = decode_text
         found = [each.id for each in captures.every()]
         assert 50 <= len(found) < 60
         assert [each.id for each in captures.listing(limit=99)] == found[::-1]

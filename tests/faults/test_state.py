@@ -10,7 +10,7 @@ import pytest
 
 from appliance.errors import StateError
 from appliance.storage.layout import StateDirectory, lay_flat
-from appliance.storage.state_lock import in_use
+from appliance.storage.state_lock import hold_shared_lock
 from tests.proofs import damaged_state
 
 
@@ -56,9 +56,9 @@ def test_a_restore_that_an_older_version_began_removes_nothing(tmp_path: Path) -
     (tmp_path / "restore" / "captures.db").write_text("new")
     (tmp_path / "captures.db").write_text("old")
     (tmp_path / "restore" / "plan.json").write_text("{}")
-    with pytest.raises(StateError, match="a restore cannot be ended"), in_use(tmp_path):
+    with pytest.raises(StateError, match="a restore cannot be ended"), hold_shared_lock(tmp_path):
         pass
-    with in_use(tmp_path, reads_on=True) as problem:
+    with hold_shared_lock(tmp_path, or_read_on=True) as problem:
         assert "a restore cannot be ended" in str(problem)
     assert (tmp_path / "captures.db").read_text() == "old"
     assert (tmp_path / "restore" / "captures.db").read_text() == "new"

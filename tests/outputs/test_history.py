@@ -168,7 +168,7 @@ def test_a_full_disk_leaves_the_history_to_be_looked_at(
     def full(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(database, "_opened", full)
+    monkeypatch.setattr(database, "_open_and_check", full)
     for path, kept in ((file, [4]), (tmp_path / "new.db", [])):
         history = History(path, limit=10)
         assert [entry.digit for entry in history.newest(10)] == kept

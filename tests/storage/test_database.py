@@ -10,7 +10,13 @@ from types import SimpleNamespace
 import pytest
 
 from appliance.errors import StateError
-from appliance.storage.database import DamagedError, check, examine, opened, unusable
+from appliance.storage.database import (
+    DamagedError,
+    check_database,
+    examine,
+    open_database,
+    to_state_error,
+)
 from appliance.storage.rows import DatabaseSchema
 
 OLD = "CREATE TABLE IF NOT EXISTS things (id INTEGER PRIMARY KEY) STRICT;"
@@ -33,7 +39,7 @@ def old(tmp_path: Path) -> DatabaseSchema:
 def new(tmp_path: Path, old: DatabaseSchema) -> DatabaseSchema:
     (tmp_path / "new.sql").write_text(NEW)
     return old._replace(
-        schema=tmp_path / "new.sql",
+        sql_file=tmp_path / "new.sql",
         columns="id, name",
         upgrade=UPGRADE,
     )
@@ -42,7 +48,7 @@ def new(tmp_path: Path, old: DatabaseSchema) -> DatabaseSchema:
 @pytest.fixture
 def file(tmp_path: Path, old: DatabaseSchema) -> Path:
     """A database of the old form with one row."""
-    with closing(opened(tmp_path / "things.db", old)) as database, database:
+    with closing(open_database(tmp_path / "things.db", old)) as database, database:
         database.execute("INSERT INTO things VALUES (7)")
     return tmp_path / "things.db"
 
@@ -54,41 +60,41 @@ def rows(file: Path) -> list[tuple[object, ...]]:
 
 def test_an_older_file_is_brought_up_to_date(file: Path, new: DatabaseSchema) -> None:
     for _ in range(2):
-        with closing(opened(file, new)) as database:
+        with closing(open_database(file, new)) as database:
             assert database.execute("PRAGMA user_version").fetchone() == (1,)
         assert rows(file) == [(7, "old")]
 
 
 def test_an_upgrade_that_fails_leaves_the_file_as_it_was(file: Path, new: DatabaseSchema) -> None:
     with pytest.raises(DamagedError, match="nothing"):
-        opened(file, new._replace(upgrade="UPDATE nothing SET x = 1"))
+        open_database(file, new._replace(upgrade="UPDATE nothing SET x = 1"))
     assert rows(file) == [(7,)]
 
 
 def test_a_new_file_is_of_the_newest_version_and_leaves_nothing_beside(
     tmp_path: Path, new: DatabaseSchema
 ) -> None:
-    opened(tmp_path / "fresh.db", new).close()
-    opened(tmp_path / "fresh.db", new).close()
+    open_database(tmp_path / "fresh.db", new).close()
+    open_database(tmp_path / "fresh.db", new).close()
     assert {path.name for path in tmp_path.glob("fresh.db*")} == {"fresh.db"}
 
 
 def test_a_newer_file_is_refused_and_not_put_aside(
     file: Path, old: DatabaseSchema, new: DatabaseSchema
 ) -> None:
-    opened(file, new).close()
+    open_database(file, new).close()
     before = file.read_bytes()
     with pytest.raises(StateError, match="are of version 1, and this appliance knows 0: update"):
-        opened(file, old)
+        open_database(file, old)
     assert file.read_bytes() == before
 
 
 def test_a_file_to_be_trusted_has_the_forms_own_tables(
     file: Path, new: DatabaseSchema, old: DatabaseSchema
 ) -> None:
-    check(file, old)
-    check(file, new)
-    check(file, new)
+    check_database(file, old)
+    check_database(file, new)
+    check_database(file, new)
     for change in (
         "CREATE TABLE more (x)",
         "CREATE TRIGGER t AFTER INSERT ON things BEGIN DELETE FROM things; END",
@@ -97,11 +103,11 @@ def test_a_file_to_be_trusted_has_the_forms_own_tables(
         with closing(sqlite3.connect(file)) as database, database:
             database.execute(change)
         with pytest.raises(DamagedError, match="other tables"):
-            check(file, new)
+            check_database(file, new)
         with closing(sqlite3.connect(file)) as database, database:
             kind, name = change.split()[1:3]
             database.execute(f"DROP {kind} {name}")
-    check(file, new)
+    check_database(file, new)
 
 
 def test_a_view_that_goes_on_for_ever_is_not_read(tmp_path: Path, new: DatabaseSchema) -> None:
@@ -111,16 +117,16 @@ def test_a_view_that_goes_on_for_ever_is_not_read(tmp_path: Path, new: DatabaseS
             "SELECT id, 'x' AS name FROM n WHERE id > 1"
         )
     with pytest.raises(DamagedError, match="other tables"):
-        check(tmp_path / "trap.db", new)
+        check_database(tmp_path / "trap.db", new)
 
 
 def test_a_full_disk_is_called_by_its_name(
     file: Path, old: DatabaseSchema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = sqlite3.OperationalError("disk I/O error")
-    assert "disk I/O error): check the disk" in str(unusable(file, old, error))
+    assert "disk I/O error): check the disk" in str(to_state_error(file, old, error))
     monkeypatch.setattr("os.statvfs", lambda folder: SimpleNamespace(f_bavail=0))
-    assert str(unusable(file, old, error)).endswith("the disk is full: make room")
+    assert str(to_state_error(file, old, error)).endswith("the disk is full: make room")
 
 
 def test_looking_at_a_database_that_is_open_drops_no_lock_on_it(
@@ -132,7 +138,7 @@ def test_looking_at_a_database_that_is_open_drops_no_lock_on_it(
         "database.execute('SELECT count(*) FROM things').fetchone()\n"
         "database.close()\n"
     )
-    with closing(opened(file, old)) as database, database:
+    with closing(open_database(file, old)) as database, database:
         database.execute("INSERT INTO things VALUES (8)")
         database.commit()
         assert examine(file, old) == (2, None)

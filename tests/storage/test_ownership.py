@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import StateError
-from appliance.storage.ownership import become_owner, open_folder, open_named, placed
+from appliance.storage.ownership import become_owner, open_folder, open_input, open_output
 from tests import service_user
 from tests.conftest import ROOT, SAMPLES
 from tests.service_user import KINDS, NAMES, PLOTS, USER, House
@@ -183,17 +183,17 @@ def test_root_follows_no_link_of_anothers_on_the_way_to_a_file(tmp_path: Path) -
     (tmp_path / "round").symlink_to("round")
     (tmp_path / "others").symlink_to(real)
     os.chown(tmp_path / "others", USER, USER, follow_symlinks=False)
-    with open_named(tmp_path / "own" / ".." / "own" / "file") as file:
+    with open_input(tmp_path / "own" / ".." / "own" / "file") as file:
         assert file.read() == b"content"
     os.close(open_folder(tmp_path / "own"))
     with pytest.raises(OSError, match="root follows no link of another user's"):
-        open_named(tmp_path / "others" / "file")
+        open_input(tmp_path / "others" / "file")
     with pytest.raises(StateError, match=r"cannot be written .root follows no link of another"):
         in_place(tmp_path / "others" / "new")
     with pytest.raises(OSError, match="Too many levels"):
         open_folder(tmp_path / "round")
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        open_named(tmp_path / "own" / "nowhere")
+        open_input(tmp_path / "own" / "nowhere")
     assert [each.name for each in real.iterdir()] == ["file"]
 
 
@@ -201,13 +201,13 @@ def test_root_waits_for_no_pipe_that_somebody_names(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
         with pytest.raises(OSError, match="is no regular file"):
-            open_named(path)
-    with open_named(Path(os.devnull)) as empty:
+            open_input(path)
+    with open_input(Path(os.devnull)) as empty:
         assert empty.read() == b""
 
 
 def in_place(path: Path) -> None:
-    with placed("it", path, path.parent) as out:
+    with open_output("it", path, path.parent) as out:
         out.file.write(b"new")
         out.put()
 
@@ -225,9 +225,9 @@ def test_a_link_in_the_place_of_a_new_file_gives_way_itself(tmp_path: Path) -> N
 PUTS = (
     "import os, sys\n"
     "from pathlib import Path\n"
-    "from appliance.storage.ownership import become_owner, placed\n"
+    "from appliance.storage.ownership import become_owner, open_output\n"
     "out, state, what = sys.argv[1:]\n"
-    "with placed('it', Path(out), Path(state)) as new:\n"
+    "with open_output('it', Path(out), Path(state)) as new:\n"
     "    become_owner(Path(state))\n"
     "    new.file.write(b'whole')\n"
     "    new.file.flush()\n"

@@ -10,7 +10,7 @@ import numpy as np
 
 from appliance.outputs.latest import Latest, Recent
 from appliance.reading import Array
-from appliance.storage.rows import MOST_NUMBER
+from appliance.storage.rows import MAX_ID
 from appliance.vision.glyph import SIDE
 from appliance.web.cache import Cache
 from appliance.web.request_args import int_arg
@@ -63,7 +63,7 @@ class Digits:
 
         Raises BadRequest for a query that names none.
         """
-        example, number = int_arg("digit", 0, 9), int_arg("reading", -MOST_NUMBER, MOST_NUMBER)
+        example, number = int_arg("digit", 0, 9), int_arg("reading", -MAX_ID, MAX_ID)
         if example is not None:
             return load_example(example), False
         digit = None if number is None else self._find(number)

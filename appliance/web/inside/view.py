@@ -16,7 +16,7 @@ from flask import Blueprint, Response, render_template, request
 from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader.reader import Reader
-from appliance.storage.rows import MOST_NUMBER
+from appliance.storage.rows import MAX_ID
 from appliance.web.cache import Cache, set_etag
 from appliance.web.inside.digit import Digits
 from appliance.web.language import request_texts
@@ -84,7 +84,7 @@ def blueprint(
     def page() -> Response:
         stamp, network = current_network()
         digit, gone = digits.requested()
-        layer, t = int_arg("layer", 1, MOST_NUMBER) or 1, request_texts()
+        layer, t = int_arg("layer", 1, MAX_ID) or 1, request_texts()
         uploads, from_camera = digits.from_uploads(), digits.from_camera() is not None
         numbers = "".join(f"{each.number}" for each in uploads)
         etag = f"{stamp}{digit.key}{gone:d}{from_camera:d}.{layer}.{t.language}{numbers}"

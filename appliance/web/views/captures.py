@@ -16,7 +16,7 @@ from appliance.errors import CaptureError, ClosedError, NoCaptureError, StateErr
 from appliance.outputs.latest import Latest, Recent
 from appliance.reader.reader import Reader
 from appliance.reading import Reading
-from appliance.storage.rows import MOST_NUMBER
+from appliance.storage.rows import MAX_ID
 from appliance.web.draw.pictures import encode_surroundings, to_png_url
 from appliance.web.operation import operation
 from appliance.web.problem import problem
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _MOST_LISTED = 200
 _MOST_TAPS = 16
 _ZIP = "application/zip"
-_NUMBER: Schemas = {"number": integer(0, MOST_NUMBER - 1, "the capture's number")}
+_NUMBER: Schemas = {"number": integer(0, MAX_ID - 1, "the capture's number")}
 _LABEL = integer(0, NOT_A_DIGIT, f"the digit, or {NOT_A_DIGIT} for what is not one", examples=[7])
 _TAP: Schemas = {
     "label": _LABEL,
@@ -45,7 +45,7 @@ _TAP: Schemas = {
 }
 _QUERY: Schemas = {
     "label": integer(0, NOT_A_DIGIT, "only those with this label"),
-    "before": integer(1, MOST_NUMBER - 1, "only those with lower numbers: the next page"),
+    "before": integer(1, MAX_ID - 1, "only those with lower numbers: the next page"),
     "limit": integer(1, _MOST_LISTED, "how many at most", default=50),
     "deleted": integer(0, 1, "1: those that were deleted", default=0),
     "ids": {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, render_template, request, url_for
 
 from appliance.outputs.history import NO_DIGIT, Entry, History
-from appliance.storage.rows import MOST_NUMBER
+from appliance.storage.rows import MAX_ID
 from appliance.web.draw.pictures import to_png_url
 from appliance.web.language import request_texts
 from appliance.web.operation import operation
@@ -24,7 +24,7 @@ _MOST_LISTED = 500
 _ROWS, _HOURS = 50, 24
 _QUERY: Schemas = {
     "limit": integer(1, _MOST_LISTED, "how many at most", default=50),
-    "before": integer(1, MOST_NUMBER, "only those with lower ids: the next page"),
+    "before": integer(1, MAX_ID, "only those with lower ids: the next page"),
     "answer": integer(0, NO_DIGIT, f"only those that show this digit, or none: {NO_DIGIT}"),
 }
 _PAGE_QUERY: Schemas = {**_QUERY, "limit": integer(1, _ROWS, default=_ROWS)}

@@ -69,7 +69,7 @@ def pixels(seed: int = 1) -> Any:
     return np.random.default_rng(seed).random(784, dtype=np.float32)
 
 
-def text_of(page: str) -> str:
+def decode_text(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
 
 
@@ -180,7 +180,7 @@ def test_every_step_is_reached_by_links(client: FlaskClient) -> None:
         assert not following or "digit=7" in path
     assert len(seen) == 14
     assert seen[-1] == "Step 14 of 14: Softmax"
-    assert "The answer: 7, with" in text_of(page)
+    assert "The answer: 7, with" in decode_text(page)
 
 
 def test_the_last_step_shows_the_networks_probabilities(
@@ -194,7 +194,7 @@ def test_the_last_step_shows_the_networks_probabilities(
     (bars,) = re.findall(r'class="scores".*?</svg>', page, re.DOTALL)
     told = re.findall(r'text-anchor="end">([\d.]+) %</text>', bars)
     assert told == [f"{100 * share:.1f}" for share in shares.tolist()]
-    assert "not a digit" in text_of(page)
+    assert "not a digit" in decode_text(page)
 
 
 @pytest.mark.slow
@@ -225,7 +225,7 @@ def test_numbers_that_overflow_are_shown(client: FlaskClient, reader: Reader) ->
         for layer in range(1, 6):
             answer = client.get(f"/inside?layer={layer}")
             assert answer.status_code == 200
-            assert "nan" not in text_of(answer.text)
+            assert "nan" not in decode_text(answer.text)
     finally:
         reader.use(before)
 
@@ -300,7 +300,7 @@ def test_a_digit_that_was_drawn_is_offered_by_the_application(client: FlaskClien
     number = client.post("/api/v1/read", data=picture).get_json()["number"]
     assert number == -1
     page = client.get("/inside?reading=-1&layer=14").text
-    assert "The answer: 7, with" in text_of(page)
+    assert "The answer: 7, with" in decode_text(page)
 
 
 def test_thirty_pupils_cost_no_more_than_one(
