@@ -219,7 +219,7 @@ def test_a_start_finishes_a_restore_that_was_cut_off_and_a_running_appliance_ref
         backup(made, state, config)
         add_capture(captures, label=4)
     with monkeypatch.context() as patch:
-        patch.setattr("appliance.backup.restore.finish", lambda state, settings=None: False)
+        patch.setattr("appliance.backup.restore.finish_restore", lambda state, settings=None: False)
         restore(made, state, config)
     config.write_text("[leds]\nlayout = 'four'\n")
     arguments = ["--camera", f"folder:{SAMPLES}", "--config", str(config)]
