@@ -280,7 +280,7 @@ def test_thousands_are_counted_and_a_report_is_not_made_twice(
     listed = client.get(PATH).get_json()
     assert (listed["total"], len(listed["captures"])) == (1200, 50)
     report = client.get(f"{PATH}/report").get_json()
-    monkeypatch.setattr(captures, "blocks", lambda: pytest.fail("looked through again"))
+    monkeypatch.setattr(captures, "iter_blocks", lambda: pytest.fail("looked through again"))
     assert client.get(f"{PATH}/report").get_json() == report
 
 
@@ -358,7 +358,7 @@ def test_an_export_that_fails_makes_room_for_the_next(
         yield
 
     with monkeypatch.context() as patch:
-        patch.setattr(captures, "every", fails)
+        patch.setattr(captures, "iter_captures", fails)
         with pytest.raises(OSError, match="the card is gone"):
             client.get(f"{PATH}/export")
     with client.get(f"{PATH}/export") as whole:

@@ -116,7 +116,7 @@ def test_the_captures_and_nights_are_looked_through_once_for_many_polls(
     client: FlaskClient, captures: Captures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.get("/api/v1/training")
-    monkeypatch.setattr(captures, "blocks", lambda: pytest.fail("looked through again"))
+    monkeypatch.setattr(captures, "iter_blocks", lambda: pytest.fail("looked through again"))
     monkeypatch.setattr(records, "load_nights", lambda *_: pytest.fail("read again"))
     for _ in range(3):
         assert client.get("/api/v1/training").status_code == 200
