@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.console import say
 from appliance.training.pool import map_blocks
-from tests.bench.harness import (
-    Source,
-    add_bench,
-    get_count,
-    get_processes,
-    get_reader,
-    get_source,
-    iterate_blocks,
-)
-from tests.bench.pages import make_folder, make_table, publish
+from tests.bench import harness, pages
 from tests.bench.sheets import read_simulated
 
 if TYPE_CHECKING:
@@ -53,7 +44,7 @@ class Answers:
 
 
 def add(parsers: Any) -> None:
-    parser = add_bench(
+    parser = harness.add_bench(
         parsers,
         "calibration",
         "hold the confidence against the share that is right: calibration error, coverage, risk",
@@ -71,9 +62,9 @@ def add(parsers: Any) -> None:
 def measure(args: argparse.Namespace) -> None:
     from model.calibration import calibration_error, reliability
 
-    folder = make_folder(args)
+    folder = pages.make_folder(args)
     photos = _read_photographs(args)
-    sheets = read_simulated(args, get_count(args))
+    sheets = read_simulated(args, harness.get_count(args))
     answers = {
         "photographs of digits": _answers(
             (answer for label, answer in photos if label != NONE),
@@ -88,7 +79,7 @@ def measure(args: argparse.Namespace) -> None:
             sum(sheet.count for sheet in sheets),
         ),
     }
-    publish(
+    pages.publish(
         folder,
         "calibration",
         _write_page(answers, len(sheets)),
@@ -141,12 +132,16 @@ def _read_photographs(args: argparse.Namespace) -> list[Labelled]:
     if args.quick:
         files = files[::10]
     say(f"{len(files)} photographs")
-    source = get_source(args)
-    tasks = ((source, files[first:end]) for first, end in iterate_blocks(len(files)))
-    return [each for block in map_blocks(read_files, tasks, get_processes(args)) for each in block]
+    source = harness.get_source(args)
+    tasks = ((source, files[first:end]) for first, end in harness.iterate_blocks(len(files)))
+    return [
+        each
+        for block in map_blocks(read_files, tasks, harness.get_processes(args))
+        for each in block
+    ]
 
 
-def read_files(source: Source, files: Sequence[tuple[str, Path]]) -> list[Labelled]:
+def read_files(source: harness.Source, files: Sequence[tuple[str, Path]]) -> list[Labelled]:
     """Return the answers to some photographs; one that cannot be opened is left out."""
     from appliance.errors import PictureError
     from appliance.picture import open_picture
@@ -154,7 +149,7 @@ def read_files(source: Source, files: Sequence[tuple[str, Path]]) -> list[Labell
     labelled: list[Labelled] = []
     for label, file in files:
         try:
-            reading = get_reader(source).read(open_picture(file, str(file)))
+            reading = harness.get_reader(source).read(open_picture(file, str(file)))
         except (PictureError, OSError) as error:
             say(f"left out: {error}")
             continue
@@ -180,7 +175,7 @@ def _write_page(answers: dict[str, Answers], sheets: int) -> str:
         f"{sheets:,} simulated sheets of 2 to 12 digits, each mark with an answer. An answer where "
         "there is no digit is wrong. The expected calibration error is over 15 equal bins.",
         "",
-        make_table(
+        pages.make_table(
             ["of", "digits", "answers", "right", "calibration error"],
             (
                 (name, each.of, len(each.right), int(each.right.sum()),
@@ -198,7 +193,7 @@ def _write_page(answers: dict[str, Answers], sheets: int) -> str:
             "",
             f"## {name[0].upper()}{name[1:]}",
             "",
-            make_table(
+            pages.make_table(
                 ["confidence", "answers", "mean confidence", "right"],
                 (
                     (f"{one.low:.2f} to {one.high:.2f}", one.count,
@@ -207,7 +202,7 @@ def _write_page(answers: dict[str, Answers], sheets: int) -> str:
                 ),
             ),
             "",
-            make_table(
+            pages.make_table(
                 ["answered from", "given", "of all digits", "wrong", "error"],
                 (
                     (level["level"], level["given"], f"{100 * level['coverage']:.1f} %",

@@ -56,7 +56,7 @@ def _train(contender: str, name: str) -> float:
     rng = np.random.default_rng(1)
     x = rng.random((batch, 784), dtype=np.float32)
     labels = rng.integers(10, size=batch, dtype=np.uint8)
-    network = untrained(name)
+    network = build_untrained(name)
     match contender:
         case "ours" | "ours one at a time":
             loss = LOSSES[recipe.loss]
@@ -119,7 +119,7 @@ def _answer(contender: str, name: str) -> float:
     """Return the microseconds from one digit's pixels to its ten probabilities."""
     import numpy as np
 
-    network = untrained(name)
+    network = build_untrained(name)
     x = np.random.default_rng(1).random((1, 784), dtype=np.float32)
     match contender:
         case "ours":
@@ -170,7 +170,9 @@ def _convolve(contender: str, name: str) -> float:
 
     from model.convolution import Conv2D
 
-    layer = next(c for c in untrained("appliance").layers if isinstance(c, Conv2D) and c.inputs > 1)
+    layer = next(
+        c for c in build_untrained("appliance").layers if isinstance(c, Conv2D) and c.inputs > 1
+    )
     x = np.random.default_rng(1).random((12, layer.inputs, 12, 128), dtype=np.float32)
     kernels, k = layer.parameters["weights"], layer.kernel
     rows = columns = 12 - k + 1
@@ -192,25 +194,25 @@ def _convolve(contender: str, name: str) -> float:
                 return np.matmul(flat, unfolded.reshape(flat.shape[1], -1), out=y)
 
             product()
-            found = y.reshape(layer.outputs, rows, columns, 128).transpose(1, 0, 2, 3)
+            result = y.reshape(layer.outputs, rows, columns, 128).transpose(1, 0, 2, 3)
         case "shifted products":
             parts = [np.ascontiguousarray(kernels[:, i, j]) for i in range(k) for j in range(k)]
-            part, found = np.empty_like(ours), np.empty_like(ours)
+            part, result = np.empty_like(ours), np.empty_like(ours)
             wide = part.reshape(rows, layer.outputs, -1)
 
             def product() -> object:
-                found[...] = 0
+                result[...] = 0
                 for place, kernel in enumerate(parts):
                     down, right = divmod(place, k)
                     moved = x[down : down + rows, :, right : right + columns]
                     np.matmul(kernel, moved.reshape(rows, layer.inputs, -1), out=wide)
-                    np.add(found, part, out=found)
-                return found
+                    np.add(result, part, out=result)
+                return result
 
             product()
         case _:
             raise ValueError(contender)
-    np.testing.assert_allclose(found, ours, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(result, ours, rtol=1e-3, atol=1e-4)
     return 1e6 * _time_call(product)
 
 
@@ -247,7 +249,7 @@ def _remember(contender: str, name: str) -> float:
     return _peak_memory()
 
 
-def untrained(name: str) -> "Network":
+def build_untrained(name: str) -> "Network":
     from model.network import build
     from model.presets import get_preset
 
@@ -268,7 +270,7 @@ def _time_call(function: Callable[[], object], enough: float = 1.5) -> float:
 
 
 def _peak_memory() -> float:
-    """Return the most memory that this process ever held, in MB."""
+    """Return the most memory that this process has ever taken, in MB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1000
@@ -352,7 +354,7 @@ def _onnx(network: "Network") -> bytes:
     tensors: list[Any] = []
     last = "x"
 
-    def held(array: Any) -> str:
+    def add_tensor(array: Any) -> str:
         tensors.append(numpy_helper.from_array(np.ascontiguousarray(array), f"c{len(tensors)}"))
         return str(tensors[-1].name)
 
@@ -365,10 +367,10 @@ def _onnx(network: "Network") -> bytes:
         own = layer.parameters
         match layer.spec():
             case ["image", rows, columns]:
-                put("Reshape", held(np.array([-1, 1, rows, columns])))
+                put("Reshape", add_tensor(np.array([-1, 1, rows, columns])))
             case ["conv", _, _, _, padding]:
-                kernels = held(own["weights"].transpose(0, 3, 1, 2))
-                put("Conv", kernels, held(own["bias"]), pads=[padding] * 4)
+                kernels = add_tensor(own["weights"].transpose(0, 3, 1, 2))
+                put("Conv", kernels, add_tensor(own["bias"]), pads=[padding] * 4)
             case ["max-pool", size]:
                 put("MaxPool", kernel_shape=[size, size], strides=[size, size])
             case ["relu"]:
@@ -379,11 +381,11 @@ def _onnx(network: "Network") -> bytes:
                 put("Transpose", perm=[0, 2, 1, 3])
                 put("Flatten")
             case ["dense", *_]:
-                put("Gemm", held(own["weights"]), held(own["bias"]), transB=1)
+                put("Gemm", add_tensor(own["weights"]), add_tensor(own["bias"]), transB=1)
             case spec:
                 raise ValueError(spec)
     if network.layers[-1].kind == "sigmoid":
-        put("ReduceSum", held(np.array([1])), keepdims=1)
+        put("ReduceSum", add_tensor(np.array([1])), keepdims=1)
         nodes.append(helper.make_node("Div", [f"n{len(nodes) - 2}", last], ["y"]))
     else:
         put("Softmax", axis=1)

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.console import say
-from tests.bench.harness import add_bench, get_count, get_reader, get_source
-from tests.bench.pages import make_folder, make_table, publish
+from tests.bench import harness, pages
 
 if TYPE_CHECKING:
     from appliance.reader.reader import Reader
@@ -39,7 +38,7 @@ GROUND, REST = "· ground and the rest of it", "rest"
 
 
 def add(parsers: Any) -> None:
-    parser = add_bench(
+    parser = harness.add_bench(
         parsers,
         "frames",
         "time and memory of a frame, by its stages, beside a Gaussian filter in the same run",
@@ -52,8 +51,8 @@ def add(parsers: Any) -> None:
 
 
 def measure(args: argparse.Namespace) -> None:
-    folder, source = make_folder(args), get_source(args)
-    reader, count = get_reader(source), get_count(args)
+    folder, source = pages.make_folder(args), harness.get_source(args)
+    reader, count = harness.get_reader(source), harness.get_count(args)
     kinds = simulate_frames(args.shape, args.seed)
     times = {}
     for kind, frames in kinds.items():
@@ -62,7 +61,7 @@ def measure(args: argparse.Namespace) -> None:
     resident = measure_memory(
         reader, [frame for frames in kinds.values() for frame in frames], count
     )
-    publish(
+    pages.publish(
         folder,
         "frames",
         _write_page(args, times, resident, min(TIMED, count)),
@@ -259,7 +258,7 @@ def _write_page(
             "telling that a frame is like the last one. Memory is the most that one reading "
             "allocates.",
             "",
-            make_table(
+            pages.make_table(
                 ["frame", "ms", "filter, ms", "ratio", "still, ms", "still / read", "MB"],
                 (
                     (kind, f"{each['median']:.2f}", f"{each['filter']:.2f}",
@@ -276,7 +275,7 @@ def _write_page(
             "",
             "Where the time goes, in % (the parts with a · are within ink):",
             "",
-            make_table(
+            pages.make_table(
                 ["stage", *kinds],
                 (
                     (name, *(f"{100 * times[kind]['shares'][name]:.1f}" for kind in kinds))

@@ -5,19 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.harness import (
-    Score,
-    Source,
-    add_bench,
-    get_count,
-    get_processes,
-    get_source,
-    iterate_blocks,
-    mean_milliseconds,
-    read_and_score,
-    score_blocks,
-)
-from tests.bench.pages import format_percent, make_folder, make_table, publish
+from tests.bench import harness, pages
 
 if TYPE_CHECKING:
     from appliance.reading import Array, Grey
@@ -32,7 +20,7 @@ HARDNESS = 0.3
 
 
 def add(parsers: Any) -> None:
-    parser = add_bench(
+    parser = harness.add_bench(
         parsers,
         "hands",
         "read other hands: scikit-learn's digits, sets in files, the project's own variants",
@@ -54,8 +42,8 @@ def add(parsers: Any) -> None:
 def measure(args: argparse.Namespace) -> None:
     from appliance.simulator.handwriting import HANDS
 
-    folder, source = make_folder(args), get_source(args)
-    count, processes = get_count(args), get_processes(args)
+    folder, source = pages.make_folder(args), harness.get_source(args)
+    count, processes = harness.get_count(args), harness.get_processes(args)
     sets = _load_sets(args)
     tasks: list[tuple[str, tuple[Any, ...]]] = []
     for name, (scans, labels) in sets.items():
@@ -65,17 +53,17 @@ def measure(args: argparse.Namespace) -> None:
             (f"{name}, {how}", (source, how, scans[first:end], labels[first:end], args.seed, first,
                                 args.shape))
             for how in ("as pictures", "on paper")
-            for first, end in iterate_blocks(len(labels))
+            for first, end in harness.iterate_blocks(len(labels))
         ]  # fmt: skip
-    set_scores = score_blocks(read_set, tasks, processes)
+    set_scores = harness.score_blocks(read_set, tasks, processes)
     hands = [
         (f"{digit} {variant}", (source, digit, variant, args.seed, *block, args.shape))
         for digit, variants in HANDS.items()
         for variant in variants
-        for block in iterate_blocks(count)
+        for block in harness.iterate_blocks(count)
     ]
-    hand_scores = score_blocks(read_hand, hands, processes)
-    publish(
+    hand_scores = harness.score_blocks(read_hand, hands, processes)
+    pages.publish(
         folder,
         "hands",
         _write_page(args, set_scores, hand_scores, count),
@@ -84,7 +72,9 @@ def measure(args: argparse.Namespace) -> None:
             "shape": list(args.shape),
             "sets": {name: score.to_json() for name, score in set_scores.items()},
             "own": {name: score.to_json() for name, score in hand_scores.items()},
-            "milliseconds": mean_milliseconds([*set_scores.values(), *hand_scores.values()]),
+            "milliseconds": harness.mean_milliseconds(
+                [*set_scores.values(), *hand_scores.values()]
+            ),
         },
         lambda figure: _plot(figure, set_scores, hand_scores),
     )
@@ -183,21 +173,21 @@ def enlarge(scan: "Array") -> "Grey":
 
 
 def read_set(
-    source: Source,
+    source: harness.Source,
     how: str,
     scans: "Array",
     labels: Sequence[int],
     seed: int,
     first: int,
     shape: tuple[int, int],
-) -> Score:
+) -> harness.Score:
     """Return the score of some scans, read as pictures or on simulated paper."""
     import numpy as np
 
     from appliance.simulator import scenes
     from appliance.simulator.paper import random_conditions
 
-    score = Score()
+    score = harness.Score()
     for number, (scan, label) in enumerate(zip(scans, labels, strict=True), start=first):
         rng = np.random.default_rng([seed, number])
 
@@ -206,14 +196,14 @@ def read_set(
                 return scenes.Scene(enlarge(scan), (label,), ())
             return scenes.render_digit(label, scan, random_conditions(rng, HARDNESS), rng, shape)
 
-        read_and_score(score, source, label, simulate)
+        harness.read_and_score(score, source, label, simulate)
     return score
 
 
 def read_hand(
-    source: Source, digit: int, variant: str, seed: int, first: int, end: int,
+    source: harness.Source, digit: int, variant: str, seed: int, first: int, end: int,
     shape: tuple[int, int],
-) -> Score:  # fmt: skip
+) -> harness.Score:  # fmt: skip
     """Return the score of some digits of one variant of the project's own hand, on paper."""
     import numpy as np
 
@@ -221,7 +211,7 @@ def read_hand(
     from appliance.simulator.handwriting import HANDS
     from appliance.simulator.paper import random_conditions
 
-    score = Score()
+    score = harness.Score()
     for number in range(first, end):
         place = list(HANDS[digit]).index(variant)
         rng = np.random.default_rng([seed, number, digit, place])
@@ -230,17 +220,20 @@ def read_hand(
             conditions = random_conditions(rng, HARDNESS)
             return scenes.render_digit(digit, HANDS[digit][variant], conditions, rng, shape)
 
-        read_and_score(score, source, digit, simulate)
+        harness.read_and_score(score, source, digit, simulate)
     return score
 
 
 def _write_page(
-    args: argparse.Namespace, sets: dict[str, Score], hands: dict[str, Score], count: int
+    args: argparse.Namespace,
+    sets: dict[str, harness.Score],
+    hands: dict[str, harness.Score],
+    count: int,
 ) -> str:
-    cost = mean_milliseconds([*sets.values(), *hands.values()])
+    cost = harness.mean_milliseconds([*sets.values(), *hands.values()])
 
-    def row(name: str, score: Score) -> tuple[object, ...]:
-        return (name, score.total, format_percent(score.accuracy), score.refused,
+    def row(name: str, score: harness.Score) -> tuple[object, ...]:
+        return (name, score.total, pages.format_percent(score.accuracy), score.refused,
                 score.commonest_refusal, score.wrong, score.confident)  # fmt: skip
 
     head = ["", "digits", "right", "refused", "mostly as", "wrong", "≥ 0.9"]
@@ -255,7 +248,7 @@ def _write_page(
         "",
     ]
     if sets:
-        parts += [make_table(["set", *head[1:]], (row(*item) for item in sets.items())), ""]
+        parts += [pages.make_table(["set", *head[1:]], (row(*item) for item in sets.items())), ""]
     else:
         parts += ["No set was there to be read.", ""]
     return "\n".join(
@@ -263,7 +256,7 @@ def _write_page(
             *parts,
             f"## The project's own hand, {count} of each variant, on paper",
             "",
-            make_table(["variant", *head[1:]], (row(*item) for item in hands.items())),
+            pages.make_table(["variant", *head[1:]], (row(*item) for item in hands.items())),
             "",
             f"A frame took {cost['simulate']:.1f} ms to simulate and {cost['read']:.1f} ms to "
             "read, on one core.",
@@ -271,7 +264,7 @@ def _write_page(
     )
 
 
-def _plot(figure: Any, sets: dict[str, Score], hands: dict[str, Score]) -> None:
+def _plot(figure: Any, sets: dict[str, harness.Score], hands: dict[str, harness.Score]) -> None:
     scores = sets | hands
     figure.set_size_inches(6, 0.16 * len(scores) + 0.8)
     axis = figure.subplots()

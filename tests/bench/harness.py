@@ -170,10 +170,10 @@ def score_blocks(
     for place, ((cell, _), score) in enumerate(zip(tasks, results, strict=True)):
         scores.setdefault(cell, Score()).include(score)
         if place + 1 == len(tasks) or tasks[place + 1][0] != cell:
-            held = scores[cell]
+            total = scores[cell]
             say(
-                f"{cell}: {held.right} right, {held.wrong} wrong, {held.refused} refused "
-                f"of {held.total} ({clock(time.monotonic() - started)})"
+                f"{cell}: {total.right} right, {total.wrong} wrong, {total.refused} refused "
+                f"of {total.total} ({clock(time.monotonic() - started)})"
             )
     return scores
 

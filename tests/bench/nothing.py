@@ -4,19 +4,7 @@ import argparse
 from collections import Counter
 from typing import Any
 
-from tests.bench.harness import (
-    Score,
-    Source,
-    add_bench,
-    get_count,
-    get_processes,
-    get_source,
-    iterate_blocks,
-    mean_milliseconds,
-    read_and_score,
-    score_blocks,
-)
-from tests.bench.pages import format_percent, make_folder, make_table, publish
+from tests.bench import harness, pages
 
 WANTED = 0.005
 """At most this share of each may get a digit at all."""
@@ -24,7 +12,7 @@ TEXTURES = "textures"
 
 
 def add(parsers: Any) -> None:
-    parser = add_bench(
+    parser = harness.add_bench(
         parsers,
         "nothing",
         "read blank paper, textures, letters, signs, words, scribbles and noise",
@@ -39,8 +27,8 @@ def measure(args: argparse.Namespace) -> None:
     from appliance.simulator.handwriting import LETTERS, SIGNS
     from appliance.simulator.scenes import NO_DIGIT_KINDS, NOISES
 
-    folder, source = make_folder(args), get_source(args)
-    count, processes = get_count(args), get_processes(args)
+    folder, source = pages.make_folder(args), harness.get_source(args)
+    count, processes = harness.get_count(args), harness.get_processes(args)
     written = "blank", "letters", "word", "signs", "scribble", "doodle"
     textures = [kind for kind in NO_DIGIT_KINDS if kind not in (*written, *NOISES)]
     # The textures share one count, as one kind of picture.
@@ -50,23 +38,23 @@ def measure(args: argparse.Namespace) -> None:
     tasks = [
         (kind, (source, kind, args.shape, args.seed, *block))
         for kind in (*written, *textures, *NOISES)
-        for block in iterate_blocks(counts[kind])
+        for block in harness.iterate_blocks(counts[kind])
     ]
-    scores = score_blocks(read_block, tasks, processes)
+    scores = harness.score_blocks(read_block, tasks, processes)
     names = [("letter", name) for name in LETTERS] + [("sign", name) for name in SIGNS]
     each = max(1, count // (10 * len(LETTERS)))
     singles = [
         (f"{what} {name}", (source, what, name, args.shape, args.seed, *block))
         for what, name in names
-        for block in iterate_blocks(each)
+        for block in harness.iterate_blocks(each)
     ]
     taken = _count_confusions(singles, processes)
-    whole = Score()
+    whole = harness.Score()
     for kind in textures:
         whole.include(scores[kind])
     groups = {**{kind: scores[kind] for kind in written}, TEXTURES: whole}
     groups |= {kind: scores[kind] for kind in NOISES}
-    publish(
+    pages.publish(
         folder,
         "nothing",
         _write_page(args, groups, {kind: scores[kind] for kind in textures}, taken, each),
@@ -76,22 +64,22 @@ def measure(args: argparse.Namespace) -> None:
             "kinds": {kind: score.to_json() for kind, score in scores.items()},
             "each_sign": each,
             "taken": {name: dict(sorted(digits.items())) for name, digits in taken.items()},
-            "milliseconds": mean_milliseconds(list(scores.values())),
+            "milliseconds": harness.mean_milliseconds(list(scores.values())),
         },
         lambda figure: _plot(figure, groups),
     )
 
 
 def read_block(
-    source: Source, kind: str, shape: tuple[int, int], seed: int, first: int, end: int
-) -> Score:
+    source: harness.Source, kind: str, shape: tuple[int, int], seed: int, first: int, end: int
+) -> harness.Score:
     """Return the score of some pictures of a kind without a digit."""
     import numpy as np
 
     from appliance.simulator import scenes
     from appliance.simulator.paper import random_conditions
 
-    score = Score()
+    score = harness.Score()
     for number in range(first, end):
         # The kind is part of the seed: no two kinds lie on the same sheets.
         rng = np.random.default_rng([seed, number, scenes.NO_DIGIT_KINDS.index(kind)])
@@ -100,12 +88,18 @@ def read_block(
         def simulate(rng: Any = rng, conditions: Any = conditions) -> scenes.Scene:
             return scenes.render_no_digit(kind, conditions, rng, shape)
 
-        read_and_score(score, source, None, simulate)
+        harness.read_and_score(score, source, None, simulate)
     return score
 
 
 def read_sign(
-    source: Source, what: str, name: str, shape: tuple[int, int], seed: int, first: int, end: int
+    source: harness.Source,
+    what: str,
+    name: str,
+    shape: tuple[int, int],
+    seed: int,
+    first: int,
+    end: int,
 ) -> Counter[str]:
     """Return the digits that photographs of one letter or sign were taken for, with counts."""
     import numpy as np
@@ -115,7 +109,7 @@ def read_sign(
     from appliance.simulator.paper import random_conditions
 
     signs = LETTERS if what == "letter" else SIGNS
-    score, digits = Score(), Counter[str]()
+    score, digits = harness.Score(), Counter[str]()
     for number in range(first, end):
         rng = np.random.default_rng([seed, number, list(signs).index(name)])
         conditions = random_conditions(rng)
@@ -124,7 +118,7 @@ def read_sign(
             # One sign is set on the sheet as one digit is.
             return scenes.render_digit(0, signs[name], conditions, rng, shape)
 
-        reading = read_and_score(score, source, None, simulate)
+        reading = harness.read_and_score(score, source, None, simulate)
         if reading.digit is not None:
             digits[str(reading.digit)] += 1
     return digits
@@ -146,15 +140,15 @@ def _count_confusions(
 
 def _write_page(
     args: argparse.Namespace,
-    groups: dict[str, Score],
-    textures: dict[str, Score],
+    groups: dict[str, harness.Score],
+    textures: dict[str, harness.Score],
     taken: dict[str, Counter[str]],
     each: int,
 ) -> str:
-    cost = mean_milliseconds(list(groups.values()))
+    cost = harness.mean_milliseconds(list(groups.values()))
     rows = [(kind, *_row(score)) for kind, score in groups.items()]
     high = [kind for kind, score in groups.items() if score.answered > WANTED]
-    said = (
+    verdict = (
         f"Above {100 * WANTED:g} %: {', '.join(high)}."
         if high
         else f"None is above {100 * WANTED:g} %."
@@ -174,21 +168,21 @@ def _write_page(
             f"{args.shape[0]} with a natural mix of conditions, read by the whole reader: how "
             "many got a digit, that of the mark that is most prominent.",
             "",
-            make_table(head, rows),
+            pages.make_table(head, rows),
             "",
-            said,
+            verdict,
             "",
             "The textures one by one:",
             "",
-            make_table(head, ((kind, *_row(score)) for kind, score in textures.items())),
+            pages.make_table(head, ((kind, *_row(score)) for kind, score in textures.items())),
             "",
             f"What was taken for a digit most, of {each:,} photographs of each letter and sign by "
             "itself:",
             "",
-            make_table(
+            pages.make_table(
                 ["what", "taken for", "times", "share"],
                 (
-                    (name, digit, count, format_percent(count / each))
+                    (name, digit, count, pages.format_percent(count / each))
                     for count, name, digit in confusions[:10]
                 ),
             ),
@@ -199,7 +193,7 @@ def _write_page(
     )
 
 
-def _row(score: Score) -> tuple[object, ...]:
+def _row(score: harness.Score) -> tuple[object, ...]:
     return (
         f"{score.total:,}",
         score.wrong,
@@ -209,7 +203,7 @@ def _row(score: Score) -> tuple[object, ...]:
     )
 
 
-def _plot(figure: Any, groups: dict[str, Score]) -> None:
+def _plot(figure: Any, groups: dict[str, harness.Score]) -> None:
     figure.set_size_inches(6, 3.2)
     axis = figure.subplots()
     names = list(groups)[::-1]

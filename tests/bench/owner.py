@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.console import say
 from appliance.storage.layout import StateDirectory
-from tests.bench.harness import add_bench, get_count
-from tests.bench.pages import make_folder, make_table, publish
+from tests.bench import harness, pages
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +32,7 @@ _HEIGHT = 80
 
 
 def add(parsers: Any) -> None:
-    parser = add_bench(
+    parser = harness.add_bench(
         parsers,
         "owner",
         "let a simulated owner correct the readings, learn from it, and read the hand again",
@@ -49,7 +48,7 @@ def add(parsers: Any) -> None:
 def measure(args: argparse.Namespace) -> None:
     from model.datasets import load_split
 
-    folder, count = make_folder(args), get_count(args)
+    folder, count = pages.make_folder(args), harness.get_count(args)
     base, test = load_split(args.data, "train"), load_split(args.data, "test")
     nights = {
         "leaning": _night(hand(), count, args.seed, base, test),
@@ -58,7 +57,9 @@ def measure(args: argparse.Namespace) -> None:
             hand(mirrors="347"), count, args.seed, base, test, mislabelled=1 / 3
         ),
     }
-    publish(folder, "owner", _write_page(args, nights, count), nights, lambda f: _plot(f, nights))
+    pages.publish(
+        folder, "owner", _write_page(args, nights, count), nights, lambda f: _plot(f, nights)
+    )
 
 
 def hand(*, mirrors: str = "") -> "dict[int, list[Stroke]]":
@@ -117,13 +118,13 @@ def _night(
             Vault(StateDirectory(state).networks),
             Captures(StateDirectory(state).captures),
         )
-        held = vault.load_current()
-        reader = Reader(held.network)
+        current = vault.load_current()
+        reader = Reader(current.network)
         before = _count_right(reader, writes, count, seed)
-        mnist = evaluate(held.network, test).right
+        mnist = evaluate(current.network, test).right
         with _open_page(reader, vault, captures, state) as page:
-            kept = _correct(page, writes, count, seed, mislabelled)
-        say(f"{before} of {10 * count} read before; {kept} captures through the page's API")
+            stored = _correct(page, writes, count, seed, mislabelled)
+        say(f"{before} of {10 * count} read before; {stored} captures through the page's API")
         record = Retraining(
             state,
             vault=vault,
@@ -134,10 +135,10 @@ def _night(
         ).run()
         captures.close()
         after = vault.load_current()
-        steps = multiply_adds(fine_tuning_preset(held.network, EPOCHS), len(base), EPOCHS)
+        steps = multiply_adds(fine_tuning_preset(current.network, EPOCHS), len(base), EPOCHS)
         return {
             "sheets": 10 * count,
-            "captures": kept,
+            "captures": stored,
             "before": before,
             "after": _count_right(Reader(after.network), writes, count, seed),
             "mnist_before": mnist,
@@ -220,7 +221,7 @@ def _correct(
     import numpy as np
     from PIL import Image
 
-    kept = 0
+    stored = 0
     for digit, strokes in writes.items():
         for i in range(count):
             rng = np.random.default_rng([seed, 2, digit, i])
@@ -229,9 +230,9 @@ def _correct(
             read: Any = page.post("/api/v1/read", data=file.getvalue()).json
             wrong = rng.random() < mislabelled
             label = int((digit + rng.integers(1, 10)) % 10) if wrong else digit
-            told = page.post("/api/v1/captures", json={"label": label, "reading": read["number"]})
-            kept += told.status_code == 201
-    return kept
+            answer = page.post("/api/v1/captures", json={"label": label, "reading": read["number"]})
+            stored += answer.status_code == 201
+    return stored
 
 
 def _write_page(args: argparse.Namespace, nights: dict[str, dict[str, Any]], count: int) -> str:
@@ -259,7 +260,7 @@ once, {one["multiply_adds"]:.2e} multiply-adds forward and backward
 ({one["share_of_a_night"]:.0%} of the 3.8·10¹² of a Pi Zero's night), and as many other sheets
 are read. MNIST's are its test digits.
 
-{make_table(head, rows)}
+{pages.make_table(head, rows)}
 
 {reasons}"""
 

@@ -4,19 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.harness import (
-    Score,
-    Source,
-    add_bench,
-    get_count,
-    get_processes,
-    get_source,
-    iterate_blocks,
-    mean_milliseconds,
-    read_and_score,
-    score_blocks,
-)
-from tests.bench.pages import format_percent, make_folder, make_table, publish
+from tests.bench import harness, pages
 
 if TYPE_CHECKING:
     from model.datasets import Bytes
@@ -29,7 +17,7 @@ REFERENCE = "none"
 
 
 def add(parsers: Any) -> None:
-    parser = add_bench(
+    parser = harness.add_bench(
         parsers,
         "robustness",
         "read MNIST's test digits on simulated paper, one factor at a time at five strengths",
@@ -54,9 +42,9 @@ def measure(args: argparse.Namespace) -> None:
     for name in args.factor or ():
         if name not in FACTORS:
             raise SettingsError(f"--factor {name[:40]}: one of {', '.join(FACTORS)}")
-    folder, source = make_folder(args), get_source(args)
+    folder, source = pages.make_folder(args), harness.get_source(args)
     data = load_split(args.data, "test")
-    count = min(get_count(args), len(data))
+    count = min(harness.get_count(args), len(data))
     chosen = np.sort(np.random.default_rng(args.seed).permutation(len(data))[:count])
     images, labels = data.take(chosen)
     factors = list(args.factor or FACTORS)
@@ -68,10 +56,10 @@ def measure(args: argparse.Namespace) -> None:
              labels[first:end]),
         )
         for name, strength in cells
-        for first, end in iterate_blocks(count)
+        for first, end in harness.iterate_blocks(count)
     ]  # fmt: skip
-    scores = score_blocks(read_block, tasks, get_processes(args))
-    publish(
+    scores = harness.score_blocks(read_block, tasks, harness.get_processes(args))
+    pages.publish(
         folder,
         "robustness",
         _write_page(args, factors, scores, count),
@@ -80,14 +68,14 @@ def measure(args: argparse.Namespace) -> None:
             "digits": count,
             "shape": list(args.shape),
             "cells": {cell: score.to_json() for cell, score in scores.items()},
-            "milliseconds": mean_milliseconds(list(scores.values())),
+            "milliseconds": harness.mean_milliseconds(list(scores.values())),
         },
         lambda figure: _plot(figure, factors, scores),
     )
 
 
 def read_block(
-    source: Source,
+    source: harness.Source,
     name: str,
     strength: float,
     shape: tuple[int, int],
@@ -95,7 +83,7 @@ def read_block(
     first: int,
     images: "Bytes",
     labels: "Bytes",
-) -> Score:
+) -> harness.Score:
     """Return the score of some digits, uint8 (n, 784), under one factor.
 
     A digit's own seed decides the rest of its photograph, whatever the factor and its strength.
@@ -108,28 +96,28 @@ def read_block(
 
     conditions = Conditions(**{} if name == REFERENCE else {name: strength})
     scans = Scaling()(images).reshape(-1, 28, 28)
-    score = Score()
+    score = harness.Score()
     for place, (scan, label) in enumerate(zip(scans, labels.tolist(), strict=True)):
         rng = np.random.default_rng([seed, first + place])
 
         def simulate(scan: Any = scan, label: int = label, rng: Any = rng) -> scenes.Scene:
             return scenes.render_digit(label, scan, conditions, rng, shape)
 
-        read_and_score(score, source, label, simulate)
+        harness.read_and_score(score, source, label, simulate)
     return score
 
 
 def _write_page(
-    args: argparse.Namespace, factors: list[str], scores: dict[str, Score], count: int
+    args: argparse.Namespace, factors: list[str], scores: dict[str, harness.Score], count: int
 ) -> str:
     height, width = args.shape
-    cost = mean_milliseconds(list(scores.values()))
+    cost = harness.mean_milliseconds(list(scores.values()))
     reference = scores[f"{REFERENCE} 0.0"]
     middle = {name: scores[f"{name} {MIDDLE}"] for name in factors}
     rows = [
         (
             name,
-            *(format_percent(scores[f"{name} {strength}"].accuracy) for strength in STRENGTHS),
+            *(pages.format_percent(scores[f"{name} {each}"].accuracy) for each in STRENGTHS),
             each.refused,
             each.commonest_refusal,
             each.wrong,
@@ -137,32 +125,32 @@ def _write_page(
         )
         for name, each in middle.items()
     ]
-    low = [f"{name} ({format_percent(each.accuracy)})" for name, each in middle.items()
+    low = [f"{name} ({pages.format_percent(each.accuracy)})" for name, each in middle.items()
            if each.accuracy < WANTED]  # fmt: skip
-    said = (
-        f"Below {format_percent(WANTED)} at the middle strength: {', '.join(low)}."
+    verdict = (
+        f"Below {pages.format_percent(WANTED)} at the middle strength: {', '.join(low)}."
         if low
-        else f"At the middle strength every factor keeps {format_percent(WANTED)} or more."
+        else f"At the middle strength every factor keeps {pages.format_percent(WANTED)} or more."
     )
     return "\n".join(
         [
             "# Robustness",
             "",
             "Written by `python -m tests.bench robustness --data MNIST`. The same "
-            f"{count:,} of MNIST's test digits in every cell, read_photographs by the simulator at "
+            f"{count:,} of MNIST's test digits in every cell, photographed by the simulator at "
             f"{width}×{height} with one factor and no other (`digits simulate --list` says what "
             "each does), and read by the whole reader. Accuracy, a refusal counting as not right; "
             "the last four columns are at strength 0.5.",
             "",
-            f"Without any factor: {format_percent(reference.accuracy)} right, {reference.refused} "
-            f"refused, {reference.wrong} wrong, {reference.confident} of them with confidence "
-            "0.9 or more.",
+            f"Without any factor: {pages.format_percent(reference.accuracy)} right, "
+            f"{reference.refused} refused, {reference.wrong} wrong, {reference.confident} of them "
+            "with confidence 0.9 or more.",
             "",
-            make_table(
+            pages.make_table(
                 ["factor", *map(str, STRENGTHS), "refused", "mostly as", "wrong", "≥ 0.9"], rows
             ),
             "",
-            said,
+            verdict,
             "",
             f"A frame took {cost['simulate']:.1f} ms to simulate and {cost['read']:.1f} ms to "
             "read, on one core.",
@@ -170,7 +158,7 @@ def _write_page(
     )
 
 
-def _plot(figure: Any, factors: list[str], scores: dict[str, Score]) -> None:
+def _plot(figure: Any, factors: list[str], scores: dict[str, harness.Score]) -> None:
     across = min(6, len(factors))
     down = -(-len(factors) // across)
     figure.set_size_inches(1.8 * across, 1.5 * down + 0.3)

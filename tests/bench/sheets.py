@@ -1,4 +1,4 @@
-"""sheets: several digits in view, every one to be found, right and in order."""
+"""sheets: several digits in view; each is to be found, read right and in order."""
 
 import argparse
 import time
@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.console import clock, say
 from appliance.training.pool import map_blocks
-from tests.bench.harness import (
-    Source,
-    add_bench,
-    get_count,
-    get_processes,
-    get_reader,
-    get_source,
-    iterate_blocks,
-)
-from tests.bench.pages import format_percent, make_folder, make_table, publish
+from tests.bench import harness, pages
 
 if TYPE_CHECKING:
     from appliance.reading import Answer, Box
@@ -52,7 +43,7 @@ class Sheet:
 
 
 def add(parsers: Any) -> None:
-    parser = add_bench(
+    parser = harness.add_bench(
         parsers,
         "sheets",
         f"read simulated sheets of {FEWEST} to {MOST} digits, and photographs of sheets",
@@ -69,10 +60,12 @@ def add(parsers: Any) -> None:
 
 
 def measure(args: argparse.Namespace) -> None:
-    folder = make_folder(args)
-    real = read_photographs(args.photos_sheets, get_source(args)) if args.photos_sheets else {}
-    sheets = read_simulated(args, get_count(args))
-    publish(
+    folder = pages.make_folder(args)
+    real: dict[str, Sheet] = {}
+    if args.photos_sheets:
+        real = read_photographs(args.photos_sheets, harness.get_source(args))
+    sheets = read_simulated(args, harness.get_count(args))
+    pages.publish(
         folder,
         "sheets",
         _write_page(args, sheets, real),
@@ -82,13 +75,13 @@ def measure(args: argparse.Namespace) -> None:
             "sheets": len(sheets),
             "by_count": {
                 count: {
-                    "sheets": len(held),
-                    "whole": sum(sheet.whole for sheet in held),
-                    "digits": sum(sheet.count for sheet in held),
-                    "found": sum(sheet.found for sheet in held),
-                    "right": sum(sheet.right for sheet in held),
+                    "sheets": len(group),
+                    "whole": sum(sheet.whole for sheet in group),
+                    "digits": sum(sheet.count for sheet in group),
+                    "found": sum(sheet.found for sheet in group),
+                    "right": sum(sheet.right for sheet in group),
                 }
-                for count, held in _group_by_count(sheets).items()
+                for count, group in _group_by_count(sheets).items()
             },
             "photographs": {
                 name: {"digits": s.count, "found": s.found, "right": s.right,
@@ -106,11 +99,11 @@ def read_simulated(args: argparse.Namespace, count: int) -> list[Sheet]:
     """Return what is made of so many simulated sheets, half of MNIST's test digits."""
     from model.datasets import load_split
 
-    source, processes = get_source(args), get_processes(args)
+    source, processes = harness.get_source(args), harness.get_processes(args)
     data = load_split(args.data, "test")
     tasks = (
         (source, args.shape, args.seed, first, _draw_scans(data, args.seed, first, end))
-        for first, end in iterate_blocks(count)
+        for first, end in harness.iterate_blocks(count)
     )
     sheets: list[Sheet] = []
     started = time.monotonic()
@@ -133,7 +126,7 @@ def _draw_scans(data: "Split", seed: int, first: int, end: int) -> list[tuple[An
 
 
 def read_block(
-    source: Source,
+    source: harness.Source,
     shape: tuple[int, int],
     seed: int,
     first: int,
@@ -162,7 +155,7 @@ def read_block(
         started = time.process_time()
         scene = scenes.render_sheet(digits, writings, random_conditions(rng, HARDNESS), rng, shape)
         simulated = time.process_time()
-        reading = get_reader(source).read(make_frame(scene.grey, 0.0))
+        reading = harness.get_reader(source).read(make_frame(scene.grey, 0.0))
         sheets.append(
             compare_marks(
                 scene.digits, scene.boxes, reading.marks, simulated - started,
@@ -217,7 +210,7 @@ def _place(box: "Box", boxes: "Sequence[Box]") -> int | None:
     return min(inside)[1] if inside else None
 
 
-def read_photographs(folder: Path, source: Source) -> dict[str, Sheet]:
+def read_photographs(folder: Path, source: harness.Source) -> dict[str, Sheet]:
     """Return what is made of each photograph of the list beside its folder, by its file."""
     from appliance.errors import PictureError
     from appliance.picture import open_picture
@@ -238,20 +231,20 @@ def read_photographs(folder: Path, source: Source) -> dict[str, Sheet]:
                 f"{table_file}, line {number}: not a file, x0,y0,x1,y1 and a label between tabs"
             ) from None
     sheets = {}
-    for file, held in truths.items():
+    for file, marks in truths.items():
         started = time.process_time()
-        reading = get_reader(source).read(open_picture(folder.parent / file, file))
-        boxes, digits = zip(*held, strict=True)
+        reading = harness.get_reader(source).read(open_picture(folder.parent / file, file))
+        boxes, digits = zip(*marks, strict=True)
         seconds = time.process_time() - started
         sheets[Path(file).name] = compare_marks(digits, boxes, reading.marks, reading=seconds)
     return sheets
 
 
 def _group_by_count(sheets: Sequence[Sheet]) -> dict[int, list[Sheet]]:
-    held: dict[int, list[Sheet]] = {}
+    groups: dict[int, list[Sheet]] = {}
     for sheet in sorted(sheets, key=lambda sheet: sheet.count):
-        held.setdefault(sheet.count, []).append(sheet)
-    return held
+        groups.setdefault(sheet.count, []).append(sheet)
+    return groups
 
 
 def _mean(seconds: Iterator[float]) -> float:
@@ -260,17 +253,17 @@ def _mean(seconds: Iterator[float]) -> float:
 
 
 def _write_page(args: argparse.Namespace, sheets: Sequence[Sheet], real: dict[str, Sheet]) -> str:
-    def row(name: object, held: Sequence[Sheet]) -> tuple[object, ...]:
-        digits = sum(sheet.count for sheet in held)
-        whole = sum(sheet.whole for sheet in held)
+    def make_row(name: object, group: Sequence[Sheet]) -> tuple[object, ...]:
+        digits = sum(sheet.count for sheet in group)
+        whole = sum(sheet.whole for sheet in group)
         return (
             name,
-            len(held),
+            len(group),
             whole,
-            format_percent(whole / len(held)),
+            pages.format_percent(whole / len(group)),
             digits,
-            format_percent(sum(sheet.found for sheet in held) / digits),
-            format_percent(sum(sheet.right for sheet in held) / digits),
+            pages.format_percent(sum(sheet.found for sheet in group) / digits),
+            pages.format_percent(sum(sheet.right for sheet in group) / digits),
         )
 
     whole = sum(sheet.whole for sheet in sheets) / len(sheets)
@@ -284,15 +277,16 @@ def _write_page(args: argparse.Namespace, sheets: Sequence[Sheet], real: dict[st
         f"{HARDNESS}. A sheet is right when its answers are its digits in reading order, no more "
         "and no fewer; refused marks are no answers.",
         "",
-        make_table(
+        pages.make_table(
             ["digits", "sheets", "right", "share", "digits in all", "found", "digits right"],
             [
-                *(row(count, held) for count, held in _group_by_count(sheets).items()),
-                row("all", sheets),
+                *(make_row(count, group) for count, group in _group_by_count(sheets).items()),
+                make_row("all", sheets),
             ],
         ),
         "",
-        f"{format_percent(whole)} of the sheets are right, {verdict} {format_percent(WANTED)}. "
+        f"{pages.format_percent(whole)} of the sheets are right, "
+        f"{verdict} {pages.format_percent(WANTED)}. "
         f"A sheet took {_mean(s.simulating for s in sheets):.1f} ms to simulate and "
         f"{_mean(s.reading for s in sheets):.1f} ms to read, on one core.",
     ]
@@ -303,7 +297,7 @@ def _write_page(args: argparse.Namespace, sheets: Sequence[Sheet], real: dict[st
             "",
             "## Photographs of sheets",
             "",
-            make_table(
+            pages.make_table(
                 ["photograph", "digits", "found", "right", "in order", "all right"],
                 (
                     (name, s.count, s.found, s.right, *("yes" if each else "no"
@@ -312,7 +306,7 @@ def _write_page(args: argparse.Namespace, sheets: Sequence[Sheet], real: dict[st
                 ),
             ),
             "",
-            f"{right} of {digits} digits right ({format_percent(right / digits)}).",
+            f"{right} of {digits} digits right ({pages.format_percent(right / digits)}).",
         ]  # fmt: skip
     return "\n".join(parts)
 
@@ -320,14 +314,14 @@ def _write_page(args: argparse.Namespace, sheets: Sequence[Sheet], real: dict[st
 def _plot(figure: Any, sheets: Sequence[Sheet]) -> None:
     figure.set_size_inches(6, 3.2)
     axis = figure.subplots()
-    held = _group_by_count(sheets)
-    whole = [100 * sum(s.whole for s in each) / len(each) for each in held.values()]
+    groups = _group_by_count(sheets)
+    whole = [100 * sum(s.whole for s in each) / len(each) for each in groups.values()]
     right = [
-        100 * sum(s.right for s in each) / sum(s.count for s in each) for each in held.values()
+        100 * sum(s.right for s in each) / sum(s.count for s in each) for each in groups.values()
     ]
     axis.axhline(100 * WANTED, color="0.7", linewidth=0.8)
-    axis.plot(list(held), right, marker="o", markersize=3, label="digits right")
-    axis.plot(list(held), whole, marker="o", markersize=3, label="sheets right")
+    axis.plot(list(groups), right, marker="o", markersize=3, label="digits right")
+    axis.plot(list(groups), whole, marker="o", markersize=3, label="sheets right")
     axis.set(xlabel="digits on the sheet", ylabel="%")
     axis.grid(alpha=0.3)
     axis.legend()

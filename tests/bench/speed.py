@@ -13,7 +13,7 @@ from typing import Any
 
 from appliance.commands.options import add_command, check_writable, positive_int
 from appliance.console import say
-from tests.bench.contenders import NETWORKS, TASKS, untrained
+from tests.bench.contenders import NETWORKS, TASKS, build_untrained
 from tests.bench.contenders import measure as run_contender
 
 
@@ -137,12 +137,12 @@ def _make_tables(figures: dict[str, dict[str, dict[str, float]]]) -> str:
             continue
         for contender, figure in figures[task].items():
             ratio = first / figure["value"] if unit == "digits/s" else figure["value"] / first
-            said = "" if contender == "ours" or task == "remember" else f"{ratio:.2f}×"
+            advantage = "" if contender == "ours" or task == "remember" else f"{ratio:.2f}×"
             lines.append(
-                f"| {contender} | {figure['value']:,.0f} | {said} | {figure['peak_mb']:.0f} |"
+                f"| {contender} | {figure['value']:,.0f} | {advantage} | {figure['peak_mb']:.0f} |"
             )
         if task.startswith("train") and ceiling:
-            cost = 2 * untrained(task.split()[1]).training_multiply_adds()
+            cost = 2 * build_untrained(task.split()[1]).training_multiply_adds()
             share = first * cost / 1e9 / ceiling
             lines.append(f"\nOurs is {first * cost / 1e9:.1f} GFLOP/s, {share:.0%} of sgemm's.")
     return "\n".join(lines)

@@ -24,15 +24,15 @@ def test_the_owner_corrects_through_the_page(
 ) -> None:
     captures = Captures(tmp_path / "captures.db")
     with owner._open_page(reader, Vault(tmp_path / "networks"), captures, tmp_path) as page:
-        kept = owner._correct(page, owner.hand(mirrors="3"), 2, 1, mislabelled)
-    found = captures.listing(limit=50)[::-1]
+        stored = owner._correct(page, owner.hand(mirrors="3"), 2, 1, mislabelled)
+    listed = captures.list_newest(limit=50)[::-1]
     captures.close()
-    assert kept == len(found) == 20
-    right = sum(each.label == place // 2 for place, each in enumerate(found))
+    assert stored == len(listed) == 20
+    right = sum(each.label == place // 2 for place, each in enumerate(listed))
     assert least <= right <= most
 
 
-def test_a_sheet_is_of_its_seed() -> None:
+def test_one_seed_gives_one_sheet() -> None:
     one, two, other = (
         owner.sheet(owner.hand()[7], np.random.default_rng(seed)) for seed in (1, 1, 2)
     )

@@ -22,7 +22,7 @@ SMALL = ["--shape", "160x120"]
 
 
 @pytest.fixture(autouse=True)
-def small_and_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def use_small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make blocks of two frames, and leave out what is installed here and not there."""
     monkeypatch.setattr(harness, "BLOCK", 2)
     monkeypatch.setattr(hands, "_load_scikit_learn", lambda: None)
@@ -41,8 +41,8 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def a_set(tmp_path: Path) -> Path:
-    """Five digits of 16×16: upright strokes, said to be ones."""
+def digit_set(tmp_path: Path) -> Path:
+    """Five digits of 16×16: upright strokes, labelled as ones."""
     images = np.zeros((5, 16, 16), np.uint8)
     images[:, 1:15, 7:9] = 255
     np.savez(tmp_path / "sixteen.npz", images=images, labels=np.ones(5, np.uint8))
@@ -58,8 +58,8 @@ def run_bench(out: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
     return re.sub(r"A (frame|sheet)\s+took[^|]*", "", page), figures
 
 
-def twice(tmp_path: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
-    """Return what one process finds, which two must find as well."""
+def run_in_one_and_two(tmp_path: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
+    """Run a bench in one process and in two, which must agree; return its page and figures."""
     alone = run_bench(tmp_path / "one", *arguments, "--processes", "1")
     assert run_bench(tmp_path / "two", *arguments, "--processes", "2") == alone
     return alone
@@ -68,7 +68,7 @@ def twice(tmp_path: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
 def test_robustness_reads_the_same_digits_at_every_strength(
     tiny_mnist: Path, tmp_path: Path
 ) -> None:
-    page, figures = twice(
+    page, figures = run_in_one_and_two(
         tmp_path, "robustness", "--data", str(tiny_mnist), "--count", "3", "--factor", "noise",
     )  # fmt: skip
     assert figures["digits"] == 3
@@ -80,7 +80,7 @@ def test_robustness_reads_the_same_digits_at_every_strength(
 
 
 def test_nothing_counts_every_kind_and_every_letter(tmp_path: Path) -> None:
-    page, figures = twice(tmp_path, "nothing", "--count", "1")
+    page, figures = run_in_one_and_two(tmp_path, "nothing", "--count", "1")
     assert figures["kinds"]["uniform"] == {
         "total": 1, "right": 0, "wrong": 0, "wrong_and_confident": 0, "refused": {"blank": 1},
     }  # fmt: skip
@@ -90,16 +90,18 @@ def test_nothing_counts_every_kind_and_every_letter(tmp_path: Path) -> None:
     assert page.count("\n| letter ") + page.count("\n| sign ") <= 10
 
 
-def test_sheets_are_told_by_the_number_of_their_digits(tiny_mnist: Path, tmp_path: Path) -> None:
-    page, figures = twice(tmp_path, "sheets", "--data", str(tiny_mnist), "--count", "5")
-    assert sum(held["sheets"] for held in figures["by_count"].values()) == 5
-    assert all(int(n) * held["sheets"] == held["digits"]
-               for n, held in figures["by_count"].items())  # fmt: skip
+def test_sheets_are_grouped_by_the_number_of_their_digits(tiny_mnist: Path, tmp_path: Path) -> None:
+    page, figures = run_in_one_and_two(
+        tmp_path, "sheets", "--data", str(tiny_mnist), "--count", "5"
+    )
+    assert sum(answers["sheets"] for answers in figures["by_count"].values()) == 5
+    assert all(int(n) * answers["sheets"] == answers["digits"]
+               for n, answers in figures["by_count"].items())  # fmt: skip
     assert "| all | 5 |" in page
 
 
-def test_hands_reads_each_set_twice_and_each_variant(a_set: Path, tmp_path: Path) -> None:
-    page, figures = twice(tmp_path, "hands", "--sets", str(a_set), "--count", "1")
+def test_hands_reads_each_set_twice_and_each_variant(digit_set: Path, tmp_path: Path) -> None:
+    page, figures = run_in_one_and_two(tmp_path, "hands", "--sets", str(digit_set), "--count", "1")
     assert figures["sets"]["sixteen, as pictures"]["right"] == 5
     assert figures["sets"]["sixteen, on paper"]["total"] == 5
     assert figures["own"]["7 crossed"]["total"] == 1
@@ -128,26 +130,26 @@ def test_a_scan_becomes_a_picture_dark_on_light_with_room_around_it() -> None:
 def test_calibration_counts_an_answer_to_no_digit_as_wrong(
     photos: Path, tiny_mnist: Path, tmp_path: Path
 ) -> None:
-    page, figures = twice(
+    page, figures = run_in_one_and_two(
         tmp_path, "calibration", "--photos", str(photos), "--data", str(tiny_mnist), "--count", "3",
     )  # fmt: skip
-    held = figures["answers"]
-    assert held["photographs of digits"]["of"] == 2
-    assert held["photographs, those without a digit too"]["of"] == 3
+    answers = figures["answers"]
+    assert answers["photographs of digits"]["of"] == 2
+    assert answers["photographs, those without a digit too"]["of"] == 3
     assert (
-        sum(each["count"] for each in held["simulated sheets"]["bins"])
-        == (held["simulated sheets"]["answers"])
+        sum(each["count"] for each in answers["simulated sheets"]["bins"])
+        == (answers["simulated sheets"]["answers"])
     )
     assert "## Simulated sheets" in page
 
 
-def test_frames_tells_every_stage_and_the_memory(tmp_path: Path) -> None:
+def test_frames_reports_every_stage_and_the_memory(tmp_path: Path) -> None:
     page, figures = run_bench(tmp_path, "frames", "--count", "3")
     for kind in ("one digit", "twelve digits", "blank", "one digit on ruled paper",
                  "twelve digits in a shadow"):  # fmt: skip
-        found = figures["times"][kind]
-        assert found["ratio"] == pytest.approx(found["median"] / found["filter"])
-        own = [share for name, share in found["shares"].items() if not name.startswith("·")]
+        times = figures["times"][kind]
+        assert times["ratio"] == pytest.approx(times["median"] / times["filter"])
+        own = [share for name, share in times["shares"].items() if not name.startswith("·")]
         assert sum(own) == pytest.approx(1)
         assert min(own) >= 0
     assert figures["memory"]["early_frames"] == 1
@@ -216,20 +218,20 @@ def test_a_plot_is_drawn_where_matplotlib_is(
         (["frames", "--out", "{}/text.npz"], "cannot be written"),
     ],
 )
-def test_what_is_missing_is_told_in_a_sentence(
+def test_a_missing_or_unreadable_file_gives_one_sentence(
     arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "text.npz").write_text("no archive")
     out = [] if "--out" in arguments else ["--out", str(tmp_path)]
     filled = [each.replace("{}", str(tmp_path)) for each in arguments]
     assert main([*filled, *out, "--count", "1", *SMALL]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("tests.bench: ")
-    assert sentence in said
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert message.startswith("tests.bench: ")
+    assert sentence in message
+    assert message.count("\n") == 1
 
 
-def test_a_size_that_is_none_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_malformed_size_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["nothing", "--shape", "640"])
     assert caught.value.code == 2

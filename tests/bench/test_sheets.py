@@ -43,7 +43,7 @@ def test_a_digit_that_is_read_as_two_is_not_right() -> None:
     assert compare_marks([1], BOXES[:1], halves).right == 0
 
 
-def test_marks_out_of_order_are_told() -> None:
+def test_marks_out_of_order_are_recognised() -> None:
     marks = [answer(2, BOXES[1]), answer(1, BOXES[0])]
     sheet = compare_marks([1, 2, 3], BOXES, marks)
     assert (sheet.in_order, sheet.right, sheet.found) == (False, 2, 2)
@@ -55,7 +55,7 @@ def test_where_boxes_overlap_the_nearest_centre_counts() -> None:
     assert sheet.right == 2
 
 
-def test_a_list_of_sheets_that_is_none_is_told_with_its_line(tmp_path: Path) -> None:
+def test_a_malformed_list_of_sheets_gives_its_line(tmp_path: Path) -> None:
     (tmp_path / "sheets.tsv").write_text("file\tbox\tlabel\na.png\t1,2,3\t4\n")
     with pytest.raises(ValueError, match="line 2: not a file, x0,y0,x1,y1 and a label"):
         read_photographs(tmp_path / "sheets", (None, None))

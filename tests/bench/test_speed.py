@@ -20,17 +20,17 @@ OWN = [
 
 
 @pytest.fixture(autouse=True)
-def in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+def call_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """Call everything a few times instead of for a second and a half."""
-    measured = contenders._time_call
-    monkeypatch.setattr(contenders, "_time_call", lambda function: measured(function, enough=0.0))
+    time_call = contenders._time_call
+    monkeypatch.setattr(contenders, "_time_call", lambda function: time_call(function, enough=0.0))
 
 
 @pytest.mark.parametrize(("task", "contender"), OWN)
 def test_a_contender_gives_its_figure(task: str, contender: str) -> None:
-    found = contenders.measure(task, contender)
-    assert found["value"] > 0
-    assert found["peak_mb"] > 10
+    figure = contenders.measure(task, contender)
+    assert figure["value"] > 0
+    assert figure["peak_mb"] > 10
 
 
 @pytest.mark.parametrize("task", ["train appliance", "train scratch-200", "answer appliance"])
@@ -68,7 +68,7 @@ def test_tables_and_json_are_written(
 @pytest.mark.parametrize(
     "arguments", [["--rounds", "1", "networks"], ["networks", "--rounds", "1"]]
 )
-def test_the_networks_are_what_is_measured_unless_another_is_named(
+def test_options_stand_before_or_after_what_is_measured(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(speed, "TASKS", {"train appliance": ("ours",)})
@@ -79,7 +79,7 @@ def test_the_networks_are_what_is_measured_unless_another_is_named(
     assert "1: train appliance, ours" in capsys.readouterr().out
 
 
-def test_what_is_not_installed_is_told_and_left_out(
+def test_a_missing_library_is_named_and_left_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert speed._run_in_own_process("train appliance", "Torch 7") is None

@@ -48,7 +48,7 @@ class Gauges:
             yield "camera_up", "Whether the last reading had a frame.", newest.fault is None
             yield "settled_digit", "The digit that is shown; -1 for none.", settled
         age, memory = self._latest.seconds_since(), machine.memory()
-        total = sum(self._captures.counts().values())
+        total = sum(self._captures.count_labels().values())
         yield "seconds_since_reading", "Seconds since the last reading was shown.", age
         yield "captures", "Captures that are kept.", total
         yield "training_running", "Whether a training runs.", self._training.is_running()

@@ -13,7 +13,7 @@ from appliance.device import machine
 from appliance.outputs.latest import Latest
 from appliance.outputs.metrics import BUCKETS, Metrics
 from appliance.reading import Reading
-from tests.captured import added
+from tests.captured import add_capture
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -85,7 +85,7 @@ def test_the_route_exposes_every_part(
 ) -> None:
     monkeypatch.setattr(machine, "temperature", lambda: 48.3)
     latest.show(a_seven._replace(settled=7))
-    added(captures)
+    add_capture(captures)
     answer = client.get("/metrics")
     assert answer.content_type.startswith("text/plain; version=0.0.4")
     samples = parse(answer.text)
