@@ -1,5 +1,6 @@
 """GET /metrics: what was read, and the machine's state, in Prometheus's text format."""
 
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,12 @@ class Gauges:
         yield "training_running", "Whether a training runs.", self._training.is_running()
         yield "processor_celsius", "Temperature of the processor.", machine.temperature()
         yield "resident_bytes", "Memory of this process in RAM.", memory.resident
+        yield (
+            "open_files",
+            "Files, sockets and pipes that this process holds.",
+            machine.open_files(),
+        )
+        yield "threads", "Threads of this process.", threading.active_count()
         yield "available_bytes", "Memory of the machine that is free to use.", memory.available
         yield "uptime_seconds", "Seconds since the machine started.", machine.uptime()
 

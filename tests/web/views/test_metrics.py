@@ -1,5 +1,6 @@
 """The counts and gauges for Prometheus, read back by Prometheus's own parser."""
 
+import os
 import subprocess
 import sys
 
@@ -96,6 +97,10 @@ def test_the_route_exposes_every_part(
     assert values["digits_training_running"] == 0
     assert values["digits_processor_celsius"] == 48.3
     assert values["digits_resident_bytes"] > 10_000_000
+    assert values["digits_threads"] >= 1
+    with open(os.devnull):
+        held = parse(client.get("/metrics").text)["digits_open_files", ()]
+    assert held == values["digits_open_files"] + 1
     ((labels, _),) = [(labels, v) for (name, labels), v in samples.items() if name == "digits_info"]
     assert [name for name, _ in labels] == ["network", "version"]
 
