@@ -42,7 +42,8 @@ PATIENCE = 30.0
 NAMES = (
     "knowledge", "knowledge/captures.db", "knowledge/captures.db-wal", "knowledge/captures.db-shm",
     "knowledge/captures.db-journal", "knowledge/captures.db.lock", "knowledge/captures.db.new",
-    "knowledge/history.db", "knowledge/history.db-wal", "knowledge/settings.json",
+    "knowledge/history.db", "knowledge/history.db-wal", "knowledge/history.db.commit",
+    "knowledge/settings.json",
     "knowledge/.settings.json.new", "knowledge/nights.jsonl", "captures.db", "captures.db-wal",
     "captures.db.lock",
     "networks", "settings.json", "knowledge.new", "knowledge.restored",

@@ -32,6 +32,7 @@ from appliance.backup.contents import (
 )
 from appliance.errors import ApplianceError, BackupError, StateError
 from appliance.networks.vault import Vault
+from appliance.outputs.history import request_commit
 from appliance.storage.database import connect, copy_database, open_to_examine
 from appliance.storage.layout import CAPTURES, HISTORY, NIGHTS, OVERRIDES, StateDirectory
 from appliance.storage.ownership import OutputFile
@@ -50,6 +51,10 @@ Add = Callable[[str, IO[bytes], float], None]
 """Adds a file with its name, its content and when it was changed (Unix seconds)."""
 
 _MOST_MANIFEST_BYTES = 100_000
+_NEWEST_ROWS = (
+    f"{HISTORY}'s newest rows: the appliance does not write them now; stop it, and make another "
+    "backup, if they matter"
+)
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,8 @@ def _write_archive(
             add(NIGHTS, lines, os.fstat(source.fileno()).st_mtime)
         for name, database in ((CAPTURES, places.captures), (HISTORY, places.history)):
             if os.path.lexists(database):
+                if name == HISTORY and not _commit(database):
+                    left_out.append(_NEWEST_ROWS)
                 damage = _copy(name, database, scratch)
                 if damage:
                     left_out.append(damage)
@@ -196,6 +203,15 @@ def _info(name: str) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(name)
     info.external_attr = 0o100600 << 16
     return info
+
+
+def _commit(history: Path) -> bool:
+    """Have what waits in a running appliance's history be in the file; return whether it is."""
+    # What is wrong with the file the copy says; where nothing can be written nothing waits.
+    with suppress(OSError, sqlite3.Error):
+        if os.access(history.parent, os.W_OK):
+            return request_commit(history)
+    return True
 
 
 def _copy(name: str, database: Path, to: Path) -> str | None:

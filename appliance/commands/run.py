@@ -173,6 +173,7 @@ def _run(
         for each in mqtt:
             each.look()
         networks.refresh()
+        history.look()
 
     loop = Loop(
         open_camera=lambda: _watched_camera(settings.camera, queue),

@@ -16,6 +16,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +32,7 @@ from appliance.captures.store import Capture, Captures
 from appliance.device.owner_pin import OwnerPin, owner_file
 from appliance.errors import ApplianceError, BackupError, StateError
 from appliance.networks.vault import Vault
-from appliance.outputs.history import History
+from appliance.outputs.history import History, request_commit
 from appliance.reading import Reading
 from appliance.settings import schema as known
 from appliance.settings.overrides import Changes
@@ -134,6 +135,35 @@ def everything(state: Path) -> dict[str, Any]:
 
 
 # ---- there and back ----
+
+
+def test_a_backup_of_a_running_appliance_has_the_readings_of_just_now(
+    state: Path, other: Path, made: Path, a_seven: Reading
+) -> None:
+    with closing(History(StateDirectory(state).history, limit=50)) as history:
+        history.show(a_seven._replace(settled=9, at=5000.0))
+        with ThreadPoolExecutor(1) as command:
+            done = command.submit(backup, made, state, None)
+            while not done.done():
+                # As the loop does before each frame.
+                history.look()
+            assert done.result().left_out == []
+    restore(made, other, None)
+    with closing(History(StateDirectory(other).history, limit=50)) as history:
+        assert history.list_newest(1)[0].at == 5000.0
+
+
+def test_a_backup_says_where_the_appliance_did_not_write_the_newest_readings(
+    state: Path, made: Path, a_seven: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "appliance.backup.archive.request_commit", lambda file: request_commit(file, patience=0)
+    )
+    with closing(History(StateDirectory(state).history, limit=50)) as history:
+        history.show(a_seven._replace(settled=9, at=5000.0))
+        (sentence,) = backup(made, state, None).left_out
+        assert sentence.startswith("history.db's newest rows: the appliance does not write them")
+    assert backup(made, state, None).left_out == []
 
 
 def test_what_was_backed_up_comes_back_the_same(state: Path, made: Path, other: Path) -> None:

@@ -22,6 +22,7 @@ from appliance.__main__ import main
 from appliance.captures.store import Captures
 from appliance.device.owner_pin import OwnerPin, owner_file
 from appliance.networks.vault import Vault
+from appliance.outputs.history import History
 from appliance.storage.layout import StateDirectory
 from tests.backups import backup, restore
 from tests.captured import add_capture
@@ -193,6 +194,11 @@ def test_it_reads_keeps_a_history_and_ends(port: int, tmp_path: Path) -> None:
         entries = get(port, "/api/v1/history?limit=500")["readings"]
         assert [entry["digit"] for entry in entries[::-1]][:11] == [*range(10), None]
         assert get(port, "/api/v1/health")["status"] == "ok"
+        (tmp_path / "other").mkdir()
+        backup(tmp_path / "made.zip", tmp_path / "state", None)
+        restore(tmp_path / "made.zip", tmp_path / "other", None)
+        with closing(History(StateDirectory(tmp_path / "other").history, limit=500)) as copied:
+            assert {entry["id"] for entry in entries} <= {row.id for row in copied.list_newest(500)}
         process.send_signal(signal.SIGTERM)
         assert process.wait(2) == 0
         assert process.stderr.read().splitlines()[-1].endswith("stopped")

@@ -1,4 +1,5 @@
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from appliance.errors import StateError
-from appliance.outputs.history import BATCH_ROWS, BATCH_SECONDS, History
+from appliance.outputs.history import BATCH_ROWS, BATCH_SECONDS, History, request_commit
 from appliance.reading import Reading
 from appliance.storage import database
 from tests.faults.test_promotion import no_file_larger_than
@@ -88,6 +89,48 @@ def test_a_row_alone_is_on_the_card_after_a_while_although_nothing_changes(tmp_p
     assert on_the_card(tmp_path / "h.db") == 1
     history.close()
     assert on_the_card(tmp_path / "h.db") == 2
+
+
+def test_rows_that_wait_are_committed_when_another_process_asks(
+    history: History, tmp_path: Path
+) -> None:
+    file = tmp_path / "history.db"
+    assert request_commit(file)
+    history.show(shown(4))
+    # Nobody asked, and nobody heard.
+    history.look()
+    assert not request_commit(file, patience=0)
+    assert on_the_card(file) == 0
+    assert not list(tmp_path.glob("*.commit"))
+    with ThreadPoolExecutor(1) as other:
+        asked = other.submit(request_commit, file)
+        while not asked.done():
+            history.look()
+        assert asked.result()
+    assert on_the_card(file) == 1
+    assert not list(tmp_path.glob("*.commit"))
+
+
+def test_what_is_no_request_commits_nothing(history: History, tmp_path: Path) -> None:
+    history.show(shown(4))
+    (tmp_path / "history.db.commit").mkdir()
+    history.look()
+    assert on_the_card(tmp_path / "history.db") == 0
+    assert not request_commit(tmp_path / "history.db", patience=0)
+
+
+def test_a_full_disk_when_asked_to_commit_loses_what_waits_and_the_rest_goes_on(
+    tmp_path: Path,
+) -> None:
+    history = History(tmp_path / "h.db", limit=100)
+    history.show(shown(4))
+    (tmp_path / "h.db.commit").touch()
+    with no_file_larger_than(1), pytest.raises(sqlite3.Error):
+        history.look()
+    history.show(shown(5, 99.0))
+    history.close()
+    with closing(History(tmp_path / "h.db", limit=100)) as again:
+        assert [entry.at for entry in again.list_newest(100)] == [99.0]
 
 
 def test_what_a_full_disk_refuses_is_lost_and_what_is_shown_then_is_kept_later(
