@@ -45,6 +45,13 @@ def check_regular(path: Path) -> None:
             raise NotRegularError(path, errno.ELOOP if stat.S_ISLNK(kind) else errno.EINVAL)
 
 
+def is_regular(path: Path) -> bool:
+    """Tell whether there is a regular file, and no link to one."""
+    with suppress(OSError):
+        return stat.S_ISREG(path.lstat().st_mode)
+    return False
+
+
 def read_regular(path: Path, most: int | None = None) -> bytes:
     """Return the content of a regular file; raises OSError, also for more than `most` bytes."""
     with open(path, "rb", opener=open_regular) as file:

@@ -393,13 +393,16 @@ def _state(state: Path) -> str:
 def _databases(state: Path) -> str:
     """Check each row of the captures and the history: SQLite's own check finds less."""
     from appliance.backup.contents import DATABASES
+    from appliance.storage.database import count_bytes, list_aside
     from appliance.storage.database import examine as examine_rows
 
-    sound_files, damaged = [], []
+    sound_files, damaged, aside = [], [], []
+    folder = StateDirectory(state).knowledge
     for name, schema in DATABASES.items():
-        file = StateDirectory(state).knowledge / name
+        file = folder / name
         if not os.path.lexists(file):
             continue
+        aside += [f"{each.name} ({count_bytes(each) / 1e6:.1f} MB)" for each in list_aside(file)]
         sound, damage = examine_rows(file, schema)
         sound_files.append(f"{name}: {sound} rows are whole")
         damaged += [f"{name} is damaged: {damage}; {sound} rows are whole"] if damage else []
@@ -410,7 +413,11 @@ def _databases(state: Path) -> str:
         )
     if not sound_files:
         raise NotApplicable("there are none yet: 'digits run' makes them")
-    return ", ".join(sound_files)
+    sentence = ", ".join(sound_files)
+    if aside:
+        put_aside = f"put aside in {folder}, as they were damaged: {', '.join(aside)}"
+        return f"{sentence}; {put_aside}; remove them when nothing is missed"
+    return sentence
 
 
 def _address(web: WebSettings, running: Running | None) -> str:

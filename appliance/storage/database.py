@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import shutil
 import sqlite3
 import threading
 import time
@@ -13,12 +14,16 @@ from typing import Any
 
 from appliance.errors import ClosedError, StateError
 from appliance.storage.rows import TRANSIENT, DatabaseSchema, Rows, decode_text, is_damage
-from model.files import NotRegularError, check_regular, copy_regular, open_regular
+from model.files import NotRegularError, check_regular, copy_regular, is_regular, open_regular
 
 log = logging.getLogger(__name__)
 
 _TRIES = 20_000
 """Ranges of ids that are queried in a damaged file before it is given up (`rows.Rows`)."""
+MOST_ASIDE = 3
+"""Damaged files of a database that are kept beside it, the newest ones…"""
+MOST_ASIDE_BYTES = 64_000_000
+"""…and how large they may be together; the newest one stays whatever its size."""
 _BAD_HEADER = "its header is of another format"
 
 
@@ -110,12 +115,16 @@ def open_to_examine(file: Path) -> sqlite3.Connection:
 def rescue(file: Path, schema: DatabaseSchema, damage: Exception) -> tuple[sqlite3.Connection, str]:
     """Replace a damaged file by a new one with its sound rows; return that, and a sentence.
 
-    The damaged file is kept beside it. The new one is on the card before the damaged one is
-    renamed: after a power cut in between the next call starts over. Raises StateError.
+    The damaged file is kept beside it, and of earlier ones those that `MOST_ASIDE` and
+    `MOST_ASIDE_BYTES` let stay. The new one is on the card before the damaged one is renamed: after
+    a power cut in between the next call starts over. Raises StateError.
     """
-    aside = file.with_name(f"{file.name}.damaged-{int(time.time())}")
     beside = file.with_name(f"{file.name}.new")
     try:
+        # A clock that was set back makes none of them the newest, and overwrites none.
+        newest = max(map(_aside_number, list_aside(file)), default=0)
+        aside = file.with_name(f"{file.name}.damaged-{max(int(time.time()), newest + 1)}")
+        _remove_aside(file)
         saved = _rebuild(file, schema, beside)
         # A log that stays would be taken for the new file's own.
         for log_file, log_aside in zip(_with_logs(file)[1:], _with_logs(aside)[1:], strict=True):
@@ -133,6 +142,34 @@ def rescue(file: Path, schema: DatabaseSchema, damage: Exception) -> tuple[sqlit
         return _open_and_check(file, schema), sentence
     except (OSError, sqlite3.DatabaseError) as error:
         raise to_state_error(file, schema, error) from None
+
+
+def list_aside(file: Path) -> list[Path]:
+    """Return the damaged files that were put aside of a database, the newest first."""
+    names = re.compile(rf"{re.escape(file.name)}\.damaged-\d{{1,20}}", re.ASCII)
+    found = (each for each in file.parent.iterdir() if names.fullmatch(each.name))
+    return sorted((each for each in found if is_regular(each)), key=_aside_number, reverse=True)
+
+
+def count_bytes(file: Path) -> int:
+    """Return how large a database is together with its logs."""
+    return sum(each.stat().st_size for each in _with_logs(file) if is_regular(each))
+
+
+def _aside_number(aside: Path) -> int:
+    return int(aside.name.rpartition("-")[2])
+
+
+def _remove_aside(file: Path) -> None:
+    """Make room for a damaged file among those put aside, and for the new one on the card."""
+    size = count_bytes(file)
+    left = MOST_ASIDE_BYTES - size
+    is_full = shutil.disk_usage(file.parent).free < 2 * size
+    for number, each in enumerate(list_aside(file), 1):
+        left -= count_bytes(each)
+        if is_full or left < 0 or number >= MOST_ASIDE:
+            log.info("%s is removed: a newer damaged file is kept", each)
+            _remove(each)
 
 
 def examine(file: Path, schema: DatabaseSchema) -> tuple[int, str | None]:

@@ -134,6 +134,9 @@ def carry_over(state: Path) -> None:
         folder.mkdir()
         # As open as the state directory: networks are no secret, and captures have their own mode.
         folder.chmod(state.stat().st_mode & 0o777)
+    # First what tells of nothing that is left to move: damaged databases that were put aside.
+    for path in sorted(state.glob("*.db.damaged-*")):
+        _move(path.name, state, folder)
     for name in (CAPTURES, HISTORY):
         if _is_to_move(name, state, folder):
             # A database goes after its logs: without them it would lose its newest rows.

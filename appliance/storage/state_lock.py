@@ -10,7 +10,7 @@ from pathlib import Path
 
 from appliance.errors import StateError
 from appliance.storage.layout import CAPTURES_LOCK, StateDirectory
-from model.files import open_regular
+from model.files import is_regular, open_regular
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ def _hold_captures(state: Path, then: str) -> Iterator[None]:
     with ExitStack() as held:
         for folder in {places.path, places.knowledge}:
             file = folder / CAPTURES_LOCK
-            if not file.is_file() or file.is_symlink():
+            if not is_regular(file):
                 # What is no file is nobody's lock.
                 continue
             lock = _open_lock(file)

@@ -139,6 +139,12 @@ def test_the_doctor_and_a_backup_find_a_damaged_row_and_say_what_to_do(
     assert made.left_out == [f"{name} was damaged: 1 row left out"]
     restore(tmp_path / "b.zip", state, None)
     assert "are whole" in check_databases()
+    assert "put aside" not in check_databases()
+    StateDirectory(state).history.with_name(f"{name}.damaged-9").write_bytes(bytes(200_000))
+    said = (
+        f"put aside in {StateDirectory(state).folder}, as they were damaged: {name}.damaged-9 (0.2"
+    )
+    assert said in check_databases()
 
 
 def test_a_damaged_capture_is_said_once_and_stays_in_the_file(

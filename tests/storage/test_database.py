@@ -10,13 +10,18 @@ from types import SimpleNamespace
 import pytest
 
 from appliance.errors import StateError
+from appliance.storage import database
 from appliance.storage.database import (
     DamagedError,
     check_database,
+    count_bytes,
     examine,
+    list_aside,
     open_database,
+    rescue,
     to_state_error,
 )
+from appliance.storage.layout import StateDirectory, carry_over
 from appliance.storage.rows import DatabaseSchema
 
 OLD = "CREATE TABLE IF NOT EXISTS things (id INTEGER PRIMARY KEY) STRICT;"
@@ -147,3 +152,76 @@ def test_looking_at_a_database_that_is_open_drops_no_lock_on_it(
         database.execute("INSERT INTO things VALUES (9)")
         database.commit()
         assert examine(file, old) == (3, None)
+
+
+# ---- what is put aside ----
+
+
+def rescue_again(file: Path, schema: DatabaseSchema) -> None:
+    rescue(file, schema, DamagedError("a page"))[0].close()
+
+
+def aside(file: Path) -> list[str]:
+    return sorted(each.name for each in file.parent.glob("*.damaged-*"))
+
+
+def test_of_damaged_files_the_newest_three_are_kept(
+    file: Path, old: DatabaseSchema, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # The clock of a Pi without a network: it stands still over starts, and goes back.
+    (tmp_path / "others.db.damaged-1").touch()
+    (tmp_path / "things.db.damaged-1.txt").touch()
+    kept = []
+    for name, seconds in zip("abcde", (100, 100, 200, 50, 60), strict=True):
+        monkeypatch.setattr(database, "time", SimpleNamespace(time=lambda at=seconds: at))
+        file.write_text(f"damage {name}")
+        rescue_again(file, old)
+        kept.append([each.read_text() for each in list_aside(file)])
+    assert kept[-1] == ["damage e", "damage d", "damage c"]
+    assert kept[:2] == [["damage a"], ["damage b", "damage a"]]
+    assert aside(file) == [
+        "others.db.damaged-1", "things.db.damaged-1.txt", "things.db.damaged-200",
+        "things.db.damaged-201", "things.db.damaged-202",
+    ]  # fmt: skip
+
+
+def test_together_they_have_a_limit_and_the_newest_stays_whatever_its_size(
+    file: Path, old: DatabaseSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "MOST_ASIDE_BYTES", 1000)
+    for size, sizes in ((400, [400]), (500, [500, 400]), (5000, [5000]), (300, [300])):
+        file.write_bytes(b"x" * size)
+        rescue_again(file, old)
+        assert [each.stat().st_size for each in list_aside(file)] == sizes
+
+
+def test_logs_go_with_the_damaged_file_that_they_belong_to(
+    file: Path, old: DatabaseSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "MOST_ASIDE", 1)
+    file.with_name("things.db.damaged-7").touch()
+    file.with_name("things.db.damaged-7-wal").touch()
+    assert count_bytes(file.with_name("things.db.damaged-7")) == 0
+    rescue_again(file, old)
+    assert "damaged-7" not in " ".join(aside(file))
+    assert rows(file) == [(7,)]
+
+
+def test_on_a_full_card_only_the_newest_stays(
+    file: Path, old: DatabaseSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rescue_again(file, old)
+    rescue_again(file, old)
+    assert len(list_aside(file)) == 2
+    monkeypatch.setattr(database.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    rescue_again(file, old)
+    assert len(list_aside(file)) == 1
+
+
+def test_what_an_older_layout_had_put_aside_is_carried_over(file: Path) -> None:
+    file.with_name("captures.db.damaged-5").touch()
+    file.with_name("captures.db.damaged-5-wal").touch()
+    carry_over(file.parent)
+    folder = StateDirectory(file.parent).folder
+    assert list_aside(folder / "captures.db") == [folder / "captures.db.damaged-5"]
+    assert not list(file.parent.glob("*.damaged-*"))
