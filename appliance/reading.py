@@ -14,15 +14,24 @@ Box = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels; x1 and y1 are the first outside."""
 
 
+WHOLE_VIEW = 0.97
+"""A frame with at least this share of the sensor's width and height shows its whole view."""
+
+
 class Exposure(NamedTuple):
     """How a camera took a frame: its model, the exposure in seconds, the sensor's gain (1 or more).
 
-    A long exposure and a high gain mean that there is little light.
+    A long exposure and a high gain mean that there is little light. `mode` is the size that the
+    sensor is read out in; the frame shows the shares `seen_width` and `seen_height` (0…1) of its
+    width and height. These are None where the camera does not tell.
     """
 
     camera: str
     seconds: float
     gain: float
+    mode: str | None = None
+    seen_width: float | None = None
+    seen_height: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,12 +22,14 @@ def glyph(seed: int) -> Any:
     return np.random.default_rng(seed).integers(0, 256, (28, 28), dtype=np.uint8)
 
 
-def added(captures: Captures, label: int = 7, said: int | None = 7, **changed: Any) -> Capture:
+def add_capture(
+    captures: Captures, label: int = 7, said: int | None = 7, **changed: Any
+) -> Capture:
     values = {
         "reason": "unsure between 4 and 9" if said is None else None,
         "confidence": 0.75,
         "network": "ab" * 32,
-        "glyph": glyph(sum(captures.counts().values())),
+        "glyph": glyph(sum(captures.count_labels().values())),
         "picture": PICTURE,
         "at": 1000.5,
     }

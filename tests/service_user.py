@@ -31,7 +31,7 @@ from appliance.storage.recovery import PLACE, SETTINGS
 from appliance.training.records import append_night
 from model.files import open_regular
 from model.network import build
-from tests.captured import added, glyph
+from tests.captured import add_capture, glyph
 
 USER = 12345
 """A number that no account has."""
@@ -143,7 +143,7 @@ def _fill(state: Path) -> str:
     places = StateDirectory(state)
     with closing(Captures(places.captures)) as captures:
         for each in range(5):
-            added(captures, label=each, glyph=glyph(each))
+            add_capture(captures, label=each, glyph=glyph(each))
     with closing(History(places.history, limit=50)) as history:
         for each in range(3):
             history.show(Reading(at=1000.0 + each, settled=each))

@@ -14,7 +14,7 @@ from appliance.commands.options import log_to_stderr
 from appliance.console import PrintableFormatter, PrintableStream, printable, say
 from appliance.device.control import LogTail
 from appliance.networks.vault import Vault
-from tests.captured import added
+from tests.captured import add_capture
 from tests.networks.test_live import saying
 
 HOSTILE = "\x1b]0;pwned\x07\x1b[2J\r\x9b\x7f\u202e\u2066\u2028\u200f\ud800\nfake line"
@@ -49,7 +49,7 @@ def test_a_command_prints_nothing_that_moves_the_cursor(
 ) -> None:
     reason = HOSTILE.replace("\ud800", "")
     captures = Captures(tmp_path / "captures.db")
-    added(captures, said=None, reason=reason)
+    add_capture(captures, said=None, reason=reason)
     captures.close()
     vault = Vault(tmp_path / "networks")
     id = vault.add(saying(4), {"command": HOSTILE.replace("\ud800", ""), "\x1bkey": 1})

@@ -1,15 +1,14 @@
-"""Whether there are captures enough to be worth a night."""
+"""Whether there are enough captures for a night of training to be worth it."""
 
 from typing import NamedTuple
 
-ENOUGH_TO_LEARN = 20
-ENOUGH_CORRECTED = 5
-ENOUGH_HELD_OUT = 3
-"""A night needs something to learn from, something that it can put right, and a measure of it."""
+_MIN_TO_LEARN = 20
+_MIN_CORRECTED = 5
+_MIN_HELD_OUT = 3
 
 
-class Enough(NamedTuple):
-    """How many captures are to learn from, how many of these corrected, and how many held out."""
+class Readiness(NamedTuple):
+    """How many captures train, how many of these correct the network, and how many are held out."""
 
     to_learn: int
     corrected: int
@@ -17,38 +16,34 @@ class Enough(NamedTuple):
 
     @property
     def enough(self) -> bool:
-        """Tell whether they are worth a night."""
+        """Whether there are enough of each."""
         return not self._missing()
 
     @property
-    def some(self) -> bool:
-        """Tell whether a night can begin at all: with something to learn, and a measure of it."""
-        return self.to_learn > 0 and self.held_out >= ENOUGH_HELD_OUT
+    def may_begin(self) -> bool:
+        """Whether a night can begin at all: it needs one capture to train, some to measure."""
+        return self.to_learn > 0 and self.held_out >= _MIN_HELD_OUT
 
     @property
     def sentence(self) -> str:
-        """Say whether they are enough, and otherwise what is missing."""
+        """Whether there are enough, and what is missing."""
         have = (
             f"{self.to_learn} captures to learn from, {self.corrected} of them corrected, "
             f"and {self.held_out} to measure with"
         )
-        missing = self._missing()
+        missing = ", ".join(self._missing())
         if not missing:
             return f"There are enough captures for a night: {have}."
-        wanted = ", ".join(missing)
-        return f"There are not enough captures for a night yet: {have}. It takes {wanted}."
+        return f"There are not enough captures for a night yet: {have}. It takes {missing}."
 
     def _missing(self) -> list[str]:
+        more_held_out = "more to measure with (about every fifth becomes one)"
         return [
-            f"{wanted - found} {what}"
-            for wanted, found, what in (
-                (ENOUGH_TO_LEARN, self.to_learn, "more to learn from"),
-                (ENOUGH_CORRECTED, self.corrected, "more corrected"),
-                (
-                    ENOUGH_HELD_OUT,
-                    self.held_out,
-                    "more to measure with (about every fifth becomes one)",
-                ),
+            f"{least - count} {what}"
+            for least, count, what in (
+                (_MIN_TO_LEARN, self.to_learn, "more to learn from"),
+                (_MIN_CORRECTED, self.corrected, "more corrected"),
+                (_MIN_HELD_OUT, self.held_out, more_held_out),
             )
-            if found < wanted
+            if count < least
         ]

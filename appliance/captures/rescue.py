@@ -1,4 +1,4 @@
-"""The file of captures: opened, saved from damage, and what a whole row of it is."""
+"""Opens the file of captures, rescues a damaged one, and checks its rows."""
 
 import fcntl
 import json
@@ -27,22 +27,22 @@ from appliance.storage.rows import (
 from model.files import open_regular
 
 COLUMNS = "id, at, label, said, reason, confidence, network, glyph, picture, crc, deleted"
-MOST_PICTURE_BYTES = 32_768
+MAX_PICTURE_BYTES = 32_768
 
 
 def checksum(row: Row) -> int:
-    """Return the CRC-32 of all that a row of COLUMNS has but the checksum itself."""
+    """Return the CRC-32 of a row of COLUMNS without its checksum."""
     number, at, label, said, reason, confidence, network, glyph, picture, _, deleted = row
     deleted = None if deleted is None else float(deleted)
     facts = [number, float(at), label, said, reason, float(confidence), network, deleted]
-    return zlib.crc32(json.dumps(facts).encode(), _of_pictures(glyph, picture))
+    return zlib.crc32(json.dumps(facts).encode(), _checksum_pictures(glyph, picture))
 
 
-def mended(row: Row) -> Row | None:
-    """Return a row of COLUMNS as it is sound, None for one that is damaged.
+def mend_row(row: Row) -> Row | None:
+    """Return a row of COLUMNS, or what of it is sound, or None for a damaged one.
 
-    Rows of before the checksum was of all columns have one of glyph and picture alone; a reason
-    that is no text is mended in those.
+    Older versions' checksum covers glyph and picture alone: in such a row a reason that is no
+    UTF-8 is mended.
     """
     number, at, label, said, reason, confidence, network, glyph, picture, crc, deleted = row
     if not (
@@ -58,20 +58,20 @@ def mended(row: Row) -> Row | None:
         and isinstance(glyph, bytes)
         and len(glyph) == 784
         and isinstance(picture, bytes)
-        and 0 < len(picture) <= MOST_PICTURE_BYTES
+        and 0 < len(picture) <= MAX_PICTURE_BYTES
         and (deleted is None or is_number_in(deleted, 0, MAX_TIME))
     ):
         return None
     if not isinstance(reason, bytes) and crc == checksum(row):
         return row
-    if crc != _of_pictures(glyph, picture):
+    if crc != _checksum_pictures(glyph, picture):
         return None
     if isinstance(reason, bytes):
         return *row[:4], reason.decode(errors="replace"), *row[5:]
     return row
 
 
-def _of_pictures(glyph: bytes, picture: bytes) -> int:
+def _checksum_pictures(glyph: bytes, picture: bytes) -> int:
     return zlib.crc32(picture, zlib.crc32(glyph))
 
 
@@ -83,56 +83,55 @@ SCHEMA = DatabaseSchema(
     synchronous="FULL",
     # The page and the nightly training share the file; an import of thousands takes a while.
     patience=5.0,
-    mend=mended,
+    mend=mend_row,
 )
 
 
 def open_captures(
     file: Path, *, stand_in: bool = False
 ) -> tuple[sqlite3.Connection, str | None, IO[bytes] | None]:
-    """Return the database, what is to be said of it, and what is to stay open as long as it is.
+    """Return the database, a notice for its owner, and the lock to hold as long as it is open.
 
-    Raises StateError when it cannot be used, or is damaged while another program has it open; with
-    `stand_in` what can be read of it is there all the same, and nothing is added.
+    Raises StateError where it cannot be used, or is damaged while another program has it open; with
+    `stand_in` it is opened read-only instead, or an empty one in its place.
     """
     try:
-        in_use = open(file.with_name(f"{file.name}.lock"), "ab", opener=open_regular)  # noqa: SIM115
+        lock = open(file.with_name(f"{file.name}.lock"), "ab", opener=open_regular)  # noqa: SIM115
     except OSError as error:
-        return *open_read_only(
-            file, SCHEMA, to_state_error(file, SCHEMA, error), stand_in=stand_in
-        ), None
+        why = to_state_error(file, SCHEMA, error)
+        return *open_read_only(file, SCHEMA, why, stand_in=stand_in), None
     try:
-        # Whoever has the file open holds this, so that nobody puts it aside meanwhile.
-        fcntl.flock(in_use, fcntl.LOCK_SH)
+        # Every program that has the captures open holds this, so that nobody replaces the file.
+        fcntl.flock(lock, fcntl.LOCK_SH)
         try:
-            return open_database(file, SCHEMA), None, in_use
+            return open_database(file, SCHEMA), None, lock
         except DamagedError as damage:
             try:
-                return *_repaired(file, in_use), in_use
+                return *_rescue_alone(file, lock), lock
             except StateError as error:
                 if not stand_in:
                     raise
                 why = StateError(f"{error} ({damage})")
-                return *open_read_only(file, SCHEMA, why, stand_in=True), in_use
+                return *open_read_only(file, SCHEMA, why, stand_in=True), lock
         except NotWritableError as error:
-            return *open_read_only(file, SCHEMA, error, stand_in=stand_in), in_use
+            return *open_read_only(file, SCHEMA, error, stand_in=stand_in), lock
     except BaseException:
-        in_use.close()
+        lock.close()
         raise
 
 
-def _repaired(file: Path, in_use: IO[bytes]) -> tuple[sqlite3.Connection, str | None]:
+def _rescue_alone(file: Path, lock: IO[bytes]) -> tuple[sqlite3.Connection, str | None]:
     try:
-        fcntl.flock(in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise StateError(
             f"{file}: the captures are damaged, and another program has them open: "
             "stop it ('systemctl stop digits digits-retrain'), then start again"
         ) from None
     try:
-        # While this waited for its turn another may have done it.
+        # Another process may have done it while this one waited for its turn.
         return open_database(file, SCHEMA), None
     except DamagedError as damage:
         return rescue(file, SCHEMA, damage)
     finally:
-        fcntl.flock(in_use, fcntl.LOCK_SH)
+        fcntl.flock(lock, fcntl.LOCK_SH)

@@ -58,10 +58,10 @@ def add(parsers: Any) -> None:
 
 
 def run_list(args: argparse.Namespace) -> int:
-    from appliance.captures.store import name
+    from appliance.captures.store import name_label
 
     with _open_captures(*_find_state(args)) as captures:
-        for each in captures.listing(args.label, limit=args.limit):
+        for each in captures.list_newest(args.label, limit=args.limit):
             when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.at))
             reading = (
                 printable(each.reason)
@@ -69,25 +69,27 @@ def run_list(args: argparse.Namespace) -> int:
                 else f"{each.said} with {each.confidence:.0%}"
             )
             kind = "corrected" if each.corrected else "confirmed"
-            print(f"{each.id:6}  {when}  {name(each.label):11}  {kind}, was read as: {reading}")
-        print(f"{sum(captures.counts().values())} captures; the limit is {captures.limit}")
+            print(
+                f"{each.id:6}  {when}  {name_label(each.label):11}  {kind}, was read as: {reading}"
+            )
+        print(f"{sum(captures.count_labels().values())} captures; the limit is {captures.limit}")
     return 0
 
 
 def run_report(args: argparse.Namespace) -> int:
-    from appliance.captures.audit import report
-    from appliance.captures.store import name
+    from appliance.captures.audit import audit
+    from appliance.captures.store import name_label
 
     state, settings = _find_state(args)
     with _open_captures(state, settings) as captures:
-        found = report(captures, _load_network(state, settings).probabilities)
+        found = audit(captures, _load_network(state, settings).probabilities)
     print("label      " + "".join(f"{digit:5}" for digit in range(10)) + "  not a digit")
     counts = list(found.counts.values())
     print("captures   " + "".join(f"{count:5}" for count in counts[:10]) + f"{counts[10]:13}")
     print("", *found.sentences, sep="\n")
     for each in found.mislabelled:
-        looks = f"looks like {name(each.looks_like)} ({each.confidence:.0%})"
-        print(f"  {each.id}: labelled {name(each.label)}, {looks}")
+        looks = f"looks like {name_label(each.looks_like)} ({each.confidence:.0%})"
+        print(f"  {each.id}: labelled {name_label(each.label)}, {looks}")
     for group in found.alike:
         print(f"  alike: {', '.join(map(str, group))}")
     return 0

@@ -236,7 +236,9 @@ def open_camera(settings: "CameraSettings", queue: "PictureQueue | None" = None)
     if settings.source == "picamera":
         from appliance.camera.picamera import PiCamera
 
-        return PiCamera(settings.width, settings.height)
+        return PiCamera(
+            settings.width, settings.height, view=settings.view, exposure=settings.exposure
+        )
     from appliance.camera.folder import FolderCamera
 
     folder = Path(settings.source.removeprefix("folder:"))

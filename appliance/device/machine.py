@@ -1,5 +1,6 @@
 """What the machine says of itself: how hot it is, whether power sags, whether its clock is set."""
 
+import os
 import socket
 import subprocess
 import time
@@ -13,6 +14,7 @@ _THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
 _SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
 _UPTIME = Path("/proc/uptime")
 _MEMORY, _OWN_MEMORY = Path("/proc/meminfo"), Path("/proc/self/status")
+_OWN_FILES = "/proc/self/fd"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 # Bits of 'vcgencmd get_throttled' that tell of now; the same sixteen higher, of since the start.
 _NOW = {0: "the power supply sags", 1: "the processor is slowed down", 2: "it is throttled",
@@ -78,6 +80,15 @@ class Memory(NamedTuple):
 def memory() -> Memory:
     """Return how much memory this process has, and how much is free to use."""
     return Memory(_kilobytes(_OWN_MEMORY, "VmRSS"), _kilobytes(_MEMORY, "MemAvailable"))
+
+
+def open_files() -> int | None:
+    """Return how many files, sockets and pipes this process holds open; None where not told."""
+    try:
+        # One of them is the folder that is listed.
+        return len(os.listdir(_OWN_FILES)) - 1
+    except OSError:
+        return None
 
 
 def trim_heap() -> None:

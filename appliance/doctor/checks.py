@@ -34,7 +34,7 @@ from model.errors import WeightsError
 from model.files import read_regular
 
 if TYPE_CHECKING:
-    from appliance.reading import Frame, Reading
+    from appliance.reading import Exposure, Frame, Reading
 
 _OPTIONAL = "picamera2", "lgpio", "paho-mqtt"
 _FIRST_FRAMES = 8
@@ -264,7 +264,11 @@ def _describe_running_camera(running: Running) -> str:
     exposure = running["device"].get("exposure")
     taken = ""
     if exposure:
-        taken = _describe_exposure(exposure["camera"], exposure["seconds"], exposure["gain"])
+        from appliance.reading import Exposure
+
+        # The one that runs may be of another version.
+        known = {name: value for name, value in exposure.items() if name in Exposure._fields}
+        taken = _describe_exposure(Exposure(**known))
     source, count = running["camera"]["source"], running["readings"]
     text = f"{source}, {count} readings by the appliance{taken}"
     reading = running["reading"]
@@ -281,14 +285,23 @@ def _describe_frame(source: str, frame: "Frame") -> str:
 
     reading: Reading = Reader(weights.load(weights.SHIPPED)[0]).read(frame)
     grey, exposure = frame.grey, frame.exposure
-    taken = _describe_exposure(exposure.camera, exposure.seconds, exposure.gain) if exposure else ""
+    taken = _describe_exposure(exposure) if exposure else ""
     text = f"{source}, {grey.shape[1]}×{grey.shape[0]}, mean grey {grey.mean():.0f}{taken}"
     sharp = max((sharpness(mark.ink) for mark in reading.marks), default=None)
     return f"{text}, {_describe_reading(reading.reason, reading.digit, sharp)}"
 
 
-def _describe_exposure(camera: str, seconds: float, gain: float) -> str:
-    return f", {camera} exposed for {1000 * seconds:.0f} ms at gain {gain:.1f}"
+def _describe_exposure(exposure: "Exposure") -> str:
+    text = (
+        f", {exposure.camera} exposed for {1000 * exposure.seconds:.0f} ms "
+        f"at gain {exposure.gain:.1f}"
+    )
+    if exposure.seen_width is None or exposure.seen_height is None:
+        return text
+    mode = f" in mode {exposure.mode}" if exposure.mode else ""
+    return (
+        f"{text}, sees {exposure.seen_width:.0%} × {exposure.seen_height:.0%} of its sensor{mode}"
+    )
 
 
 def _describe_reading(reason: str | None, digit: int | None, sharp: float | None) -> str:

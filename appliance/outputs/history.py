@@ -1,4 +1,4 @@
-"""The readings that changed what was shown, in SQLite."""
+"""The history: each reading that changed the answer shown, in SQLite."""
 
 import json
 import sqlite3
@@ -37,14 +37,21 @@ from appliance.storage.rows import (
     next_id,
 )
 
-_MOST_REASON = 10_000
-_NO_GLYPH = bytes(28 * 28)
+BATCH_ROWS = 40
+BATCH_SECONDS = 1800.0
+"""Rows are committed once there are so many, or the first has waited so long: a commit writes tens
+of thousands of bytes to the card, however small a row is."""
+NO_DIGIT = 10
+"""Stands for "no digit shown" where a digit is expected."""
+
+_MAX_REASON = 10_000
+_GLYPH_BYTES = 28 * 28
 
 
-def mended(row: Row) -> Row | None:
-    """Return a row of the history as it is sound, None for one that is damaged.
+def mend_row(row: Row) -> Row | None:
+    """Return a row of the history, or what of it is sound, or None for a damaged one.
 
-    A reason that is no text is told as far as it is one, and a glyph of another size is left out.
+    Of a reason that is no UTF-8 the rest is kept, a glyph of another size is dropped.
     """
     number, at, digit, reason, confidence, glyph, crc = row
     if not (
@@ -53,7 +60,7 @@ def mended(row: Row) -> Row | None:
         and (digit is None or is_integer_in(digit, 0, 9))
         and is_number_in(confidence, 0, 1)
         and isinstance(reason, str | bytes | None)
-        and len(reason or "") <= _MOST_REASON
+        and len(reason or "") <= _MAX_REASON
         and isinstance(glyph, bytes | None)
     ):
         return None
@@ -63,11 +70,11 @@ def mended(row: Row) -> Row | None:
         sound = row
     else:
         return None
-    return sound if len(glyph or _NO_GLYPH) == len(_NO_GLYPH) else (*sound[:5], None, None)
+    return sound if not glyph or len(glyph) == _GLYPH_BYTES else (*sound[:5], None, None)
 
 
 def checksum(row: Row) -> int:
-    """Return the CRC-32 of all that a row has but the checksum itself."""
+    """Return the CRC-32 of a row without its checksum."""
     number, at, digit, reason, confidence, glyph, _ = row
     facts = [number, float(at), digit, reason, float(confidence), glyph is None]
     return zlib.crc32(json.dumps(facts).encode(), zlib.crc32(glyph or b""))
@@ -79,22 +86,12 @@ SCHEMA = DatabaseSchema(
     table="readings",
     columns="id, at, digit, reason, confidence, glyph, crc",
     synchronous="NORMAL",
-    # The loop waits no longer than this for another program's lock on the file.
+    # The loop cannot wait longer for another program's lock.
     patience=0.2,
-    mend=mended,
-    # Version 0, of before the first release, had no checksums.
+    mend=mend_row,
+    # Version 0, before the first release, had no checksums.
     upgrade="ALTER TABLE readings ADD COLUMN crc INTEGER",
 )
-
-
-TOGETHER = 40
-LATEST = 1800.0
-"""So many rows, or what came in so many seconds, go to the card in one step: each step costs it
-tens of thousands of bytes, whatever a row has."""
-
-
-NO_DIGIT = 10
-"""In place of a digit: that none was shown."""
 
 
 class Entry(NamedTuple):
@@ -111,12 +108,11 @@ class Entry(NamedTuple):
 class History:
     """Writes a row when the answer shown changes; keeps the newest `limit` rows.
 
-    Rows are told of at once and go to the card together, `TOGETHER` of them or after `LATEST`
-    seconds, which `clock` gives: it spares the card, and a power cut can lose that many. The
-    database is in WAL mode with synchronous=NORMAL, so that it never damages the file. A file that
-    is damaged all the same is put aside, and a new one has what can be read of it; a row that is
-    damaged is mended or left out. `notice` says so, as it does of a file that cannot be written,
-    which is looked at all the same. Raises StateError where there is no folder for it.
+    Rows are listed at once, and committed together (`BATCH_ROWS`, `BATCH_SECONDS` of the `clock`):
+    a power cut loses those that wait, but in WAL mode with synchronous=NORMAL never damages the
+    file. A file that is damaged all the same is replaced by one with its sound rows; one that
+    cannot be written is opened read-only; a damaged row is mended or left out; `notice` says so.
+    Raises StateError where there is no folder for the file.
     """
 
     def __init__(
@@ -126,37 +122,37 @@ class History:
         self._clock = clock
         self._lock = threading.Lock()
         self._shown: int | None = None
-        # Rows of the transaction that is open, and when its first one came.
-        self._waiting, self._since = 0, 0.0
+        # The rows of the open transaction, and when it began.
+        self._uncommitted, self._began = 0, 0.0
         self._rows = Rows(SCHEMA, file.name)
-        self._said: str | None = None
+        self._open_notice: str | None = None
         try:
             try:
                 self._database = open_database(file, SCHEMA)
             except DamagedError as error:
-                self._database, self._said = rescue(file, SCHEMA, error)
+                self._database, self._open_notice = rescue(file, SCHEMA, error)
         except StateError as error:
             if not isinstance(error, NotWritableError) and not isinstance(
                 error.__context__, DamagedError
             ):
                 raise
-            self._database, self._said = open_read_only(file, SCHEMA, error, stand_in=True)
-        self._count = self._counted()
+            self._database, self._open_notice = open_read_only(file, SCHEMA, error, stand_in=True)
+        self._count = self._count_rows()
 
     def show(self, reading: Reading) -> None:
         with self._lock:
             try:
                 if reading.settled != self._shown:
                     self._insert(reading)
-                if self._waiting >= TOGETHER or (
-                    self._waiting and self._clock() - self._since >= LATEST
+                if self._uncommitted >= BATCH_ROWS or (
+                    self._uncommitted and self._clock() - self._began >= BATCH_SECONDS
                 ):
-                    self._keep()
+                    self._commit()
             except BaseException:
-                # What a full disk refuses is lost, as in a power cut; the next row begins anew.
-                self._waiting = 0
+                # On a full disk the open transaction is lost, as in a power cut.
+                self._uncommitted = 0
                 self._database.rollback()
-                self._count = self._counted()
+                self._count = self._count_rows()
                 raise
             self._shown = reading.settled
 
@@ -173,28 +169,26 @@ class History:
         )
         self._count += 1
         if self._count > self._limit:
-            # By how many there are: a number that is damaged tells nothing of that.
-            gone = self._database.execute(
+            # Count the rows: a damaged id says nothing about how many there are.
+            removed = self._database.execute(
                 "DELETE FROM readings WHERE id IN (SELECT id FROM readings ORDER BY id LIMIT ?)",
                 (self._count - self._limit,),
             )
-            self._count -= gone.rowcount
-        if not self._waiting:
-            self._since = self._clock()
-        self._waiting += 1
+            self._count -= removed.rowcount
+        if not self._uncommitted:
+            self._began = self._clock()
+        self._uncommitted += 1
 
-    def _keep(self) -> None:
-        """Have what waits on the card."""
+    def _commit(self) -> None:
         self._database.commit()
-        self._waiting = 0
+        self._uncommitted = 0
 
-    def newest(
+    def list_newest(
         self, limit: int, *, before: int | None = None, answer: int | None = None
     ) -> list[Entry]:
         """Return up to `limit` entries, the newest first.
 
-        Only those with an id below `before`, and only those that show the digit `answer`, or none
-        where it is `NO_DIGIT`.
+        `before` lists only smaller ids, `answer` only those that show this digit, or `NO_DIGIT`.
         """
         where, values = "1", tuple[int, ...]()
         if answer == NO_DIGIT:
@@ -206,17 +200,17 @@ class History:
             lend(self._database, self._lock) as database,
             closing(self._rows.read(database, where, values, last=last, newest_first=True)) as rows,
         ):
-            return [_entry(row) for row in islice(rows, limit)]
+            return [_to_entry(row) for row in islice(rows, limit)]
 
-    def hours(self, since: float, count: int) -> list[int]:
+    def count_per_hour(self, since: float, count: int) -> list[int]:
         """Return how many digits were shown in each of `count` hours from `since` (Unix) on.
 
-        Those of damaged rows count until something has read them.
+        A damaged row counts until it is read.
         """
         until, damaged = since + 3600 * count, json.dumps(sorted(self._rows.left_out))
         with lend(self._database, self._lock) as database:
             try:
-                found = dict(
+                counts = dict(
                     database.execute(
                         "SELECT CAST((at - ?) / 3600 AS INTEGER) AS hour, COUNT(*) FROM readings "
                         "WHERE digit BETWEEN 0 AND 9 AND confidence BETWEEN 0 AND 1 "
@@ -229,30 +223,30 @@ class History:
                 if not is_damage(error):
                     raise
                 shown = (row[1] for row in self._rows.read(database, "digit IS NOT NULL"))
-                found = Counter(int((at - since) // 3600) for at in shown if since <= at < until)
-        return [found.get(hour, 0) for hour in range(count)]
+                counts = Counter(int((at - since) // 3600) for at in shown if since <= at < until)
+        return [counts.get(hour, 0) for hour in range(count)]
 
     @property
     def notice(self) -> str | None:
-        """What is to be said of the file: what was saved from it, or is damaged in it."""
-        return " – ".join(filter(None, (self._said, self._rows.sentence))) or None
+        """For the owner: what was rescued from the file, or is damaged in it; None for nothing."""
+        return " – ".join(filter(None, (self._open_notice, self._rows.sentence))) or None
 
     def close(self) -> None:
         with self._lock:
             try:
-                if self._waiting:
-                    self._keep()
+                if self._uncommitted:
+                    self._commit()
             finally:
                 self._database.close()
 
-    def _counted(self) -> int:
-        """Return how many rows there are; where a page cannot be read, how many can."""
+    def _count_rows(self) -> int:
+        """Return how many rows there are, or, where a page cannot be read, how many are sound."""
         with suppress(sqlite3.DatabaseError):
             return int(self._database.execute("SELECT count(*) FROM readings").fetchone()[0])
         return sum(1 for _ in self._rows.read(self._database))
 
 
-def _entry(row: Row) -> Entry:
+def _to_entry(row: Row) -> Entry:
     number, at, digit, reason, confidence, blob, _ = row
     glyph = None if blob is None else np.frombuffer(blob, np.uint8).reshape(28, 28)
     return Entry(number, at, digit, reason, confidence, glyph)

@@ -147,6 +147,20 @@ class CameraSettings(Section):
     source: str = setting("picamera", "picamera, or folder:PATH to replay pictures", _camera_source)
     width: int = setting(640, "width of a frame in pixels", between(160, 1920))
     height: int = setting(480, "height of a frame in pixels", between(120, 1080))
+    view: str = setting(
+        "whole",
+        "whole = the sensor's mode with all of its view, but for what the frame's shape cuts off; "
+        "middle = the mode nearest to width and height, which many sensors crop: digits are larger",
+        one_of("whole", "middle"),
+        page=True,
+    )
+    exposure: str = setting(
+        "normal",
+        "normal, or long for a dim room: with Raspberry Pi's sensors up to 120 ms instead of 67, "
+        "and more blur where something moves",
+        one_of("normal", "long"),
+        page=True,
+    )
     rate: float = setting(4.0, "frames read a second; 0 = as many as can be", _rate, page=True)
     picture_seconds: float = setting(
         4.0, "how long a folder's picture is in view; 0 = for one frame", _duration

@@ -35,13 +35,13 @@ def check_base_set(base: Split, network: Network) -> None:
 
 def check_captures(captures: Captures) -> None:
     """Raise TrainingRefused where there is nothing to learn from, or nothing to measure with."""
-    if not sum(captures.counts().values()):
+    if not sum(captures.count_labels().values()):
         raise TrainingRefused(
             "there are no captures to learn from: correct or confirm some readings on the page"
         )
-    found = captures.enough()
-    if not found.some:
-        raise TrainingRefused(found.sentence)
+    readiness = captures.measure_readiness()
+    if not readiness.may_begin:
+        raise TrainingRefused(readiness.sentence)
 
 
 def check_outputs(network: Network, id: str) -> None:

@@ -147,11 +147,11 @@ class ResumableRun:
             delete_run(folder)
             folder.mkdir(parents=True, exist_ok=True)
             # Before they are copied: what changes in the meantime is new to the next night.
-            change = captures.change()
+            change = captures.count_changes()
             pictures = {"examples": _provide_examples(folder, base, sizes, make_examples)}
             for name, held_out in (("learned", False), ("held_out", True)):
                 path = _picture_path(folder, name)
-                pictures[name] = write_pictures(path, captures.labelled(held_out))
+                pictures[name] = write_pictures(path, captures.iter_labelled(held_out))
             weights.save(folder / "parent.npz", parent, card)
             id = weights.checksum(parent)[:12]
             base_sums = base.checksums if base is not None else None

@@ -40,9 +40,9 @@ def reason_to_wait(
     if reason or (StateDirectory(state).night / "plan.json").exists():
         return reason
     finished = [each for each in load_nights(state) if each.get("finished")]
-    if finished and finished[0].get("change") == captures.change():
+    if finished and finished[0].get("change") == captures.count_changes():
         return "there is nothing new to learn since the last training"
-    readiness = captures.enough()
+    readiness = captures.measure_readiness()
     return None if readiness.enough else readiness.sentence
 
 

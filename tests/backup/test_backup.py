@@ -42,7 +42,7 @@ from appliance.training.lock import hold_training_lock
 from appliance.training.records import append_night, load_nights
 from model.network import build
 from tests.backups import backup, restore
-from tests.captured import PICTURE, added, glyph
+from tests.captured import PICTURE, add_capture, glyph
 
 NIGHT = {"at": 5.0, "outcome": "kept", "why": "it is no better", "outcomes": {}}
 
@@ -59,7 +59,7 @@ def filled(state: Path, seed: int, reading: Reading) -> Path:
     carry_over(state)
     with closing(Captures(StateDirectory(state).captures)) as captures:
         for each in range(5 + seed):
-            added(captures, label=(each + seed) % 10, glyph=glyph(100 * seed + each))
+            add_capture(captures, label=(each + seed) % 10, glyph=glyph(100 * seed + each))
         captures.delete(2)
     with closing(History(StateDirectory(state).history, limit=50)) as history:
         for each in range(3 + seed):
@@ -150,7 +150,7 @@ def test_what_was_backed_up_comes_back_the_same(state: Path, made: Path, other: 
     with closing(Captures(StateDirectory(other).captures)) as captures:
         assert captures.notice is None
         captures.restore(2)
-        assert added(captures).id == 7
+        assert add_capture(captures).id == 7
     kept = content(other / "before-restore")
     assert kept == before
 
@@ -265,7 +265,7 @@ def test_a_backup_is_taken_while_another_process_adds_captures(tmp_path: Path, s
     def add_for_ever() -> None:
         with closing(Captures(StateDirectory(state).captures)) as captures:
             for each in range(100_000):
-                added(captures, glyph=glyph(1000 + each))
+                add_capture(captures, glyph=glyph(1000 + each))
                 begun.touch()
 
     with child(add_for_ever):
@@ -278,8 +278,8 @@ def test_a_backup_is_taken_while_another_process_adds_captures(tmp_path: Path, s
         restore(tmp_path / f"{each}.zip", tmp_path / f"back{each}", None)
         with closing(Captures(StateDirectory(tmp_path / f"back{each}").captures)) as captures:
             assert captures.notice is None
-            numbers = [capture.id for capture in captures.every()]
-            counts.append(captures.change())
+            numbers = [capture.id for capture in captures.iter_captures()]
+            counts.append(captures.count_changes())
         assert numbers == [1, *range(3, len(numbers) + 2)]
     assert counts == sorted(counts)
     assert counts[-1] > counts[0]
@@ -926,7 +926,7 @@ def test_memory_stays_flat_for_many_captures(tmp_path: Path, state: Path) -> Non
     large = tmp_path / "large"
     large.mkdir()
     with closing(Captures(StateDirectory(large).captures)) as captures:
-        captures.take(
+        captures.add_all(
             Capture(0, 1.0 + each, 7, 7, None, 0.5, "ab" * 32, glyph(each), rng.bytes(32_000))
             for each in range(650)
         )
@@ -998,6 +998,6 @@ def test_a_settings_file_out_of_reach_is_told_where_it_lies(
 def test_pictures_come_back(tmp_path: Path, made: Path) -> None:
     restore(made, tmp_path / "fresh", None)
     with closing(Captures(StateDirectory(tmp_path / "fresh").captures)) as captures:
-        first = next(captures.every())
+        first = next(captures.iter_captures())
         assert first.picture == PICTURE
         np.testing.assert_array_equal(first.glyph, glyph(100))

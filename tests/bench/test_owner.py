@@ -25,7 +25,7 @@ def test_the_owner_corrects_through_the_page(
     captures = Captures(tmp_path / "captures.db")
     with owner._open_page(reader, Vault(tmp_path / "networks"), captures, tmp_path) as page:
         stored = owner._correct(page, owner.hand(mirrors="3"), 2, 1, mislabelled)
-    listed = captures.listing(limit=50)[::-1]
+    listed = captures.list_newest(limit=50)[::-1]
     captures.close()
     assert stored == len(listed) == 20
     right = sum(each.label == place // 2 for place, each in enumerate(listed))

@@ -13,7 +13,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from appliance.captures.archive import export_zip
 from appliance.captures.store import Captures
 from appliance.simulator.handwriting import PLAIN
-from tests.captured import added
+from tests.captured import add_capture
 
 
 def wait_until(browser: webdriver.Chrome, condition: Callable[[], Any], seconds: float = 45) -> Any:
@@ -111,7 +111,7 @@ def import_captures(browser: webdriver.Chrome, folder: Path, captures: Any) -> N
     try:
         for place, (image, label) in enumerate(zip(*captures, strict=True)):
             said, at = 7 if label == 4 else int(label), 1000.0 + place
-            added(others, int(label), said, glyph=image.reshape(28, 28), at=at)
+            add_capture(others, int(label), said, glyph=image.reshape(28, 28), at=at)
         with open(folder / "captures.zip", "wb") as file:
             export_zip(others, file)
     finally:

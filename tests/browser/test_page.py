@@ -25,7 +25,7 @@ from tests.browser.page import (
     text,
     wait_until,
 )
-from tests.captured import added
+from tests.captured import add_capture
 from tests.conftest import ROOT, SAMPLES
 from tests.networks.test_live import saying
 
@@ -264,7 +264,7 @@ def test_an_export_asks_for_the_pin_and_is_downloaded(
     stranger: webdriver.Chrome, state: Path, pin: str, tmp_path: Path
 ) -> None:
     captures = Captures(StateDirectory(state).captures)
-    added(captures, at=time.time())
+    add_capture(captures, at=time.time())
     captures.close()
     folder = {"behavior": "allow", "downloadPath": str(tmp_path)}
     stranger.execute_cdp_cmd("Browser.setDownloadBehavior", folder)

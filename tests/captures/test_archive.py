@@ -19,7 +19,7 @@ from appliance.captures.archive import Imported, export_parts, export_zip, impor
 from appliance.captures.store import Captures
 from appliance.errors import CaptureError, StateError
 from model.network import NOT_A_DIGIT
-from tests.captured import PICTURE, added, glyph, png
+from tests.captured import PICTURE, add_capture, glyph, png
 from tests.conftest import ROOT
 
 
@@ -31,15 +31,15 @@ def exported(captures: Captures) -> io.BytesIO:
 
 def test_an_export_comes_in_again_whole(captures: Captures, tmp_path: Path) -> None:
     for each, label in enumerate((1, 7, NOT_A_DIGIT)):
-        added(captures, label=label, said=None if label == 1 else 7, glyph=glyph(each))
+        add_capture(captures, label=label, said=None if label == 1 else 7, glyph=glyph(each))
     captures.delete(2)
     file = exported(captures)
     other = Captures(tmp_path / "other.db")
-    added(other, glyph=glyph(50))
+    add_capture(other, glyph=glyph(50))
     assert import_zip(other, file, "it") == Imported(added=2, known=0)
     assert import_zip(other, file, "it") == Imported(added=0, known=2)
-    back = list(other.every())[1:]
-    for was, now in zip(captures.every(), back, strict=True):
+    back = list(other.iter_captures())[1:]
+    for was, now in zip(captures.iter_captures(), back, strict=True):
         np.testing.assert_array_equal(now.glyph, was.glyph)
         for name in ("at", "label", "said", "reason", "confidence", "network", "picture"):
             assert getattr(now, name) == getattr(was, name)
@@ -49,7 +49,7 @@ def test_an_export_comes_in_again_whole(captures: Captures, tmp_path: Path) -> N
 
 def test_an_export_is_made_in_parts_that_are_the_file(captures: Captures) -> None:
     for each in range(5):
-        added(captures, glyph=glyph(each))
+        add_capture(captures, glyph=glyph(each))
     parts = list(export_parts(captures))
     assert len(parts) == 6
     assert b"".join(parts) == exported(captures).getvalue()
@@ -60,7 +60,7 @@ def test_an_export_is_made_in_parts_that_are_the_file(captures: Captures) -> Non
 
 
 def test_an_export_is_plain(captures: Captures) -> None:
-    added(captures, label=3)
+    add_capture(captures, label=3)
     with zipfile.ZipFile(exported(captures)) as archive:
         assert sorted(archive.namelist()) == ["captures.jsonl", "glyphs/1.png", "pictures/1.png"]
         line = json.loads(archive.read("captures.jsonl"))
@@ -71,11 +71,11 @@ def test_an_export_is_plain(captures: Captures) -> None:
 
 def test_an_import_without_room_adds_nothing(captures: Captures, tmp_path: Path) -> None:
     for each in range(6):
-        added(captures, glyph=glyph(each))
+        add_capture(captures, glyph=glyph(each))
     other = Captures(tmp_path / "other.db", limit=5)
     with pytest.raises(StateError, match="room for 5 more captures"):
         import_zip(other, exported(captures), "it")
-    assert other.listing() == []
+    assert other.list_newest() == []
     other.close()
 
 
@@ -224,7 +224,7 @@ BAD: dict[str, tuple[Callable[[], io.BytesIO], str]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("what", BAD)
 def test_a_bad_zip_is_a_sentence_and_nothing_is_imported(captures: Captures, what: str) -> None:
-    added(captures)
+    add_capture(captures)
     make, said = BAD[what]
     if what == "two lines of one":
         assert import_zip(captures, make(), "it") == Imported(added=1, known=1)
@@ -233,7 +233,7 @@ def test_a_bad_zip_is_a_sentence_and_nothing_is_imported(captures: Captures, wha
         import_zip(captures, make(), "my.zip")
     assert str(caught.value).startswith("my.zip: ")
     assert said in str(caught.value)
-    assert len(captures.listing()) == 1
+    assert len(captures.list_newest()) == 1
 
 
 @settings(
@@ -248,13 +248,13 @@ def test_a_zip_with_changed_bytes_comes_in_whole_or_not_at_all(
     good = bytearray(packed(members(at=1e6)).getvalue())
     for _ in range(data.draw(st.integers(1, 4))):
         good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
-    before = len(captures.listing(limit=200))
+    before = len(captures.list_newest(limit=200))
     try:
         done = import_zip(captures, io.BytesIO(bytes(good)), "it")
     except CaptureError as error:
         done = Imported(0, 0)
         assert "nothing was imported" in str(error)  # noqa: PT017
-    assert len(captures.listing(limit=200)) == before + done.added
+    assert len(captures.list_newest(limit=200)) == before + done.added
 
 
 @pytest.mark.slow
@@ -274,11 +274,11 @@ def test_a_zip_with_changed_bytes_comes_in_whole_or_not_at_all(
 def test_any_line_comes_in_as_a_capture_or_not_at_all(
     captures: Captures, changed: dict[str, Any]
 ) -> None:
-    before = captures.change()
+    before = captures.count_changes()
     try:
         done = import_zip(captures, packed(members(**changed)), "it")
     except CaptureError:
-        assert captures.change() == before
+        assert captures.count_changes() == before
     else:
         assert done.added + done.known == 1
 
@@ -291,8 +291,8 @@ def test_the_command_lists_judges_exports_and_imports(
 ) -> None:
     state = ["--state", str(tmp_path)]
     captures = Captures(tmp_path / "captures.db")
-    added(captures, label=3)
-    added(captures, label=NOT_A_DIGIT, said=None)
+    add_capture(captures, label=3)
+    add_capture(captures, label=NOT_A_DIGIT, said=None)
     captures.close()
     assert main(["captures", "list", *state]) == 0
     told = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What the captures are worth, which look mislabelled and which are alike."""
+"""What the captures are readiness, which look mislabelled and which are alike."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.captures.audit import Reports, near_duplicates, report
-from appliance.captures.readiness import Enough
+from appliance.captures.audit import ReportCache, audit, near_duplicates
+from appliance.captures.readiness import Readiness
 from appliance.captures.store import Captures
-from tests.captured import added, glyph
+from tests.captured import add_capture, glyph
 from tests.conftest import digits_in_mnist_form
 
 
@@ -32,9 +32,9 @@ def says(answers: dict[bytes, tuple[int, float]]) -> Any:
 
 def test_the_report_doubts_what_the_network_is_sure_of_being_another(captures: Captures) -> None:
     for each, label in enumerate((7, 7, 7, 3)):
-        added(captures, label=label, glyph=glyph(each))
+        add_capture(captures, label=label, glyph=glyph(each))
     answers = {glyph(1).tobytes(): (1, 0.95), glyph(2).tobytes(): (1, 0.85)}
-    found = report(captures, says(answers))
+    found = audit(captures, says(answers))
     told = [(each.id, each.label, each.looks_like) for each in found.mislabelled]
     assert told == [(2, 7, 1), (4, 3, 7)]
     assert (found.counts[7], found.counts[3], found.enough) == (3, 1, False)
@@ -42,30 +42,30 @@ def test_the_report_doubts_what_the_network_is_sure_of_being_another(captures: C
 
 
 def test_a_report_of_nothing_is_made(captures: Captures) -> None:
-    found = report(captures, says({}))
+    found = audit(captures, says({}))
     assert (sum(found.counts.values()), found.alike, found.enough) == (0, (), False)
 
 
 @pytest.mark.parametrize(
-    ("worth", "enough", "said"),
+    ("readiness", "enough", "said"),
     [
-        (Enough(20, 5, 3), True, "There are enough captures for a night: 20 captures to learn"),
-        (Enough(19, 5, 3), False, "It takes 1 more to learn from."),
-        (Enough(100, 4, 9), False, "It takes 1 more corrected."),
-        (Enough(20, 5, 0), False, "It takes 3 more to measure with"),
+        (Readiness(20, 5, 3), True, "There are enough captures for a night: 20 captures to learn"),
+        (Readiness(19, 5, 3), False, "It takes 1 more to learn from."),
+        (Readiness(100, 4, 9), False, "It takes 1 more corrected."),
+        (Readiness(20, 5, 0), False, "It takes 3 more to measure with"),
     ],
 )
-def test_enough_is_said_with_what_is_missing(worth: Enough, enough: bool, said: str) -> None:
-    assert worth.enough is enough
-    assert said in worth.sentence
+def test_enough_is_said_with_what_is_missing(readiness: Readiness, enough: bool, said: str) -> None:
+    assert readiness.enough is enough
+    assert said in readiness.sentence
 
 
 def test_enough_is_counted_on_both_sides(captures: Captures) -> None:
-    kept = [added(captures, label=each % 2 * 7, glyph=glyph(each)) for each in range(40)]
-    worth = captures.enough()
+    kept = [add_capture(captures, label=each % 2 * 7, glyph=glyph(each)) for each in range(40)]
+    readiness = captures.measure_readiness()
     learned = [each for each in kept if not each.held_out]
-    assert (worth.to_learn, worth.held_out) == (len(learned), 40 - len(learned))
-    assert worth.corrected == sum(each.corrected for each in learned)
+    assert (readiness.to_learn, readiness.held_out) == (len(learned), 40 - len(learned))
+    assert readiness.corrected == sum(each.corrected for each in learned)
 
 
 def test_near_duplicates_are_the_same_drawing_again_and_not_another_of_the_digit() -> None:
@@ -108,28 +108,28 @@ def test_the_report_is_made_once_for_each_state_and_network(captures: Captures) 
         asked.append(len(glyphs))
         return says({})(glyphs)
 
-    reports = Reports(captures)
+    reports = ReportCache(captures)
     for each in range(5):
-        added(captures, glyph=glyph(each))
-    first = reports.newest("a", probabilities)
-    assert reports.newest("a", probabilities) is first
+        add_capture(captures, glyph=glyph(each))
+    first = reports.get("a", probabilities)
+    assert reports.get("a", probabilities) is first
     assert asked == [5]
-    added(captures, glyph=glyph(9))
-    assert reports.newest("a", probabilities) is not first
+    add_capture(captures, glyph=glyph(9))
+    assert reports.get("a", probabilities) is not first
     # Of what it said before the network is not asked again.
     assert asked == [5, 1]
-    reports.newest("b", probabilities)
+    reports.get("b", probabilities)
     assert asked == [5, 1, 6]
 
 
 def test_a_second_who_asks_for_the_report_meanwhile_does_not_wait(captures: Captures) -> None:
-    added(captures)
-    reports = Reports(captures)
+    add_capture(captures)
+    reports = ReportCache(captures)
     inner: list[Any] = []
 
     def probabilities(glyphs: Any) -> Any:
-        inner.append(reports.newest("a", probabilities))
+        inner.append(reports.get("a", probabilities))
         return says({})(glyphs)
 
-    assert reports.newest("a", probabilities) is not None
+    assert reports.get("a", probabilities) is not None
     assert inner == [None]

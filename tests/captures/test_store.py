@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from appliance.captures.store import KEPT_DELETED, Captures
+from appliance.captures.store import RESTORABLE_SECONDS, Captures
 from appliance.errors import CaptureError, NoCaptureError, StateError
 from model.network import NOT_A_DIGIT
-from tests.captured import PICTURE, added, glyph
+from tests.captured import PICTURE, add_capture, glyph
 from tests.conftest import ROOT
 
 
@@ -36,7 +36,7 @@ def small(tmp_path: Path) -> Any:
 
 
 def test_what_is_added_comes_back(captures: Captures) -> None:
-    one = added(captures, label=4, said=9)
+    one = add_capture(captures, label=4, said=9)
     back = captures.get(one.id)
     assert back.glyph.dtype == np.uint8
     np.testing.assert_array_equal(back.glyph, glyph(0))
@@ -47,7 +47,7 @@ def test_what_is_added_comes_back(captures: Captures) -> None:
 
 def test_it_is_there_after_a_restart_and_flushed_at_each_change(tmp_path: Path) -> None:
     first = Captures(tmp_path / "c.db")
-    number = added(first).id
+    number = add_capture(first).id
     assert first._database.execute("PRAGMA synchronous").fetchone() == (2,)
     first.close()
     first.close()
@@ -64,7 +64,7 @@ def test_it_is_there_after_a_restart_and_flushed_at_each_change(tmp_path: Path) 
 def test_a_refusal_counts_as_having_said_no_digit(
     captures: Captures, label: int, said: int | None, corrected: bool
 ) -> None:
-    assert added(captures, label=label, said=said).corrected is corrected
+    assert add_capture(captures, label=label, said=said).corrected is corrected
 
 
 @pytest.mark.parametrize(
@@ -85,21 +85,21 @@ def test_a_refusal_counts_as_having_said_no_digit(
 )
 def test_a_value_out_of_range_is_a_sentence(captures: Captures, changed: dict[str, Any]) -> None:
     with pytest.raises(CaptureError, match=r", not |28"):
-        added(captures, **changed)
-    assert captures.listing() == []
+        add_capture(captures, **changed)
+    assert captures.list_newest() == []
 
 
 def test_the_list_is_the_newest_first_by_label_and_in_pages(captures: Captures) -> None:
     for label in (1, 2, 1, 3, 1):
-        added(captures, label=label)
-    assert [each.id for each in captures.listing()] == [5, 4, 3, 2, 1]
-    assert [each.id for each in captures.listing(label=1)] == [5, 3, 1]
-    assert [each.id for each in captures.listing(label=1, before=5, limit=1)] == [3]
-    assert captures.counts() == {**dict.fromkeys(range(11), 0), 1: 3, 2: 1, 3: 1}
+        add_capture(captures, label=label)
+    assert [each.id for each in captures.list_newest()] == [5, 4, 3, 2, 1]
+    assert [each.id for each in captures.list_newest(label=1)] == [5, 3, 1]
+    assert [each.id for each in captures.list_newest(label=1, before=5, limit=1)] == [3]
+    assert captures.count_labels() == {**dict.fromkeys(range(11), 0), 1: 3, 2: 1, 3: 1}
 
 
 def test_another_label_makes_a_correction_of_it(captures: Captures) -> None:
-    one = added(captures)
+    one = add_capture(captures)
     assert captures.relabel(one.id, 1).corrected
     assert captures.get(one.id).label == 1
     with pytest.raises(CaptureError, match="a label is a digit from 0 to 9"):
@@ -110,24 +110,24 @@ def test_another_label_makes_a_correction_of_it(captures: Captures) -> None:
 
 def test_a_deleted_one_can_be_restored_for_a_day(small: Any) -> None:
     captures, clock = small
-    one, two = added(captures), added(captures)
+    one, two = add_capture(captures), add_capture(captures)
     captures.delete(one.id)
     captures.delete(one.id)
-    assert [each.id for each in captures.listing()] == [two.id]
-    assert [each.id for each in captures.listing(deleted=True)] == [one.id]
-    assert captures.counts()[7] == 1
+    assert [each.id for each in captures.list_newest()] == [two.id]
+    assert [each.id for each in captures.list_newest(deleted=True)] == [one.id]
+    assert captures.count_labels()[7] == 1
     with pytest.raises(NoCaptureError):
         captures.relabel(one.id, 3)
     captures.restore(one.id)
     captures.restore(one.id)
-    assert captures.counts()[7] == 2
+    assert captures.count_labels()[7] == 2
     captures.delete(one.id)
-    clock.now += KEPT_DELETED - 1
-    added(captures)
-    assert len(captures.listing(deleted=True)) == 1
+    clock.now += RESTORABLE_SECONDS - 1
+    add_capture(captures)
+    assert len(captures.list_newest(deleted=True)) == 1
     clock.now += 2
-    added(captures)
-    assert captures.listing(deleted=True) == []
+    add_capture(captures)
+    assert captures.list_newest(deleted=True) == []
     with pytest.raises(NoCaptureError):
         captures.restore(one.id)
 
@@ -137,20 +137,20 @@ def test_for_room_the_deleted_go_then_the_oldest_confirmed_and_no_corrected_one(
 ) -> None:
     captures, _ = small
     for label in (1, 7, 2, 7, 3):
-        added(captures, label=label)
+        add_capture(captures, label=label)
     captures.delete(5)
-    added(captures, label=4)
-    assert [each.id for each in captures.listing()] == [6, 4, 3, 2, 1]
+    add_capture(captures, label=4)
+    assert [each.id for each in captures.list_newest()] == [6, 4, 3, 2, 1]
     with pytest.raises(NoCaptureError):
         captures.restore(5)
-    added(captures, label=5)
-    added(captures, label=6)
-    assert [each.label for each in captures.listing()] == [6, 5, 4, 2, 1]
-    change = captures.change()
+    add_capture(captures, label=5)
+    add_capture(captures, label=6)
+    assert [each.label for each in captures.list_newest()] == [6, 5, 4, 2, 1]
+    change = captures.count_changes()
     with pytest.raises(StateError, match=r"limit of 5 captures .* export them, then delete some"):
-        added(captures, label=7)
-    assert [each.label for each in captures.listing()] == [6, 5, 4, 2, 1]
-    assert captures.change() == change
+        add_capture(captures, label=7)
+    assert [each.label for each in captures.list_newest()] == [6, 5, 4, 2, 1]
+    assert captures.count_changes() == change
 
 
 @settings(
@@ -175,7 +175,7 @@ def test_whatever_is_done_it_keeps_the_limit_and_every_correction(
     for step, number in steps:
         try:
             if step in ("add", "correct"):
-                one = added(captures, label=7 if step == "add" else 3)
+                one = add_capture(captures, label=7 if step == "add" else 3)
                 kept |= {one.id} if one.corrected else set()
             elif step == "delete":
                 captures.delete(number)
@@ -189,10 +189,10 @@ def test_whatever_is_done_it_keeps_the_limit_and_every_correction(
             assert number not in kept
         except StateError:
             assert len(kept) == limit
-        there = {each.id: each for each in captures.listing(limit=100)}
-        assert len(there) + len(captures.listing(limit=100, deleted=True)) <= limit
+        there = {each.id: each for each in captures.list_newest(limit=100)}
+        assert len(there) + len(captures.list_newest(limit=100, deleted=True)) <= limit
         assert {number for number, each in there.items() if each.corrected} == kept
-        assert sum(captures.counts().values()) == len(there)
+        assert sum(captures.count_labels().values()) == len(there)
     captures.close()
 
 
@@ -200,11 +200,11 @@ def test_the_rows_to_learn_from_and_those_held_out_are_all_and_never_change_side
     tmp_path: Path,
 ) -> None:
     captures = Captures(tmp_path / "c.db")
-    everything = [added(captures, label=each % 11, glyph=glyph(each)) for each in range(600)]
+    everything = [add_capture(captures, label=each % 11, glyph=glyph(each)) for each in range(600)]
     captures.delete(3)
     del everything[2]
     for side in (False, True):
-        blocks = list(captures.labelled(side))
+        blocks = list(captures.iter_labelled(side))
         assert all(1 <= len(glyphs) == len(labels) <= 256 for glyphs, labels in blocks)
         glyphs = np.concatenate([glyphs for glyphs, _ in blocks])
         labels = np.concatenate([labels for _, labels in blocks])
@@ -220,14 +220,14 @@ def test_the_rows_to_learn_from_and_those_held_out_are_all_and_never_change_side
 
 def test_the_number_of_changes_grows_with_each_and_with_another_programs(tmp_path: Path) -> None:
     one, two = Captures(tmp_path / "c.db"), Captures(tmp_path / "c.db")
-    seen = [one.change()]
+    seen = [one.count_changes()]
     steps: list[Callable[[], object]] = [
-        lambda: added(two), lambda: two.relabel(1, 3), lambda: two.delete(1),
+        lambda: add_capture(two), lambda: two.relabel(1, 3), lambda: two.delete(1),
         lambda: two.restore(1),
     ]  # fmt: skip
     for step in steps:
         step()
-        seen.append(one.change())
+        seen.append(one.count_changes())
     assert seen == sorted(set(seen))
     one.close()
     two.close()
@@ -236,14 +236,14 @@ def test_the_number_of_changes_grows_with_each_and_with_another_programs(tmp_pat
 def test_threads_may_share_it(captures: Captures) -> None:
     def add() -> None:
         for _ in range(10):
-            added(captures)
+            add_capture(captures)
 
     threads = [threading.Thread(target=add) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert captures.counts()[7] == 40
+    assert captures.count_labels()[7] == 40
 
 
 ADDING = """
@@ -278,7 +278,7 @@ def test_what_was_kept_outlives_a_kill_at_any_instant(tmp_path: Path) -> None:
         process.stdout.close()
     captures = Captures(file)
     assert captures.notice is None
-    assert promised <= {each.id for each in captures.every()}
+    assert promised <= {each.id for each in captures.iter_captures()}
     assert len(promised) > 5
     captures.close()
 
@@ -287,7 +287,7 @@ def damaged(file: Path, count: int = 60) -> None:
     """Write captures, and then noise over two pages in their midst."""
     captures = Captures(file)
     for each in range(count):
-        added(captures, label=each % 10, glyph=glyph(each), picture=PICTURE + bytes(3000))
+        add_capture(captures, label=each % 10, glyph=glyph(each), picture=PICTURE + bytes(3000))
     captures.close()
     scratch(file)
 
@@ -305,7 +305,7 @@ def test_from_a_damaged_file_the_rest_is_saved_and_it_is_said(
     damaged(file)
     damage = file.read_bytes()
     captures = Captures(file)
-    saved = list(captures.every())
+    saved = list(captures.iter_captures())
     assert 50 <= len(saved) < 60
     for each in saved:
         np.testing.assert_array_equal(each.glyph, glyph(each.id - 1))
@@ -315,7 +315,7 @@ def test_from_a_damaged_file_the_rest_is_saved_and_it_is_said(
     assert captures.notice is not None
     assert f"{len(saved)} rows were saved from it" in captures.notice
     assert captures.notice in caplog.text
-    assert added(captures).id > 0
+    assert add_capture(captures).id > 0
     captures.close()
 
 
@@ -323,7 +323,7 @@ def test_what_is_no_database_is_put_aside(tmp_path: Path) -> None:
     (tmp_path / "c.db").write_bytes(b"no database " * 1000)
     captures = Captures(tmp_path / "c.db")
     assert "0 rows were saved" in (captures.notice or "")
-    assert added(captures).id == 1
+    assert add_capture(captures).id == 1
     captures.close()
 
 
@@ -331,7 +331,7 @@ def test_a_damaged_file_that_another_program_has_open_stays_where_it_is(tmp_path
     file = tmp_path / "c.db"
     other = Captures(file)
     for _ in range(60):
-        added(other)
+        add_capture(other)
     with closing(sqlite3.connect(file)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     scratch(file)
@@ -349,14 +349,14 @@ def test_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_a_sentence_and_nothing_is_lost(captures: Captures) -> None:
-    added(captures)
+    add_capture(captures)
     pages = captures._database.execute("PRAGMA page_count").fetchone()[0]
     captures._database.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StateError, match=r"database or disk is full.*check the disk"):
-        added(captures, picture=PICTURE + bytes(30_000))
-    assert 1 in {each.id for each in captures.listing()}
+        add_capture(captures, picture=PICTURE + bytes(30_000))
+    assert 1 in {each.id for each in captures.list_newest()}
     captures._database.execute("PRAGMA max_page_count = 100000")
-    added(captures)
+    add_capture(captures)
 
 
 def test_another_programs_lock_is_waited_for(captures: Captures) -> None:
@@ -364,6 +364,6 @@ def test_another_programs_lock_is_waited_for(captures: Captures) -> None:
     other.execute("BEGIN IMMEDIATE")
     release = threading.Timer(0.2, other.rollback)
     release.start()
-    added(captures)
+    add_capture(captures)
     release.join()
     other.close()

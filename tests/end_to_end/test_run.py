@@ -24,7 +24,7 @@ from appliance.device.owner_pin import OwnerPin, owner_file
 from appliance.networks.vault import Vault
 from appliance.storage.layout import StateDirectory
 from tests.backups import backup, restore
-from tests.captured import added
+from tests.captured import add_capture
 from tests.conftest import ROOT, SAMPLES
 from tests.networks.test_live import saying
 from tests.proofs.endurance import endure
@@ -215,11 +215,11 @@ def test_a_start_finishes_a_restore_that_was_cut_off_and_a_running_appliance_ref
     config.write_text("[leds]\nlayout = 'none'\n")
     state.mkdir()
     with closing(Captures(StateDirectory(state).captures)) as captures:
-        added(captures, label=3)
+        add_capture(captures, label=3)
         backup(made, state, config)
-        added(captures, label=4)
+        add_capture(captures, label=4)
     with monkeypatch.context() as patch:
-        patch.setattr("appliance.backup.restore.finish", lambda state, settings=None: False)
+        patch.setattr("appliance.backup.restore.finish_restore", lambda state, settings=None: False)
         restore(made, state, config)
     config.write_text("[leds]\nlayout = 'four'\n")
     arguments = ["--camera", f"folder:{SAMPLES}", "--config", str(config)]

@@ -20,7 +20,7 @@ from appliance.storage.database import examine
 from appliance.storage.layout import StateDirectory
 from appliance.storage.rows import decode_text
 from tests.backups import backup, restore
-from tests.captured import added
+from tests.captured import add_capture
 from tests.conftest import SAMPLES
 from tests.proofs import flipped_bits
 
@@ -49,7 +49,7 @@ def state(tmp_path: Path) -> Path:
     state.mkdir()
     with closing(Captures(StateDirectory(state).captures)) as captures:
         for each in range(10):
-            added(captures, label=each, at=1e9 + each)
+            add_capture(captures, label=each, at=1e9 + each)
     with closing(History(StateDirectory(state).history, limit=100)) as history:
         for each in range(10):
             history.show(Reading(at=1e9 + each, settled=each if each % 2 else None, reason="é"))
@@ -101,19 +101,19 @@ def test_a_damaged_row_is_left_out_or_mended_and_the_rest_goes_on(
                 assert name in made.left_out[0]
         said = []
         with closing(Captures(StateDirectory(folder).captures)) as captures:
-            assert len(list(captures.every())) == left["captures.db"]
-            assert sum(captures.counts().values()) == left["captures.db"]
-            change = captures.change()
-            new = added(captures, label=3)
+            assert len(list(captures.iter_captures())) == left["captures.db"]
+            assert sum(captures.count_labels().values()) == left["captures.db"]
+            change = captures.count_changes()
+            new = add_capture(captures, label=3)
             assert captures.get(new.id).label == 3
             assert 10 <= new.id <= 12
-            assert captures.change() != change
+            assert captures.count_changes() != change
             said += [captures.notice]
         with closing(History(StateDirectory(folder).history, limit=100)) as history:
-            entries = history.newest(100)
+            entries = history.list_newest(100)
             assert len(entries) == left["history.db"]
             history.show(Reading(at=5.0, settled=8))
-            assert len(history.newest(100)) == len(entries) + 1
+            assert len(history.list_newest(100)) == len(entries) + 1
             said += [history.notice]
         assert any(said) == (place == "state" and lost is not None), said
 
@@ -148,11 +148,11 @@ def test_a_damaged_capture_is_said_once_and_stays_in_the_file(
     changed(file, "UPDATE captures SET label = 9 WHERE id IN (4, 5)")
     with closing(Captures(file)) as captures:
         for _ in range(3):
-            assert len(captures.listing()) == 8
+            assert len(captures.list_newest()) == 8
         assert "2 rows left out" in str(captures.notice)
         with pytest.raises(NoCaptureError):
             captures.relabel(4, 3)
-        assert 4 not in {each.id for each in captures.listing(9)}
+        assert 4 not in {each.id for each in captures.list_newest(9)}
     assert len([each for each in caplog.messages if "is damaged" in each]) == 1
     with closing(sqlite3.connect(file)) as database:
         assert database.execute("SELECT count(*) FROM captures").fetchone() == (10,)
@@ -162,7 +162,7 @@ def test_where_a_page_cannot_be_read_what_is_beyond_it_is_served(tmp_path: Path)
     file = tmp_path / "c.db"
     with closing(Captures(file)) as captures:
         for each in range(60):
-            added(captures, label=each % 10, picture=bytes([each]) * 3000)
+            add_capture(captures, label=each % 10, picture=bytes([each]) * 3000)
         captures._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         with open(file, "r+b") as raw:
             raw.seek(file.stat().st_size // 8192 * 4096)
@@ -171,12 +171,12 @@ def test_where_a_page_cannot_be_read_what_is_beyond_it_is_served(tmp_path: Path)
         captures._database.close()
         captures._database = sqlite3.connect(file)
         captures._database.text_factory = decode_text
-        found = [each.id for each in captures.every()]
+        found = [each.id for each in captures.iter_captures()]
         assert 50 <= len(found) < 60
-        assert [each.id for each in captures.listing(limit=99)] == found[::-1]
+        assert [each.id for each in captures.list_newest(limit=99)] == found[::-1]
         assert "a part that cannot be read" in str(captures.notice)
     with closing(Captures(file)) as captures:
-        assert {each.id for each in captures.every()} >= set(found)
+        assert {each.id for each in captures.iter_captures()} >= set(found)
         assert "rows were saved from it" in str(captures.notice)
 
 
@@ -189,20 +189,20 @@ def test_a_damaged_history_is_rescued_too(tmp_path: Path) -> None:
     raw[20480:20580] = b"\xee" * 100
     file.write_bytes(raw)
     with closing(History(file, limit=1000)) as history:
-        assert 300 < len(history.newest(1000)) < 900
+        assert 300 < len(history.list_newest(1000)) < 900
         assert "rows were saved from it" in str(history.notice)
 
 
 def test_captures_of_before_the_checksum_was_of_all_columns_are_served(state: Path) -> None:
-    from appliance.captures.rescue import _of_pictures
+    from appliance.captures.rescue import _checksum_pictures
 
     with closing(sqlite3.connect(StateDirectory(state).captures)) as database, database:
         for number, glyph, picture in database.execute("SELECT id, glyph, picture FROM captures"):
-            crc = _of_pictures(glyph, picture)
+            crc = _checksum_pictures(glyph, picture)
             database.execute("UPDATE captures SET crc = ? WHERE id = ?", (crc, number))
         database.execute("UPDATE captures SET reason = CAST(x'c3ff' AS TEXT) WHERE id = 4")
     with closing(Captures(StateDirectory(state).captures)) as captures:
-        assert len(captures.listing()) == 10
+        assert len(captures.list_newest()) == 10
         assert captures.get(4).reason == "\ufffd\ufffd"
         assert "1 row mended" in str(captures.notice)
         assert captures.relabel(5, 1).label == 1

@@ -136,7 +136,7 @@ def test_a_disk_that_refuses_any_one_write_is_a_sentence_and_the_next_night_goes
         reads = current(state, shipped=state / "shipped.npz")
         assert reads == wanted or not any(each["finished"] for each in load_nights(state))
         captures = Captures(StateDirectory(state).captures)
-        assert sum(captures.counts().values()) == len(hand()[1])
+        assert sum(captures.count_labels().values()) == len(hand()[1])
         captures.close()
         if not load_nights(state):
             assert night(state)["candidate"] == wanted[:12], number

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from appliance.errors import StateError
-from appliance.outputs.history import LATEST, TOGETHER, History
+from appliance.outputs.history import BATCH_ROWS, BATCH_SECONDS, History
 from appliance.reading import Reading
 from appliance.storage import database
 from tests.faults.test_promotion import no_file_larger_than
@@ -21,14 +21,14 @@ def shown(digit: int | None, at: float = 0.0) -> Reading:
 def test_only_changes_are_written(history: History) -> None:
     for at, digit in enumerate([None, 7, 7, 7, None, None, 3]):
         history.show(shown(digit, float(at)))
-    entries = history.newest(10)
+    entries = history.list_newest(10)
     assert [(entry.at, entry.digit) for entry in entries] == [(6, 3), (4, None), (1, 7)]
     assert entries[1].reason == "blank"
 
 
 def test_an_entry_keeps_the_glyph(history: History, a_seven: Reading) -> None:
     history.show(a_seven._replace(settled=7))
-    (entry,) = history.newest(1)
+    (entry,) = history.list_newest(1)
     assert a_seven.glyph is not None
     assert entry.glyph is not None
     np.testing.assert_allclose(entry.glyph / 255, a_seven.glyph, atol=1 / 255)
@@ -39,14 +39,14 @@ def test_an_entry_keeps_the_glyph(history: History, a_seven: Reading) -> None:
 def test_a_fault_is_the_reason_that_is_kept(history: History) -> None:
     history.show(shown(5))
     history.show(Reading(at=1, fault="no camera found"))
-    assert history.newest(1)[0].reason == "no camera found"
+    assert history.list_newest(1)[0].reason == "no camera found"
 
 
 def test_it_never_grows_beyond_its_limit(tmp_path: Path) -> None:
     history = History(tmp_path / "h.db", limit=10)
     for at in range(200):
         history.show(shown(at % 10, float(at)))
-    entries = history.newest(1000)
+    entries = history.list_newest(1000)
     assert [entry.at for entry in entries] == list(range(199, 189, -1))
     history.close()
 
@@ -56,7 +56,7 @@ def test_it_is_there_after_a_restart(tmp_path: Path) -> None:
     first.show(shown(4))
     first.close()
     second = History(tmp_path / "h.db", limit=10)
-    assert second.newest(1)[0].digit == 4
+    assert second.list_newest(1)[0].digit == 4
     second.close()
 
 
@@ -69,18 +69,18 @@ def on_the_card(file: Path) -> int:
 def test_rows_go_to_the_card_together_and_are_told_of_at_once(
     history: History, tmp_path: Path
 ) -> None:
-    for at in range(TOGETHER - 1):
+    for at in range(BATCH_ROWS - 1):
         history.show(shown(at % 10, float(at)))
     assert on_the_card(tmp_path / "history.db") == 0
-    assert len(history.newest(100)) == sum(history.hours(0, 1)) == TOGETHER - 1
+    assert len(history.list_newest(100)) == sum(history.count_per_hour(0, 1)) == BATCH_ROWS - 1
     history.show(shown(None))
-    assert on_the_card(tmp_path / "history.db") == TOGETHER
+    assert on_the_card(tmp_path / "history.db") == BATCH_ROWS
 
 
 def test_a_row_alone_is_on_the_card_after_a_while_although_nothing_changes(tmp_path: Path) -> None:
     clock = Clock(0.0)
     history = History(tmp_path / "h.db", limit=100, clock=clock)
-    for seconds, rows in ((0, 0), (LATEST - 1, 0), (1, 1), (LATEST, 1)):
+    for seconds, rows in ((0, 0), (BATCH_SECONDS - 1, 0), (1, 1), (BATCH_SECONDS, 1)):
         clock.now += seconds
         history.show(shown(4))
         assert on_the_card(tmp_path / "h.db") == rows
@@ -94,14 +94,14 @@ def test_what_a_full_disk_refuses_is_lost_and_what_is_shown_then_is_kept_later(
     tmp_path: Path,
 ) -> None:
     history = History(tmp_path / "h.db", limit=100)
-    for at in range(TOGETHER - 1):
+    for at in range(BATCH_ROWS - 1):
         history.show(shown(at % 2, float(at)))
     with no_file_larger_than(1), pytest.raises(sqlite3.Error):
         history.show(shown(5))
     history.show(shown(5, 99.0))
     history.close()
     with closing(History(tmp_path / "h.db", limit=100)) as again:
-        assert [entry.at for entry in again.newest(100)] == [99.0]
+        assert [entry.at for entry in again.list_newest(100)] == [99.0]
 
 
 def test_it_is_in_wal_mode(history: History, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_file_with_other_tables_is_put_aside(tmp_path: Path) -> None:
     other.close()
     history = History(path, limit=10)
     history.show(shown(2))
-    assert history.newest(5)[0].digit == 2
+    assert history.list_newest(5)[0].digit == 2
     history.close()
     assert len(list(tmp_path.glob("h.db.damaged-*"))) == 1
 
@@ -132,7 +132,7 @@ def test_a_reading_that_another_programs_lock_kept_out_is_written_later(
     other.rollback()
     other.close()
     history.show(shown(3))
-    assert history.newest(1)[0].digit == 3
+    assert history.list_newest(1)[0].digit == 3
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_damaged_file_is_put_aside_and_begun_anew(
     path.write_bytes(damage)
     history = History(path, limit=10)
     history.show(shown(2))
-    assert history.newest(5)[0].digit == 2
+    assert history.list_newest(5)[0].digit == 2
     history.close()
     (aside,) = tmp_path.glob("h.db.damaged-*")
     assert aside.read_bytes() == damage
@@ -171,7 +171,7 @@ def test_a_full_disk_leaves_the_history_to_be_looked_at(
     monkeypatch.setattr(database, "_open_and_check", full)
     for path, kept in ((file, [4]), (tmp_path / "new.db", [])):
         history = History(path, limit=10)
-        assert [entry.digit for entry in history.newest(10)] == kept
+        assert [entry.digit for entry in history.list_newest(10)] == kept
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             history.show(shown(5))
         history.close()

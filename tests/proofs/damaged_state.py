@@ -32,7 +32,7 @@ from appliance.storage.layout import StateDirectory, carry_over
 from appliance.storage.recovery import PLACE, SETTINGS
 from appliance.training.records import Progress, append_night
 from model.network import build
-from tests.captured import added
+from tests.captured import add_capture
 from tests.conftest import ROOT, SAMPLES, free_port
 
 READ_ONLY = "read-only"
@@ -51,7 +51,7 @@ def make_state(state: Path) -> str:
     places = StateDirectory(state)
     with closing(Captures(places.captures)) as captures:
         for each in range(30):
-            added(captures, label=each % 11, at=1e9 + each)
+            add_capture(captures, label=each % 11, at=1e9 + each)
     with closing(History(places.history, limit=100)) as history:
         for each in range(30):
             history.show(Reading(at=1e9 + each, settled=each % 10))

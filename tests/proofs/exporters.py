@@ -126,7 +126,7 @@ def add_captures(state: Path, count: int) -> None:
         Image.fromarray(rng.integers(0, 32, (95, 95), np.uint8) * 8).save(file, "PNG")
         pictures.append(file.getvalue())
     captures = Captures(StateDirectory(state).captures)
-    captures.take(
+    captures.add_all(
         Capture(0, 1e9 + each, each % 10, each % 10, None, 0.9, "a" * 64,
                 rng.integers(0, 255, (28, 28), np.uint8), pictures[each % 50])
         for each in range(count)

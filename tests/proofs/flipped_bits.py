@@ -100,29 +100,29 @@ def of_entry(row: Any) -> tuple[Any, ...]:
 
 def look_at_captures(file: Path) -> Seen:
     with closing(Captures(file, stand_in=True)) as captures:
-        every = list(captures.every())
+        every = list(captures.iter_captures())
         listed, before = [], None
-        while page := captures.listing(before=before):
+        while page := captures.list_newest(before=before):
             listed += page
             before = page[-1].id
-        by_label = [each for label in range(11) for each in captures.listing(label, limit=ROWS)]
+        by_label = [each for label in range(11) for each in captures.list_newest(label, limit=ROWS)]
         numbers = [each.id for each in every]
         assert [each.id for each in listed] == numbers[::-1]
         assert sorted(each.id for each in by_label) == numbers
-        assert [int(each) for block in captures.blocks() for each in block.numbers] == numbers
-        counts = captures.counts()
+        assert [int(each) for block in captures.iter_blocks() for each in block.numbers] == numbers
+        counts = captures.count_labels()
         assert sum(counts.values()) == len(every), (counts, len(every))
-        enough = captures.enough()
+        enough = captures.measure_readiness()
         assert enough.to_learn + enough.held_out == len(every)
         zipped = io.BytesIO()
         assert export_zip(captures, zipped) == len(every)
         with zipfile.ZipFile(zipped) as archive:
             told = [json.loads(each) for each in archive.read("captures.jsonl").splitlines()]
         assert [each["id"] for each in told] == numbers
-        captures.listing(deleted=True)
+        captures.list_newest(deleted=True)
         notice = captures.notice
         one = every[0]
-        change = captures.change()
+        change = captures.count_changes()
         if notice and LOOKED_AT in notice:
             return Seen([of_capture(each) for each in every], notice)
         new = captures.add(
@@ -131,7 +131,7 @@ def look_at_captures(file: Path) -> Seen:
         )  # fmt: skip
         assert captures.get(new.id).label == 3
         assert captures.relabel(new.id, 4).label == 4
-        assert captures.change() != change
+        assert captures.count_changes() != change
         captures.delete(new.id)
     return Seen([of_capture(each) for each in every], notice)
 
@@ -139,21 +139,23 @@ def look_at_captures(file: Path) -> Seen:
 def look_at_history(file: Path) -> Seen:
     with closing(History(file, limit=LIMIT)) as history:
         every, before = [], None
-        while page := history.newest(100, before=before):
+        while page := history.list_newest(100, before=before):
             every += page
             before = page[-1].id
-        by_answer = [each for answer in range(11) for each in history.newest(LIMIT, answer=answer)]
+        by_answer = [
+            each for answer in range(11) for each in history.list_newest(LIMIT, answer=answer)
+        ]
         assert sorted(each.id for each in by_answer) == [each.id for each in every[::-1]]
         assert len(list(csv_lines(history))) == len(every) + 1
         shown = sum(each.digit is not None and 1e9 <= each.at < 1e9 + 3600 * 24 for each in every)
-        assert sum(history.hours(1e9, 24)) == shown
+        assert sum(history.count_per_hour(1e9, 24)) == shown
         notice = history.notice
         if notice and LOOKED_AT in notice:
             return Seen([of_entry(each) for each in every], notice)
         history._shown = -1
         history.show(Reading(at=5.0, settled=3))
-        assert history.newest(1)[0].at == 5.0
-        assert len(history.newest(LIMIT)) == len(every) + 1
+        assert history.list_newest(1)[0].at == 5.0
+        assert len(history.list_newest(LIMIT)) == len(every) + 1
     return Seen([of_entry(each) for each in every], notice)
 
 

@@ -128,7 +128,7 @@ def main(folder: Path, count: int, seed: int = 1) -> dict[str, Any]:
         assert current(state) in (shipped, wanted)
         assert len(load_nights(state)) <= 1
         held = Captures(StateDirectory(state).captures)
-        assert sum(held.counts().values()) == len(hand()[1])
+        assert sum(held.count_labels().values()) == len(hand()[1])
         held.close()
     if not is_over(state):
         assert begun(state, None)

@@ -31,7 +31,9 @@ def test_what_is_laid_down_is_what_is_taken_up(tmp_path: Path, owned: Captures) 
     assert again.checksum == night.checksum
     sides = again.pictures.learned, again.pictures.held_out
     for held_out, split in zip((False, True), sides, strict=True):
-        images, labels = (np.concatenate(x) for x in zip(*owned.labelled(held_out), strict=True))
+        images, labels = (
+            np.concatenate(x) for x in zip(*owned.iter_labelled(held_out), strict=True)
+        )
         np.testing.assert_array_equal(split.images, images)
         np.testing.assert_array_equal(split.labels, labels)
     assert sum(map(len, sides)) == len(hand()[1])

@@ -188,13 +188,13 @@ def test_captures_that_change_in_the_meantime_are_for_the_next_night(
     undisturbed.mkdir()
     whole = retraining(undisturbed, owned).run()
     retraining(tmp_path, owned, stopping=after(10)).run()
-    for capture in owned.listing(limit=20):
+    for capture in owned.list_newest(limit=20):
         owned.relabel(capture.id, 9)
     correct(owned, *(part[:8] for part in hand()), first=500)
     record = retraining(tmp_path, owned).run()
     assert record["candidate"] == whole["candidate"]
     # What it learned from is not what there is now: the next night has something new.
-    assert record["change"] == whole["change"] != owned.change()
+    assert record["change"] == whole["change"] != owned.count_changes()
 
 
 def test_another_network_that_was_promoted_meanwhile_ends_what_was_begun(

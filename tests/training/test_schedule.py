@@ -105,7 +105,7 @@ def test_a_record_of_the_future_of_a_clock_that_was_set_back_holds_nothing_up(
 
 
 def test_with_nothing_new_to_learn_it_does_not_begin(tmp_path: Path, owned: Captures) -> None:
-    ended(tmp_path, "2026-11-22 01:30:00", change=owned.change())
+    ended(tmp_path, "2026-11-22 01:30:00", change=owned.count_changes())
     nothing = "there is nothing new to learn since the last training"
     assert why_not(tmp_path, owned, "2026-11-23 01:00:00") == nothing
     owned.relabel(1, 9)
@@ -113,7 +113,7 @@ def test_with_nothing_new_to_learn_it_does_not_begin(tmp_path: Path, owned: Capt
 
 
 def test_what_is_unfinished_goes_on_also_with_nothing_new(tmp_path: Path, owned: Captures) -> None:
-    ended(tmp_path, "2026-11-22 01:30:00", change=owned.change())
+    ended(tmp_path, "2026-11-22 01:30:00", change=owned.count_changes())
     (tmp_path / "night").mkdir()
     (tmp_path / "night" / "plan.json").write_text("{}")
     assert why_not(tmp_path, owned, "2026-11-23 01:00:00") is None

@@ -64,7 +64,7 @@ def test_a_defect_is_a_problem_without_a_traceback(
     def defect(*_: object, **__: object) -> None:
         raise sqlite3.ProgrammingError("no sqlite of this name")
 
-    monkeypatch.setattr(history, "newest", defect)
+    monkeypatch.setattr(history, "list_newest", defect)
     answer = client.get("/api/v1/history")
     assert answer.status_code == 500
     assert "sqlite" not in answer.text

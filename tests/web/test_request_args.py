@@ -14,7 +14,7 @@ from appliance.device.owner_pin import OwnerPin
 from appliance.outputs.latest import Latest
 from appliance.reading import Reading
 from appliance.storage.layout import StateDirectory
-from tests.captured import added
+from tests.captured import add_capture
 from tests.conftest import FakeTrainingProcess
 from tests.device.test_pin import changes, detail
 
@@ -49,7 +49,7 @@ HOSTILE = {
 @pytest.fixture
 def busy(client: FlaskClient, latest: Latest, captures: Captures, a_seven: Reading) -> FlaskClient:
     latest.show(a_seven)
-    added(captures)
+    add_capture(captures)
     return client
 
 

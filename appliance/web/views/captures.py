@@ -25,7 +25,7 @@ from model.network import NOT_A_DIGIT
 
 # Imported where somebody looks: the start does without.
 if TYPE_CHECKING:
-    from appliance.captures.audit import Reports
+    from appliance.captures.audit import ReportCache
     from appliance.web import schemas
 
 _MOST_LISTED = 200
@@ -111,10 +111,10 @@ def blueprint(*, captures: Captures, latest: Latest, sent: Recent, reader: Reade
     importing, exporting = threading.Lock(), threading.Lock()
 
     @cache
-    def reports() -> "Reports":
-        from appliance.captures.audit import Reports
+    def reports() -> "ReportCache":
+        from appliance.captures.audit import ReportCache
 
-        return Reports(captures)
+        return ReportCache(captures)
 
     @routes.errorhandler(CaptureError)
     def refuse_file(error: CaptureError) -> Response:
@@ -144,13 +144,13 @@ def blueprint(*, captures: Captures, latest: Latest, sent: Recent, reader: Reade
         label: int | None, before: int | None, limit: int, deleted: int, ids: str | None
     ) -> "schemas.Captures":
         if ids is None:
-            listed = captures.listing(label, before, limit, bool(deleted))
+            listed = captures.list_newest(label, before, limit, bool(deleted))
         else:
             listed = []
             for number in ids.split(",")[:_MOST_LISTED] if ids else ():
                 with suppress(NoCaptureError):
                     listed.append(captures.get(int(number)))
-        counts = captures.counts()
+        counts = captures.count_labels()
         return {
             "captures": [to_json(each) for each in listed],
             "counts": list(counts.values()),
@@ -189,7 +189,7 @@ def blueprint(*, captures: Captures, latest: Latest, sent: Recent, reader: Reade
     def report() -> "schemas.Report | Response":
         # In this order: what a new network answers under the old one's id is asked again.
         network = reader.id
-        newest = reports().newest(network, reader.network.probabilities)
+        newest = reports().get(network, reader.network.probabilities)
         if newest is None:
             sentence = "the captures are being looked through: ask again in a moment"
             return problem(503, sentence, retry_after=2)
@@ -209,7 +209,7 @@ def blueprint(*, captures: Captures, latest: Latest, sent: Recent, reader: Reade
     @operation("All captures as a zip; one export at a time", gives=(_ZIP,), refuses=(503, 507))
     def export() -> Response:
         # A file that cannot be read at all is an error while there is still a status to send.
-        captures.change()
+        captures.count_changes()
         if not exporting.acquire(blocking=False):
             sentence = "the captures are being exported already: try again when that is done"
             return problem(503, sentence, retry_after=10)

@@ -19,6 +19,7 @@ from appliance.device.control import Control
 from appliance.device.owner_pin import OwnerPin
 from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import STARTING, Latest
+from appliance.reading import WHOLE_VIEW
 from appliance.settings.schema import EffectiveSetting
 from appliance.web.access.session import current_session
 from appliance.web.cache import Cache
@@ -153,6 +154,7 @@ def _facts(state: dict[str, Any], t: Texts) -> list[tuple[str, str]]:
     facts = [
         ("camera", t.translate(state["fault"]) or t("device.gives_frames")),
         ("exposure", _describe_exposure(state["exposure"], t)),
+        ("seen", _describe_view(state["exposure"], t)),
         ("takes", milliseconds and f"{milliseconds:.0f} ms"),
         ("network", _describe_network(state["network"], t)),
         ("name", state["name"]),
@@ -176,6 +178,17 @@ def _describe_exposure(exposure: dict[str, Any] | None, t: Texts) -> str | None:
         return None
     milliseconds, gain = f"{1000 * exposure['seconds']:.0f}", f"{exposure['gain']:.1f}"
     return t("device.exposed", camera=exposure["camera"], milliseconds=milliseconds, gain=gain)
+
+
+def _describe_view(exposure: dict[str, Any] | None, t: Texts) -> str | None:
+    """Return how much of the sensor is in a frame, and in which mode it is read out."""
+    if exposure is None or exposure["seen_width"] is None:
+        return None
+    mode, width, height = (exposure[name] for name in ("mode", "seen_width", "seen_height"))
+    if min(width, height) >= WHOLE_VIEW:
+        return t("device.seen_whole", mode=mode or "–")
+    width, height = (f"{100 * share:.0f}" for share in (width, height))
+    return t("device.seen_part", mode=mode or "–", width=width, height=height)
 
 
 def _describe_network(card: dict[str, Any], t: Texts) -> str:

@@ -37,7 +37,7 @@ def blueprint(history: History, clock: Callable[[], float] = time.time) -> Bluep
     @routes.get("/api/v1/history")
     @operation("The readings that changed the answer, the newest first", query=_QUERY)
     def past(limit: int, before: int | None, answer: int | None) -> "schemas.History":
-        entries = history.newest(limit, before=before, answer=answer)
+        entries = history.list_newest(limit, before=before, answer=answer)
         return {"readings": [to_json(entry) for entry in entries], "notice": history.notice}
 
     @routes.get("/api/v1/history.csv")
@@ -51,14 +51,14 @@ def blueprint(history: History, clock: Callable[[], float] = time.time) -> Bluep
         from appliance.web.draw.bars import render_counts
 
         query = query_values(_PAGE_QUERY)
-        entries, answer = history.newest(**query), query["answer"]
+        entries, answer = history.list_newest(**query), query["answer"]
         older = None
         if len(entries) == _ROWS:
             older = url_for(".page", before=entries[-1].id, answer=answer)
         t = request_texts()
         now = clock()
         since = now - now % 3600 - (_HOURS - 1) * 3600
-        counts = history.hours(since, _HOURS)
+        counts = history.count_per_hour(since, _HOURS)
         hours = [f"{datetime.fromtimestamp(since + 3600 * each):%H}" for each in range(_HOURS)]
         return render_template(
             "history.html",
@@ -99,7 +99,7 @@ def csv_lines(history: History) -> Iterator[str]:
     """Yield the whole history as CSV, the newest first, never all of it in memory."""
     before = None
     yield _csv_row("id", "time", "digit", "confidence", "reason")
-    while entries := history.newest(_MOST_LISTED, before=before):
+    while entries := history.list_newest(_MOST_LISTED, before=before):
         for each in entries:
             digit = "" if each.digit is None else each.digit
             at = datetime.fromtimestamp(each.at).astimezone().isoformat(timespec="seconds")

@@ -1,5 +1,6 @@
 """GET /metrics: what was read, and the machine's state, in Prometheus's text format."""
 
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -48,12 +49,18 @@ class Gauges:
             yield "camera_up", "Whether the last reading had a frame.", newest.fault is None
             yield "settled_digit", "The digit that is shown; -1 for none.", settled
         age, memory = self._latest.seconds_since(), machine.memory()
-        total = sum(self._captures.counts().values())
+        total = sum(self._captures.count_labels().values())
         yield "seconds_since_reading", "Seconds since the last reading was shown.", age
         yield "captures", "Captures that are kept.", total
         yield "training_running", "Whether a training runs.", self._training.is_running()
         yield "processor_celsius", "Temperature of the processor.", machine.temperature()
         yield "resident_bytes", "Memory of this process in RAM.", memory.resident
+        yield (
+            "open_files",
+            "Files, sockets and pipes that this process holds.",
+            machine.open_files(),
+        )
+        yield "threads", "Threads of this process.", threading.active_count()
         yield "available_bytes", "Memory of the machine that is free to use.", memory.available
         yield "uptime_seconds", "Seconds since the machine started.", machine.uptime()
 

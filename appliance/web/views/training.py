@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, jsonify
 
-from appliance.captures.readiness import Enough
+from appliance.captures.readiness import Readiness
 from appliance.captures.store import Captures
 from appliance.errors import StateError, TrainingError
 from appliance.storage.layout import StateDirectory
@@ -50,7 +50,7 @@ def blueprint(trainer: TrainingProcess, captures: Captures) -> Blueprint:
     """Return the routes over the retraining of an appliance with these captures."""
     routes = Blueprint("training", __name__, url_prefix="/api/v1/training")
     state = trainer.state
-    cached_nights, cached_enough = Cache[list[dict[str, Any]]](), Cache[Enough]()
+    cached_nights, cached_readiness = Cache[list[dict[str, Any]]](), Cache[Readiness]()
 
     def load_nights() -> list[dict[str, Any]]:
         stamp = _stamp(StateDirectory(state).nights)
@@ -71,7 +71,7 @@ def blueprint(trainer: TrainingProcess, captures: Captures) -> Blueprint:
     @operation("What the training does; it has an ETag", refuses=(503,))
     def training() -> "schemas.Training | Response":
         running, progress = trainer.is_running(), records.load_progress(state)
-        enough = cached_enough.get(captures.change(), captures.enough)
+        readiness = cached_readiness.get(captures.count_changes(), captures.measure_readiness)
         answer: schemas.Training = {
             "running": running,
             "sentence": sentence(running, progress, load_nights(), trainer.failure()),
@@ -81,10 +81,10 @@ def blueprint(trainer: TrainingProcess, captures: Captures) -> Blueprint:
                 {key: value for key, value in night.items() if key not in _CURVE_KEYS}
                 for night in load_nights()
             ],
-            "enough": enough.sentence,
-            "worth": enough.enough,
-            "captures": enough.to_learn + enough.held_out,
-            "may_begin": enough.some,
+            "enough": readiness.sentence,
+            "worth": readiness.enough,
+            "captures": readiness.to_learn + readiness.held_out,
+            "may_begin": readiness.may_begin,
         }
         # A loss that diverged is NaN, which JSON does not have.
         return jsonify(json.loads(json.dumps(answer), parse_constant=lambda _: None))

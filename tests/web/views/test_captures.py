@@ -21,7 +21,7 @@ from appliance.outputs.latest import Latest, Recent
 from appliance.reader.reader import Reader
 from appliance.reading import Reading
 from model.network import build
-from tests.captured import added, glyph
+from tests.captured import add_capture, glyph
 from tests.captures.test_store import damaged
 from tests.conftest import SAMPLES, signed_in
 
@@ -84,7 +84,7 @@ def test_a_tap_that_comes_late_still_hits_the_reading_it_was_for(
     for at in range(20):
         latest.show(Reading(at=3000.0 + at, reason="blank"))
     assert client.post(PATH, json={"label": 7, "reading": 1}).status_code == 201
-    assert captures.listing()[0].at == 1000.0
+    assert captures.list_newest()[0].at == 1000.0
     latest.show(a_seven._replace(at=4000.0))
     late = client.post(PATH, json={"label": 7, "reading": 1})
     assert late.status_code == 409
@@ -97,7 +97,7 @@ def test_a_reading_of_before_a_restart_is_not_taken_for_the_one_of_now(
     latest.show(a_seven)
     answer = client.post(PATH, json={"label": 7, "reading": 1, "at": 999.0})
     assert answer.status_code == 409
-    assert captures.listing() == []
+    assert captures.list_newest() == []
 
 
 def test_a_blank_reading_cannot_be_labelled(client: FlaskClient, latest: Latest) -> None:
@@ -115,11 +115,11 @@ def test_a_second_tap_on_a_reading_changes_the_first_and_one_after_undo_is_new(
     body = {"label": 1, "reading": 1}
     first = client.post(PATH, json=body).get_json()["id"]
     assert client.post(PATH, json={**body, "label": 2}).get_json()["id"] == first
-    assert [each.label for each in captures.listing()] == [2]
+    assert [each.label for each in captures.list_newest()] == [2]
     client.delete(f"{PATH}/{first}")
-    assert captures.listing() == []
+    assert captures.list_newest() == []
     assert client.post(PATH, json=body).get_json()["id"] != first
-    assert [each.label for each in captures.listing()] == [1]
+    assert [each.label for each in captures.list_newest()] == [1]
 
 
 def test_ones_own_drawing_can_be_labelled(client: FlaskClient, captures: Captures) -> None:
@@ -129,7 +129,7 @@ def test_ones_own_drawing_can_be_labelled(client: FlaskClient, captures: Capture
         numbers.append(body["number"])
     assert max(numbers) < 0
     assert client.post(PATH, json={"label": 5, "reading": numbers[0]}).status_code == 201
-    (capture,) = captures.listing()
+    (capture,) = captures.list_newest()
     assert (capture.label, capture.said) == (5, 2)
 
 
@@ -162,7 +162,7 @@ def test_text_that_is_no_json_is_a_sentence(client: FlaskClient) -> None:
 
 def test_the_list_has_glyphs_counts_and_pages(client: FlaskClient, captures: Captures) -> None:
     for each, label in enumerate((1, 2, 1)):
-        added(captures, label=label, glyph=glyph(each))
+        add_capture(captures, label=label, glyph=glyph(each))
     body = client.get(f"{PATH}?label=1&limit=1").get_json()
     assert [each["id"] for each in body["captures"]] == [3]
     assert (body["total"], body["counts"], body["limit"]) == (3, [0, 2, 1] + [0] * 8, 100)
@@ -189,7 +189,7 @@ def test_a_wrong_query_is_a_sentence(client: FlaskClient, query: str) -> None:
 
 
 def test_relabel_delete_and_restore(client: FlaskClient, captures: Captures) -> None:
-    added(captures)
+    add_capture(captures)
     body = client.patch(f"{PATH}/1", json={"label": 10}).get_json()
     assert (body["label"], body["corrected"]) == (10, True)
     assert client.delete(f"{PATH}/1").status_code == 200
@@ -218,7 +218,7 @@ def test_the_report_is_the_present_networks(
 ) -> None:
     pixels = np.rint(a_seven.glyph * 255).astype(np.uint8)
     for label in (7, 7, 2):
-        added(captures, label=label, glyph=pixels)
+        add_capture(captures, label=label, glyph=pixels)
     body = client.get(f"{PATH}/report").get_json()
     (suspect,) = body["mislabelled"]
     assert (suspect["id"], suspect["looks_like"]) == (3, 7)
@@ -231,7 +231,7 @@ def test_no_more_room_is_a_sentence(
     client: FlaskClient, captures: Captures, latest: Latest, a_seven: Reading
 ) -> None:
     captures.limit = 1
-    added(captures, label=3)
+    add_capture(captures, label=3)
     latest.show(a_seven)
     answer = client.post(PATH, json={"label": 7, "reading": 1})
     assert answer.status_code == 507
@@ -276,11 +276,11 @@ def test_thousands_are_counted_and_a_report_is_not_made_twice(
     rng = np.random.default_rng(0)
     for each in range(1200):
         noise = rng.integers(0, 256, (28, 28), dtype=np.uint8)
-        added(captures, label=each % 10, glyph=noise)
+        add_capture(captures, label=each % 10, glyph=noise)
     listed = client.get(PATH).get_json()
     assert (listed["total"], len(listed["captures"])) == (1200, 50)
     report = client.get(f"{PATH}/report").get_json()
-    monkeypatch.setattr(captures, "blocks", lambda: pytest.fail("looked through again"))
+    monkeypatch.setattr(captures, "iter_blocks", lambda: pytest.fail("looked through again"))
     assert client.get(f"{PATH}/report").get_json() == report
 
 
@@ -299,7 +299,7 @@ def test_taps_at_once_keep_one_capture(
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(captures.listing()) == 1
+    assert len(captures.list_newest()) == 1
 
 
 def test_an_export_of_nothing_is_a_zip_that_comes_in(
@@ -322,7 +322,7 @@ def test_a_capture_names_the_network_that_had_read_not_the_one_that_reads_now(
     try:
         reader.use(build([["dense", 784, 10]], seed=3))
         assert client.post(PATH, json={"label": 7, "reading": read["number"]}).status_code == 201
-        assert captures.listing()[0].network == had_read != reader.id
+        assert captures.list_newest()[0].network == had_read != reader.id
     finally:
         reader.use(before)
 
@@ -331,7 +331,7 @@ def test_one_export_is_made_at_a_time_and_its_end_makes_room_for_the_next(
     client: FlaskClient, captures: Captures
 ) -> None:
     for each in range(3):
-        added(captures, glyph=glyph(each))
+        add_capture(captures, glyph=glyph(each))
     first = client.get(f"{PATH}/export", buffered=False)
     assert first.status_code == 200
     busy = client.get(f"{PATH}/export")
@@ -351,14 +351,14 @@ def test_one_export_is_made_at_a_time_and_its_end_makes_room_for_the_next(
 def test_an_export_that_fails_makes_room_for_the_next(
     client: FlaskClient, captures: Captures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    added(captures)
+    add_capture(captures)
 
     def fails() -> Any:
         raise OSError("the card is gone")
         yield
 
     with monkeypatch.context() as patch:
-        patch.setattr(captures, "every", fails)
+        patch.setattr(captures, "iter_captures", fails)
         with pytest.raises(OSError, match="the card is gone"):
             client.get(f"{PATH}/export")
     with client.get(f"{PATH}/export") as whole:
@@ -368,7 +368,7 @@ def test_an_export_that_fails_makes_room_for_the_next(
 def test_an_export_writes_nothing_to_the_card(
     client: FlaskClient, captures: Captures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    added(captures)
+    add_capture(captures)
 
     def none(*_: Any, **__: Any) -> Any:
         raise AssertionError("a file is made")

@@ -1,6 +1,7 @@
 """The device's view: the machine, the versions, the settings and where each comes from."""
 
 import dataclasses
+import html
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from appliance.device.control import Control
 from appliance.device.owner_pin import OwnerPin
 from appliance.networks.live import LiveNetwork
 from appliance.outputs.latest import Latest
-from appliance.reading import Reading
+from appliance.reading import Exposure, Reading
 from appliance.settings.schema import CONFIG, Settings, list_settings, load, read
 from appliance.web.views.device import blueprint
 
@@ -60,6 +61,28 @@ def test_the_view_describes_the_machine(
     assert body["celsius"] == 48.3
     assert body["memory_resident_bytes"] > 10_000_000
     assert body["disk_free_bytes"] > 0
+
+
+@pytest.mark.parametrize(
+    ("exposure", "words"),
+    [
+        (
+            Exposure("imx219", 0.02, 1.5, "1640×1232", 1.0, 1.0),
+            "the whole view of its sensor (mode 1640×1232)",
+        ),
+        (
+            Exposure("imx219", 0.02, 1.5, "640×480", 0.39, 0.3896),
+            "39 % of its sensor's width and 39 % of its height (mode 640×480)",
+        ),
+    ],
+)
+def test_the_view_tells_how_much_the_camera_sees(
+    client: FlaskClient, latest: Latest, a_seven: Reading, exposure: Exposure, words: str
+) -> None:
+    assert a_seven.frame is not None
+    frame = dataclasses.replace(a_seven.frame, exposure=exposure)
+    latest.show(a_seven._replace(frame=frame))
+    assert words in html.unescape(client.get("/device").text)
 
 
 def test_a_fault_of_the_camera_is_its_own_sentence(client: FlaskClient, latest: Latest) -> None:

@@ -33,20 +33,20 @@ def digits_on(text: str) -> list[str]:
 
 def test_entries_are_listed_by_page_and_by_answer(history: History) -> None:
     show_digits(history, 3, None, 5, 3, None, 7)
-    newest = history.newest(3)
+    newest = history.list_newest(3)
     assert [each.digit for each in newest] == [7, None, 3]
-    rest = history.newest(10, before=newest[-1].id)
+    rest = history.list_newest(10, before=newest[-1].id)
     assert [each.digit for each in rest] == [5, None, 3]
-    assert [each.id for each in history.newest(9, answer=3)] == [4, 1]
-    assert [each.digit for each in history.newest(9, answer=NO_DIGIT)] == [None, None]
-    assert history.newest(9, before=3, answer=7) == []
+    assert [each.id for each in history.list_newest(9, answer=3)] == [4, 1]
+    assert [each.digit for each in history.list_newest(9, answer=NO_DIGIT)] == [None, None]
+    assert history.list_newest(9, before=3, answer=7) == []
 
 
 def test_digits_are_counted_by_the_hour(history: History) -> None:
     show_digits(history, 1, 2, None, 3, at=7200.0)
     show_digits(history, 4, at=3 * 3600 + 1.0)
-    assert history.hours(3600.0, 4) == [0, 3, 1, 0]
-    assert history.hours(7261.0, 1) == [2]
+    assert history.count_per_hour(3600.0, 4) == [0, 3, 1, 0]
+    assert history.count_per_hour(7261.0, 1) == [2]
 
 
 def test_the_page_shows_the_newest_first_and_leads_to_the_older(

@@ -1,5 +1,6 @@
 """The counts and gauges for Prometheus, read back by Prometheus's own parser."""
 
+import os
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ from appliance.device import machine
 from appliance.outputs.latest import Latest
 from appliance.outputs.metrics import BUCKETS, Metrics
 from appliance.reading import Reading
-from tests.captured import added
+from tests.captured import add_capture
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -85,7 +86,7 @@ def test_the_route_exposes_every_part(
 ) -> None:
     monkeypatch.setattr(machine, "temperature", lambda: 48.3)
     latest.show(a_seven._replace(settled=7))
-    added(captures)
+    add_capture(captures)
     answer = client.get("/metrics")
     assert answer.content_type.startswith("text/plain; version=0.0.4")
     samples = parse(answer.text)
@@ -96,6 +97,10 @@ def test_the_route_exposes_every_part(
     assert values["digits_training_running"] == 0
     assert values["digits_processor_celsius"] == 48.3
     assert values["digits_resident_bytes"] > 10_000_000
+    assert values["digits_threads"] >= 1
+    with open(os.devnull):
+        held = parse(client.get("/metrics").text)["digits_open_files", ()]
+    assert held == values["digits_open_files"] + 1
     ((labels, _),) = [(labels, v) for (name, labels), v in samples.items() if name == "digits_info"]
     assert [name for name, _ in labels] == ["network", "version"]
 

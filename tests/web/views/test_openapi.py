@@ -15,7 +15,7 @@ from appliance.networks.vault import Vault
 from appliance.outputs.latest import Latest
 from appliance.reading import Reading
 from tests.bench.site.make import describe
-from tests.captured import added
+from tests.captured import add_capture
 from tests.conftest import SAMPLES, FakeTrainingProcess
 from tests.device.test_pin import ANYONES, OWNERS
 from tests.networks.test_live import saying
@@ -98,7 +98,7 @@ def busy(
 ) -> FlaskClient:
     """The owner of an appliance that has read, kept and trained something."""
     latest.show(a_seven)
-    added(captures)
+    add_capture(captures)
     vault: Vault = networks.vault
     vault.promote(vault.add(saying(4), {}))
     return client

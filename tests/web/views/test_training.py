@@ -76,7 +76,7 @@ def test_the_api_has_progress_nights_and_readiness(
     answer = first.get_json()
     assert (answer["running"], answer["progress"], answer["curve"]) == (False, None, None)
     assert (answer["nights"], answer["captures"], answer["worth"]) == ([], 0, False)
-    assert answer["enough"] == captures.enough().sentence
+    assert answer["enough"] == captures.measure_readiness().sentence
     assert client.get("/api/v1/training/curve.svg").status_code == 404
     same = {"If-None-Match": first.headers["ETag"]}
     assert client.get("/api/v1/training", headers=same).status_code == 304
@@ -116,7 +116,7 @@ def test_the_captures_and_nights_are_looked_through_once_for_many_polls(
     client: FlaskClient, captures: Captures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.get("/api/v1/training")
-    monkeypatch.setattr(captures, "blocks", lambda: pytest.fail("looked through again"))
+    monkeypatch.setattr(captures, "iter_blocks", lambda: pytest.fail("looked through again"))
     monkeypatch.setattr(records, "load_nights", lambda *_: pytest.fail("read again"))
     for _ in range(3):
         assert client.get("/api/v1/training").status_code == 200
