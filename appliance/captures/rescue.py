@@ -2,8 +2,10 @@
 
 import fcntl
 import json
+import os
 import sqlite3
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -95,14 +97,19 @@ def open_captures(
     Raises StateError where it cannot be used, or is damaged while another program has it open; with
     `stand_in` it is opened read-only instead, or an empty one in its place.
     """
+    lock_file = file.with_name(f"{file.name}.lock")
     try:
-        lock = open(file.with_name(f"{file.name}.lock"), "ab", opener=open_regular)  # noqa: SIM115
+        lock = open(lock_file, "ab", opener=open_regular)  # noqa: SIM115
     except OSError as error:
         why = to_state_error(file, SCHEMA, error)
         return *open_read_only(file, SCHEMA, why, stand_in=stand_in), None
     try:
         # Every program that has the captures open holds this, so that nobody replaces the file.
         fcntl.flock(lock, fcntl.LOCK_SH)
+        if not _is_at(lock_file, lock):
+            raise StateError(
+                f"{file}: the captures were moved while this waited for them: run it again"
+            )
         try:
             return open_database(file, SCHEMA), None, lock
         except DamagedError as damage:
@@ -118,6 +125,12 @@ def open_captures(
     except BaseException:
         lock.close()
         raise
+
+
+def _is_at(file: Path, lock: IO[bytes]) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(lock.fileno()), file.lstat())
+    return False
 
 
 def _rescue_alone(file: Path, lock: IO[bytes]) -> tuple[sqlite3.Connection, str | None]:

@@ -54,15 +54,16 @@ def add(parsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from appliance.settings.schema import read, state_folder
-    from appliance.storage.state_lock import hold_shared_lock
+    from appliance.storage.state_lock import hold_run_lock, hold_shared_lock
 
     log_to_stderr()
     loaded = read(args.config)
     state = _make_state_folder(state_folder(args.state, loaded.settings))
+    page = _page_address(_settings(args, loaded.settings))
     # All that a start makes stays: to look for what does not, again and again, takes a while.
     gc.disable()
     try:
-        with hold_shared_lock(state, or_read_on=True) as problem:
+        with hold_shared_lock(state, or_read_on=True) as problem, hold_run_lock(state, page):
             return _run(args, loaded, state, problem)
     finally:
         gc.enable()
@@ -160,7 +161,7 @@ def _run(
         look=settings.web.look,
     )
     server = Server(app, settings.web.host, settings.web.port)
-    page = f"http://{_address(settings.web.host)}:{settings.web.port}"
+    page = _page_address(settings)
     mqtt = _make_mqtt(settings.mqtt, page)
 
     watchdog = Watchdog()
@@ -348,7 +349,8 @@ def _own_names() -> tuple[str, str]:
     return name, f"{name}.local"
 
 
-def _address(host: str) -> str:
+def _page_address(settings: "Settings") -> str:
+    host = settings.web.host
     if host in ("0.0.0.0", "::"):
-        return _own_names()[1]
-    return f"[{host}]" if ":" in host else host
+        host = _own_names()[1]
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.web.port}"

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 CAPTURES, HISTORY = "captures.db", "history.db"
 NETWORKS, OVERRIDES, NIGHTS = "networks", "settings.json", "nights.jsonl"
+CAPTURES_LOCK = f"{CAPTURES}.lock"
 _LOGS = "-journal", "-wal", "-shm"
 
 
@@ -95,6 +96,10 @@ class StateDirectory:
         return self.path / "in-use.lock"
 
     @property
+    def run_lock(self) -> Path:
+        return self.path / "run.lock"
+
+    @property
     def training_lock(self) -> Path:
         return self.path / "retrain.lock"
 
@@ -114,7 +119,7 @@ class StateDirectory:
         """Tell whether something lies as older versions had it, or nothing is there yet."""
         return not self.folder.is_dir() or any(
             os.path.lexists(self.path / name)
-            for name in (CAPTURES, HISTORY, NETWORKS, OVERRIDES, NIGHTS)
+            for name in (CAPTURES, CAPTURES_LOCK, HISTORY, NETWORKS, OVERRIDES, NIGHTS)
         )
 
 
@@ -122,7 +127,7 @@ def carry_over(state: Path) -> None:
     """Make `knowledge/`, and move into it what an older version left in the state directory.
 
     The next call goes on where a power cut broke one off. What is in `knowledge/` already stays.
-    Whoever calls it holds the state's lock alone. Raises OSError.
+    Whoever calls it holds the state's lock and the captures' alone. Raises OSError.
     """
     folder = StateDirectory(state).folder
     if not folder.is_dir():
@@ -139,6 +144,9 @@ def carry_over(state: Path) -> None:
     for name in (NETWORKS, OVERRIDES, NIGHTS):
         if _is_to_move(name, state, folder):
             _move(name, state, folder)
+    if not os.path.lexists(state / CAPTURES):
+        # Theirs lies beside them now.
+        (state / CAPTURES_LOCK).unlink(missing_ok=True)
     sync(folder)
     sync(state)
 

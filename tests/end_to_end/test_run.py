@@ -91,7 +91,7 @@ def get(port: int, path: str) -> Any:
 
 
 def test_a_setting_changed_on_the_page_takes_effect_after_a_restart(
-    port: int, tmp_path: Path
+    port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pin = OwnerPin(owner_file(tmp_path)).make_pin()
     with running(port, tmp_path, "--camera", f"folder:{SAMPLES}") as (process, _):
@@ -107,6 +107,10 @@ def test_a_setting_changed_on_the_page_takes_effect_after_a_restart(
         assert not answer["waiting"]
         # It is the same process: systemd sees no end.
         assert process.poll() is None
+        # And still the only one: another is told of it.
+        assert main(["run", "--camera", f"folder:{SAMPLES}", "--state", str(tmp_path)]) == 1
+        said = capsys.readouterr().err
+        assert f"(process {process.pid}, its page is at http://127.0.0.1:{port})" in said
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
 
@@ -193,7 +197,7 @@ def test_it_reads_keeps_a_history_and_ends(port: int, tmp_path: Path) -> None:
         assert process.wait(2) == 0
         assert process.stderr.read().splitlines()[-1].endswith("stopped")
     files = {path.name for path in (tmp_path / "state").iterdir()}
-    assert files == {"knowledge", "in-use.lock", "owner.json"}
+    assert files == {"knowledge", "in-use.lock", "run.lock", "owner.json"}
     files = {path.name for path in (tmp_path / "state" / "knowledge").iterdir()}
     assert files == {"history.db", "captures.db", "captures.db.lock"}
 
