@@ -32,8 +32,12 @@ from appliance.backup.contents import (
 )
 from appliance.errors import ApplianceError, BackupError, StateError
 from appliance.networks.vault import Vault
-from appliance.outputs.history import request_commit
-from appliance.storage.database import connect, copy_database, open_to_examine
+from appliance.storage.database import (
+    connect,
+    copy_database,
+    open_to_examine,
+    request_commit,
+)
 from appliance.storage.layout import CAPTURES, HISTORY, NIGHTS, OVERRIDES, StateDirectory
 from appliance.storage.ownership import OutputFile
 from appliance.storage.rows import is_damage

@@ -1,7 +1,6 @@
 """The history: each reading that changed the answer shown, in SQLite."""
 
 import json
-import os
 import sqlite3
 import threading
 import time
@@ -20,7 +19,7 @@ from appliance.reading import Grey, Reading
 from appliance.storage.database import (
     DamagedError,
     NotWritableError,
-    connect,
+    commit_request,
     lend,
     open_database,
     open_read_only,
@@ -43,8 +42,6 @@ BATCH_ROWS = 40
 BATCH_SECONDS = 1800.0
 """Rows are committed once there are so many, or the first has waited so long: a commit writes tens
 of thousands of bytes to the card, however small a row is."""
-LONGEST_COMMIT = 15.0
-"""Seconds after which the appliance has heard a request to commit: a frame may take ten."""
 NO_DIGIT = 10
 """Stands for "no digit shown" where a digit is expected."""
 
@@ -129,7 +126,7 @@ class History:
         # The rows of the open transaction, and when it began.
         self._uncommitted, self._began = 0, 0.0
         self._rows = Rows(SCHEMA, file.name)
-        self._request = _request_file(file)
+        self._request = commit_request(file)
         self._open_notice: str | None = None
         try:
             try:
@@ -156,7 +153,7 @@ class History:
             self._shown = reading.settled
 
     def look(self) -> None:
-        """Commit the rows that wait, if another process has asked for it (`request_commit`)."""
+        """Commit the rows that wait, if another process asks for it (`request_commit`)."""
         try:
             self._request.unlink()
         except OSError:
@@ -264,43 +261,6 @@ class History:
         with suppress(sqlite3.DatabaseError):
             return int(self._database.execute("SELECT count(*) FROM readings").fetchone()[0])
         return sum(1 for _ in self._rows.read(self._database))
-
-
-def request_commit(file: Path, patience: float = LONGEST_COMMIT) -> bool:
-    """Have the appliance commit the rows that wait; return whether none waits any more.
-
-    Rows that wait hold SQLite's lock for writers: who gets it knows that there are none. Where it
-    is held, a file beside the history asks the appliance, which looks for it before each frame.
-    `patience` is in seconds. Raises OSError, sqlite3.Error.
-    """
-    if not _has_waiting_rows(file, 0.0):
-        return True
-    request = _request_file(file)
-    # What is there already is taken for a request, too.
-    with suppress(FileExistsError):
-        os.close(os.open(request, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    try:
-        return not _has_waiting_rows(file, patience)
-    finally:
-        with suppress(OSError):
-            request.unlink()
-
-
-def _request_file(file: Path) -> Path:
-    return file.with_name(f"{file.name}.commit")
-
-
-def _has_waiting_rows(file: Path, patience: float) -> bool:
-    """Tell whether rows still wait to be committed after so many seconds."""
-    with closing(connect(file, "mode=rw", timeout=patience, isolation_level=None)) as database:
-        try:
-            database.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if not str(error).startswith("database is locked"):
-                raise
-            return True
-        database.execute("ROLLBACK")
-    return False
 
 
 def _to_entry(row: Row) -> Entry:

@@ -24,6 +24,8 @@ MOST_ASIDE = 3
 """Damaged files of a database that are kept beside it, the newest ones…"""
 MOST_ASIDE_BYTES = 64_000_000
 """…and how large they may be together; the newest one stays whatever its size."""
+LONGEST_COMMIT = 15.0
+"""Seconds after which the appliance has heard a request to commit: a frame may take ten."""
 _BAD_HEADER = "its header is of another format"
 
 
@@ -172,6 +174,31 @@ def _remove_aside(file: Path) -> None:
             _remove(each)
 
 
+def request_commit(file: Path, patience: float = LONGEST_COMMIT) -> bool:
+    """Have the appliance commit the rows that wait; return whether none waits any more.
+
+    Rows that wait hold SQLite's lock for writers: who gets it knows that there are none. Where it
+    is held, a file beside the database asks the appliance, which looks for it before each frame.
+    `patience` is in seconds. Raises OSError, sqlite3.Error.
+    """
+    if not _has_waiting_rows(file, 0.0):
+        return True
+    request = commit_request(file)
+    # What is there already is taken for a request, too.
+    with suppress(FileExistsError):
+        os.close(open_regular(request, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    try:
+        return not _has_waiting_rows(file, patience)
+    finally:
+        with suppress(OSError):
+            request.unlink()
+
+
+def commit_request(file: Path) -> Path:
+    """Return the file by which whoever writes a database is asked to commit."""
+    return file.with_name(f"{file.name}.commit")
+
+
 def examine(file: Path, schema: DatabaseSchema) -> tuple[int, str | None]:
     """Return how many rows of a file are sound, and its damage in a few words, None for none.
 
@@ -290,6 +317,19 @@ def _open_and_check(file: Path, schema: DatabaseSchema) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _has_waiting_rows(file: Path, patience: float) -> bool:
+    """Tell whether rows still wait to be committed after so many seconds."""
+    with closing(connect(file, "mode=rw", timeout=patience, isolation_level=None)) as database:
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if not str(error).startswith("database is locked"):
+                raise
+            return True
+        database.execute("ROLLBACK")
+    return False
 
 
 def _is_empty(file: Path) -> bool:

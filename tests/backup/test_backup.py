@@ -32,10 +32,11 @@ from appliance.captures.store import Capture, Captures
 from appliance.device.owner_pin import OwnerPin, owner_file
 from appliance.errors import ApplianceError, BackupError, StateError
 from appliance.networks.vault import Vault
-from appliance.outputs.history import History, request_commit
+from appliance.outputs.history import History
 from appliance.reading import Reading
 from appliance.settings import schema as known
 from appliance.settings.overrides import Changes
+from appliance.storage.database import request_commit
 from appliance.storage.downgrade import downgrade
 from appliance.storage.layout import StateDirectory, carry_over, lay_flat
 from appliance.storage.state_lock import hold_shared_lock

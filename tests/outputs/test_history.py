@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from appliance.errors import StateError
-from appliance.outputs.history import BATCH_ROWS, BATCH_SECONDS, History, request_commit
+from appliance.outputs.history import BATCH_ROWS, BATCH_SECONDS, History
 from appliance.reading import Reading
 from appliance.storage import database
+from appliance.storage.database import request_commit
 from tests.faults.test_promotion import no_file_larger_than
 from tests.owner import Clock
 
