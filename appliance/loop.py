@@ -11,6 +11,7 @@ from appliance.camera import Camera
 from appliance.device.machine import trim_heap
 from appliance.errors import CameraError
 from appliance.outputs import Output
+from appliance.outputs.fault_log import FaultLog
 from appliance.reader.change_detector import ChangeDetector
 from appliance.reader.debounce import Debouncer
 from appliance.reader.reader import Reader
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 _TRIM_AFTER = 1000
 """Free memory goes back to the system after this many readings."""
+LONGEST_RETRY = 60.0
+"""Seconds between tries of a camera that fails on and on; so long it must work to start anew."""
 
 
 class Loop:
@@ -27,8 +30,9 @@ class Loop:
 
     `before_frame` is called before each frame: it picks up what changed elsewhere. An unchanged
     frame is not read again: the last reading counts for it, and is shown again only if that changes
-    the settled digit. A camera that fails is closed, shown as a fault, and opened again after
-    `retry` seconds. An output that fails is logged once and called again for the next reading.
+    the settled digit. A camera that fails is closed, shown as a fault, and opened again: after
+    `retry` seconds, then after twice as long each time, at most a minute; `read_now` tries at once.
+    An output that fails is called again for the next reading. What fails is logged by `FaultLog`.
     """
 
     def __init__(
@@ -49,14 +53,14 @@ class Loop:
         self._outputs = outputs
         self._before_frame = before_frame
         self._interval = 1 / rate if rate else 0.0
-        self._retry = retry
+        self._retry = self._next_retry = retry
         self._clock = clock
         self._wake = threading.Event()
         self._stopping = False
         self._at_once = False
         self._detector = ChangeDetector()
         self._last: Reading | None = None
-        self._logged: dict[str, str] = {}
+        self._faults = FaultLog(log, clock)
         self._readings = 0
 
     def run(self) -> None:
@@ -71,6 +75,10 @@ class Loop:
                 except Exception as error:
                     fault = f"the camera's driver failed ({error}): run 'digits doctor'"
                     self._show_fault(fault, defect=error)
+                else:
+                    continue
+                # Not in the handler: the error would keep all that it came from in memory.
+                self._wait_to_retry()
         finally:
             for output in self._outputs:
                 self._call(output, output.close)
@@ -86,11 +94,13 @@ class Loop:
         self._wake.set()
 
     def _read_all(self, camera: Camera) -> None:
-        due = self._clock()
+        due = began = self._clock()
         for frame in camera.frames():
             if self._stopping:
                 return
-            self._log_recovery("camera", "the camera gives frames again")
+            self._faults.clear("camera", "the camera gives frames again")
+            if self._clock() - began >= LONGEST_RETRY:
+                self._next_retry = self._retry
             self._call_before_frame()
             self._process(frame)
             # A slow frame does not make the next ones hurry.
@@ -124,10 +134,12 @@ class Loop:
         if self._readings % _TRIM_AFTER == 0:
             trim_heap()
         try:
-            return self._debouncer.update(self._reader.read(frame), at_once=at_once)
+            reading = self._debouncer.update(self._reader.read(frame), at_once=at_once)
+            self._faults.clear("reader", "frames are read again")
+            return reading
         except Exception as error:
             sentence = f"a frame could not be read ({type(error).__name__}: {error})"
-            self._log("reader", sentence, defect=error)
+            self._faults.report("reader", sentence, defect=error)
             self._debouncer.reset()
             return Reading(at=frame.at, frame=frame, fault=f"the frame could not be read ({error})")
 
@@ -139,40 +151,36 @@ class Loop:
         self._debouncer.reset()
         self._last = None
         self._show(Reading(at=time.time(), fault=sentence))
-        self._log("camera", sentence, defect)
+        self._faults.report("camera", sentence, defect)
+
+    def _wait_to_retry(self) -> None:
+        """Wait before the next try of the camera, but for no longer than `read_now` lets it."""
+        left, self._next_retry = self._next_retry, min(2 * self._next_retry, LONGEST_RETRY)
         self._call_before_frame()
-        self._wait(self._retry)
+        while left > 0 and not self._stopping and not self._wait(min(left, self._retry)):
+            left -= self._retry
+            self._call_before_frame()
 
     def _call_before_frame(self) -> None:
         try:
             self._before_frame()
+            self._faults.clear("before_frame", "what changes elsewhere is noticed again")
         except Exception as error:
             sentence = f"what changed elsewhere was not noticed ({type(error).__name__}: {error})"
-            self._log("before_frame", sentence, defect=error)
+            self._faults.report("before_frame", sentence, defect=error)
 
-    def _wait(self, seconds: float) -> None:
-        if seconds > 0 and not self._stopping:
-            self._wake.wait(seconds)
+    def _wait(self, seconds: float) -> bool:
+        """Wait so long, or until `stop` or `read_now`; return whether one of these ended it."""
+        woken = seconds > 0 and not self._stopping and self._wake.wait(seconds)
         if not self._stopping:
             self._wake.clear()
+        return woken
 
     def _call(self, output: Output, call: Callable[[], None]) -> None:
         name = type(output).__name__
         try:
             call()
+            self._faults.clear(name, f"{name} works again")
         except Exception as error:
-            self._log(name, f"{name} failed and is left out of this reading ({error})")
-
-    def _log(self, part: str, sentence: str, defect: Exception | None = None) -> None:
-        """Log a part's failure, once until another sentence is logged for the same part.
-
-        A `defect` of the program is logged with its traceback.
-        """
-        if self._logged.get(part) != sentence:
-            self._logged[part] = sentence
-            log.warning("%s", sentence, exc_info=defect)
-
-    def _log_recovery(self, part: str, sentence: str) -> None:
-        """Log that a part works again, if its failure was logged."""
-        if self._logged.pop(part, None) is not None:
-            log.info("%s", sentence)
+            sentence = f"{name} failed and is left out of this reading ({error})"
+            self._faults.report(name, sentence)

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -179,14 +180,57 @@ def test_a_defect_is_logged_once_with_its_traceback(caplog: pytest.LogCaptureFix
     assert sum("oops" in message for message in caplog.messages) == 1
 
 
-def test_each_stall_and_each_recovery_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    stalls = [FakeCamera([10, 10], raising(CameraError("it stalled"))) for _ in range(3)]
-    run([], Recorder(), cameras=[*stalls])
-    assert caplog.messages[:5] == [
-        "it stalled",
-        "the camera gives frames again",
-    ] * 2 + ["it stalled"]
+class Clock:
+    """Stands still but for `wait`, which takes the place of the loop's Event."""
+
+    def __init__(self) -> None:
+        self.now, self.woken = 0.0, False
+
+    def __call__(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> bool:
+        self.now += seconds
+        return self.woken
+
+    def set(self) -> None:
+        self.woken = True
+
+    def clear(self) -> None:
+        self.woken = False
+
+
+def test_a_camera_that_fails_on_and_on_is_tried_less_often() -> None:
+    clock, tries, calls = Clock(), list[float](), list[float]()
+
+    def open_camera() -> Camera:
+        tries.append(clock.now)
+        if len(tries) == 6:
+            # Frames for longer than the longest wait: it starts anew.
+            return FakeCamera([10] * 200, raising(CameraError("it stalled")))
+        if len(tries) == 7:
+            loop.read_now()
+        if len(tries) == 9:
+            loop.stop()
+        raise CameraError("busy")
+
+    loop = Loop(
+        open_camera=open_camera,
+        reader=FakeReader(),
+        debouncer=Debouncer(3),
+        outputs=[],
+        rate=1,
+        before_frame=lambda: calls.append(clock.now),
+        clock=clock,
+    )
+    loop._wake = clock  # type: ignore[assignment]
+    loop.run()
+    gaps = [later - earlier for earlier, later in pairwise(tries)]
+    assert gaps[:5] == [10, 20, 40, 60, 60]
+    # After its 200 seconds of frames; at once where somebody asked for a reading; then as before.
+    assert gaps[5:] == [200 + 10, 10, 40]
+    # The watchdog hears of the loop meanwhile.
+    assert max(later - earlier for earlier, later in pairwise(calls)) <= 10
 
 
 def test_readings_from_before_a_fault_do_not_count_after_it() -> None:
