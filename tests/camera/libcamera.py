@@ -4,6 +4,7 @@
 that one that stays open can be counted; what libcamera copies is copied here too.
 """
 
+import copy
 import errno
 import os
 import threading
@@ -98,6 +99,7 @@ class Device:
     usb: bool = False
     held: bool = False  # by another program
     stalled: bool = False
+    frames: int | None = None  # so many after each start, then it stalls
     grey: int = 200
     unadvertised: frozenset[str] = frozenset()
     refusals: dict[str, Exception] = field(default_factory=dict)
@@ -184,7 +186,8 @@ class Camera:
 
     def _call(self, name: str) -> None:
         if name in self._device.refusals:
-            raise self._device.refusals[name]
+            # Another each time: an error that is raised again keeps all that it went through.
+            raise copy.copy(self._device.refusals[name])
 
     @property
     def properties(self) -> dict[Id, Any]:
@@ -261,9 +264,12 @@ class Camera:
             self._queue.append(request)
 
     def _show_frames(self) -> None:
+        shown = 0
         while not self._ended.wait(FRAME_SECONDS):
+            stalled = self._device.stalled or shown == self._device.frames
             with self._lock:
-                requests = [] if self._device.stalled else self._queue[:1]
+                requests = [] if stalled else self._queue[:1]
+                shown += len(requests)
                 del self._queue[: len(requests)]
             for request in requests:
                 for stream, buffer in request.buffers.items():
