@@ -53,6 +53,7 @@ class PiCamera:
         self._size = width, height
         self._mode: str | None = None
         self._stream = "lores"
+        _silence_libraries()
         library = library if library is not None else _import_picamera2()
         try:
             self._open(library.Picamera2, view, exposure)
@@ -201,11 +202,15 @@ _NO_CAMERA = (
 )
 
 
-def _import_picamera2() -> Any:
+def _silence_libraries() -> None:
+    """Have picamera2 and libcamera write nothing, unless the environment asks libcamera to."""
     # Each try of a camera that fails writes a dozen lines, on an SD card; what matters of them is
-    # in the CameraError. Who sets the variable sees them all.
+    # in the CameraError.
     if os.environ.setdefault("LIBCAMERA_LOG_LEVELS", _QUIET) == _QUIET:
         logging.getLogger("picamera2").setLevel(logging.CRITICAL)
+
+
+def _import_picamera2() -> Any:
     try:
         import picamera2
     except ImportError as error:

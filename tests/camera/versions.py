@@ -1,0 +1,93 @@
+"""Imports a real picamera2 over the stand-in for libcamera, one version after another.
+
+`./setup.sh test` fetches the versions from PyPI into the virtual environment. What they name of
+libraries that the appliance needs not, such as video encoders, is there and does nothing.
+"""
+
+import ctypes
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from tests.camera import libcamera
+
+VERSIONS = ("0.3.12", "0.3.31", "newest")
+FOLDER = Path(sys.prefix) / "picamera2"
+OTHERS = ("av", "piexif", "pidng", "prctl", "pykms", "simplejpeg", "v4l2", "videodev2")
+
+
+class Nothing:
+    """Whatever is asked of it is nothing either."""
+
+    def __getattr__(self, name: str) -> "Nothing":
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __call__(self, *_: Any, **__: Any) -> "Nothing":
+        return self
+
+    def __mro_entries__(self, _bases: Any) -> tuple[type, ...]:
+        return ()
+
+
+class Others:
+    """Finds the modules of libraries that are not installed here."""
+
+    @staticmethod
+    def find_spec(name: str, _path: Any, _target: Any = None) -> ModuleSpec | None:
+        absent = name.split(".")[0] in OTHERS
+        return ModuleSpec(name, Others, is_package=True) if absent else None  # type: ignore
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> ModuleType:
+        return ModuleType(spec.name)
+
+    @staticmethod
+    def exec_module(module: ModuleType) -> None:
+        module.__getattr__ = Nothing().__getattr__  # type: ignore
+
+
+@contextmanager
+def imported(version: str) -> Iterator[Any]:
+    """Yield a version's module, and forget it and the cameras that were plugged in afterwards."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(FOLDER / version))
+    sys.meta_path.append(Others)  # type: ignore
+    sys.modules["libcamera"] = libcamera
+    try:
+        library = importlib.import_module("picamera2")
+        with memory_of_the_kernel():
+            yield library
+    finally:
+        sys.path.remove(str(FOLDER / version))
+        sys.meta_path.remove(Others)  # type: ignore
+        for name in set(sys.modules) - before:
+            if name.split(".")[0] in (*OTHERS, "picamera2", "libcamera"):
+                del sys.modules[name]
+        libcamera.PLUGGED_IN.clear()
+
+
+@contextmanager
+def memory_of_the_kernel() -> Iterator[None]:
+    """Let the newer versions' buffers be any memory: a heap of the camera's is on a Pi alone."""
+    heap = sys.modules.get("picamera2.dma_heap")
+    if heap is None:
+        yield
+        return
+
+    def ioctl(_descriptor: int, _request: Any, what: Any) -> int:
+        if isinstance(what, ctypes.Structure) and hasattr(what, "len"):
+            what.fd = libcamera.memory(what.len)
+        return 0
+
+    allocator = sys.modules["picamera2.allocators.dmaallocator"]
+    heap.fcntl = allocator.fcntl = SimpleNamespace(ioctl=ioctl)  # type: ignore
+    heap.heapNames = [os.devnull]  # type: ignore
+    yield
