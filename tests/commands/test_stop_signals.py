@@ -5,21 +5,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from appliance.commands.stop_signals import SIGNALS, StopSignals
 from tests.conftest import ROOT
 
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[dict[int, object]]:
-    """The handlers of before, which stand again afterwards."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    yield dict(before)
-    for number, handler in before.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("handlers")
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)

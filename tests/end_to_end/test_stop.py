@@ -28,9 +28,10 @@ def send():
 def hang():
     # As a driver in C does that waits for ever: it never comes back to Python.
     import ctypes
-    mutex = ctypes.create_string_buffer(128)
-    for _ in range(2):
-        ctypes.CDLL(None).pthread_mutex_lock(mutex)
+    lock, mutex = ctypes.CDLL(None).pthread_mutex_lock, ctypes.create_string_buffer(128)
+    lock(mutex)
+    print("hangs now", file=sys.stderr, flush=True)
+    lock(mutex)
 
 def before(place, do):
     module, _, path = place.partition(":")
@@ -91,6 +92,12 @@ def started(
         watchdog.cancel()
         process.kill()
         process.communicate()
+
+
+def wait_until_it_sleeps(process: "subprocess.Popen[str]") -> None:
+    """Wait until the main thread waits for something, and no step of Python is left to it."""
+    while " S " not in Path(f"/proc/{process.pid}/stat").read_text():
+        pass
 
 
 def count_history(state: Path) -> int:
@@ -190,7 +197,6 @@ frames = FolderCamera.frames
 def few(camera):
     for _, frame in zip(range(5), frames(camera)):
         yield frame
-    print("hangs now", file=sys.stderr)
     hang()
 FolderCamera.frames = few
 """
@@ -231,12 +237,10 @@ def test_a_signal_while_it_begins_again_ends_it(port: int, tmp_path: Path) -> No
 def test_a_doctor_whose_camera_hangs_can_be_ended(port: int, tmp_path: Path) -> None:
     patch = """
 from appliance.camera.folder import FolderCamera
-def frames(camera):
-    print("hangs now", file=sys.stderr, flush=True)
-    hang()
-FolderCamera.frames = frames
+FolderCamera.frames = lambda camera: hang()
 """
     with started(patch, port, tmp_path, ("doctor",)) as (process, lines):
         next(line for line in lines if "hangs now" in line)
+        wait_until_it_sleeps(process)
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 130
