@@ -228,7 +228,9 @@ def _run(
         thread.join(_LOOP_SECONDS)
         if thread.is_alive():
             log.warning(
-                "the loop did not end: its camera's driver may hang; it is left to the system"
+                "the loop did not end within %.1f seconds and is left behind: if this comes again, "
+                "check the camera's ribbon cable and the power supply",
+                _LOOP_SECONDS,
             )
             loop.close()
         close_button()

@@ -16,6 +16,7 @@ from appliance.device.owner_pin import OwnerPin, owner_file
 from appliance.storage.layout import StateDirectory
 from tests.conftest import ROOT, SAMPLES
 from tests.end_to_end.test_run import OwnerClient
+from tests.proofs.stop_signals import main
 
 PROGRAM = """
 import importlib, os, signal, sys
@@ -209,6 +210,13 @@ FolderCamera.frames = few
     assert said.splitlines()[-1].endswith("stopped")
     # A driver that hangs costs no reading of before.
     assert count_history(tmp_path) == 5
+
+
+def test_no_random_instant_is_left_out() -> None:
+    """A few runs of the program that makes hundreds."""
+    found = main(runs=4, signals=3, gap=None, name=None, seed=1, camera=f"folder:{SAMPLES}")
+    assert found.wrong == []
+    assert sum(found.codes.values()) == 4
 
 
 def test_what_else_hangs_does_not_keep_the_stop_waiting(port: int, tmp_path: Path) -> None:
