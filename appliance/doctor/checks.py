@@ -22,10 +22,11 @@ from appliance.device import machine
 from appliance.device.owner_pin import OwnerPin, owner_file
 from appliance.doctor import board
 from appliance.doctor.board import NotApplicable
-from appliance.errors import CameraError, PinError
+from appliance.errors import CameraError, PinError, SettingsError
 from appliance.networks.vault import Vault
 from appliance.outputs.latest import STARTING
-from appliance.settings.schema import CameraSettings, LedSettings, Settings, WebSettings
+from appliance.settings import file as settings_file
+from appliance.settings.schema import CameraSettings, LedSettings, Settings, WebSettings, load
 from appliance.storage.layout import StateDirectory
 from appliance.training.records import load_nights
 from model import weights
@@ -95,8 +96,10 @@ def examine(
     examines itself passes `running`; else the one that runs on this machine is asked.
     """
     running = running or _ask_running(settings)
-    # Most appliances have no broker, and no line about one.
+    # Most appliances have no broker and no new settings on the card, and no line about them.
     mqtt = [_run_check("MQTT", lambda: _mqtt(settings))] if settings.mqtt.host else []
+    brought = any(settings_file.find_on_card(settings_file.CARDS))
+    card = [_run_check("settings on the card", _card)] if brought else []
     return [
         _run_check("version", _version),
         _run_check("libraries", _libraries),
@@ -111,6 +114,7 @@ def examine(
         _run_check("LEDs", lambda: _leds(settings.leds, running, walk)),
         _run_check("button", lambda: _button(settings.leds, running)),
         *mqtt,
+        *card,
         _run_check("state directory", lambda: _state(state)),
         _run_check("captures and history", lambda: _databases(state)),
         _run_check("disk", lambda: board.disk(state)),
@@ -372,6 +376,20 @@ def _mqtt(settings: Settings) -> str:
     from appliance.outputs.mqtt import reach
 
     return f"the broker {reach(settings.mqtt)} takes the appliance"
+
+
+def _card() -> str:
+    """Look at the settings files that lie on the card's boot partition."""
+    meant, _ = settings_file.find_on_card(settings_file.CARDS)
+    wrong = settings_file.list_unused(settings_file.CARDS)
+    for each in meant[:1]:
+        try:
+            load(each)
+        except SettingsError as error:
+            wrong.insert(0, f"{error}; until then it is not taken over")
+    if wrong:
+        raise SettingsError("; ".join(wrong))
+    return f"{meant[0]} is taken over at the next start"
 
 
 def _state(state: Path) -> str:

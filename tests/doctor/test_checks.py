@@ -106,6 +106,28 @@ def test_every_part_has_its_line_whatever_is_missing(
     assert pick(findings, "clock") == Finding("clock", False, "RuntimeError")
 
 
+def test_a_settings_file_on_the_card_is_told_of(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.settings.file.CARDS", (tmp_path,))
+    (tmp_path / "digits.toml.taken").touch()
+    findings = examine(settings, tmp_path / "none", open_camera=no_camera)
+    assert [finding.what for finding in findings] == PARTS
+    file = tmp_path / "digits.toml.txt"
+    file.write_text("[web]\nport = 81\n")
+    found = check("settings on the card", settings)
+    assert found == Finding(found.what, True, f"{file} is taken over at the next start")
+    file.write_text("[web]\nport = 'a'\n")
+    (tmp_path / "digits (1).toml").touch()
+    found = check("settings on the card", settings)
+    assert not found.good
+    assert re.fullmatch(
+        r".*digits\.toml\.txt: .*must be a whole number; until then it is not taken over; "
+        r".*/digits \(1\)\.toml is not taken over: call it digits.toml if it has settings",
+        found.sentence,
+    )
+
+
 def test_what_does_not_apply_here_is_neither_good_nor_bad(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
