@@ -58,6 +58,8 @@ def importing(name, do):
 
 {patch}
 
+# As in the foreground: a job in the background may have it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import runpy
 sys.argv[0] = "digits"
 runpy.run_module("appliance", run_name="__main__", alter_sys=True)
