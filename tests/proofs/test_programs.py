@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 BOARD = ROOT / "tests/proofs/pi_zero"
 SCRIPTS = [
     *(BOARD / name for name in ("boot", "instructions", "systemd", "short_night.py")),
-    ROOT / "tests/proofs/provisioning/run",
+    *(ROOT / "tests/proofs" / each / "run" for each in ("camera", "provisioning")),
+    *(ROOT / "tests/proofs/camera" / each for each in ("inside.py", "opening.py")),
     ROOT / "tests/proofs/soak",
 ]
 PROGRAMS = [
@@ -24,7 +25,7 @@ PROGRAMS = [
     *SCRIPTS,
 ]
 SOURCES = [
-    *{*PROGRAMS, *BOARD.glob("*.py")},
+    *{*PROGRAMS, *BOARD.glob("*.py"), *ROOT.glob("tests/proofs/provisioning/*.py")},
     *(ROOT / "tests").glob("[!_]*.py"),
     *(ROOT / "tests/bench").rglob("*.py"),
 ]
