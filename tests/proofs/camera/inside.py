@@ -80,7 +80,7 @@ class Appliance:
     def __init__(self, camera: Camera, source: str = "picamera", name: str = "run") -> None:
         self.state = camera.folder / f"{name}-state"
         config = camera.folder / f"{name}.toml"
-        config.write_text("[camera]\nrate = 0\npicture_seconds = 0.3\n")
+        config.write_text("[camera]\nrate = 0\n")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -266,6 +266,8 @@ def stops(checks: Checks, camera: Camera, _photos: Path) -> None:
     with appliance(camera) as digits:
         digits.reads()
         start = time.monotonic() - began
+    # A machine that does other things as well takes longer for either.
+    most = max(STOP_SECONDS, start / 2)
     slowest, wrong = 0.0, []
     for number in range(STOPS):
         # Twice in a row at every other instant: as an impatient person does, and systemd may.
@@ -275,7 +277,7 @@ def stops(checks: Checks, camera: Camera, _photos: Path) -> None:
             time.sleep(1.2 * start * number / STOPS)
             took = digits.stop(*[kind] * times)
         slowest = max(slowest, took)
-        if took > STOP_SECONDS:
+        if took > most:
             last = "\n".join(digits.lines()[-3:])
             wrong.append(
                 f"{kind.name} ×{times} at {start * number / STOPS:.2f} s: {took:.1f} s\n{last}"
@@ -285,12 +287,12 @@ def stops(checks: Checks, camera: Camera, _photos: Path) -> None:
 
 
 def memory(checks: Checks, camera: Camera, photos: Path) -> None:
-    """Measure the most memory that a process needs until it has read every sample."""
+    """Compare the most memory that the process needs until it has read a sample."""
     peak = {}
     for source in (f"folder:{photos}", "picamera"):
         with appliance(camera, source) as digits:
             digits.reads()
-            until(lambda: digits.get("health").get("readings", 0) >= 24, 20)
+            time.sleep(1)
             peak[source] = digits.status("VmHWM") / 1000
     folder, real = peak.values()
     what = f"memory: {real:.1f} MB, {real / folder:.2f} of the folder camera's {folder:.1f}"
@@ -311,9 +313,8 @@ def main() -> int:
         photograph(singles, samples, 1)
         photograph(one, samples[3:4], 1)
         every_sample(checks, Camera(folder / "every"), slides, singles)
-        show(singles)
-        memory(checks, Camera(folder / "memory"), singles)
         show(one)
+        memory(checks, Camera(folder / "memory"), one)
         together = held, stall, openings
         with ThreadPoolExecutor() as pool:
             for done in [

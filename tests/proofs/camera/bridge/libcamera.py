@@ -98,7 +98,8 @@ def add_pace(libcamera: Any) -> None:
         while True:
             time.sleep(FRAME_SECONDS)
             with lock:
-                if not waiting.empty() and not (CONTROL / "stalled").exists():
+                held_back = not arrived.is_set() or (CONTROL / "stalled").exists()
+                if not held_back and not waiting.empty():
                     arrived.clear()
                     hand_on(*waiting.get())
 
