@@ -5,7 +5,6 @@ import dataclasses
 import gc
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.commands.options import add_command, enter_state, log_to_stderr
+from appliance.commands.stop_signals import StopSignals
 
 if TYPE_CHECKING:
     from appliance.camera import Camera
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     )
 
 log = logging.getLogger("appliance")
+
+_LOOP_SECONDS = 1.2
+"""Seconds that a stop waits for the loop: of two, the rest is for what is closed after it."""
 
 
 def add(parsers: Any) -> None:
@@ -53,10 +56,22 @@ def add(parsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    log_to_stderr()
+    with StopSignals() as signals:
+        signals.end_at_once()
+        again = _run_on_state(args, signals)
+    # From here on a signal ends the process by itself: nothing is open.
+    if again and not signals.came:
+        # The same process, so that systemd and the terminal see the same one.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    return 0
+
+
+def _run_on_state(args: argparse.Namespace, signals: StopSignals) -> bool:
+    """Take the state directory and run; return whether it is to begin again."""
     from appliance.settings.schema import read, state_folder
     from appliance.storage.state_lock import hold_run_lock, hold_shared_lock
 
-    log_to_stderr()
     loaded = read(args.config)
     state = _make_state_folder(state_folder(args.state, loaded.settings))
     page = _page_address(_settings(args, loaded.settings))
@@ -64,14 +79,18 @@ def run(args: argparse.Namespace) -> int:
     gc.disable()
     try:
         with hold_shared_lock(state, or_read_on=True) as problem, hold_run_lock(state, page):
-            return _run(args, loaded, state, problem)
+            return _run(args, loaded, state, problem, signals)
     finally:
         gc.enable()
 
 
 def _run(
-    args: argparse.Namespace, loaded: "LoadedSettings", state: Path, problem: str | None
-) -> int:
+    args: argparse.Namespace,
+    loaded: "LoadedSettings",
+    state: Path,
+    problem: str | None,
+    signals: StopSignals,
+) -> bool:
     from appliance.captures.store import Captures
     from appliance.device.control import POWER, Control, LogTail
     from appliance.device.owner_pin import OwnerPin, owner_file
@@ -188,13 +207,13 @@ def _run(
     for each in mqtt:
         each.start(loop.read_now)
 
-    def stop(*_: Any) -> None:
+    def stop() -> None:
         loop.stop()
         server.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    thread = threading.Thread(target=loop.run, name="loop")
+    signals.end_in_order(stop)
+    # A daemon, since the interpreter's end waits for every other thread: a driver may hang in it.
+    thread = threading.Thread(target=loop.run, name="loop", daemon=True)
     log.info("the page is at %s", page)
     gc.freeze()
     gc.enable()
@@ -206,15 +225,20 @@ def _run(
         if not again.is_set():
             watchdog.stopping()
         loop.stop()
-        thread.join()
+        thread.join(_LOOP_SECONDS)
+        if thread.is_alive():
+            log.warning(
+                "the loop did not end: its camera's driver may hang; it is left to the system"
+            )
+            loop.close()
         close_button()
         server.close()
         captures.close()
     log.info("stopped")
-    if again.is_set():
-        # The same process, so that systemd and the terminal see the same one.
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-    return 0
+    if thread.is_alive() and signals.came:
+        # The interpreter's end would pull its own ground away from under the driver.
+        os._exit(0)
+    return again.is_set()
 
 
 def _watched_camera(settings: "CameraSettings", queue: "PictureQueue") -> "Camera":

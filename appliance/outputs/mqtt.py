@@ -25,7 +25,7 @@ RETRY_SECONDS = 2, 60
 _SHORT_SECONDS = 60.0
 """After a connection that held no longer, the first wait is twice as long as the one before."""
 _KEEPALIVE_SECONDS = 30
-_PATIENCE_SECONDS = 2.0
+_PATIENCE_SECONDS = 0.5
 
 
 class Mqtt:
