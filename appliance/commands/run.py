@@ -136,7 +136,8 @@ def _run(
     # From here on: the PIN is not for whoever looks at the page.
     lines = LogTail()
     logging.getLogger().addHandler(lines)
-    leds = _make_leds(settings.leds, partial(is_training, state))
+    pin_faults: dict[str, str] = {}
+    leds = _make_leds(settings.leds, partial(is_training, state), pin_faults)
     again = threading.Event()
 
     def begin_again() -> None:
@@ -147,7 +148,7 @@ def _run(
         from appliance.doctor import checks
 
         # Told what the camera gives: asked over its page it could be busy, and taken for not there.
-        said = checks.describe_running(settings.camera.source, *latest.newest())
+        said = checks.describe_running(settings.camera.source, *latest.newest(), pin_faults)
         found = checks.examine(
             settings, state, open_camera=partial(open_camera, queue=queue), running=said
         )
@@ -166,6 +167,7 @@ def _run(
             changes=changes,
             again=begin_again,
             leds=leds,
+            pin_faults=pin_faults,
             power=Path(os.environ[POWER]) if POWER in os.environ else None,
             lines=lines,
             examine=examine,
@@ -203,7 +205,8 @@ def _run(
         before_frame=look,
     )
     # Where there are no pins for LEDs there are none for a button, and it was said already.
-    close_button = _make_button(settings.leds, loop.read_now) if leds else lambda: None
+    button = settings.leds if leds else dataclasses.replace(settings.leds, button=-1)
+    close_button = _make_button(button, loop.read_now, pin_faults)
     for each in mqtt:
         each.start(loop.read_now)
 
@@ -228,7 +231,9 @@ def _run(
         thread.join(_LOOP_SECONDS)
         if thread.is_alive():
             log.warning(
-                "the loop did not end: its camera's driver may hang; it is left to the system"
+                "the loop did not end within %.1f seconds and is left behind: if this comes again, "
+                "check the camera's ribbon cable and the power supply",
+                _LOOP_SECONDS,
             )
             loop.close()
         close_button()
@@ -324,7 +329,10 @@ def _load_network(vault: "Vault", file: str) -> "LoadedNetwork":
     return LoadedNetwork(network, card, str(card["sha256"])[:12], problem)
 
 
-def _make_leds(settings: "LedSettings", training: Callable[[], bool]) -> "list[Leds]":
+def _make_leds(
+    settings: "LedSettings", training: Callable[[], bool], faults: dict[str, str]
+) -> "list[Leds]":
+    """Return the LEDs; without them, why goes into `faults`."""
     from appliance.errors import PinError
 
     if settings.layout == "none":
@@ -334,12 +342,15 @@ def _make_leds(settings: "LedSettings", training: Callable[[], bool]) -> "list[L
 
         return [Leds(settings, training)]
     except PinError as error:
+        faults["leds"] = str(error)
         log.warning("%s: the answer shows on the page only", error)
         return []
 
 
-def _make_button(settings: "LedSettings", pressed: Callable[[], None]) -> Callable[[], None]:
-    """Return what lets go of the button."""
+def _make_button(
+    settings: "LedSettings", pressed: Callable[[], None], faults: dict[str, str]
+) -> Callable[[], None]:
+    """Return what lets go of the button; without one, why goes into `faults`."""
     from appliance.errors import PinError
 
     if settings.button >= 0:
@@ -348,6 +359,7 @@ def _make_button(settings: "LedSettings", pressed: Callable[[], None]) -> Callab
 
             return ReadButton(settings.button, pressed).close
         except PinError as error:
+            faults["button"] = str(error)
             log.warning("no button: %s", error)
     return lambda: None
 

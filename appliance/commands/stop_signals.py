@@ -33,6 +33,7 @@ class StopSignals:
         self._thread: threading.Thread | None = None
         self._stop: Callable[[], None] | None = None
         self._interrupts, self._code = False, 0
+        self._last_words = "ended, though something of it hangs: run 'digits doctor'"
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         # The interpreter's own handler writes there, in C: also while the main thread hangs.
@@ -70,9 +71,9 @@ class StopSignals:
     def interrupt(self) -> None:
         """Have the first signal raise KeyboardInterrupt, and the process end with code 130.
 
-        A driver that hangs has LIMIT seconds to come back to where it is raised.
+        What hangs, or waits for other processes, has LIMIT seconds to come back.
         """
-        self._interrupts, self._code = True, 130
+        self._interrupts, self._code, self._last_words = True, 130, "digits: interrupted"
         self.end_in_order(lambda: None)
         self.end_at_once()
 
@@ -105,7 +106,7 @@ class StopSignals:
         finally:
             if not self._over.wait(limit):
                 if limit:
-                    _say("ended, though something of it hangs: run 'digits doctor'\n")
+                    _say(f"{self._last_words}\n")
                 os._exit(self._code)
 
 

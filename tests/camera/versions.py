@@ -1,6 +1,6 @@
 """Imports a real picamera2 over the stand-in for libcamera, one version after another.
 
-`./setup.sh test` fetches the versions from PyPI into the virtual environment. What they name of
+`./setup.sh test` fetches these versions from PyPI into the virtual environment. What they name of
 libraries that the appliance needs not, such as video encoders, is there and does nothing.
 """
 

@@ -16,8 +16,9 @@ ROOT = Path(__file__).parents[2]
 BOARD = ROOT / "tests/proofs/pi_zero"
 SCRIPTS = [
     *(BOARD / name for name in ("boot", "instructions", "systemd", "short_night.py")),
-    *(ROOT / "tests/proofs" / each / "run" for each in ("camera", "provisioning")),
-    *(ROOT / "tests/proofs/camera" / each for each in ("inside.py", "opening.py")),
+    *(ROOT / "tests/proofs/camera" / name for name in ("run", "inside.py", "opening.py")),
+    ROOT / "tests/proofs/provisioning/run",
+    ROOT / "tests/proofs/home_assistant",
     ROOT / "tests/proofs/soak",
 ]
 PROGRAMS = [
