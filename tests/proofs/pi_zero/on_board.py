@@ -271,7 +271,7 @@ def serve_with(picamera2: str | None) -> None:
         if not up:
             return
         check(bool(run.loaded), f"digits run, with the camera's libraries: {run.loaded}", run.said)
-        tell(stood_in=run.loaded.rpartition("stood in for: ")[2])
+        tell(picamera2=picamera2, stood_in=run.loaded.rpartition("stood in for: ")[2])
         wanted: dict[int, str] = {}
 
         def seen() -> bool:
