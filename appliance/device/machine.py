@@ -92,7 +92,8 @@ def examine_clock(state: Path, now: float | None = None) -> Clock:
     """
     now = time.time() if now is None else now
     synchronised = _SYNCHRONISED.exists()
-    known, by = _EARLIEST, None
+    known: float = _EARLIEST
+    by: Path | None = None
     if not synchronised:
         # One that was synchronised is right: a file of the future was written by one that was not.
         for file in (*_STAMPS, *_state_files(state)):

@@ -34,9 +34,9 @@ _NO_TABLE = "file is not a database", "malformed database schema", "no such "
 
 
 def local_time(at: float) -> datetime:
-    """Return a time (Unix seconds, 0 to MAX_TIME) in the machine's zone, or in UTC.
+    """Return a time (Unix seconds, 0 to MAX_TIME) in the machine's zone, or else in UTC.
 
-    The latter is for times that the machine's calendar does not have. A system of 32 bits counts to 2038 only, and a row may come from a clock that was ahead of it.
+    A system of 32 bits counts to 2038 only, and a row may come from a clock that was ahead of it.
     """
     try:
         return datetime.fromtimestamp(at).astimezone()
