@@ -296,12 +296,13 @@ check_clock() {
 		add_problem "the clock shows $(date +%Y-%m-%d), which cannot be: $set_it, then run this again"
 		return
 	fi
-	if [ "$(timedatectl show -P NTPSynchronized 2>/dev/null)" = yes ]; then return; fi
 	# Files were written when it was their time, or later.
 	later=$(find "$HERE" "$RELEASES" "$STATE" /var/lib/systemd/timesync/clock /etc/fake-hwclock.data \
 		-maxdepth 1 -newermt '+5 minutes' -printf '%p is of %TF %TH:%TM' -quit 2>/dev/null |
 		LC_ALL=C tr -c '[:print:]' '?') || true
-	[ -z "$later" ] || add_problem "the clock shows $(date '+%F %H:%M'), and $later: $set_it, then run this again"
+	# By a clock that the network has set such a file is wrong, or the clock was.
+	if [ -z "$later" ] || [ "$(timedatectl show -P NTPSynchronized 2>/dev/null)" = yes ]; then return; fi
+	add_problem "the clock shows $(date '+%F %H:%M'), and $later: $set_it, then run this again"
 }
 
 # Downloads one file with apt's own settings and proxies, and deletes it.
