@@ -10,8 +10,8 @@ import socket
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,14 +131,17 @@ def examine(
     ]
 
 
-def describe_running(source: str, number: int, newest: "Reading | None") -> Running:
-    """Return a running appliance's answers, from its camera's source, readings and newest one."""
+def describe_running(
+    source: str, number: int, newest: "Reading | None", pin_faults: Mapping[str, str]
+) -> Running:
+    """Return a running appliance's answers: its camera's source, readings and newest one, pins."""
     exposure = newest.frame.exposure if newest and newest.frame else None
     return {
         "camera": {"source": source, "fault": newest.fault if newest else STARTING},
         "readings": number,
         "reading": newest.to_json() if newest else {},
         "device": {"exposure": exposure and exposure._asdict()},
+        "pins": dict(pin_faults),
     }
 
 
@@ -334,12 +337,14 @@ def _leds(leds: LedSettings, running: Running | None, walk: bool) -> str:
     if leds.layout == "none":
         raise NotApplicable("none, as the settings say")
     if running is not None:
+        _refuse_fault_of_pins(running, "leds")
         lit = "its page lights them: Device, 'Test the LEDs'"
         raise NotApplicable(f"not looked at while the appliance runs; {lit}")
     from appliance.outputs.leds import Leds
     from appliance.reading import Reading
 
-    lights = _make_on_pins(lambda: Leds(leds))
+    with _on_pins():
+        lights = Leds(leds)
     try:
         if walk:
             # A reading without a fault lights the status LED steadily.
@@ -357,19 +362,32 @@ def _button(leds: LedSettings, running: Running | None) -> str:
     if leds.button < 0 or leds.layout == "none":
         raise NotApplicable("none, as the settings say")
     if running is not None:
+        # Without LEDs no button is tried.
+        _refuse_fault_of_pins(running, "leds", "button")
         raise NotApplicable(
             "not looked at while the appliance runs: press it, and a reading is taken"
         )
     from appliance.device.button import ReadButton
 
-    _make_on_pins(lambda: ReadButton(leds.button, lambda: None)).close()
+    with _on_pins():
+        ReadButton(leds.button, lambda: None).close()
     return f"on BCM pin {leds.button}"
 
 
-def _make_on_pins(make: Callable[[], Any]) -> Any:
-    """Return a device on pins; raises NotApplicable where it fails on a machine that is no Pi."""
+def _refuse_fault_of_pins(running: Running, *names: str) -> None:
+    """Raise what a running appliance says of its pins, if it says that they failed."""
+    faults = running.get("pins") or {}
+    for name in names:
+        if fault := faults.get(name):
+            with _on_pins():
+                raise PinError(fault)
+
+
+@contextmanager
+def _on_pins() -> Iterator[None]:
+    """Raise NotApplicable in a PinError's place on a machine that is no Pi."""
     try:
-        return make()
+        yield
     except PinError as error:
         if not board.is_a_pi():
             raise NotApplicable(f"{error} (this machine is no Raspberry Pi)") from None
