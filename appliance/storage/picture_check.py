@@ -1,10 +1,11 @@
-"""Computes what decoding a JPEG or PNG will cost, and strips the file to its picture.
+"""Computes what decoding a picture file will cost, and strips the file to its picture.
 
 The file's segments or chunks are parsed here, before any library sees them: each can make claims
 that cost much. What is left to decode is the picture alone, without texts, profiles, thumbnails and
-further pictures.
+further pictures. JPEG and PNG are read here, the others by `picture_formats`.
 """
 
+import struct
 import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -50,10 +51,10 @@ _PER_BYTE_INFLATED = 10e-9
 class PictureFile(NamedTuple):
     """A file stripped to its picture, and what decoding it takes.
 
-    `data` is a file of `form` "JPEG" or "PNG"; `size` is (width, height) in pixels; `orientation`
-    is EXIF's, 1…8, 1 for upright. Decoding takes `seconds` on one core of a computer, and memory:
-    `fixed_bytes`, and `pixel_bytes` for every pixel that is left after the reduction (a JPEG can be
-    reduced while it is decoded, a PNG cannot).
+    `data` is a file of `form`, as Pillow names it; `size` is (width, height) in pixels;
+    `orientation` is EXIF's, 1…8, 1 for upright. Decoding takes `seconds` on one core of a computer,
+    and memory: `fixed_bytes`, and `pixel_bytes` for every pixel that is left after the reduction (a
+    JPEG can be reduced while it is decoded, the others cannot).
     """
 
     form: str
@@ -77,8 +78,8 @@ class PictureFile(NamedTuple):
 def read_picture_file(chunks: Iterable[bytes], name: str) -> PictureFile:
     """Return the picture of a file that comes in chunks; reads no more of them than needed.
 
-    `name` is what an error calls it. Raises PictureError for what is no JPEG or PNG, for a kind
-    that is not supported, and if the picture does not end within MOST_BYTES or MOST_PARTS.
+    `name` is what an error calls it. Raises PictureError for a kind that is not read, and if the
+    picture does not end within MOST_BYTES or MOST_PARTS.
     """
     raw = bytearray()
     for chunk in chunks:
@@ -91,13 +92,24 @@ def read_picture_file(chunks: Iterable[bytes], name: str) -> PictureFile:
     elif raw.startswith(_PNG):
         parse = _read_png
     else:
-        raise PictureError(f"{name}: not a JPEG or PNG picture")
+        parse = _read_other
     try:
         return parse(raw, name)
     except PictureError:
         raise
-    except (IndexError, ValueError, ZeroDivisionError):
+    except (LookupError, ValueError, ZeroDivisionError, struct.error):
         raise PictureError(f"{name}: the picture is damaged (its header is cut off)") from None
+
+
+def _read_other(raw: bytearray, name: str) -> PictureFile:
+    from appliance.storage.picture_formats import describe_unknown, find_reader
+
+    read = find_reader(raw)
+    if read is None:
+        raise PictureError(describe_unknown(raw, name))
+    _check_whole(raw, name)
+    form, data, size, orientation, pixel_bytes = file = read(raw, name)
+    return PictureFile(form, data, size, orientation, file.seconds, len(data), pixel_bytes)
 
 
 class _JpegFrame(NamedTuple):
@@ -174,7 +186,7 @@ def _read_jpeg(raw: bytearray, name: str) -> PictureFile:
         elif code in (_DQT, _DHT, _DRI):
             parts.append(segment)
         elif code == _EXIF[0] and segment[4:10] == _EXIF[1] and orientation == 1:
-            orientation = _read_orientation(segment[10:])
+            orientation = read_orientation(segment[10:])
         elif (code, bytes(segment[4:9])) in (_JFIF, _ADOBE):
             # They say how the components make colours.
             colour_segments[code] = segment
@@ -223,7 +235,7 @@ def _read_png(raw: bytearray, name: str) -> PictureFile:
         if kind == b"IDAT":
             compressed.append(chunk[8 : 8 + size])
         elif kind == b"eXIf":
-            orientation = _read_orientation(chunk[8:-4])
+            orientation = read_orientation(chunk[8:-4])
         elif kind in (b"IHDR", b"PLTE", b"tRNS") and size <= _MOST_COLOURS:
             headers.setdefault(kind, chunk)
         at += 12 + size
@@ -272,7 +284,7 @@ def _join_idat(compressed: list[memoryview]) -> list[bytes | memoryview]:
 _IEND = b"\0\0\0\0IEND" + zlib.crc32(b"IEND").to_bytes(4, "big")
 
 
-def _read_orientation(tiff: memoryview) -> int:
+def read_orientation(tiff: memoryview) -> int:
     """Return the orientation of EXIF's first directory, 1…8; 1 where it has none."""
     order = bytes(tiff[:2])
     if order not in (b"II", b"MM"):
