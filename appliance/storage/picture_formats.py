@@ -128,8 +128,6 @@ def _read_webp(raw: bytearray, name: str) -> OtherPicture:
             (bits,) = struct.unpack_from("<I", raw, body + 1)
             size = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
         elif kind == b"EXIF":
-            from appliance.storage.picture_check import read_orientation
-
             tiff = memoryview(raw)[body : body + length]
             orientation = read_orientation(tiff[6:] if bytes(tiff[:6]) == b"Exif\0\0" else tiff)
         at = body + length + (length & 1)
@@ -194,8 +192,27 @@ def _read_tiff(raw: bytearray, name: str) -> OtherPicture:
          bytes(len(raw) % 2), directory]
     )  # fmt: skip
     orientation = values.get(_ORIENTATION, 1)
-    # A strip is unpacked whole, and Pillow's own pixels have four bytes at most.
-    pixel_bytes = 4 + -(-bits // 8)
+    # A strip is unpacked whole; Pillow's own pixels have one byte, in colour four.
+    pixel_bytes = (1 if bits == 8 else 4) + bits // 8
     return OtherPicture(
         "TIFF", data, (width, height), orientation if 1 <= orientation <= 8 else 1, pixel_bytes
     )
+
+
+def read_orientation(tiff: memoryview) -> int:
+    """Return the orientation of EXIF's first directory, 1…8; 1 where it has none."""
+    order = bytes(tiff[:2])
+    if order not in (b"II", b"MM"):
+        return 1
+    first = read_int(tiff, 4, 4, order)
+    end = min(len(tiff) - 11, first + 2 + 12 * read_int(tiff, first, 2, order))
+    for entry in range(first + 2, end, 12):
+        if read_int(tiff, entry, 2, order) == _ORIENTATION:
+            size = 2 if read_int(tiff, entry + 2, 2, order) == 3 else 4
+            orientation = read_int(tiff, entry + 8, size, order)
+            return orientation if 1 <= orientation <= 8 else 1
+    return 1
+
+
+def read_int(view: memoryview, at: int, size: int, order: bytes = b"MM") -> int:
+    return int.from_bytes(view[at : at + size], "big" if order == b"MM" else "little")
