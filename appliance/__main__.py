@@ -1,5 +1,12 @@
 """The `digits` command: sub-commands, errors of one line, exit codes."""
 
+import signal
+
+if __name__ == "__main__":
+    # Nothing is open yet. KeyboardInterrupt could be lost: raised in what the import system calls
+    # back, it is printed and the import goes on.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import importlib
 import io
@@ -52,6 +59,9 @@ def _run(
 ) -> int:
     try:
         args = make_parser(words).parse_args(words)
+        if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+            # What a command has begun it may have to undo.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         code = int(args.run(args))
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -50,7 +50,7 @@ class Loop:
         self._open_camera = open_camera
         self._reader = reader
         self._debouncer = debouncer
-        self._outputs = outputs
+        self._outputs, self._closing = outputs, threading.Lock()
         self._before_frame = before_frame
         self._interval = 1 / rate if rate else 0.0
         self._retry = self._next_retry = retry
@@ -80,11 +80,17 @@ class Loop:
                 # Not in the handler: the error would keep all that it came from in memory.
                 self._wait_to_retry()
         finally:
-            for output in self._outputs:
-                self._call(output, output.close)
+            self.close()
+
+    def close(self) -> None:
+        """Close the outputs, as `run` does at its end: for one that does not come to it."""
+        with self._closing:
+            outputs, self._outputs = self._outputs, ()
+        for output in outputs:
+            self._call(output, output.close)
 
     def stop(self) -> None:
-        """End `run` after the frame it is on; may be called from any thread and from a signal."""
+        """End `run` after the frame it is on; may be called from any thread, but no handler."""
         self._stopping = True
         self._wake.set()
 

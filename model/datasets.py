@@ -6,6 +6,7 @@ CSV: T. Rashid, "Make Your Own Neural Network": on each line a digit's label and
 0…255.
 """
 
+import codecs
 import errno
 import gzip
 import hashlib
@@ -42,7 +43,6 @@ _IDX3_HEADER = 16
 # 784 values of three digits and a comma, and room for spaces.
 _LONGEST_LINE = 10_000
 # Spreadsheets begin a file with it.
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -175,7 +175,8 @@ def load_csv(path: Path) -> Split:
                         break
                     digest.update(line)
                     if number == 1:
-                        line = line.removeprefix(_BYTE_ORDER_MARK)
+                        line = line.removeprefix(codecs.BOM_UTF8)
+                        _refuse_utf_16(path, line)
                     if not line.strip() or (number == 1 and line[:1].isalpha()):
                         continue
                     values = _parse_line(path, number, line)
@@ -192,6 +193,11 @@ def load_csv(path: Path) -> Split:
             )
         split = Split.from_file(pixels, _map_array(labels, 0, (digits,)))
         return replace(split, checksums={path.name: digest.hexdigest()})
+
+
+def _refuse_utf_16(path: Path, line: bytes) -> None:
+    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DatasetError(f"{path}: it is text in UTF-16: save it with the encoding UTF-8")
 
 
 def _parse_line(path: Path, number: int, line: bytes) -> bytes:

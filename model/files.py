@@ -1,5 +1,6 @@
 """Atomic writes, and files that are opened only where they are regular ones."""
 
+import codecs
 import errno
 import os
 import shutil
@@ -59,6 +60,21 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
     if most is not None and len(data) > most:
         raise OSError(errno.EFBIG, f"has more than {most:,} bytes", path)
     return data
+
+
+def decode_file(data: bytes) -> str:
+    """Return the text of a file that a person wrote: UTF-8, or UTF-16 with a byte order mark.
+
+    Windows' editors put such a mark before both; it is no part of the text. Raises ValueError.
+    """
+    try:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return data.decode("utf-16")
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"not text in UTF-8 (byte {error.start + 1} is none): save it with the encoding UTF-8"
+        ) from None
 
 
 def copy_regular(source: Path, to: Path) -> None:

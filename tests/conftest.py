@@ -7,6 +7,7 @@ import os
 os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 import gzip
+import signal
 import socket
 import struct
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from gpiozero import Device
 from gpiozero.pins.mock import MockFactory, MockPWMPin
 
 from appliance.captures.store import Captures
+from appliance.commands.stop_signals import SIGNALS
 from appliance.device import machine
 from appliance.device.control import Control, LogTail
 from appliance.device.owner_pin import OwnerPin, owner_file
@@ -74,6 +76,15 @@ def mock_pins() -> Iterator[MockFactory]:
     yield factory
     factory.reset()
     Device.pin_factory = before
+
+
+@pytest.fixture
+def handlers() -> Iterator[dict[int, Any]]:
+    """The handlers of the signals that end a command, which stand again afterwards."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield dict(before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

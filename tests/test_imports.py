@@ -62,7 +62,7 @@ TABLE: dict[str, set[str]] = {
     "captures": {"storage", "reading", "errors", "model", "numpy", "PIL"},
     "picture": {"storage.picture_check", "reading", "errors", "numpy", "PIL"},
     "device": {
-        "settings", "storage.layout", "console", "errors", "model", "gpiozero", "werkzeug",
+        "settings", "storage.layout", "console", "errors", "model", "gpiozero", "lgpio", "werkzeug",
     },
     "settings": {"storage.layout", "storage.ownership", "console", "errors", "model", "tomlkit"},
     "storage": {"errors", "model", "numpy"},

@@ -258,7 +258,7 @@ def _scratch(state: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as elsewhere:
             yield Path(elsewhere) / "copy"
         return
-    scratch = state / ".backup.copy"
+    scratch = StateDirectory(state).backup_copy
     try:
         yield scratch
     finally:

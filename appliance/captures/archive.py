@@ -23,6 +23,7 @@ from appliance.captures.store import SIDE, Capture, Captures, check_capture
 from appliance.errors import CaptureError, StateError
 from appliance.reading import Grey
 from appliance.storage.zip_check import ENTRY_BYTES, directory_bytes
+from model.files import decode_file
 
 LINES = "captures.jsonl"
 LONGEST_SIDE = 160
@@ -172,7 +173,9 @@ def _read_member(archive: zipfile.ZipFile, members: dict[str, Any], name: str, m
 
 def _read_lines(archive: zipfile.ZipFile, members: dict[str, Any]) -> Iterator[dict[str, Any]]:
     most = _MAX_LINE_BYTES * max(1, len(members) // 2)
-    for number, text in enumerate(_read_member(archive, members, LINES, most).splitlines(), 1):
+    # Some write them again with Windows' editor. In bytes, as they are no lines of any other kind.
+    data = decode_file(_read_member(archive, members, LINES, most)).encode()
+    for number, text in enumerate(data.splitlines(), 1):
         line = json.loads(text, parse_constant=_refuse_constant)
         if not isinstance(line, dict) or set(line) != _KEYS or not _is_well_typed(line):
             raise ValueError(f"line {number} of {LINES} is not a capture's")

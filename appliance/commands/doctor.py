@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.commands.options import add_command
+from appliance.commands.stop_signals import StopSignals
 from appliance.console import printable
 
 if TYPE_CHECKING:
@@ -64,10 +65,11 @@ def run(args: argparse.Namespace) -> int:
                 "watch the LEDs: where there are some and no appliance runs, 0 to 9 are shown"
             )
             print(sentence, file=sys.stderr)
-        findings = [
-            *wrong,
-            *checks.examine(settings, state, open_camera=open_camera, walk=args.leds),
-        ]
+        with StopSignals() as signals:
+            # Not before: to open the report's file this process forks, which threads forbid.
+            signals.interrupt()
+            found = checks.examine(settings, state, open_camera=open_camera, walk=args.leds)
+        findings = [*wrong, *found]
         if args.json:
             print(json.dumps({"findings": [finding.to_json() for finding in findings]}))
         else:

@@ -2,14 +2,13 @@
 
 import argparse
 import os
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.commands.options import add_command, enter_state, log_to_stderr, use_one_thread
+from appliance.commands.stop_signals import StopSignals
 from appliance.console import say
 from appliance.errors import TrainingRefused
 
@@ -68,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     enter_state(state)
     settings = Changes(state).apply_to(settings)
     try:
-        with hold_training_lock(state), hold_shared_lock(state), _catch_signals() as signals:
+        with hold_training_lock(state), hold_shared_lock(state), StopSignals() as signals:
             return _retrain(args, settings.retrain, state, named, signals)
     except TrainingRefused as refused:
         if not args.due:
@@ -78,27 +77,12 @@ def run(args: argparse.Namespace) -> int:
         return 0
 
 
-@contextmanager
-def _catch_signals() -> Iterator[list[int]]:
-    """Yield a list that collects the signals to end for as long as the block lasts."""
-    signals: list[int] = []
-    before = {
-        number: signal.signal(number, lambda number, frame: signals.append(number))
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    }
-    try:
-        yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _retrain(
     args: argparse.Namespace,
     settings: "RetrainSettings",
     state: Path,
     named: "Split | None",
-    signals: list[int],
+    signals: StopSignals,
 ) -> int:
     from appliance.captures.store import Captures
     from appliance.networks.vault import Vault
@@ -121,7 +105,7 @@ def _retrain(
             from appliance.simulator.training_glyphs import simulate_example
 
             def camera(scan: Any, rng: Any) -> Any:
-                if signals:
+                if signals.came:
                     raise _Stopped("it was told to end before it had begun: nothing is lost")
                 return simulate_example(scan, rng)
 
@@ -139,7 +123,8 @@ def _retrain(
             ),
             make_examples=simulate,
             from_scratch=args.from_scratch,
-            stopping=lambda: bool(signals),
+            stopping=lambda: signals.came,
+            sleep=signals.wait,
         )
         record = retraining.run()
     except _Stopped as stopped:
@@ -148,7 +133,7 @@ def _retrain(
     finally:
         captures.close()
     # A training that came to its verdict before the signal is done.
-    return 130 if signals and record["outcome"] == "left" else 0
+    return 130 if signals.came and record["outcome"] == "left" else 0
 
 
 def load_base_set(folder: Path, *, required: bool) -> "Split | None":

@@ -5,7 +5,6 @@ import dataclasses
 import gc
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.commands.options import add_command, enter_state, log_to_stderr
+from appliance.commands.stop_signals import StopSignals
 
 if TYPE_CHECKING:
     from appliance.camera import Camera
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     )
 
 log = logging.getLogger("appliance")
+
+_LOOP_SECONDS = 1.2
+"""Seconds that a stop waits for the loop: of two, the rest is for what is closed after it."""
 
 
 def add(parsers: Any) -> None:
@@ -53,10 +56,22 @@ def add(parsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    log_to_stderr()
+    with StopSignals() as signals:
+        signals.end_at_once()
+        again = _run_on_state(args, signals)
+    # From here on a signal ends the process by itself: nothing is open.
+    if again and not signals.came:
+        # The same process, so that systemd and the terminal see the same one.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    return 0
+
+
+def _run_on_state(args: argparse.Namespace, signals: StopSignals) -> bool:
+    """Take the state directory and run; return whether it is to begin again."""
     from appliance.settings.schema import read, state_folder
     from appliance.storage.state_lock import hold_run_lock, hold_shared_lock
 
-    log_to_stderr()
     loaded = read(args.config)
     state = _make_state_folder(state_folder(args.state, loaded.settings))
     page = _page_address(_settings(args, loaded.settings))
@@ -64,14 +79,18 @@ def run(args: argparse.Namespace) -> int:
     gc.disable()
     try:
         with hold_shared_lock(state, or_read_on=True) as problem, hold_run_lock(state, page):
-            return _run(args, loaded, state, problem)
+            return _run(args, loaded, state, problem, signals)
     finally:
         gc.enable()
 
 
 def _run(
-    args: argparse.Namespace, loaded: "LoadedSettings", state: Path, problem: str | None
-) -> int:
+    args: argparse.Namespace,
+    loaded: "LoadedSettings",
+    state: Path,
+    problem: str | None,
+    signals: StopSignals,
+) -> bool:
     from appliance.captures.store import Captures
     from appliance.device.control import POWER, Control, LogTail
     from appliance.device.owner_pin import OwnerPin, owner_file
@@ -117,7 +136,8 @@ def _run(
     # From here on: the PIN is not for whoever looks at the page.
     lines = LogTail()
     logging.getLogger().addHandler(lines)
-    leds = _make_leds(settings.leds, partial(is_training, state))
+    pin_faults: dict[str, str] = {}
+    leds = _make_leds(settings.leds, partial(is_training, state), pin_faults)
     again = threading.Event()
 
     def begin_again() -> None:
@@ -128,7 +148,7 @@ def _run(
         from appliance.doctor import checks
 
         # Told what the camera gives: asked over its page it could be busy, and taken for not there.
-        said = checks.describe_running(settings.camera.source, *latest.newest())
+        said = checks.describe_running(settings.camera.source, *latest.newest(), pin_faults)
         found = checks.examine(
             settings, state, open_camera=partial(open_camera, queue=queue), running=said
         )
@@ -147,6 +167,7 @@ def _run(
             changes=changes,
             again=begin_again,
             leds=leds,
+            pin_faults=pin_faults,
             power=Path(os.environ[POWER]) if POWER in os.environ else None,
             lines=lines,
             examine=examine,
@@ -184,17 +205,18 @@ def _run(
         before_frame=look,
     )
     # Where there are no pins for LEDs there are none for a button, and it was said already.
-    close_button = _make_button(settings.leds, loop.read_now) if leds else lambda: None
+    button = settings.leds if leds else dataclasses.replace(settings.leds, button=-1)
+    close_button = _make_button(button, loop.read_now, pin_faults)
     for each in mqtt:
         each.start(loop.read_now)
 
-    def stop(*_: Any) -> None:
+    def stop() -> None:
         loop.stop()
         server.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    thread = threading.Thread(target=loop.run, name="loop")
+    signals.end_in_order(stop)
+    # A daemon, since the interpreter's end waits for every other thread: a driver may hang in it.
+    thread = threading.Thread(target=loop.run, name="loop", daemon=True)
     log.info("the page is at %s", page)
     gc.freeze()
     gc.enable()
@@ -206,15 +228,22 @@ def _run(
         if not again.is_set():
             watchdog.stopping()
         loop.stop()
-        thread.join()
+        thread.join(_LOOP_SECONDS)
+        if thread.is_alive():
+            log.warning(
+                "the loop did not end within %.1f seconds and is left behind: if this comes again, "
+                "check the camera's ribbon cable and the power supply",
+                _LOOP_SECONDS,
+            )
+            loop.close()
         close_button()
         server.close()
         captures.close()
     log.info("stopped")
-    if again.is_set():
-        # The same process, so that systemd and the terminal see the same one.
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-    return 0
+    if thread.is_alive() and signals.came:
+        # The interpreter's end would pull its own ground away from under the driver.
+        os._exit(0)
+    return again.is_set()
 
 
 def _watched_camera(settings: "CameraSettings", queue: "PictureQueue") -> "Camera":
@@ -300,7 +329,10 @@ def _load_network(vault: "Vault", file: str) -> "LoadedNetwork":
     return LoadedNetwork(network, card, str(card["sha256"])[:12], problem)
 
 
-def _make_leds(settings: "LedSettings", training: Callable[[], bool]) -> "list[Leds]":
+def _make_leds(
+    settings: "LedSettings", training: Callable[[], bool], faults: dict[str, str]
+) -> "list[Leds]":
+    """Return the LEDs; without them, why goes into `faults`."""
     from appliance.errors import PinError
 
     if settings.layout == "none":
@@ -310,12 +342,15 @@ def _make_leds(settings: "LedSettings", training: Callable[[], bool]) -> "list[L
 
         return [Leds(settings, training)]
     except PinError as error:
+        faults["leds"] = str(error)
         log.warning("%s: the answer shows on the page only", error)
         return []
 
 
-def _make_button(settings: "LedSettings", pressed: Callable[[], None]) -> Callable[[], None]:
-    """Return what lets go of the button."""
+def _make_button(
+    settings: "LedSettings", pressed: Callable[[], None], faults: dict[str, str]
+) -> Callable[[], None]:
+    """Return what lets go of the button; without one, why goes into `faults`."""
     from appliance.errors import PinError
 
     if settings.button >= 0:
@@ -324,6 +359,7 @@ def _make_button(settings: "LedSettings", pressed: Callable[[], None]) -> Callab
 
             return ReadButton(settings.button, pressed).close
         except PinError as error:
+            faults["button"] = str(error)
             log.warning("no button: %s", error)
     return lambda: None
 

@@ -1,19 +1,16 @@
 """digits train: a new network from MNIST."""
 
 import argparse
-import os
 import shlex
-import signal
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.commands.options import add_command, check_writable, positive_int, use_one_thread
+from appliance.commands.stop_signals import StopSignals
 from appliance.console import clock, say
 from appliance.training.examples import make_examples
 
@@ -109,9 +106,21 @@ def run(args: argparse.Namespace) -> int:
     if any(args.out.exists() and args.out.samefile(f) for f in (args.data, *args.data.glob("*"))):
         raise StateError(f"--out {args.out}: is a file of the data set: name another")
     say(f"{recipe.name}: {recipe.summary}\n{describe_cost(recipe, len(data), epochs)}")
-    camera = make_examples(recipe, data, args.seed) if args.through_camera else None
+    camera = None
+    if args.through_camera:
+        with StopSignals() as signals:
+            # Else Ctrl-C would wait for all that the other processes have begun.
+            signals.interrupt()
+            camera = make_examples(recipe, data, args.seed)
     progress = Progress(epochs)
-    with first_signal_interrupts() as ignore_signals:
+    with StopSignals() as signals:
+
+        def on_batch(epoch: int, share: float) -> None:
+            progress.batch(epoch, share)
+            if signals.came:
+                say("\nending with the best network so far")
+                raise KeyboardInterrupt
+
         training = train(
             recipe,
             data,
@@ -119,9 +128,8 @@ def run(args: argparse.Namespace) -> int:
             epochs=epochs,
             camera=camera,
             on_epoch=lambda epoch, network: progress.epoch(epoch),
-            on_batch=progress.batch,
+            on_batch=on_batch,
         )
-        ignore_signals()
         if training.best is None:
             why = "diverged" if training.diverged else "was interrupted"
             say(f"digits: the training {why} before anything was learned: nothing is written")
@@ -209,34 +217,6 @@ def _measure_and_save(
     except OSError as error:
         raise StateError(f"{args.out}: cannot be written ({error.strerror})") from None
     say(f"written: {args.out} (sha256 of its weights {card['sha256'][:16]}…)")
-
-
-@contextmanager
-def first_signal_interrupts() -> Iterator[Callable[[], None]]:
-    """Raise KeyboardInterrupt at the first signal and ignore the rest; yields what ignores all.
-
-    The signals are Ctrl-C, SIGTERM (systemd's) and SIGHUP (a lost connection's). What follows a
-    training, the evaluation and the writing, must not be interrupted.
-    """
-
-    def ignore() -> None:
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-
-    def interrupt(signum: int, frame: Any) -> None:
-        ignore()
-        # Not by print, in the midst of which the signal may have come.
-        with suppress(OSError, ValueError, AttributeError):
-            os.write(sys.stdout.fileno(), b"\nending with the best network so far\n")
-        raise KeyboardInterrupt
-
-    numbers = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
-    before = [signal.signal(number, interrupt) for number in numbers]
-    try:
-        yield ignore
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 class Progress:

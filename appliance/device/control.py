@@ -3,8 +3,9 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from appliance.console import printable
@@ -46,9 +47,10 @@ class LogTail(logging.Handler):
 class Control:
     """The switches of one appliance.
 
-    `again` ends the run and begins it anew, `leds` are those that are lit, `power` is the file that
-    systemd watches, None where nothing does, `lines` holds the log's last lines, and `examine`
-    returns the doctor's findings.
+    `again` ends the run and begins it anew, `leds` are those that are lit, `pin_faults` has why
+    "leds" or "button" are not there though they are set, `power` is the file that systemd watches,
+    None where nothing does, `lines` holds the log's last lines, and `examine` returns the doctor's
+    findings.
     """
 
     def __init__(
@@ -57,12 +59,14 @@ class Control:
         changes: Changes,
         again: Callable[[], None],
         leds: Sequence[Walks] = (),
+        pin_faults: Mapping[str, str] = MappingProxyType({}),
         power: Path | None = None,
         lines: LogTail | None = None,
         examine: Callable[[], list[dict[str, Any]]] = list,
     ) -> None:
         self.changes = changes
         self.lines = lines or LogTail()
+        self.pin_faults = pin_faults
         self._again, self._leds, self._power = again, leds, power
         self._examine, self._examining = examine, threading.Lock()
 
@@ -79,7 +83,8 @@ class Control:
         """Light each LED in turn; raises PinError where there are none, or they are being lit."""
         if not self._leds:
             raise PinError(
-                "this appliance has no LEDs: wire some, and name their layout under [leds] in "
+                self.pin_faults.get("leds")
+                or "this appliance has no LEDs: wire some, and name their layout under [leds] in "
                 "digits.toml"
             )
         for leds in self._leds:

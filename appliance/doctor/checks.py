@@ -10,8 +10,8 @@ import socket
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +22,11 @@ from appliance.device import machine
 from appliance.device.owner_pin import OwnerPin, owner_file
 from appliance.doctor import board
 from appliance.doctor.board import NotApplicable
-from appliance.errors import CameraError, PinError
+from appliance.errors import CameraError, PinError, SettingsError
 from appliance.networks.vault import Vault
 from appliance.outputs.latest import STARTING
-from appliance.settings.schema import CameraSettings, LedSettings, Settings, WebSettings
+from appliance.settings import file as settings_file
+from appliance.settings.schema import CameraSettings, LedSettings, Settings, WebSettings, load
 from appliance.storage.layout import StateDirectory
 from appliance.training.records import load_nights
 from model import weights
@@ -95,8 +96,10 @@ def examine(
     examines itself passes `running`; else the one that runs on this machine is asked.
     """
     running = running or _ask_running(settings)
-    # Most appliances have no broker, and no line about one.
+    # Most appliances have no broker and no new settings on the card, and no line about them.
     mqtt = [_run_check("MQTT", lambda: _mqtt(settings))] if settings.mqtt.host else []
+    brought = any(settings_file.find_on_card(settings_file.CARDS))
+    card = [_run_check("settings on the card", _card)] if brought else []
     return [
         _run_check("version", _version),
         _run_check("libraries", _libraries),
@@ -111,6 +114,7 @@ def examine(
         _run_check("LEDs", lambda: _leds(settings.leds, running, walk)),
         _run_check("button", lambda: _button(settings.leds, running)),
         *mqtt,
+        *card,
         _run_check("state directory", lambda: _state(state)),
         _run_check("captures and history", lambda: _databases(state)),
         _run_check("disk", lambda: board.disk(state)),
@@ -123,14 +127,17 @@ def examine(
     ]
 
 
-def describe_running(source: str, number: int, newest: "Reading | None") -> Running:
-    """Return a running appliance's answers, from its camera's source, readings and newest one."""
+def describe_running(
+    source: str, number: int, newest: "Reading | None", pin_faults: Mapping[str, str]
+) -> Running:
+    """Return a running appliance's answers: its camera's source, readings and newest one, pins."""
     exposure = newest.frame.exposure if newest and newest.frame else None
     return {
         "camera": {"source": source, "fault": newest.fault if newest else STARTING},
         "readings": number,
         "reading": newest.to_json() if newest else {},
         "device": {"exposure": exposure and exposure._asdict()},
+        "pins": dict(pin_faults),
     }
 
 
@@ -326,12 +333,14 @@ def _leds(leds: LedSettings, running: Running | None, walk: bool) -> str:
     if leds.layout == "none":
         raise NotApplicable("none, as the settings say")
     if running is not None:
+        _refuse_fault_of_pins(running, "leds")
         lit = "its page lights them: Device, 'Test the LEDs'"
         raise NotApplicable(f"not looked at while the appliance runs; {lit}")
     from appliance.outputs.leds import Leds
     from appliance.reading import Reading
 
-    lights = _make_on_pins(lambda: Leds(leds))
+    with _on_pins():
+        lights = Leds(leds)
     try:
         if walk:
             # A reading without a fault lights the status LED steadily.
@@ -349,19 +358,32 @@ def _button(leds: LedSettings, running: Running | None) -> str:
     if leds.button < 0 or leds.layout == "none":
         raise NotApplicable("none, as the settings say")
     if running is not None:
+        # Without LEDs no button is tried.
+        _refuse_fault_of_pins(running, "leds", "button")
         raise NotApplicable(
             "not looked at while the appliance runs: press it, and a reading is taken"
         )
     from appliance.device.button import ReadButton
 
-    _make_on_pins(lambda: ReadButton(leds.button, lambda: None)).close()
+    with _on_pins():
+        ReadButton(leds.button, lambda: None).close()
     return f"on BCM pin {leds.button}"
 
 
-def _make_on_pins(make: Callable[[], Any]) -> Any:
-    """Return a device on pins; raises NotApplicable where it fails on a machine that is no Pi."""
+def _refuse_fault_of_pins(running: Running, *names: str) -> None:
+    """Raise what a running appliance says of its pins, if it says that they failed."""
+    faults = running.get("pins") or {}
+    for name in names:
+        if fault := faults.get(name):
+            with _on_pins():
+                raise PinError(fault)
+
+
+@contextmanager
+def _on_pins() -> Iterator[None]:
+    """Raise NotApplicable in a PinError's place on a machine that is no Pi."""
     try:
-        return make()
+        yield
     except PinError as error:
         if not board.is_a_pi():
             raise NotApplicable(f"{error} (this machine is no Raspberry Pi)") from None
@@ -372,6 +394,20 @@ def _mqtt(settings: Settings) -> str:
     from appliance.outputs.mqtt import reach
 
     return f"the broker {reach(settings.mqtt)} takes the appliance"
+
+
+def _card() -> str:
+    """Look at the settings files that lie on the card's boot partition."""
+    meant, _ = settings_file.find_on_card(settings_file.CARDS)
+    wrong = settings_file.list_unused(settings_file.CARDS)
+    for each in meant[:1]:
+        try:
+            load(each)
+        except SettingsError as error:
+            wrong.insert(0, f"{error}; until then it is not taken over")
+    if wrong:
+        raise SettingsError("; ".join(wrong))
+    return f"{meant[0]} is taken over at the next start"
 
 
 def _state(state: Path) -> str:

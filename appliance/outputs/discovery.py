@@ -47,7 +47,8 @@ def messages(prefix: str, topics: Topics, node: str, *, version: str, page: str)
     device = {
         "identifiers": [f"digits_{node}"],
         "name": f"digits {node}",
-        "model": "digit appliance",
+        "manufacturer": "digit appliance",
+        "model": "reader of handwritten digits",
         "sw_version": version,
     }
     # Home Assistant refuses a whole message for one address that it cannot parse.
@@ -81,7 +82,9 @@ def _entities(topics: Topics) -> dict[tuple[str, str], dict[str, Any]]:
             "name": "Confidence",
             "icon": "mdi:gauge",
             "state_topic": topics.state,
-            "value_template": "{{ (100 * value_json.confidence) | round | int }}",
+            # Without a digit there is none, as on the page; a 0 would lower Home Assistant's mean.
+            "value_template": "{{ (100 * value_json.confidence) | round | int "
+            "if value_json.digit is not none else none }}",
             "unit_of_measurement": "%",
             "state_class": "measurement",
         },

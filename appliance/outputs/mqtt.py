@@ -13,6 +13,7 @@ from typing import Any
 from appliance import __version__
 from appliance.errors import MqttError
 from appliance.outputs.discovery import BIRTH, PRESS, Topics, messages, node_of
+from appliance.outputs.fault_log import FaultLog
 from appliance.reading import Reading
 from appliance.settings.schema import MqttSettings
 
@@ -25,7 +26,7 @@ RETRY_SECONDS = 2, 60
 _SHORT_SECONDS = 60.0
 """After a connection that held no longer, the first wait is twice as long as the one before."""
 _KEEPALIVE_SECONDS = 30
-_PATIENCE_SECONDS = 2.0
+_PATIENCE_SECONDS = 0.5
 
 
 class Mqtt:
@@ -33,7 +34,7 @@ class Mqtt:
 
     The topics are TOPIC/NODE/state, …/availability and …/read, NODE being the host's name. All of
     the network's work is done in the library's own thread. While the broker is away nothing is
-    kept but the newest state, which it is told when it is back.
+    kept but the newest state, which it is told when it is back; `FaultLog` logs that it is away.
 
     >>> mqtt = Mqtt(MqttSettings(host="broker.local"), "raspberrypi")
     >>> mqtt.start(loop.read_now)
@@ -74,7 +75,8 @@ class Mqtt:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._online, self._since = False, 0.0
-        self._said = ""
+        self._faults = FaultLog(log, clock)
+        self._faulty = self._refused = False
         self._newest: dict[str, Any] | None = None
         self._told: dict[str, Any] | None = None
         self._told_at = 0.0
@@ -99,6 +101,8 @@ class Mqtt:
         """Tell what had to wait; to be called often, as a frame like the last one is not shown."""
         with self._lock:
             self._tell()
+            if self._online:
+                self._faults.clear("MQTT", self._well())
 
     def close(self) -> None:
         """Say that the appliance is offline, and leave; a broker that hangs is not waited for."""
@@ -144,13 +148,14 @@ class Mqtt:
             except Exception as error:
                 self._disconnected()
                 where, what = _where(self._settings), type(error).__name__
-                self._say("broken", f"the connection to {where} broke ({what}: {error}): {_CHECK}")
+                self._report(f"the connection to {where} broke ({what}: {error}): {_CHECK}")
                 self._closed.wait(self._wait)
                 self._connect()
 
     def _connected(self, client: Any, data: Any, flags: Any, code: Any, *rest: Any) -> None:
         if code != 0:
-            self._say("refused", _refused(self._settings, code))
+            self._refused = True
+            self._report(_refused(self._settings, code))
             return
         client.subscribe([(self._topics.read, 0), (BIRTH, 0)])
         with self._lock:
@@ -161,12 +166,14 @@ class Mqtt:
             self._announce()
             self._publish(self._topics.availability, "online")
             self._tell()
-        self._say("online", f"the MQTT broker {_where(self._settings)} is told the readings")
+            if not self._faulty:
+                log.info("%s", self._well())
 
     def _failed(self, client: Any, data: Any) -> None:
-        self._say("away", _unreached(self._settings, sys.exc_info()[1]))
+        self._report(_unreached(self._settings, sys.exc_info()[1]))
 
     def _disconnected(self, *rest: Any) -> None:
+        refused, self._refused = self._refused, False
         with self._lock:
             was, self._online = self._online, False
             if self._closed.is_set():
@@ -178,9 +185,9 @@ class Mqtt:
             self._client.reconnect_delay_set(self._wait, self._retry[1])
         where = _where(self._settings)
         if was:
-            self._say("away", f"the MQTT broker {where} is gone: it is tried again and again")
-        elif self._said != "refused":
-            self._say("mute", f"{where} does not answer as an MQTT broker: {_CHECK}")
+            self._report(f"the MQTT broker {where} is gone: it is tried again and again")
+        elif not refused:
+            self._report(f"{where} does not answer as an MQTT broker: {_CHECK}")
 
     def _asked(self, client: Any, data: Any, message: Any) -> None:
         # A press that the broker kept was meant for another time.
@@ -197,11 +204,13 @@ class Mqtt:
         for topic, text in self._discovery.items():
             self._publish(topic, text)
 
-    def _say(self, state: str, sentence: str) -> None:
-        """Log a sentence when the state of the connection changes, and not at each attempt."""
-        if state != self._said:
-            self._said = state
-            log.log(logging.INFO if state == "online" else logging.WARNING, "%s", sentence)
+    def _report(self, sentence: str) -> None:
+        with self._lock:
+            self._faulty = True
+            self._faults.report("MQTT", sentence)
+
+    def _well(self) -> str:
+        return f"the MQTT broker {_where(self._settings)} is told the readings"
 
 
 def new_client(settings: MqttSettings, name: str) -> Any:

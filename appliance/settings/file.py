@@ -3,10 +3,11 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import sys
-import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from appliance.settings.schema import (
     CONFIG,
     Settings,
     apply_values,
-    explain_toml_error,
+    decode_toml,
     load,
+    parse_toml,
     setting_lines,
     template,
 )
@@ -27,6 +29,14 @@ STATE = "/var/lib/digits"
 """Where an installed appliance writes."""
 _NEW = "# New since this file was written:"
 _BOM = "\ufeff"
+CARDS = Path("/boot/firmware"), Path("/boot")
+"""Where a card's boot partition is, with the settings file that it brings: today, and before."""
+_NAME = "digits.toml"
+_TAKEN = f"{_NAME}.taken"
+_MEANT = re.compile(r"digits\.toml(\.txt|\.toml)?", re.ASCII | re.IGNORECASE)
+"""Windows' editor adds .txt, and its Explorer does not show it; the card's file system may keep
+another case than was meant."""
+_ALIKE = re.compile(r"digits.*\.(toml|txt|rtf)", re.ASCII | re.IGNORECASE)
 
 
 def new_file(folder: str = STATE) -> str:
@@ -76,10 +86,7 @@ def _end_line(text: str) -> str:
 
 def _parse(text: str) -> dict[str, dict[str, Any]]:
     """Return a settings file's tables; raises SettingsError for a wrong file."""
-    try:
-        tables = tomllib.loads(text.removeprefix(_BOM))
-    except (ValueError, RecursionError) as error:
-        raise SettingsError(explain_toml_error(error)) from None
+    tables = parse_toml(text.removeprefix(_BOM))
     apply_values(Settings(), tables)
     return tables
 
@@ -125,6 +132,29 @@ def _set_folder(text: str, folder: str) -> str:
     return document.as_string()
 
 
+def find_on_card(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the settings files that lie there, and files whose name only looks like theirs.
+
+    The first one is that to be taken over. What was taken over already is neither.
+    """
+    meant, alike = list[Path](), list[Path]()
+    for folder in folders:
+        with suppress(OSError):
+            names = sorted(os.listdir(folder), key=lambda name: (name != _NAME, name))
+            meant += [folder / each for each in names if _MEANT.fullmatch(each.strip())]
+            alike += [folder / each for each in names if _ALIKE.fullmatch(each.strip())]
+    return meant, [each for each in alike if each not in meant]
+
+
+def list_unused(folders: Iterable[Path]) -> list[str]:
+    """Return a sentence on each file of `find_on_card` that is not to be taken over."""
+    meant, alike = find_on_card(folders)
+    return [
+        *(f"{each} is not taken over, as {meant[0]} is there too: keep one" for each in meant[1:]),
+        *(f"{each} is not taken over: call it {_NAME} if it has settings" for each in alike),
+    ]
+
+
 def take_over(card: Path, config: Path = CONFIG, folder: str = STATE) -> str:
     """Take a card's settings file over, put it aside as taken, and return what was done.
 
@@ -132,8 +162,8 @@ def take_over(card: Path, config: Path = CONFIG, folder: str = STATE) -> str:
     nothing: raises SettingsError, as it does where a file cannot be read or written.
     """
     try:
-        # Windows' editors begin a file with a byte order mark, which older releases do not read.
-        text = card.read_bytes().decode("utf-8-sig")
+        # In plain UTF-8, which older releases read too.
+        text = decode_toml(card.read_bytes())
         if not _parse(text).get("state", {}).get("folder"):
             text = _set_folder(text, folder)
         text = add_new_settings(text)
@@ -143,40 +173,42 @@ def take_over(card: Path, config: Path = CONFIG, folder: str = STATE) -> str:
         with replace_file(config) as file:
             os.fchmod(file.fileno(), 0o644)
             file.write(text.encode())
-        card.replace(f"{card}.taken")
+        taken = card.replace(card.with_name(_TAKEN))
     except SettingsError as error:
         raise SettingsError(
             f"{card}: {error}; it was not taken over, {config} is as it was: "
             "correct it on the card and start again"
         ) from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"{card}: not text in UTF-8: save it so, and start again") from None
     except OSError as error:
         where = error.filename or card
         raise SettingsError(f"{where}: cannot be used ({error.strerror}): check the card") from None
-    return f"{card} is taken over as {config}, and is called {card.name}.taken now"
+    return f"{card} is taken over as {config}, and is called {taken.name} now"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what setup.sh and systemd ask: print a file, check one, or take the first of several."""
+    """Do what setup.sh and systemd ask: print a file, check one, or take one from a card."""
     verb, *files = arguments
     try:
         if verb == "new":
             print(new_file(), end="")
         elif verb == "complete":
             # Bytes, as a text stream would change the ends of the lines.
-            text = add_new_settings(Path(files[0]).read_bytes().decode())
+            data = Path(files[0]).read_bytes()
+            bom = _BOM * data.startswith(_BOM.encode())
+            text = add_new_settings(bom + decode_toml(data))
             sys.stdout.buffer.write(text.encode())
         elif verb == "check":
             load(Path(files[0]))
         elif verb == "take":
-            card = next((file for file in map(Path, files) if file.exists()), None)
-            if card:
-                print(take_over(card))
+            folders = list(map(Path, files))
+            for sentence in list_unused(folders):
+                print(printable(sentence), file=sys.stderr)
+            for card in find_on_card(folders)[0][:1]:
+                print(printable(take_over(card)))
         else:
             # Nothing may change a system's settings by a slip.
             raise SettingsError(f"no verb {verb!r}: the verbs are new, complete, check and take")
-    except (SettingsError, OSError, UnicodeDecodeError) as error:
+    except (SettingsError, OSError) as error:
         print(printable(error), file=sys.stderr)
         return 1
     return 0

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from appliance.errors import SettingsError
 from appliance.storage.ownership import open_input
+from model.files import decode_file
 
 _LARGEST_FILE = 1_000_000
 
@@ -355,19 +356,14 @@ def read(path: Path | None) -> LoadedSettings:
         path = CONFIG
     try:
         with open_input(path) as file:
-            text = file.read(_LARGEST_FILE + 1)
-        if len(text) > _LARGEST_FILE:
-            raise SettingsError(f"{path}: larger than a settings file can be")
-        tables = tomllib.loads(text.decode("utf-8-sig"))
+            data = file.read(_LARGEST_FILE + 1)
+        if len(data) > _LARGEST_FILE:
+            raise SettingsError("larger than a settings file can be")
+        tables = parse_toml(decode_toml(data))
+        settings = apply_values(Settings(), tables)
     except OSError as error:
         advice = ": run the command with sudo" * isinstance(error, PermissionError)
         raise SettingsError(f"{path}: cannot be read ({error.strerror}){advice}") from None
-    except SettingsError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path}: {explain_toml_error(error)}") from None
-    try:
-        settings = apply_values(Settings(), tables)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from None
     keys = frozenset((table, key) for table, values in tables.items() for key in values)
@@ -432,12 +428,24 @@ def parse_leds(spec: str, settings: LedSettings) -> LedSettings:
     return dataclasses.replace(settings, layout=layout, pins=numbers)
 
 
-def explain_toml_error(error: Exception) -> str:
-    """Return a sentence on a TOML error, with the next step."""
-    text = str(error)[:200]
-    if "twice" in text:
-        return f"not a TOML file: {text}: put the lines of both into the one that was there before"
-    return f"not a TOML file: {text}: correct the text there"
+def decode_toml(data: bytes) -> str:
+    """Return the text of a settings file, whichever editor wrote it; raises SettingsError."""
+    try:
+        return decode_file(data)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return the tables of a settings file's text; raises SettingsError with the next step."""
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        what = str(error)[:200]
+    step = "correct the text there"
+    if "twice" in what:
+        step = "put the lines of both into the one that was there before"
+    raise SettingsError(f"not a TOML file: {what}: {step}")
 
 
 def state_folder(given: str | None, settings: Settings) -> Path:

@@ -109,9 +109,14 @@ class StateDirectory:
         return self.path / "restore"
 
     @property
+    def backup_copy(self) -> Path:
+        """Where a backup copies a database before it packs it."""
+        return self.path / ".backup.copy"
+
+    @property
     def is_unfinished(self) -> bool:
         """Tell whether a power cut or an older version left something to put in order."""
-        left = self.staging, self.restored, self.old_staging
+        left = self.staging, self.restored, self.old_staging, self.backup_copy
         return self.is_flat or any(os.path.lexists(each) for each in left)
 
     @property

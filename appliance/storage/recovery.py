@@ -1,4 +1,4 @@
-"""Finishes or drops a restore that a power cut broke off, and carries over an old layout.
+"""Finishes or drops a restore or a backup that was broken off, and carries over an old layout.
 
 The rule: `knowledge.restored/` is whole and replaces `knowledge/`; `knowledge.new/` is not whole,
 and is removed.
@@ -34,7 +34,7 @@ class SettingsFile(NamedTuple):
 
 
 def recover(state: Path) -> None:
-    """Finish or drop a broken-off restore, and carry over an old layout; raises StateError.
+    """Finish or drop what was broken off, and carry over an old layout; raises StateError.
 
     The caller holds the state's lock exclusively.
     """
@@ -55,6 +55,9 @@ def recover(state: Path) -> None:
             error.strerror,
         )
     try:
+        for path in state.glob(f"{StateDirectory(state).backup_copy.name}*"):
+            # As large as the captures, of a backup that was cut off: one that goes on has the lock.
+            _remove(path)
         carry_over(state)
     except OSError as error:
         raise StateError(

@@ -80,7 +80,7 @@ class Retraining:
         sizes: Sizes | None = None,
         stopping: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._state, self._vault, self._captures = state, vault, captures
         self._base, self._limits = base, limits

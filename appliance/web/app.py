@@ -104,6 +104,7 @@ def create_app(
             networks=networks,
             camera=camera,
             problems=problems,
+            pin_faults=control.pin_faults,
             queue=queue or PictureQueue(),
             clock=time.time,
         )

@@ -116,6 +116,13 @@ class CurrentNetwork(TypedDict):
     problem: str | None
 
 
+class Pins(TypedDict):
+    """Why the LEDs or the button are not there though they are set; the appliance works without."""
+
+    leds: str | None
+    button: str | None
+
+
 class Health(TypedDict):
     """Whether the appliance works, and what is wrong if it does not."""
 
@@ -125,6 +132,7 @@ class Health(TypedDict):
     problems: list[str]
     camera: Camera
     network: CurrentNetwork
+    pins: Pins
 
 
 class Device(TypedDict):

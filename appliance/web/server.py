@@ -27,6 +27,7 @@ public attributes, two of its flush methods (in `handle_write`), and the dispatc
 import errno
 import logging
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -197,7 +198,7 @@ class Server:
     ) -> None:
         # It warns of every request that has to wait for a thread; that is no news to the owner.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-        self._stopping = False
+        self._stopping, self._closing = False, threading.Lock()
         self._channels: dict[int, Any] = {}
         self._patience, self._next_check = patience, 0.0
         # A body a little too large is received and gets Flask's sentence; a larger one is refused
@@ -251,16 +252,19 @@ class Server:
                 before = now
 
     def stop(self) -> None:
-        """End `run`; may be called from any thread and from a signal, until `close`."""
+        """End `run`; may be called from any thread, but no handler of a signal."""
         self._stopping = True
-        for each in self._listening:
-            each.pull_trigger()
+        with self._closing:
+            for each in self._listening:
+                each.pull_trigger()
 
     def close(self) -> None:
         """Free the address and end the threads; call it when `run` has ended."""
-        self._listening = []
+        with self._closing:
+            # A `stop` that comes now must not write to a trigger that is closed.
+            self._listening = []
         # Not waitress's five seconds: a request that is under way is not worth a late stop.
-        self._server.task_dispatcher.shutdown(timeout=1)
+        self._server.task_dispatcher.shutdown(timeout=0.3)
         wasyncore.close_all(self._channels, ignore_all=True)
 
     def _enforce_limits(self) -> None:

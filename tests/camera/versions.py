@@ -1,12 +1,14 @@
 """Imports a real picamera2 over the stand-in for libcamera, one version after another.
 
-`./setup.sh test` fetches the versions from PyPI into the virtual environment. What they name of
+`./setup.sh test` fetches these versions from PyPI into the virtual environment. What they name of
 libraries that the appliance needs not, such as video encoders, is there and does nothing.
 """
 
 import ctypes
+import gc
 import importlib
 import os
+import selectors
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 from tests.camera import libcamera
 
@@ -54,6 +57,13 @@ class Others:
         module.__getattr__ = Nothing().__getattr__  # type: ignore
 
 
+class Prompt(selectors.DefaultSelector):
+    """Has picamera2's threads look often whether they are to end; else each takes 0.2 seconds."""
+
+    def select(self, timeout: float | None = None) -> Any:
+        return super().select(0.01 if timeout is None else min(timeout, 0.01))
+
+
 @contextmanager
 def imported(version: str) -> Iterator[Any]:
     """Yield a version's module, and forget it and the cameras that were plugged in afterwards."""
@@ -63,15 +73,18 @@ def imported(version: str) -> Iterator[Any]:
     sys.modules["libcamera"] = libcamera
     try:
         library = importlib.import_module("picamera2")
-        with memory_of_the_kernel():
+        # As in `digits run`: what was there before is not looked through at each collection.
+        gc.freeze()
+        with memory_of_the_kernel(), patch("selectors.DefaultSelector", Prompt):
             yield library
     finally:
+        gc.unfreeze()
         sys.path.remove(str(FOLDER / version))
         sys.meta_path.remove(Others)  # type: ignore
         for name in set(sys.modules) - before:
             if name.split(".")[0] in (*OTHERS, "picamera2", "libcamera"):
                 del sys.modules[name]
-        libcamera.PLUGGED_IN.clear()
+        libcamera.forget_all()
 
 
 @contextmanager

@@ -106,6 +106,13 @@ def test_what_another_program_packed_comes_in(captures: Captures) -> None:
     assert import_zip(captures, file, "it").added == 1
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_lines_that_windows_editor_wrote_again_come_in(captures: Captures, encoding: str) -> None:
+    lines = members()["captures.jsonl"].decode() + "\r\n"
+    file = packed({**members(), "captures.jsonl": lines.encode(encoding)})
+    assert import_zip(captures, file, "it").added == 1
+
+
 def bomb() -> bytes:
     """A PNG of 20,000 × 20,000 black pixels in less than 60 kB."""
     file = io.BytesIO()

@@ -1,6 +1,5 @@
 """The `digits` command, as its user calls it."""
 
-import io
 import json
 import os
 import re
@@ -17,7 +16,6 @@ from PIL import Image
 
 from appliance import __version__
 from appliance.__main__ import COMMANDS, main
-from appliance.commands.train import first_signal_interrupts
 from appliance.device import machine
 from appliance.doctor import board
 from model import weights
@@ -356,34 +354,6 @@ def test_what_the_system_refuses_is_a_sentence(
     assert main(["evaluate", "--mnist", str(tmp_path)]) == 1
     said = "digits: /some/where: Permission denied: check the path and its owner"
     assert capsys.readouterr().err.strip() == said
-
-
-def test_a_training_interrupted_while_it_prints_ends_as_ever(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Interrupted(io.RawIOBase):
-        told = False
-
-        def writable(self) -> bool:
-            return True
-
-        def fileno(self) -> int:
-            return write
-
-        def write(self, line: Any) -> int:
-            if not self.told:
-                self.told = True
-                signal.raise_signal(signal.SIGINT)
-            return len(line)
-
-    read, write = os.pipe()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(Interrupted())))
-    with first_signal_interrupts(), pytest.raises(KeyboardInterrupt):
-        print("epoch 1", flush=True)
-    monkeypatch.undo()
-    assert os.read(read, 99) == b"\nending with the best network so far\n"
-    os.close(read)
-    os.close(write)
 
 
 def test_train_interrupted_twice_still_writes_the_network(

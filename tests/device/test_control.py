@@ -154,6 +154,13 @@ def test_without_leds_it_is_said(tmp_path: Path) -> None:
         control.test_leds()
 
 
+def test_why_there_are_no_leds_is_said_where_they_are_tested(tmp_path: Path) -> None:
+    faults = {"leds": "lgpio is missing: install it"}
+    control = Control(changes=Changes(tmp_path), again=lambda: None, pin_faults=faults)
+    with pytest.raises(PinError, match="lgpio is missing: install it"):
+        control.test_leds()
+
+
 @pytest.mark.parametrize("what", ["reboot", "power-off"])
 def test_systemd_is_asked_through_a_file(client: FlaskClient, tmp_path: Path, what: str) -> None:
     assert client.post(f"/api/v1/device/{what}").status_code == 202

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gpiozero import Device
 from gpiozero.pins.mock import MockFactory
 
 from appliance.__main__ import main
 from appliance.camera.folder import FolderCamera
-from appliance.device import machine
+from appliance.device import gpio, machine
 from appliance.device.owner_pin import OwnerPin, owner_file
 from appliance.doctor import board, support_report
 from appliance.doctor.checks import Finding, describe_running, examine, find_page_address
@@ -104,6 +105,28 @@ def test_every_part_has_its_line_whatever_is_missing(
     findings = examine(settings, tmp_path / "none", open_camera=no_camera)
     assert [finding.what for finding in findings] == PARTS
     assert pick(findings, "clock") == Finding("clock", False, "RuntimeError")
+
+
+def test_a_settings_file_on_the_card_is_told_of(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.settings.file.CARDS", (tmp_path,))
+    (tmp_path / "digits.toml.taken").touch()
+    findings = examine(settings, tmp_path / "none", open_camera=no_camera)
+    assert [finding.what for finding in findings] == PARTS
+    file = tmp_path / "digits.toml.txt"
+    file.write_text("[web]\nport = 81\n")
+    found = check("settings on the card", settings)
+    assert found == Finding(found.what, True, f"{file} is taken over at the next start")
+    file.write_text("[web]\nport = 'a'\n")
+    (tmp_path / "digits (1).toml").touch()
+    found = check("settings on the card", settings)
+    assert not found.good
+    assert re.fullmatch(
+        r".*digits\.toml\.txt: .*must be a whole number; until then it is not taken over; "
+        r".*/digits \(1\)\.toml is not taken over: call it digits.toml if it has settings",
+        found.sentence,
+    )
 
 
 def test_what_does_not_apply_here_is_neither_good_nor_bad(
@@ -204,7 +227,7 @@ def test_an_appliance_that_examines_itself_opens_neither_camera_nor_pins(
         (reading, "picamera, 5 readings by the appliance, imx708 exposed for 100 ms at gain 4.0, "
                 "light good, a 7 is read"),
     ):  # fmt: skip
-        answer = describe_running("picamera", 5, newest)
+        answer = describe_running("picamera", 5, newest, {})
         findings = examine(settings, tmp_path, open_camera=never, running=answer)
         assert pick(findings, "camera").sentence == sentence
     assert not mock_pins.pins
@@ -216,6 +239,32 @@ def test_the_pins_of_a_running_appliance_are_left_alone(
     for what in ("LEDs", "button"):
         assert check(what, settings, running=running(), walk=True).good is None
     assert not mock_pins.pins
+
+
+def test_what_a_running_appliance_says_of_its_pins_is_told(settings: Settings) -> None:
+    """Else nothing on an installed one, which always runs, would tell why the LEDs are dark."""
+    answer = {**running(), "pins": {"leds": "lgpio is missing: install it"}}
+    for what in ("LEDs", "button"):
+        found = check(what, settings, running=answer)
+        assert (found.good, found.sentence) == (False, "lgpio is missing: install it")
+    answer["pins"] = {"button": "pin 27 is in use"}
+    assert check("LEDs", settings, running=answer).good is None
+    assert check("button", settings, running=answer).sentence == "pin 27 is in use"
+
+
+def test_what_keeps_gpiozero_from_the_pins_is_told_by_name(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gpiochip0").touch()
+    monkeypatch.setattr(gpio, "_CHIPS", tmp_path)
+    monkeypatch.setattr(Device, "pin_factory", None)
+    monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "lgpio")
+    monkeypatch.delitem(sys.modules, "gpiozero.pins.lgpio", raising=False)
+    monkeypatch.setitem(sys.modules, "lgpio", None)
+    for what in ("LEDs", "button"):
+        found = check(what, settings)
+        assert found.good is False
+        assert found.sentence.startswith(f"lgpio, the library that drives the {what}, is missing")
 
 
 def test_each_led_is_lit_once_and_then_the_pins_are_free(

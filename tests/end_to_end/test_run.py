@@ -180,7 +180,10 @@ def test_without_gpio_it_warns_once_and_runs(port: int, tmp_path: Path) -> None:
         warnings = [line for line in lines if "GPIO" in line]
         assert len(warnings) == 1
         assert "this machine has no GPIO pins for the LEDs" in warnings[0]
-        assert get(port, "/api/v1/health")["status"] in ("ok", "fault")
+        health = get(port, "/api/v1/health")
+        assert health["status"] in ("ok", "fault")
+        fault = "this machine has no GPIO pins for the LEDs"
+        assert health["pins"] == {"leds": fault, "button": None}
 
 
 def test_it_reads_keeps_a_history_and_ends(port: int, tmp_path: Path) -> None:

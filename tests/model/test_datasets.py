@@ -135,6 +135,17 @@ def test_the_books_csv_form_is_read(tmp_path: Path) -> None:
     assert len(load_split(tmp_path / "mnist_train.csv", "test")) == 3
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_a_csv_of_windows_editor_is_read_or_named(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "mnist_train.csv"
+    path.write_bytes((csv_line(7, np.random.default_rng(1)) + "\r\n").encode(encoding))
+    if encoding == "utf-8-sig":
+        assert load_csv(path).labels.tolist() == [7]
+        return
+    with pytest.raises(DatasetError, match="text in UTF-16: save it with the encoding UTF-8"):
+        load_csv(path)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -84,6 +84,7 @@ ELSEWHERE = {
     "appliance/storage/database.py": "`connect` looks at what SQLite opens",
     "appliance/storage/rows.py": "the program's schema",
     "appliance/doctor/checks.py": "the kernel's files",
+    "appliance/device/gpio.py": "the GPIO chip",
     "appliance/device/machine.py": "the kernel's files",
     "appliance/training/records.py": "the kernel's files",
     "appliance/storage/ownership.py": "what a person names, outside of the state directory",

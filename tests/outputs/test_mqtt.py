@@ -14,11 +14,13 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from appliance import __version__
 from appliance.errors import MqttError
 from appliance.outputs.discovery import Topics, messages, node_of
 from appliance.outputs.mqtt import PACE_SECONDS, Mqtt, reach
@@ -52,9 +54,9 @@ def little_memory() -> Iterator[None]:
 @contextmanager
 def telling(port: int, pressed: Any = None, **more: Any) -> Iterator[Mqtt]:
     """The output, looked at often as the loop does."""
-    clock = more.pop("clock", time.monotonic)
+    clock, retry = more.pop("clock", time.monotonic), more.pop("retry", (0.05, 0.05))
     settings = MqttSettings(host="127.0.0.1", port=port, **more)
-    mqtt = Mqtt(settings, "box", "http://box.local:8080", retry=(0.05, 0.05), clock=clock)
+    mqtt = Mqtt(settings, "box", "http://box.local:8080", retry=retry, clock=clock)
     mqtt.start(pressed or (lambda: None))
     ended = threading.Event()
 
@@ -70,6 +72,34 @@ def telling(port: int, pressed: Any = None, **more: Any) -> Iterator[Mqtt]:
         ended.set()
         looking.join()
         mqtt.close()
+
+
+class Logged(logging.Handler):
+    """Has the lines that the output logs; `wait` for one with some words."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+        self._news = threading.Condition()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with self._news:
+            self.lines.append(record.getMessage())
+            self._news.notify_all()
+
+    def wait(self, words: str) -> None:
+        with self._news:
+            came = self._news.wait_for(lambda: any(words in each for each in self.lines), SECONDS)
+        assert came, self.lines
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[Logged]:
+    caplog.set_level(logging.INFO)
+    handler, logger = Logged(), logging.getLogger("appliance.outputs.mqtt")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
 
 
 @pytest.fixture
@@ -181,8 +211,14 @@ def test_home_assistant_finds_what_it_needs(watcher: Watcher, port: int) -> None
         assert kind is not None
         assert told[required[kind[1]]] in (STATE, READ)
         assert told["availability_topic"] == AVAILABILITY
-        assert told["device"]["identifiers"] == ["digits_box"]
-        assert told["device"]["configuration_url"] == "http://box.local:8080"
+        assert told["device"] == {
+            "identifiers": ["digits_box"],
+            "name": "digits box",
+            "manufacturer": "digit appliance",
+            "model": "reader of handwritten digits",
+            "sw_version": __version__,
+            "configuration_url": "http://box.local:8080",
+        }
         assert told["origin"]["name"]
         assert told["name"]
     assert len({told["unique_id"] for told in found.values()}) == 4
@@ -203,8 +239,9 @@ def test_home_assistants_templates_give_what_it_shows() -> None:
 
     # "None" is Home Assistant's word for unknown.
     assert shown(digit=7, confidence=0.98, fault=None) == ["7", "98", "OFF"]
-    assert shown(digit=None, confidence=0.0, fault=None) == ["None", "0", "OFF"]
-    assert shown(digit=None, confidence=0.0, fault="no camera") == ["None", "0", "ON"]
+    assert shown(digit=None, confidence=0.0, fault=None) == ["None", "None", "OFF"]
+    assert shown(digit=None, confidence=0.0, fault="no camera") == ["None", "None", "ON"]
+    assert shown(digit=0, confidence=1.0, fault=None) == ["0", "100", "OFF"]
 
 
 def test_discovery_comes_again_when_home_assistant_starts(watcher: Watcher, port: int) -> None:
@@ -283,7 +320,26 @@ def test_a_broker_that_is_killed_is_noticed_and_found_again(
     where = f"127.0.0.1:{port}"
     assert told[0] == f"the MQTT broker {where} is told the readings"
     assert told[1] == f"the MQTT broker {where} is gone: it is tried again and again"
-    assert told[2] == told[0]
+    # That it is back is logged once it has been there for a while.
+    assert told.count(told[0]) == told.count(told[1]) == 1
+
+
+@pytest.mark.slow
+def test_a_broker_that_is_away_is_logged_hourly_and_once_when_it_is_back(
+    tmp_path: Path, port: int, logged: Logged
+) -> None:
+    # A minute passes with each attempt, and when it is back with each look.
+    minutes = count(step=60.0)
+    with telling(port, clock=lambda: next(minutes), retry=(0.001, 0.001)):
+        logged.wait("(for 2 hours, 121 times)")
+        with broker(tmp_path, port):
+            logged.wait("is told the readings")
+            away, one, two, *more, back = logged.lines
+    assert "cannot be reached (Connection refused)" in away
+    assert [one, two] == [f"{away} (for 1 hour, 61 times)", f"{away} (for 2 hours, 121 times)"]
+    # How many attempts there were before it was back is not known.
+    assert all(each.startswith(f"{away} (for ") for each in more)
+    assert back == f"the MQTT broker 127.0.0.1:{port} is told the readings"
 
 
 @pytest.mark.slow
@@ -356,6 +412,8 @@ def test_two_of_one_name_send_each_other_away_less_and_less_often(
     for each in both:
         each.close()
     assert max(each._wait for each in both) >= 0.1
+    # Each logs once that it is there and once that it is sent away.
+    assert len(caplog.messages) <= 4
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from PIL import Image
 
 from appliance.__main__ import main
 from appliance.camera.folder import FolderCamera
+from appliance.commands.stop_signals import SIGNALS
 from appliance.settings.schema import LAYOUTS
 
 SAMPLES = Path(__file__).parents[2] / "data" / "samples"
@@ -89,7 +90,7 @@ def endure(
             seen["ended"] = time.monotonic()
             os.kill(os.getpid(), ending)
 
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     watcher = threading.Thread(target=watch)
     FolderCamera.__init__, FolderCamera.close = opening, closing  # type: ignore[method-assign]
     try:

@@ -1,12 +1,17 @@
 """The settings file: what a newer version adds to it, and a card's that is taken over."""
 
+import re
+import shutil
+import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from appliance.errors import SettingsError
-from appliance.settings.file import add_new_settings, main, new_file, take_over
+from appliance.settings.file import add_new_settings, find_on_card, main, new_file, take_over
 from appliance.settings.schema import load, template
+from tests.conftest import ROOT
 
 AWKWARD = {
     "empty": "",
@@ -121,6 +126,128 @@ def test_a_card_that_names_no_folder_writes_where_an_appliance_does(
     assert load(config).web == load(tmp_path / "card" / "digits.toml.taken").web
     assert (b"\r\n" in config.read_bytes()) == ("\r\n" in text)
     assert text.count("# mine") == config.read_text().count("# mine")
+
+
+EDITORS = {
+    "Windows, UTF-8": ("utf-8-sig", "\r\n"),
+    "Windows, 'Unicode'": ("utf-16", "\r\n"),
+    "big-endian": ("utf-16-be", "\n"),
+    "Unix": ("utf-8", "\n"),
+}
+
+
+def written(editor: str, text: str) -> bytes:
+    """Return a text's bytes as an editor saves them."""
+    encoding, end = EDITORS[editor]
+    mark = "\ufeff" * (encoding == "utf-16-be")
+    return (mark + text.replace("\n", end)).encode(encoding)
+
+
+@pytest.mark.parametrize("editor", EDITORS)
+def test_whichever_editor_wrote_it_a_file_is_taken(
+    card: Path, tmp_path: Path, editor: str, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    config = tmp_path / "digits.toml"
+    data = written(editor, "# für die Küche\n[leds]\nlayout = 'four'\n")
+    config.write_bytes(data)
+    assert load(config).leds.layout == "four"
+    assert main(["check", str(config)]) == 0
+    assert main(["complete", str(config)]) == 0
+    completed = capsysbinary.readouterr().out
+    assert "# für die Küche" in completed.decode()
+    assert completed.startswith("\ufeff".encode()) == (editor == "Windows, UTF-8")
+    card.write_bytes(data)
+    take_over(card, config)
+    # Older releases read it, too.
+    assert config.read_bytes().decode().startswith("# für die Küche")
+    assert load(config).leds.layout == "four"
+
+
+def test_text_in_another_encoding_is_a_sentence(card: Path, tmp_path: Path) -> None:
+    card.write_bytes("# für die Küche\n".encode("cp1252"))
+    sentence = r"not text in UTF-8 \(byte 4 is none\): save it with the encoding UTF-8"
+    with pytest.raises(SettingsError, match=sentence):
+        load(card)
+    with pytest.raises(SettingsError, match=sentence):
+        take_over(card, tmp_path / "digits.toml")
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The settings file that the command writes, in the place of this machine's own."""
+    place = tmp_path / "etc" / "digits.toml"
+    monkeypatch.setattr("appliance.settings.file.take_over", partial(take_over, config=place))
+    return place
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["digits.toml", "digits.toml.txt", "Digits.toml", "DIGITS.TOML.TXT", "digits.toml.toml",
+     "digits.toml "],
+)  # fmt: skip
+def test_what_an_editor_or_a_file_system_makes_of_the_name_is_taken(
+    card: Path, config: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card.with_name(name).write_text("[leds]\nlayout = 'four'\n")
+    card.with_name("config.txt").touch()
+    assert main(["take", "/no/card", str(card.parent)]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(f"{card.with_name(name)} is taken over as ")
+    assert said.out.endswith(", and is called digits.toml.taken now\n")
+    assert said.err == ""
+    assert load(config).leds.layout == "four"
+    assert find_on_card([card.parent]) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "name", ["digits.txt", "digits (1).toml", "digits - Copy.toml.txt", "digits.toml.rtf"]
+)
+def test_what_only_looks_like_it_is_named_and_stays(
+    card: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card.with_name(name).touch()
+    assert main(["take", str(card.parent)]) == 0
+    said = capsys.readouterr()
+    place = card.with_name(name)
+    assert said.err == f"{place} is not taken over: call it digits.toml if it has settings\n"
+    assert said.out == ""
+    assert place.exists()
+
+
+def test_of_two_the_one_with_the_right_name_is_taken(
+    card: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = card.with_name("DIGITS.TOML.TXT")
+    card.write_text("[web]\nport = 81\n")
+    other.write_text("[web]\nport = 82\n")
+    assert main(["take", str(card.parent)]) == 0
+    assert capsys.readouterr().err == (
+        f"{other} is not taken over, as {card} is there too: keep one\n"
+    )
+    assert load(config).web.port == 81
+    assert other.exists()
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not here")
+def test_systemd_asks_for_it_where_there_is_something_to_take_or_to_name(card: Path) -> None:
+    unit = (ROOT / "systemd" / "digits-firstboot.service").read_text()
+    (condition,) = re.findall(r"^Condition.*", unit, re.MULTILINE)
+    (card.parent / "firmware").mkdir()
+
+    def starts() -> bool:
+        words = ["systemd-analyze", "condition", condition.replace("/boot", str(card.parent))]
+        return subprocess.run(words, capture_output=True).returncode == 0
+
+    for name in ("digits.toml.taken", "config.txt", "cmdline.txt"):
+        card.with_name(name).touch()
+        (card.parent / "firmware" / name).touch()
+    assert not starts()
+    for name in ("digits.toml", "Digits.TOML.txt", "digits (1).toml", "digits.toml ", "digits.rtf"):
+        for place in (card.with_name(name), card.parent / "firmware" / name):
+            place.touch()
+            assert any(find_on_card([place.parent]))
+            assert starts(), place
+            place.unlink()
 
 
 @pytest.mark.parametrize("wrong", [b"[leds]\nlayout = 'six'", b"[leds", b"\xff\xfe["])

@@ -149,7 +149,19 @@ def test_a_hostile_note_prints_no_control_characters(
         assert len(said) < 2000
 
 
-# ---- what an older version left ----
+# ---- what was broken off, or an older version left ----
+
+
+def test_the_copy_of_a_backup_that_was_cut_off_goes_at_the_next_start(tmp_path: Path) -> None:
+    carry_over(tmp_path)
+    with hold_shared_lock(tmp_path):
+        # This one goes on.
+        for rest in ("", "-wal"):
+            (tmp_path / f".backup.copy{rest}").touch()
+        with hold_shared_lock(tmp_path):
+            assert (tmp_path / ".backup.copy").exists()
+    with hold_shared_lock(tmp_path):
+        assert {each.name for each in tmp_path.iterdir()} == {"knowledge", "in-use.lock"}
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import itertools
 import json
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
@@ -53,6 +53,7 @@ def blueprint(
     networks: LiveNetwork,
     camera: str,
     problems: Callable[[], list[str]],
+    pin_faults: Mapping[str, str],
     queue: PictureQueue,
     clock: Callable[[], float],
 ) -> Blueprint:
@@ -117,6 +118,7 @@ def blueprint(
                 "test": network.get("test"),
                 "problem": network["problem"],
             },
+            "pins": {"leds": pin_faults.get("leds"), "button": pin_faults.get("button")},
         }
 
     @routes.get("/openapi.json")

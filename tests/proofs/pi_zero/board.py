@@ -339,21 +339,21 @@ def emulated() -> Iterator[None]:
 
 
 @contextmanager
-def alone(name: str) -> Iterator[None]:
+def alone(name: str, cache: Path = CACHE) -> Iterator[None]:
     """Wait until no other run makes the same card."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with open(CACHE / f".{name}.lock", "w") as lock:
+    cache.mkdir(parents=True, exist_ok=True)
+    with open(cache / f".{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def cached(name: str, make: Callable[[Path], None]) -> Path:
-    """Return a folder of the cache with kernel, device tree and card, made the first time."""
-    folder = CACHE / name
-    with alone(name):
+def cached(name: str, make: Callable[[Path], None], cache: Path = CACHE) -> Path:
+    """Return a folder of the cache, made the first time; for a board kernel, tree and card."""
+    folder = cache / name
+    with alone(name, cache):
         if not folder.exists():
             print(f"making {folder}", flush=True)
-            with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=CACHE) as scratch:
+            with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=cache) as scratch:
                 made = Path(scratch) / "made"
                 made.mkdir()
                 make(made)
