@@ -98,16 +98,13 @@ class StopSignals:
         self.wait()
         if self._over.is_set():
             return
-        limit = 0.0
-        try:
-            if self._stop is not None:
-                limit = LIMIT
-                self._stop()
-        finally:
-            if not self._over.wait(limit):
-                if limit:
-                    _say(f"{self._last_words}\n")
-                os._exit(self._code)
+        if self._stop is None:
+            os._exit(self._code)
+        # It may hang as well.
+        threading.Thread(target=self._stop, name="stop", daemon=True).start()
+        if not self._over.wait(LIMIT):
+            _say(f"{self._last_words}\n")
+            os._exit(self._code)
 
 
 def _say(line: str) -> None:

@@ -12,49 +12,16 @@ import selectors
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 from tests.camera import libcamera
+from tests.camera.absent import OTHERS, Others
 
 VERSIONS = ("0.3.12", "0.3.31", "newest")
 FOLDER = Path(sys.prefix) / "picamera2"
-OTHERS = ("av", "piexif", "pidng", "prctl", "pykms", "simplejpeg", "v4l2", "videodev2")
-
-
-class Nothing:
-    """Whatever is asked of it is nothing either."""
-
-    def __getattr__(self, name: str) -> "Nothing":
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self
-
-    def __call__(self, *_: Any, **__: Any) -> "Nothing":
-        return self
-
-    def __mro_entries__(self, _bases: Any) -> tuple[type, ...]:
-        return ()
-
-
-class Others:
-    """Finds the modules of libraries that are not installed here."""
-
-    @staticmethod
-    def find_spec(name: str, _path: Any, _target: Any = None) -> ModuleSpec | None:
-        absent = name.split(".")[0] in OTHERS
-        return ModuleSpec(name, Others, is_package=True) if absent else None  # type: ignore
-
-    @staticmethod
-    def create_module(spec: ModuleSpec) -> ModuleType:
-        return ModuleType(spec.name)
-
-    @staticmethod
-    def exec_module(module: ModuleType) -> None:
-        module.__getattr__ = Nothing().__getattr__  # type: ignore
 
 
 class Prompt(selectors.DefaultSelector):
