@@ -258,7 +258,7 @@ def stall(checks: Checks, camera: Camera, _photos: Path) -> None:
             f"it leaves nothing: {files} files and {threads} threads, then {kept[0]} and {kept[1]}"
         )
         check(checks, good, what)
-        written = digits.lines()[lines:]
+        written = [each for each in digits.lines()[lines:] if " reads " not in each]
         check(checks, len(written) <= 3, f"it writes {len(written)} lines", "\n".join(written))
 
 

@@ -135,6 +135,7 @@ def add_pace(libcamera: Any) -> None:
             while not waiting.empty():
                 waiting.get()
             stop(self)
+            arrived.set()
 
     camera.queue_request, camera.stop = queue_request, stop_and_drop
     manager.get_ready_requests = get_ready_requests
