@@ -2,7 +2,7 @@
 
 import signal
 
-if __name__ == "__main__":
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
     # Nothing is open yet. KeyboardInterrupt could be lost: raised in what the import system calls
     # back, it is printed and the import goes on.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -213,6 +213,11 @@ def _run(
     def stop() -> None:
         loop.stop()
         server.stop()
+        # At once: the loop, which closes it, may hang or be slow.
+        try:
+            history.commit()
+        except Exception as error:
+            log.warning("the history's newest rows are lost (%s): run 'digits doctor'", error)
 
     signals.end_in_order(stop)
     # A daemon, since the interpreter's end waits for every other thread: a driver may hang in it.

@@ -33,6 +33,7 @@ class StopSignals:
         self._thread: threading.Thread | None = None
         self._stop: Callable[[], None] | None = None
         self._interrupts, self._code = False, 0
+        self._last_words = "ended, though something of it hangs: run 'digits doctor'"
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         # The interpreter's own handler writes there, in C: also while the main thread hangs.
@@ -70,9 +71,9 @@ class StopSignals:
     def interrupt(self) -> None:
         """Have the first signal raise KeyboardInterrupt, and the process end with code 130.
 
-        A driver that hangs has LIMIT seconds to come back to where it is raised.
+        What hangs, or waits for other processes, has LIMIT seconds to come back.
         """
-        self._interrupts, self._code = True, 130
+        self._interrupts, self._code, self._last_words = True, 130, "digits: interrupted"
         self.end_in_order(lambda: None)
         self.end_at_once()
 
@@ -97,16 +98,13 @@ class StopSignals:
         self.wait()
         if self._over.is_set():
             return
-        limit = 0.0
-        try:
-            if self._stop is not None:
-                limit = LIMIT
-                self._stop()
-        finally:
-            if not self._over.wait(limit):
-                if limit:
-                    _say("ended, though something of it hangs: run 'digits doctor'\n")
-                os._exit(self._code)
+        if self._stop is None:
+            os._exit(self._code)
+        # It may hang as well.
+        threading.Thread(target=self._stop, name="stop", daemon=True).start()
+        if not self._over.wait(LIMIT):
+            _say(f"{self._last_words}\n")
+            os._exit(self._code)
 
 
 def _say(line: str) -> None:

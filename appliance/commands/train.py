@@ -106,7 +106,12 @@ def run(args: argparse.Namespace) -> int:
     if any(args.out.exists() and args.out.samefile(f) for f in (args.data, *args.data.glob("*"))):
         raise StateError(f"--out {args.out}: is a file of the data set: name another")
     say(f"{recipe.name}: {recipe.summary}\n{describe_cost(recipe, len(data), epochs)}")
-    camera = make_examples(recipe, data, args.seed) if args.through_camera else None
+    camera = None
+    if args.through_camera:
+        with StopSignals() as signals:
+            # Else Ctrl-C would wait for all that the other processes have begun.
+            signals.interrupt()
+            camera = make_examples(recipe, data, args.seed)
     progress = Progress(epochs)
     with StopSignals() as signals:
 

@@ -159,8 +159,13 @@ class History:
         except OSError:
             # There is none, or it is no request.
             return
+        self.commit()
+
+    def commit(self) -> None:
+        """Commit the rows that wait, also from another thread; none wait after `close`."""
         with self._lock, self._roll_back_on_error():
-            self._commit()
+            if self._uncommitted:
+                self._commit()
 
     @contextmanager
     def _roll_back_on_error(self) -> Iterator[None]:

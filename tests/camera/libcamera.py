@@ -141,6 +141,12 @@ PLUGGED_IN: list[Device] = []
 """The cameras that the next manager finds."""
 
 
+def forget_all() -> None:
+    """Begin anew: without a camera, and with a manager that nobody holds."""
+    PLUGGED_IN.clear()
+    CameraManager._made = staticmethod(lambda: None)
+
+
 def error_of(call: str, number: int) -> RuntimeError:
     """Return what Python gets of a call's negative return value."""
     return RuntimeError(f"Failed to {call} camera: {os.strerror(number)}")
@@ -257,7 +263,7 @@ class Camera:
         self._complete(queue, Request.Status.Cancelled)
 
     def create_request(self, cookie: int) -> "Request":
-        return Request(cookie)
+        return Request(cookie, Rectangle(*self._device.modes[self._mode]))
 
     def queue_request(self, request: "Request") -> None:
         with self._lock:
@@ -456,13 +462,14 @@ class RequestStatus(Enum):
 class Request:
     Status = RequestStatus
 
-    def __init__(self, cookie: int) -> None:
+    def __init__(self, cookie: int, crop: Rectangle) -> None:
         self.cookie, self.status = cookie, RequestStatus.Pending
         self.buffers: dict[Stream, FrameBuffer] = {}
         self.metadata = {
             controls.ExposureTime: 33_000,
             controls.AnalogueGain: 4.0,
             controls.DigitalGain: 1.0,
+            controls.ScalerCrop: crop,
         }
 
     def add_buffer(self, stream: Stream, buffer: FrameBuffer) -> None:

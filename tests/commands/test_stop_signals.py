@@ -83,7 +83,7 @@ def test_what_may_be_interrupted_is_interrupted_once() -> None:
 
 
 HANGS = """
-import ctypes, os, signal
+import ctypes, os, signal, threading
 from contextlib import suppress
 from appliance.commands.stop_signals import StopSignals
 with StopSignals() as signals:
@@ -103,6 +103,7 @@ with StopSignals() as signals:
         ("signals.end_at_once()", 0),
         ("signals.end_at_once(); signals.end_in_order(lambda: None)", 0),
         ("signals.end_at_once(); signals.end_in_order(lambda: 1 / 0)", 0),
+        ("signals.end_at_once(); signals.end_in_order(threading.Event().wait)", 0),
         ("signals.interrupt()", 130),
     ],
 )

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 BOARD = ROOT / "tests/proofs/pi_zero"
 SCRIPTS = [
     *(BOARD / name for name in ("boot", "instructions", "systemd", "short_night.py")),
+    *(ROOT / "tests/proofs/camera" / name for name in ("run", "inside.py", "opening.py")),
     ROOT / "tests/proofs/provisioning/run",
     ROOT / "tests/proofs/home_assistant",
     ROOT / "tests/proofs/soak",
@@ -25,7 +26,7 @@ PROGRAMS = [
     *SCRIPTS,
 ]
 SOURCES = [
-    *{*PROGRAMS, *BOARD.glob("*.py")},
+    *{*PROGRAMS, *BOARD.glob("*.py"), *ROOT.glob("tests/proofs/provisioning/*.py")},
     *(ROOT / "tests").glob("[!_]*.py"),
     *(ROOT / "tests/bench").rglob("*.py"),
 ]
@@ -108,3 +109,16 @@ def test_what_the_emulated_board_leaves_out_and_runs_is_there() -> None:
         assert f"def {test.partition('[')[0]}" in (ROOT / file).read_text("utf-8"), each
     for each in (*on_board.MODEL, *on_board.VISION):
         assert (ROOT / each).exists(), each
+
+
+def test_a_card_of_other_packages_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = import_module("tests.proofs.pi_zero.board")
+
+    def names(kind: str) -> list[str]:
+        return [board.card_name(kind, release) for release in board.RELEASES]
+
+    plain, systemd = names("plain"), names("systemd")
+    assert len({*plain, *systemd}) == 4
+    monkeypatch.setattr(board, "PICAMERA2_NEEDS", "python3-other")
+    assert not set(names("plain")) & set(plain)
+    assert names("systemd") == systemd

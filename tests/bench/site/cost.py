@@ -120,6 +120,8 @@ def _board(board: dict[str, Any], budgets: dict[str, Any]) -> str:
         "digits run beside it": budgets["serving_memory"]["most"],
         "digits retrain, all of it": budgets["retraining_memory"]["most"],
     }
+    serving = {step for step in board["peak_bytes"] if step.startswith("digits run, picamera2")}
+    most.update(dict.fromkeys(serving, budgets["serving_memory"]["most"]))
     lines = [
         "",
         "## Memory on an emulated Pi Zero",
@@ -130,6 +132,12 @@ def _board(board: dict[str, Any], budgets: dict[str, Any]) -> str:
         "an appliance, which simulates the photographs that all nights learn from and takes scipy",
         "for that, and takes more than its budget. Later nights do without it; how much less they",
         "need was not measured there.",
+        "",
+        "*digits run* is with the camera's libraries: libcamera with its camera manager, its part for",
+        f"a Pi's camera, and picamera2 {board['picamera2']} with all that it loads; the row of another",
+        "picamera2 too. What Debian has not for ARMv6 is empty there",
+        f"({board['stood_in']}), and there are no buffers of a camera.",
+        "*digits run beside it*, the night's, was measured without the camera's libraries.",
         "",
         "| what | MB | budget |",
         "|---|---|---|",

@@ -6,6 +6,7 @@ soft: nothing that is measured here tells how fast a Pi Zero is. Memory and answ
 
 import argparse
 import fcntl
+import hashlib
 import json
 import lzma
 import os
@@ -40,6 +41,7 @@ NEEDED = {
     "cpio": "cpio",
     "fdtput": "device-tree-compiler",
     "mke2fs": "e2fsprogs",
+    "pip3": "python3-pip",
 }
 """Programs, each with its package."""
 
@@ -191,6 +193,8 @@ def debian(release: str, archive: str, target: Path, variant: str, packages: str
     words = ["mmdebstrap", f"--variant={variant}", "--arch=armel", *apts_own_ways()]
     words += [f"--dpkgopt=path-exclude=/{each}/*" for each in _USELESS if "share" in each]
     words += [f"--include={packages}", release, str(target), archive]
+    if "-backports" in packages:
+        words.append(f"deb {archive} {release}-backports main")
     try:
         command(*words, env={**os.environ, "QEMU_CPU": "arm1176"})
     except BoardError as error:
@@ -261,12 +265,48 @@ PLAIN = (
     "python3-gpiozero,python3-segno,python3-prometheus-client,python3-tomlkit,python3-pytest,"
     "python3-hypothesis,linux-image-rpi"
 )
+CAMERA = {
+    # Its python3-libcamera is in its backports alone.
+    "bookworm": "python3-libcamera/bookworm-backports,libcamera-ipa/bookworm-backports",
+    "trixie": "python3-libcamera,libcamera-ipa",
+}
+"""What picamera2 stands on, as far as Debian has it for armel; the rest is of PICAMERA2."""
+PICAMERA2_NEEDS = (
+    "python3-av,python3-piexif,python3-prctl,python3-libarchive-c,python3-jsonschema,python3-tqdm"
+)
+PICAMERA2 = ("0.3.31", "0.3.38")
+"""Of PyPI: one that imports the library of video encoders at its top, and the newest."""
+_VIDEODEV2 = "0.0.4"
+
+
+def picamera2(version: str) -> Path:
+    """Return a folder of the cache with picamera2 from PyPI, got the first time."""
+
+    def get(folder: Path) -> None:
+        command("pip3", "install", "--quiet", "--root-user-action=ignore", "--no-deps",
+                "--no-compile", "--target", str(folder), f"picamera2=={version}",
+                f"videodev2=={_VIDEODEV2}")  # fmt: skip
+
+    return cached(f"picamera2-{version}", get)
+
+
+def packages(kind: str, release: str) -> str:
+    """Return the packages of a card."""
+    if kind == "systemd":
+        return SYSTEMD
+    return ",".join((PLAIN, CAMERA[release], PICAMERA2_NEEDS))
+
+
+def card_name(kind: str, release: str) -> str:
+    """Return a card's name in the cache, which is another one when its packages are others."""
+    listed = packages(kind, release).encode()
+    return f"{release}-{kind}-{hashlib.sha256(listed).hexdigest()[:8]}"
 
 
 def plain(release: str, archive: str, folder: Path) -> None:
     """Make a system of packages that are unpacked alone: none of their scripts has to run."""
     root = folder / "root"
-    debian(release, archive, root, "extract", PLAIN)
+    debian(release, archive, root, "extract", packages("plain", release))
     boot_files(root, folder)
     without_what_is_useless(root)
     for name in ("bin", "sbin", "lib"):
@@ -306,12 +346,12 @@ SYSTEMD = (
 
 def whole(release: str, archive: str, folder: Path) -> None:
     """Make a system with systemd: its packages' scripts run, emulated, which takes some minutes."""
-    from_plain = cached(f"{release}-plain", lambda to: plain(release, archive, to))
+    from_plain = cached(card_name("plain", release), lambda to: plain(release, archive, to))
     for name in ("vmlinuz", "zero.dtb", "initrd"):
         shutil.copy(from_plain / name, folder / name)
     root = folder / "root"
     with emulated():
-        debian(release, archive, root, "apt", SYSTEMD)
+        debian(release, archive, root, "apt", packages("systemd", release))
     without_what_is_useless(root)
     (root / "payload").mkdir()
     _put(root / "etc/hosts", "127.0.0.1 localhost digits\n", 0o644)
@@ -365,12 +405,12 @@ def card(kind: str, args: argparse.Namespace) -> tuple[str, Path]:
     """Return a release and its folder in the cache: the one asked for, else the first to be had."""
     make = {"plain": plain, "systemd": whole}[kind]
     # What is in the cache needs no archive.
-    known = [each for each in RELEASES if (CACHE / f"{each}-{kind}").exists()]
+    known = [each for each in RELEASES if (CACHE / card_name(kind, each)).exists()]
     releases = [args.release] if args.release else known or list(RELEASES)
     said = ""
     for release in releases:
         try:
-            told = cached(f"{release}-{kind}", partial(make, release, args.mirror or mirror()))
+            told = cached(card_name(kind, release), partial(make, release, args.mirror or mirror()))
             return release, told
         except BoardError as error:
             said = str(error)

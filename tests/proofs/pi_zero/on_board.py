@@ -24,6 +24,8 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[2]
+LAID = CHECKOUT.parent / "picamera2"
+"""picamera2 in some versions, a folder each."""
 STATE = Path("/var/tmp/state")
 SETTINGS = Path("/var/tmp/digits.toml")
 SAMPLES = CHECKOUT / "data/samples"
@@ -48,6 +50,14 @@ def peak(step: str, size: int) -> None:
 def environment() -> dict[str, str]:
     pins = {"GPIOZERO_PIN_FACTORY": "lgpio", "PYTHONPATH": f"{CHECKOUT}:{HERE / 'pins'}"}
     return {**os.environ, **pins, "PYTHONUNBUFFERED": "1"}
+
+
+def with_camera(version: str) -> dict[str, str]:
+    """Return the environment of a process that imports a version of picamera2."""
+    # bookworm-backports has libcamera's module where Debian's Python does not look.
+    folders = [str(LAID / version), *map(str, Path("/usr/lib").glob("*/python3*/site-packages"))]
+    own = environment()
+    return {**own, "PYTHONPATH": ":".join([own["PYTHONPATH"], *folders])}
 
 
 def digits(*words: str | Path) -> list[str]:
@@ -122,7 +132,7 @@ def prepared() -> None:
     )
     began = time.monotonic()
     # An installed release is compiled too.
-    done = Ran([sys.executable, "-m", "compileall", "-q", "appliance", "model"], 300)
+    done = Ran([sys.executable, "-m", "compileall", "-q", "appliance", "model", str(LAID)], 600)
     facts = os.uname()
     name = f"{facts.machine}, Linux {facts.release}, Python {sys.version.split()[0]}"
     memory = int(Path("/proc/meminfo").read_text().split()[1]) // 1024
@@ -171,13 +181,20 @@ def lit() -> int | None:
 
 
 class Serving:
-    """`digits run` with the samples before its camera, until the end of the block."""
+    """`digits run` with the samples before its camera, until the end of the block.
 
-    def __init__(self) -> None:
+    With a version of picamera2 it has first loaded what a Pi with a camera loads.
+    """
+
+    def __init__(self, picamera2: str | None) -> None:
         self._log = open("/var/tmp/run.log", "w+b")  # noqa: SIM115
+        words, own = digits("run", "--config", SETTINGS), environment()
+        if picamera2:
+            words[words.index("appliance")] = "tests.proofs.pi_zero.with_camera"
+            own = with_camera(picamera2)
         self.process = subprocess.Popen(
-            digits("run", "--config", SETTINGS), env=environment(), cwd="/var/tmp",
-            stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
+            words, env=own, cwd="/var/tmp", stdin=subprocess.DEVNULL, stdout=self._log,
+            stderr=self._log,
         )  # fmt: skip
 
     def __enter__(self) -> "Serving":
@@ -191,6 +208,12 @@ class Serving:
     @property
     def said(self) -> str:
         return _text(self._log)[-1500:]
+
+    @property
+    def loaded(self) -> str:
+        """What of a camera's libraries it has told that it loaded."""
+        found = re.search(r"^loaded: .*$", _text(self._log), re.MULTILINE)
+        return found[0] if found else ""
 
     @property
     def peak(self) -> int:
@@ -208,14 +231,47 @@ def reading() -> int | None:
     return None if digit is None else int(digit)
 
 
+def versions() -> list[str]:
+    """Return the versions of picamera2 that are laid beside the checkout, the oldest first."""
+    names = [each.name for each in LAID.iterdir()]
+    return sorted(names, key=lambda name: [int(part) for part in name.split(".")])
+
+
+VIEWS = "/", "/history", "/teach", "/training", "/inside", "/device"
+
+
+def ask_all() -> tuple[dict[str, int], Any]:
+    """Return the sizes of the page's views, and what the API reads on a photograph."""
+    pages = {view: len(get(view)) for view in VIEWS}
+    sample = SAMPLES / "7-shadow.jpg"
+    request = urllib.request.Request(f"{PAGE}/api/v1/read", sample.read_bytes())
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        return pages, json.load(answer)
+
+
 def serve() -> None:
+    *others, last = [None, *versions()]
+    serve_with(last)
+    for each in others:
+        name = f"picamera2 {each}" if each else "without the camera's libraries"
+        with Serving(each) as run:
+            seen = until(run.reads, 300) is not None and run.process.poll() is None
+            said = ask_all()[1]["digit"] if seen else None
+            check(said == 7, f"digits run, {name}: it reads. {run.loaded}", run.said)
+            peak(f"digits run, {name}", run.peak)
+
+
+def serve_with(picamera2: str | None) -> None:
+    """Have the pins, the page and the API checked, with a version of picamera2 loaded."""
     began = time.monotonic()
-    with Serving() as run:
+    with Serving(picamera2) as run:
         up = until(run.answers, 180) and run.process.poll() is None
         seconds = time.monotonic() - began
         check(up, f"digits run: its API answers after {seconds:.0f} s there", run.said)
         if not up:
             return
+        check(bool(run.loaded), f"digits run, with the camera's libraries: {run.loaded}", run.said)
+        tell(picamera2=picamera2, stood_in=run.loaded.rpartition("stood in for: ")[2])
         wanted: dict[int, str] = {}
 
         def seen() -> bool:
@@ -233,15 +289,10 @@ def serve() -> None:
         held = levels()
         good = held.get(STATUS, ("",))[0] == "out" and held.get(BUTTON, ("",))[0] == "in"
         check(good, "the status LED's pin is an output, the button's an input", str(held))
-        views = "/", "/history", "/teach", "/training", "/inside", "/device"
-        pages = {view: len(get(view)) for view in views}
+        pages, said = ask_all()
         check(min(pages.values()) > 1000, f"the page: its {len(pages)} views", str(pages))
         health = json.loads(get("/api/v1/health"))
         check(health["status"] == "ok", "the API tells that all is well", str(health))
-        sample = SAMPLES / "7-shadow.jpg"
-        request = urllib.request.Request(f"{PAGE}/api/v1/read", sample.read_bytes())
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            said = json.load(answer)
         check(said["digit"] == 7, "the API reads a photograph that is sent to it", str(said))
         peak("digits run", run.peak)
         tell(resident=status(run.process.pid, "VmRSS"))
@@ -385,7 +436,7 @@ def night() -> None:
     if made.code != 0:
         check(False, "captures are made", made.said)
         return
-    with Serving() as run, open("/var/tmp/night.log", "w+b") as log:
+    with Serving(versions()[-1]) as run, open("/var/tmp/night.log", "w+b") as log:
         until(run.answers, 300)
         before = available()
         process = subprocess.Popen([*words, "begin", str(state), str(data)], cwd=CHECKOUT,

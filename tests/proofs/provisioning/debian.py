@@ -1,7 +1,13 @@
-"""A minimal Debian from debootstrap, kept in the cache folder ($XDG_CACHE_HOME) as a tarball."""
+"""A minimal Debian from debootstrap, kept in the cache folder ($XDG_CACHE_HOME) as a tarball.
 
+More than one proof begins with it: `make_root` keeps a copy that has what a proof needs beside it.
+"""
+
+import fcntl
+import hashlib
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -10,6 +16,7 @@ from typing import Any
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "digits-provisioning"
 RIGHT, WRONG = "✔", "✘"
+_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 
 def command(*words: str, **options: Any) -> "subprocess.CompletedProcess[str]":
@@ -50,3 +57,39 @@ def apts_own_ways() -> str:
     told = command("apt-config", "dump").stdout.splitlines()
     wanted = re.compile(r"Acquire::(\S*Proxy|Check-)", re.IGNORECASE)
     return "".join(f"{line}\n" for line in told if wanted.match(line))
+
+
+def make_root(name: str, release: str, script: str) -> Path:
+    """Return a Debian with what a shell script installs in it; made when the script is a new one.
+
+    It is a folder of the cache: run it read-only. Raises subprocess.CalledProcessError, with what
+    was said, when debootstrap or the script fails, as both do without a network.
+    """
+    root = CACHE / f"{name}-{hashlib.sha256(script.encode()).hexdigest()[:12]}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if root.exists():
+            return root
+        file = tarball(release)
+        print(f"making {root}", flush=True)
+        for old in CACHE.glob(f"{name}-*"):
+            shutil.rmtree(old)
+        new = CACHE / f"{name}-new"
+        new.mkdir()
+        command("tar", "-C", str(new), "-xf", str(file))
+        new.chmod(0o755)
+        (new / "etc/apt/apt.conf.d/99of-the-host").write_text(apts_own_ways())
+        words = ["--resolv-conf=copy-host"]
+        if os.path.exists(_CERTIFICATES):
+            # A network of its own kind may have an authority of its own.
+            words += [f"--bind-ro={_CERTIFICATES}"]
+        command(*enter(new, *words), "sh", "-euc", script, stdin=subprocess.DEVNULL)
+        new.rename(root)
+    return root
+
+
+def enter(root: Path, *options: str) -> list[str]:
+    """Return what begins a command in a root, with this machine's network."""
+    words = ["systemd-nspawn", "--quiet", f"--directory={root}", "--register=no", "--keep-unit"]
+    return [*words, "--console=pipe", f"--machine=digits-{os.getpid()}", *options]
