@@ -1,5 +1,6 @@
 """The checks of `run`, the first process of the kernel that it boots: the product on its pins."""
 
+import argparse
 import json
 import os
 import re
@@ -129,7 +130,7 @@ class Appliance:
     def __init__(self, *words: str, libraries: Sequence[str] = LIBRARIES) -> None:
         self.folder = Path(tempfile.mkdtemp())
         config = self.folder / "digits.toml"
-        config.write_text(f"[camera]\npicture_seconds = 1\n")
+        config.write_text("[camera]\npicture_seconds = 1\n")
         command = [sys.executable, "-m", "appliance", "run", "--config", str(config)]
         command += ["--state", str(self.folder / "state"), "--host", "127.0.0.1", *words]
         with open(self.folder / "log", "w") as log:
@@ -139,9 +140,8 @@ class Appliance:
 
     def get(self, path: str) -> dict[str, Any]:
         with suppress(OSError, ValueError):
-            with urllib.request.urlopen(
-                f"http://127.0.0.1:{PORT}/api/v1/{path}", timeout=10
-            ) as got:
+            address = f"http://127.0.0.1:{PORT}/api/v1/{path}"
+            with urllib.request.urlopen(address, timeout=10) as got:
                 return dict(json.load(got))
         return {}
 
@@ -245,7 +245,7 @@ def stop(chip: Chip, pictures: Pictures, digits: Appliance, number: signal.Signa
     took = time.monotonic() - began
     left = chip.lit(range(BUTTON))
     good = digits.process.returncode == 0 and len(lit) > 1 and not left and not chip.holders()
-    check(good, f"{number.name} ends it in {took:.1f} s: {lit} were high, all are low, none is held",
+    check(good, f"{number.name} ends it in {took:.1f} s: {lit} were high, all are low and free",
           f"{left}\n{chip.holders()}\n{digits.log()}")  # fmt: skip
 
 
@@ -278,8 +278,10 @@ def states(chip: Chip, pictures: Pictures, digits: Appliance) -> None:
     check(good, "ready with a digit: the status LED is steady", digits.log())
     press(chip, digits)
     for name, state, least, most in (
-        ("", "error", 8, 22), ("none-scribble.jpg", "looking", 2, 5), ("none-blank.jpg", "ready", 0, 0)
-    ):  # fmt: skip
+        ("", "error", 8, 22),
+        ("none-scribble.jpg", "looking", 2, 5),
+        ("none-blank.jpg", "ready", 0, 0),
+    ):
         pictures.show(name)
         good = digits.settles(None, state)
         until(lambda: not chip.lit(pins), 1)
@@ -307,7 +309,7 @@ def press(chip: Chip, digits: Appliance) -> None:
     chip.pull(BUTTON, "up")
     time.sleep(1)
     held = digits.number()
-    told = f"{before}, 3 s later {idle}, pressed {once}, with a bouncing contact {bounced}, held {held}"
+    told = f"{before}, 3 s later {idle}, pressed {once}, bouncing {bounced}, held {held}"
     check(idle == before, f"nothing changes and nobody presses: no reading is made ({told})")
     check(once == idle + 1, "the button, pressed at the chip, makes a reading", told)
     check(bounced == once + 1, "a contact that bounces eight times makes one", told)
@@ -415,6 +417,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     try:
         main()
     except Exception:
