@@ -302,15 +302,17 @@ def states(chip: Chip, pictures: Pictures, digits: Appliance) -> None:
 
 def press(chip: Chip, digits: Appliance) -> None:
     def count(act: Callable[[], object]) -> int:
-        """Return how many readings an act makes."""
+        """Return how many readings an act makes, begun after one that is made every ten seconds."""
+        before = digits.number()
+        until(lambda: digits.number() > before, 2)
         before = digits.number()
         act()
         until(lambda: digits.number() > before, 0.3)
         time.sleep(2)
         return digits.number() - before
 
-    idle = until(lambda: count(lambda: None) == 0, 3)
-    check(idle, "nothing changes and nobody presses: no reading is made", digits.log())
+    made = count(lambda: None)
+    check(made == 0, "nothing changes and nobody presses: no reading is made", made)
     made = count(chip.press)
     check(made == 1, "the button, pressed at the chip, makes a reading", made)
     for _ in range(20):
