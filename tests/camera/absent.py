@@ -3,6 +3,7 @@
 What is asked of such a library is there and does nothing: video encoders, raw pictures, screens.
 """
 
+import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -25,12 +26,19 @@ class Nothing:
         return ()
 
 
+def is_stand_in(name: str) -> bool:
+    """Tell whether a module that was imported stands in for one that is not installed."""
+    return getattr(getattr(sys.modules[name], "__spec__", None), "loader", None) is Others
+
+
 class Others:
     """Finds the modules of libraries that are not installed here."""
 
     @staticmethod
     def find_spec(name: str, _path: Any, _target: Any = None) -> ModuleSpec | None:
-        absent = name.split(".")[0] in OTHERS
+        library, _, part = name.partition(".")
+        # A part that one which is installed looks for is not there.
+        absent = library in OTHERS and (not part or is_stand_in(library))
         return ModuleSpec(name, Others, is_package=True) if absent else None  # type: ignore
 
     @staticmethod

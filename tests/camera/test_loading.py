@@ -10,6 +10,7 @@ import pytest
 
 from appliance.camera.picamera import _put_off
 from tests.camera import versions
+from tests.camera.absent import Others
 
 ROOT = Path(__file__).parents[2]
 # Whatever is used of av or a module of its own is there: see absent.py.
@@ -78,3 +79,21 @@ def test_a_library_that_was_there_before_is_left_alone(monkeypatch: pytest.Monke
     with _put_off("put_off"):
         assert sys.modules["put_off"] is there
     assert sys.modules["put_off"] is there
+
+
+def test_nothing_stands_in_for_a_part_of_a_library_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "av").mkdir()
+    (tmp_path / "av/__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Others])
+    before = set(sys.modules)
+    try:
+        assert importlib.import_module("simplejpeg.encode").anything
+        assert importlib.import_module("av").__file__
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module("av.anything")
+    finally:
+        for name in set(sys.modules) - before:
+            del sys.modules[name]

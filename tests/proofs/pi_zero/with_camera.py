@@ -14,7 +14,7 @@ from pathlib import Path
 from appliance.__main__ import main
 from appliance.camera.picamera import PiCamera
 from appliance.errors import CameraError
-from tests.camera.absent import Others
+from tests.camera.absent import Others, is_stand_in
 
 
 def load() -> str:
@@ -35,10 +35,6 @@ def load() -> str:
     absent = {name.partition(".")[0] for name in sys.modules if is_stand_in(name)}
     words = ", ".join([*loaded, *(part.name for part in parts)])
     return f"loaded: {words}; stood in for: {', '.join(sorted(absent)) or 'none'}"
-
-
-def is_stand_in(name: str) -> bool:
-    return getattr(getattr(sys.modules[name], "__spec__", None), "loader", None) is Others
 
 
 def is_real(name: str) -> bool:
