@@ -7,8 +7,13 @@ PYTHON=${PYTHON:-python3}
 APP=/opt/digits
 RELEASES=$APP/releases
 CURRENT=$APP/current
-# The name of the release to go back to, while a new one has not proved itself.
+# There while a new release is on trial: the name of the one to go back to, and "ok" if that one read.
 TRYING=$APP/trying
+# This script, for the next start to finish a trial that a power cut broke off, and its unit.
+FINISHER=$APP/setup.sh
+TRIAL=digits-trial.service
+# Of the last update that did not run: its release, the one that runs again, Unix seconds, and why.
+GONE_BACK=$APP/gone-back
 # There while a new PIN has not been shown yet.
 PIN_UNSHOWN=$APP/untold
 PARTS="appliance model data systemd"
@@ -42,6 +47,8 @@ usage() {
 		  uninstall [--purge]  remove it again (as root); --purge removes settings and readings too
 		  backup FILE          write settings, captures, history and networks to one file
 		  restore FILE         put a backup in the place of what is there (as root)
+		  finish-update        finish an update that a power cut broke off, or go back from it (as
+		                       root); each start does so by itself
 		  doctor               check camera, pins, libraries, network and disk
 		  downgrade-state      stop the appliance and lay its files as versions before knowledge/
 		                       have them (as root); then check such a version out and install it
@@ -252,10 +259,7 @@ check_machine() {
 	if [ "$(id -u)" != 0 ] && [ -z "$DRY" ]; then err "this changes the system: run 'sudo ./setup.sh $VERB'"; fi
 	check_system
 	check_space
-	if [ "$(date +%Y)" -lt 2025 ]; then
-		add_problem "the clock shows $(date +%Y-%m-%d), which cannot be: connect the network and wait until" \
-			"'timedatectl' says synchronized, or set it with 'date -s', then run this again"
-	fi
+	check_clock
 	if [ -n "$(list_missing_packages)" ]; then check_archive; fi
 	report_hardware
 	if [ "$PROBLEMS" != 0 ]; then
@@ -300,6 +304,22 @@ check_space() {
 	[ "$memory" -ge 400 ] ||
 		add_problem "there are $memory MB of memory, and 400 MB are needed: lower gpu_mem in config.txt," \
 			"or take a board with more"
+}
+
+# A Pi has no battery for its clock; by one that is behind, an archive's signatures are not valid yet.
+check_clock() {
+	set_it="connect the network and wait until 'timedatectl' says synchronized, or set it with 'date -s'"
+	if [ "$(date +%Y)" -lt 2025 ]; then
+		add_problem "the clock shows $(date +%Y-%m-%d), which cannot be: $set_it, then run this again"
+		return
+	fi
+	# Files were written when it was their time, or later.
+	later=$(find "$HERE" "$RELEASES" "$STATE" /var/lib/systemd/timesync/clock /etc/fake-hwclock.data \
+		-maxdepth 1 -newermt '+5 minutes' -printf '%p is of %TF %TH:%TM' -quit 2>/dev/null |
+		LC_ALL=C tr -c '[:print:]' '?') || true
+	# By a clock that the network has set such a file is wrong, or the clock was.
+	if [ -z "$later" ] || [ "$(timedatectl show -P NTPSynchronized 2>/dev/null)" = yes ]; then return; fi
+	add_problem "the clock shows $(date '+%F %H:%M'), and $later: $set_it, then run this again"
 }
 
 # Downloads one file with apt's own settings and proxies, and deletes it.
@@ -496,6 +516,7 @@ test_release() {
 link_current() {
 	ln -sfn "releases/$1" "$APP/.current.new"
 	mv -T "$APP/.current.new" "$CURRENT"
+	sync "$APP"
 	# remove_old_releases sorts by this time.
 	touch "$RELEASES/$1"
 }
@@ -520,14 +541,23 @@ PYTHONPATH=\$(readlink -f $CURRENT) exec python3 -P -m appliance \"\$@\""
 
 write_command() {
 	mkdir -p "$(dirname "$COMMAND")"
-	printf '%s\n' "$wanted" >"$COMMAND.new"
-	chmod 755 "$COMMAND.new"
-	mv "$COMMAND.new" "$COMMAND"
+	printf '%s\n' "$wanted" | write_durably 755 "$COMMAND"
+}
+
+# write_durably MODE FILE: writes its input; a power cut leaves all of it, or what was there before.
+write_durably() {
+	cat >"$2.new"
+	chmod "$1" "$2.new"
+	sync "$2.new"
+	mv "$2.new" "$2"
+	sync "$(dirname "$2")"
 }
 
 install_units() {
 	changed=""
 	for file in "$UNITS"/digits*.service "$UNITS"/digits*.timer "$UNITS"/digits*.path; do
+		# What may have to finish the trial goes last: end_trial.
+		if [ "$(basename "$file")" = "$TRIAL" ] && [ -e "$TRYING" ]; then continue; fi
 		if [ -e "$file" ] && ! [ -e "$1/$(basename "$file")" ]; then
 			changed=yes
 			change "unit of another release goes: $(basename "$file")" remove_unit "$(basename "$file")"
@@ -550,11 +580,8 @@ list_enabled_units() {
 	(cd "$1" && grep -l '^\[Install\]' digits*.*)
 }
 
-install_unit() {
-	cp "$1" "$UNITS/$(basename "$1").new"
-	chmod 644 "$UNITS/$(basename "$1").new"
-	mv "$UNITS/$(basename "$1").new" "$UNITS/$(basename "$1")"
-}
+# shellcheck disable=SC2094  # the release's file is read, and that of the same name in $UNITS written
+install_unit() { write_durably 644 "$UNITS/$(basename "$1")" <"$1"; }
 
 remove_unit() {
 	systemctl --quiet disable --now "$1" 2>/dev/null || true
@@ -564,45 +591,66 @@ remove_unit() {
 # Switches to the new release, restarts and queries the page; on failure rolls back.
 switch_release() {
 	before=$(current_release)
-	UNITS_CHANGED=""
-	# An interrupted run has left the name of the last good release.
+	UNITS_CHANGED="" OLD="" wish=""
 	if [ -e "$TRYING" ]; then
-		OLD=$(cat "$TRYING")
-	elif [ -n "$before" ] && [ "$before" != "$NEW" ]; then
+		# An interrupted run has left the name of the last good release.
+		read_trying
+	elif [ -n "$before" ]; then
 		OLD=$before
-	else
-		OLD=""
 	fi
-	if [ "$OLD" = "$NEW" ]; then OLD=""; fi
+	if [ "$OLD" = "$NEW" ]; then OLD="" wish=""; fi
 	if [ -n "$DRY" ]; then
 		activate_release "$NEW"
 		if [ "$before" != "$NEW" ] || [ -n "$FRESH$UNITS_CHANGED" ]; then change "start the service anew, and look at its page"; fi
 		return
 	fi
-	well=$(query_page 1) || well=""
-	if [ -n "$OLD" ] && ! [ -e "$TRYING" ]; then write_trying "$OLD"; fi
+	well=$(query_page 1 2>/dev/null) || well=""
+	if [ -n "$OLD" ]; then
+		# The camera must work only where it worked before.
+		if ! [ -e "$TRYING" ] && [ "$well" = ok ]; then wish=ok; fi
+		begin_trial
+	fi
 	activate_release "$NEW"
 	if [ "$before" != "$NEW" ] || [ -n "$FRESH$UNITS_CHANGED$SETTINGS_NEW" ] || [ -e "$TRYING" ] || [ -z "$well" ]; then
 		change "starting the service" start_units
-		# The camera must work only where it worked before.
-		wish=""
-		if [ -n "$OLD" ] && [ "$well" = ok ]; then wish=ok; fi
-		query_page 120 "$wish" >/dev/null || roll_back
+		why=$(query_page 120 "$wish" 2>&1 >/dev/null) || roll_back
 	fi
-	rm -f "$TRYING"
+	end_trial
+	rm -f "$GONE_BACK"
 	remove_old_releases
 }
 
-write_trying() {
-	printf '%s\n' "$1" >"$TRYING.new"
-	mv "$TRYING.new" "$TRYING"
+# Sets OLD and wish.
+read_trying() {
+	OLD=$(sed -n 1p "$TRYING")
+	wish=$(sed -n 2p "$TRYING")
+}
+
+# Before anything is switched all is there that the next start needs to finish or to go back.
+begin_trial() {
+	write_durably 755 "$FINISHER" <"$HERE/setup.sh"
+	cmp -s "$RELEASES/$NEW/systemd/$TRIAL" "$UNITS/$TRIAL" || install_unit "$RELEASES/$NEW/systemd/$TRIAL"
+	systemctl --quiet enable "$TRIAL"
+	rm -f "$GONE_BACK"
+	printf '%s\n' "$OLD" "$wish" | write_durably 644 "$TRYING"
+}
+
+end_trial() {
+	rm -f "$TRYING"
+	sync "$APP"
+	rm -f "$FINISHER"
+	if [ -e "$UNITS/$TRIAL" ] && ! [ -e "$CURRENT/systemd/$TRIAL" ]; then
+		# Without --now: it may be what runs this.
+		systemctl --quiet disable "$TRIAL" 2>/dev/null || true
+		rm -f "$UNITS/$TRIAL"
+	fi
 }
 
 start_units() {
 	systemctl reset-failed digits.service 2>/dev/null || true
 	for unit in $(list_enabled_units "$CURRENT/systemd"); do
-		# Takes settings from the boot partition, at the next start only.
-		if [ "$unit" = digits-firstboot.service ]; then continue; fi
+		# These are for the next start of the machine: one takes settings from the boot partition.
+		case $unit in digits-firstboot.service | "$TRIAL") continue ;; esac
 		if [ "$unit" = digits.service ]; then
 			restart_service
 			continue
@@ -615,6 +663,8 @@ start_units() {
 # longer for a service that never gets ready.
 restart_service() {
 	old_process=$(systemctl show -P MainPID digits.service)
+	# Of another release: this one need not wait for it (systemd/digits.service).
+	rm -f /run/digits/failures
 	systemctl restart --no-block digits.service
 	tries=0
 	while [ "$old_process" != 0 ] && [ "$tries" -lt 60 ] &&
@@ -659,21 +709,64 @@ query_page() {
 	END
 }
 
+# Gives the release $NEW up, because of $why.
 roll_back() {
+	printf '%s\n' "$why" >&2
 	say "what the service said last:"
 	journalctl --no-pager -u digits.service -n 8 -o cat >&2 || true
 	if [ -z "$OLD" ] || ! [ -d "$RELEASES/$OLD" ]; then
 		err "the release $NEW does not run, and there is none before it to go back to: above is why;" \
 			"put it right, then run this again"
 	fi
+	# Decided for good: after a power cut from here on it is not tried again.
+	why=$(printf '%s\n' "$why" | sed -n '$s/^setup.sh: //;$p')
+	printf '%s\n' "$NEW" "$OLD" "$(date +%s)" "$why" | write_durably 644 "$GONE_BACK"
+	go_back
+}
+
+# Cut off anywhere, it can be done again.
+go_back() {
 	say "going back to the release $OLD"
 	if ! [ -e "$RELEASES/$OLD/appliance/storage/layout.py" ]; then downgrade_files "$RELEASES/$NEW" || true; fi
 	activate_release "$OLD"
 	start_units
+	end_trial
 	query_page 120 >/dev/null || err "the release $NEW does not run, and $OLD, which is the current one again, does not either:" \
 		"above is why; 'sudo digits doctor' tells more"
-	rm -rf "${RELEASES:?}/$NEW" "$TRYING"
+	rm -rf "${RELEASES:?}/$NEW"
 	err "the release $NEW does not run: above is why; the release $OLD runs again as before"
+}
+
+# digits-trial.service runs this after a start with a note of a release on trial.
+finish_update() {
+	if [ "$(id -u)" != 0 ]; then err "this changes the system: run 'sudo ./setup.sh finish-update'"; fi
+	take_lock
+	if ! [ -e "$TRYING" ]; then
+		say "No update was broken off."
+		return
+	fi
+	UNITS_CHANGED=""
+	NEW=$(current_release)
+	read_trying
+	if [ "$NEW" = "$OLD" ] || ! [ -d "$RELEASES/$OLD" ]; then
+		# Before the switch, or within a way back: only what comes after the link may be left to do.
+		say "an update was broken off: the release $NEW goes on"
+		activate_release "$NEW"
+		if [ -n "$UNITS_CHANGED" ]; then start_units; fi
+		end_trial
+		return
+	fi
+	if [ "$(sed -n 1p "$GONE_BACK" 2>/dev/null)" = "$NEW" ]; then
+		say "the release $NEW does not run: $(sed -n 4p "$GONE_BACK")"
+		go_back
+	fi
+	say "the update from $OLD to $NEW was broken off before it was known to run: looking at it now"
+	activate_release "$NEW"
+	if [ -n "$UNITS_CHANGED" ]; then start_units; fi
+	# As long as the service has for its start: the whole machine starts beside it.
+	why=$(query_page 180 "$wish" 2>&1 >/dev/null) || roll_back
+	end_trial
+	say "the release $NEW runs"
 }
 
 # Moves the files in knowledge/ back to where older releases look for them, with release $1's code.
@@ -761,8 +854,7 @@ advertise() {
 
 write_advertisement() {
 	mkdir -p "$(dirname "$AVAHI")"
-	printf '%s\n' "$wanted" >"$AVAHI.new"
-	mv "$AVAHI.new" "$AVAHI"
+	printf '%s\n' "$wanted" | write_durably 644 "$AVAHI"
 }
 
 # Training needs MNIST, reading does not: an install without a network succeeds.
@@ -931,7 +1023,7 @@ parse_options() {
 	done
 }
 
-# Runs install, update or uninstall; their options may stand before the verb or after it.
+# Runs what changes the system; the options may stand before the verb or after it.
 change_system() {
 	parse_options "$@"
 	if [ -n "$IMAGE" ] && [ "$VERB" != install ]; then err "--image is for install, not for $VERB"; fi
@@ -948,6 +1040,7 @@ change_system() {
 		refuse_words "$@"
 		install_appliance
 		;;
+	finish-update) finish_update ;;
 	*) "$VERB" "$@" ;;
 	esac
 }
@@ -968,12 +1061,16 @@ main() {
 	# shellcheck disable=SC2086  # words without blanks
 	case $VERB in
 	install | update | uninstall) change_system $before "$@" ;;
+	finish-update)
+		[ -z "$before$*" ] || err "finish-update takes no options, and '${before# }$*' was given"
+		change_system
+		;;
 	demo | test | doctor | backup | restore | downgrade-state) [ -z "$before" ] || err "$VERB changes nothing:$before is for install, update and uninstall" ;;
 	esac
 	case $VERB in
 	demo) demo "$@" ;;
 	test) run_tests "$@" ;;
-	install | update | uninstall) ;;
+	install | update | uninstall | finish-update) ;;
 	backup) backup "$@" ;;
 	restore) restore "$@" ;;
 	downgrade-state) downgrade_state ;;

@@ -32,7 +32,7 @@ MOST_FRAME = 16_000_000
 """Pixels that a frame may have: a larger JPEG is reduced while it is decoded, a PNG refused."""
 ENOUGH = 1600
 """A JPEG is reduced to 1/2, 1/4 or 1/8 as long as this many pixels remain on its shorter side."""
-SUFFIXES = (".jpg", ".jpeg", ".png")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 _REDUCTIONS = 1, 2, 4, 8
 _STRIP = 1 << 18
@@ -101,11 +101,12 @@ class PictureQueue:
 
 
 def open_picture(file: Path | IO[bytes], name: str, at: float | None = None) -> Frame:
-    """Return a JPEG or PNG as a frame, upright as its EXIF says, with transparency as white.
+    """Return a picture file as a frame, upright as its EXIF says.
 
-    `name` is what an error calls it; `at` is Unix seconds, now by default. An open file is read
-    from its beginning. Raises PictureError for what is not a picture or costs too much to decode,
-    and OSError for a file that cannot be opened.
+    JPEG, PNG, WebP, BMP, and the first picture of a GIF or TIFF are read. What is transparent is
+    white, or black under light strokes. `name` is what an error calls it; `at` is Unix seconds, now
+    by default. An open file is read from its beginning. Raises PictureError for what is not a
+    picture or costs too much to decode, and OSError for a file that cannot be opened.
     """
     if isinstance(file, Path):
         with file.open("rb") as opened:
@@ -139,7 +140,9 @@ def picture_from_chunks(chunks: Iterable[bytes], name: str, at: float | None = N
     try:
         grey = _decode_grey(file, reduction)
     except UnidentifiedImageError:
-        raise PictureError(f"{name}: not a JPEG or PNG picture") from None
+        raise PictureError(
+            f"{name}: Pillow reads no such {file.form} here: save it as JPEG or PNG"
+        ) from None
     except Exception as error:
         # Pillow raises many kinds for a damaged file.
         raise PictureError(f"{name}: the picture is damaged ({error})") from None
@@ -157,7 +160,7 @@ def picture_cost(data: bytes) -> float:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Return the JPEG and PNG files of a folder, by name; raises OSError if there is no folder."""
+    """Return the picture files of a folder, by name; raises OSError if there is no folder."""
     return sorted(
         path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()
     )
@@ -173,7 +176,7 @@ def _cost(file: "PictureFile", reduction: int) -> float:
 
 
 def _reduction(file: "PictureFile") -> int:
-    """Return the factor 1, 2, 4 or 8 by which a JPEG is reduced while it is decoded; 1 for a PNG.
+    """Return the factor 1, 2, 4 or 8 by which a JPEG is reduced while it is decoded; else 1.
 
     libjpeg computes only what the smaller picture needs: less memory and time on a Pi Zero.
     """
@@ -204,23 +207,65 @@ def _decode_grey(file: "PictureFile", reduction: int) -> Grey:
             # A view of `grey` in the file's own orientation: no rotated copy is needed.
             lying = (grey.T if sideways else grey)[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
             rows = max(1, _STRIP // width)
-            for top in range(0, height, rows):
-                end = min(height, top + rows)
-                lying[top:end] = np.asarray(_to_grey(picture.crop((0, top, width, end))))
+            strips = [(top, min(height, top + rows)) for top in range(0, height, rows)]
+            ground, white = 255, 65535.0
+            if _has_alpha(picture):
+                ground = _choose_ground(
+                    _split_alpha(picture.crop((0, top, width, end))) for top, end in strips
+                )
+            elif picture.mode.startswith("I") or picture.mode == "F":
+                white = _find_white(picture)
+            for top, end in strips:
+                strip = picture.crop((0, top, width, end))
+                lying[top:end] = _to_grey(strip, ground, white)
     return grey
 
 
-def _to_grey(picture: "Image.Image") -> "Image.Image":
-    from PIL import Image
+def _to_grey(picture: "Image.Image", ground: int, white: float) -> Grey:
+    """Return a part of a picture in grey, over a `ground` where it has an alpha channel.
 
+    Of a picture of more than eight bits `white` is the value that becomes 255.
+    """
+    if _has_alpha(picture):
+        grey, alpha = _split_alpha(picture)
+        mixed = grey.astype(np.float32) * alpha + np.float32(ground) * (255 - alpha)
+        over: Grey = np.rint(mixed / 255).astype(np.uint8)
+        return over
     if picture.mode.startswith("I") or picture.mode == "F":
-        # 16 bits a pixel: convert("L") would clip everything above 255.
+        # convert("L") would clip everything above 255.
         values = np.asarray(picture, dtype=np.float32)
-        return Image.fromarray(np.clip(values / 257, 0, 255).astype(np.uint8))
+        scaled: Grey = np.clip(values * np.float32(255 / white), 0, 255).astype(np.uint8)
+        return scaled
+    return np.asarray(picture.convert("L"))
+
+
+def _has_alpha(picture: "Image.Image") -> bool:
+    return "A" in picture.mode or "transparency" in picture.info
+
+
+def _split_alpha(picture: "Image.Image") -> tuple[Grey, Grey]:
+    """Return grey and alpha, uint8 (h, w)."""
     if "transparency" in picture.info:
         picture = picture.convert("RGBA")
-    if "A" in picture.mode:
-        white = Image.new("L", picture.size, 255)
-        white.paste(picture.convert("L"), mask=picture.getchannel("A"))
-        return white
-    return picture.convert("L")
+    return np.asarray(picture.convert("L")), np.asarray(picture.getchannel("A"))
+
+
+def _choose_ground(parts: "Iterable[tuple[Grey, Grey]]") -> int:
+    """Return the grey of what lies under a transparent picture: paper, or a slate for light ink."""
+    pixels, opaque, light = 0, 0.0, 0.0
+    for grey, alpha in parts:
+        pixels += alpha.size
+        opaque += float(alpha.sum()) / 255
+        light += float((grey * (alpha / np.float32(255))).sum()) / 255
+    # Strokes cover the smaller part of a picture; what covers more is a picture with rounded edges.
+    return 0 if 2 * opaque < pixels and 2 * light > opaque else 255
+
+
+def _find_white(picture: "Image.Image") -> float:
+    """Return the value that is white in a picture of more than eight bits."""
+    extremes: tuple[float, float] = picture.getextrema()  # type: ignore[assignment]
+    most = extremes[1]
+    if picture.mode == "F" and most <= 1:
+        return 1.0
+    # Some programs write eight bits into a file of sixteen.
+    return 255.0 if most <= 255 else 65535.0

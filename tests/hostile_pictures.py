@@ -222,6 +222,59 @@ def animated(count: int) -> bytes:
     return png(1000, 1000, 8, 0, before=chunk(b"acTL", struct.pack(">II", count, 0)), after=control)
 
 
+# ---- BMP, GIF, WebP and TIFF ----
+
+
+def bmp(width: int, height: int, *, compression: int = 0, bits: int = 24) -> bytes:
+    """Return a BMP that claims to be so large; it has as many bytes as it needs, or 16 MB."""
+    size = min(16_000_000, -(-width * bits // 32) * 4 * abs(height))
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, size, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54 + size, 0, 0, 54) + head + bytes(size)
+
+
+def gif(width: int, height: int, *, screen: tuple[int, int] | None = None) -> bytes:
+    """Return a GIF whose picture says that it is so large, and ends at once."""
+    across, down = screen or (width, height)
+    head = b"GIF89a" + struct.pack("<HHBBB", across, down, 0x80, 0, 0) + bytes(6)
+    return head + b"," + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\2\1\x2c\0;"
+
+
+def webp(width: int, height: int, kind: bytes = b"VP8X") -> bytes:
+    """Return a small WebP whose header says that it is so large."""
+    file = io.BytesIO()
+    Image.new("RGBA", (8, 8)).save(file, "WEBP", lossless=kind == b"VP8L")
+    data = bytearray(file.getvalue())
+    if kind == b"VP8X":
+        head = b"\x10\0\0\0" + (width - 1).to_bytes(3, "little")
+        head += (height - 1).to_bytes(3, "little")
+        data[12:12] = b"VP8X" + struct.pack("<I", len(head)) + head
+    else:
+        at = data.index(b"VP8L") + 9
+        data[at : at + 4] = struct.pack("<I", width - 1 | (height - 1) << 14)
+    data[4:8] = struct.pack("<I", len(data) - 8)
+    return bytes(data)
+
+
+def tiff(
+    width: int, height: int, *, compression: int = 8, samples: int = 1,
+    tile: tuple[int, int] | None = None, strips: int = 1,
+) -> bytes:  # fmt: skip
+    """Return a TIFF of one Deflate strip or tile of zeros, with so many strips named."""
+    data = zlib.compress(bytes(min(width * height * samples, 64_000_000)), 9)
+    tags = {256: (4, width), 257: (4, height), 258: (3, 8), 259: (3, compression),
+            262: (3, 1 if samples == 1 else 2), 277: (3, samples)}  # fmt: skip
+    if tile:
+        tags |= {322: (4, tile[0]), 323: (4, tile[1]), 324: (4, 8), 325: (4, len(data))}
+    else:
+        tags |= {273: (4, 8), 278: (4, height), 279: (4, len(data))}
+    entries = [
+        struct.pack("<HHII", tag, kind, strips if tag in (273, 279) else 1, value)
+        for tag, (kind, value) in sorted(tags.items())
+    ]
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + directory
+
+
 # ---- all of them ----
 
 GREY, COLOUR, HALVED = [_TALL], [_TALL] * 3, [(2, 2), (1, 1), (1, 1)]
@@ -329,6 +382,28 @@ def known_attacks() -> Files:
     return files
 
 
+def other_attacks() -> Files:
+    """Return WebP, BMP, GIF and TIFF files that claim much."""
+    huge = {"square": (16_000, 16_000), "thin": (16_383, 2), "wide": (65_535, 900)}
+    files: Files = {}
+    for shape, size in huge.items():
+        files[f"BMP, {shape}"] = partial(bmp, *size)
+        files[f"GIF, {shape}"] = partial(gif, *size)
+        files[f"TIFF, {shape}"] = partial(tiff, *size)
+        files[f"TIFF of eight samples, {shape}"] = partial(tiff, *size, samples=8)
+        if max(size) < 16_384:
+            files[f"WebP, {shape}"] = partial(webp, *size)
+            files[f"WebP without loss, {shape}"] = partial(webp, *size, kind=b"VP8L")
+    return files | {
+        "GIF beyond its screen": lambda: gif(16_000, 16_000, screen=(8, 8)),
+        "GIF on a large screen": lambda: gif(8, 8, screen=(16_000, 16_000)),
+        "TIFF with a large tile": lambda: tiff(64, 64, tile=(8192, 8192)),
+        "TIFF with many strips": lambda: tiff(64, 64, strips=190_000) + bytes(1_600_000),
+        "BMP upside down": lambda: bmp(4000, -4000),
+        "BMP of one bit": lambda: bmp(30_000, 30_000, bits=1),
+    }
+
+
 def exif_loop() -> bytes:
     entries = struct.pack(">HHII", 0x0112, 3, 1, 6 << 16) + struct.pack(">HHII", 0x8769, 4, 1, 8)
     body = b"MM\0*\0\0\0\x08" + struct.pack(">H", 2) + entries + struct.pack(">I", 8)
@@ -356,13 +431,20 @@ def ordinary_pictures() -> Files:
         "screen, 12 MP, PNG, RGB": lambda: photograph(4032, 3024, "RGB", "PNG", flat=True),
         "screen, 12 MP, PNG, RGBA": lambda: photograph(4032, 3024, "RGBA", "PNG", flat=True),
         "photograph, 8 MP, PNG, RGB": lambda: photograph(3264, 2448, "RGB", "PNG"),
+        "photograph, 2 MP, WebP": lambda: photograph(1600, 1200, "RGB", "WEBP"),
+        "scan, 9 MP, TIFF, grey": lambda: photograph(3508, 2480, "L", "TIFF"),
+        "scan, 9 MP, TIFF by fax": lambda: photograph(
+            3508, 2480, "1", "TIFF", flat=True, compression="group4"
+        ),
+        "screen, 2 MP, BMP": lambda: photograph(1920, 1080, "RGB", "BMP", flat=True),
+        "screen, 2 MP, GIF": lambda: photograph(1920, 1080, "RGB", "GIF", flat=True),
     }
 
 
 @cache
 def photograph(
     width: int, height: int, mode: str = "RGB", form: str = "JPEG", *, flat: bool = False,
-    **options: int,
+    **options: int | str,
 ) -> bytes:  # fmt: skip
     """Return a 7 on paper with some grain."""
     from PIL import ImageDraw
@@ -377,7 +459,7 @@ def photograph(
         picture = Image.fromarray((np.asarray(picture) + grain).astype(np.uint8))
     file, was = io.BytesIO(), ImageFile.MAXBLOCK
     ImageFile.MAXBLOCK = 100_000_000
-    options |= {} if form == "PNG" else {"quality": 90}
+    options |= {"quality": 90} if form in ("JPEG", "WEBP") else {}
     picture.convert(mode).save(file, form, **options)
     ImageFile.MAXBLOCK = was
     return file.getvalue()
@@ -443,6 +525,12 @@ def valid_files() -> list[bytes]:
         base = picture if mode != "I;16" else Image.fromarray(np.asarray(picture).astype(np.uint16))
         (base if mode == "I;16" else picture.convert(mode)).save(file, "PNG")
         files.append(file.getvalue())
+    for form in ("BMP", "GIF", "WEBP", "TIFF"):
+        for mode in ("L", "RGB"):
+            file = io.BytesIO()
+            options = {"compression": "tiff_lzw"} if form == "TIFF" and mode == "L" else {}
+            picture.convert(mode).save(file, form, **options)
+            files.append(file.getvalue())
     files += [png(64, 48, 16, 6, interlaced=True), animated(3), progressive(64, 48, 4, refine=True)]
     files += [jpeg(64, 48, COLOUR, each=True), insert(jpeg(64, 48, ODD), mpf(2))]
     return files

@@ -27,9 +27,11 @@ def lan(tmp_path: Path) -> Path:
     """A folder with an `avahi-publish` that writes down what it is asked, and a `hostname`."""
     (tmp_path / "address").write_text("192.0.2.7 2001:db8::7\n")
     (tmp_path / "asked").write_text("")
+    (tmp_path / "said").write_text("")
     commands = {
-        "hostname": 'cat "$LAN/address"',
-        "avahi-publish": 'echo "$@" >>"$LAN/asked"; [ ! -e "$LAN/taken" ] || exit 1; exec sleep 60',
+        "hostname": '[ "$*" != -I ] || exec cat "$LAN/address"; echo zero',
+        "avahi-publish": 'echo "$@" >>"$LAN/asked"; echo "Local name collision" >&2; '
+        '[ ! -e "$LAN/taken" ] || exit 1; exec sleep 60',
     }
     for name, does in commands.items():
         command = tmp_path / name
@@ -40,10 +42,12 @@ def lan(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def naming(lan: Path) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {"PATH": f"{lan}:/usr/bin:/bin", "LAN": str(lan)}
-    process = subprocess.Popen(
-        [SCRIPT, "digits.local", "0.1"], env=environment, start_new_session=True
-    )
+    environment = {"PATH": f"{lan}:/usr/bin:/bin", "LAN": str(lan), "RUNTIME_DIRECTORY": str(lan)}
+    with open(lan / "said", "ab") as said:
+        process = subprocess.Popen(
+            [SCRIPT, "digits.local", "0.1", "10"],
+            env=environment, stdout=said, stderr=said, start_new_session=True,
+        )  # fmt: skip
     yield process
     process.kill()
     process.wait()
@@ -79,6 +83,30 @@ def test_a_name_that_is_taken_is_asked_for_again(
     count = len(asked(lan))
     time.sleep(1)
     assert len(asked(lan)) <= count + 2
+
+
+@pytest.mark.slow
+def test_a_name_that_is_taken_is_told_of_hourly_and_at_its_end(
+    lan: Path, naming: subprocess.Popen[bytes]
+) -> None:
+    def said() -> list[str]:
+        return (lan / "said").read_text().splitlines()
+
+    (lan / "taken").touch()
+    (lan / "address").write_text("192.0.2.8\n")
+    # An hour are ten tries here.
+    until(lambda: len(asked(lan)) > 15)
+    (lan / "taken").unlink()
+    until(lambda: said()[-1:] == ["digits.local is this machine's name on the LAN"])
+    begun, lasts, _ = said()
+    assert begun == (
+        "digits.local is not this machine's name on the LAN (Local name collision): another "
+        "appliance has it, or avahi-daemon does not run; zero.local works all the same"
+    )
+    assert lasts == begun.replace("collision)", "collision, for 1 h now)")
+    naming.send_signal(signal.SIGTERM)
+    assert naming.wait(10) == 0
+    assert not list(lan.glob("tmp.*"))
 
 
 def test_the_page_is_told_of_as_a_web_page() -> None:

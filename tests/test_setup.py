@@ -1,6 +1,7 @@
 """What setup.sh says on a plain machine; tests/proofs/provisioning/run has it do what it says."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -91,6 +92,23 @@ def test_what_it_needs_is_told_before_the_first_change(
     said = setup(checkout, machine, "install", "--dry-run")
     assert sentence in said.stderr
     assert said.returncode == 1
+
+
+def test_a_clock_that_is_weeks_behind_is_told_before_the_first_change(
+    checkout: Path, machine: Path
+) -> None:
+    stand_in(machine, "timedatectl", "echo no")
+    file = checkout / "setup.sh"
+    later = file.stat().st_mtime + 3 * 7 * 86400
+    os.utime(file, (later, later))
+    said = setup(checkout, machine, "install", "--dry-run")
+    assert re.search(
+        rf"the clock shows 20.*, and {re.escape(str(file))} is of 20.*: con", said.stderr
+    )
+    assert said.returncode == 1
+    # Where the network sets it the file is wrong, or the clock was while that was written.
+    stand_in(machine, "timedatectl", "echo yes")
+    assert "the clock shows" not in setup(checkout, machine, "install", "--dry-run").stderr
 
 
 def test_what_an_archive_may_lack_is_no_condition(checkout: Path, machine: Path) -> None:

@@ -1,7 +1,6 @@
 """digits captures: list and judge the labelled glyphs, export them to a zip, import them."""
 
 import argparse
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -59,10 +58,11 @@ def add(parsers: Any) -> None:
 
 def run_list(args: argparse.Namespace) -> int:
     from appliance.captures.store import name_label
+    from appliance.storage.rows import local_time
 
     with _open_captures(*_find_state(args)) as captures:
         for each in captures.list_newest(args.label, limit=args.limit):
-            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.at))
+            when = f"{local_time(each.at):%Y-%m-%d %H:%M:%S}"
             reading = (
                 printable(each.reason)
                 if each.said is None

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ def add(parsers: Any) -> None:
         "read the digit in each picture",
         "digits read --json photo.jpg\nexit status: 0 when every file could be opened, else 2",
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JPEG or PNG pictures")
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="pictures, or folders of them"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     add_reader(parser)
     parser.set_defaults(run=run)
@@ -25,11 +28,11 @@ def add(parsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from appliance.errors import PictureError
-    from appliance.picture import open_picture
+    from appliance.picture import open_picture, pictures_in
 
     reader = load_reader(args)
     unread = 0
-    for file in args.files:
+    for file in _list_files(args.files, pictures_in):
         try:
             frame = open_picture(file, str(file))
         except (PictureError, OSError) as error:
@@ -47,3 +50,9 @@ def run(args: argparse.Namespace) -> int:
         else:
             print(f"{printable(file)}: {reading.digit} ({reading.confidence:.0%})")
     return 2 if unread else 0
+
+
+def _list_files(paths: list[Path], pictures_in: Callable[[Path], list[Path]]) -> Iterator[Path]:
+    """Yield the files, and in the place of a folder its pictures; an empty one as it is."""
+    for path in paths:
+        yield from (path.is_dir() and pictures_in(path)) or [path]

@@ -118,7 +118,7 @@ def _retrain(
             base=named or load_base_set(StateDirectory(state).mnist, required=False),
             limits=Limits(
                 seconds=3600 * (args.hours or settings.hours),
-                until=find_deadline(settings, time.time()) if args.due else None,
+                until=find_deadline(state, settings, time.time()) if args.due else None,
                 hottest=settings.hottest,
             ),
             make_examples=simulate,

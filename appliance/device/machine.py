@@ -1,4 +1,4 @@
-"""What the machine says of itself: how hot it is, whether power sags, whether its clock is set."""
+"""What the machine says of itself: heat, power, its clock, and what became of its last update."""
 
 import os
 import socket
@@ -7,6 +7,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+from appliance.storage.layout import StateDirectory
 
 LIBRARIES = "numpy", "scipy", "pillow", "flask", "gpiozero", "waitress", "segno"
 
@@ -23,6 +25,17 @@ _SINCE = {16: "the power supply sagged", 17: "the processor was slowed down",
           18: "it was throttled", 19: "it was near its hottest"}  # fmt: skip
 _EARLIEST = 1_760_000_000
 """A clock that shows an earlier time (Unix seconds, October 2025) was never set."""
+_STAMPS = (
+    Path("/var/lib/systemd/timesync/clock"),
+    Path("/var/lib/chrony/chrony.drift"),
+    Path("/etc/fake-hwclock.data"),
+    # The release that runs: it was installed by a clock that setup.sh had looked at.
+    Path(__file__),
+)
+"""Files whose time has passed for certain: the first three are kept so that it is known."""
+_MOST_BEHIND = 300.0
+"""Seconds that a file may be ahead of the clock: one that is corrected a little is no fault."""
+_APP = Path("/opt/digits")
 
 
 def temperature() -> float | None:
@@ -59,15 +72,80 @@ def _said(words: dict[int, str]) -> str | None:
     return " and ".join(told) or None
 
 
-def clock_is_set(now: float | None = None) -> bool:
-    """Tell whether the clock can be believed: it was synchronised, or there is no such service.
+class Clock(NamedTuple):
+    """Whether the clock can be believed, and at least how many seconds it is behind, by which file.
 
-    A Pi has no battery clock: after a power cut it goes on from a time that a file remembers.
+    `known` is the time of the file `by`, in Unix seconds.
+    """
+
+    is_set: bool
+    behind: float
+    known: float
+    by: Path | None
+
+
+def examine_clock(state: Path, now: float | None = None) -> Clock:
+    """Look whether the clock was synchronised, and whether it is behind a time that has passed.
+
+    A Pi has no battery for its clock: after a power cut it goes on from a time that a file
+    remembers, or from years ago. `state` is the state directory, `now` in Unix seconds.
     """
     now = time.time() if now is None else now
-    if now < _EARLIEST:
-        return False
-    return _SYNCHRONISED.exists() or not _SYNCHRONISED.parent.exists()
+    synchronised = _SYNCHRONISED.exists()
+    known: float = _EARLIEST
+    by: Path | None = None
+    if not synchronised:
+        # One that was synchronised is right: a file of the future was written by one that was not.
+        for file in (*_STAMPS, *_state_files(state)):
+            with suppress(OSError):
+                if (at := file.lstat().st_mtime) > known:
+                    known, by = at, file
+    behind = max(0.0, known - now)
+    if behind <= _MOST_BEHIND and by is not None:
+        behind = 0.0
+    # Without such a service it is somebody else's, or a battery's.
+    is_set = not behind and (synchronised or not _SYNCHRONISED.parent.exists())
+    return Clock(is_set, behind, known, by)
+
+
+def _state_files(state: Path) -> list[Path]:
+    places = StateDirectory(state)
+    files: list[Path] = []
+    for folder in (places.path, places.knowledge, places.networks):
+        with suppress(OSError):
+            files += folder.iterdir()
+    return files
+
+
+def clock_is_set(state: Path, now: float | None = None) -> bool:
+    """Tell whether the clock can be believed, as in `examine_clock`."""
+    return examine_clock(state, now).is_set
+
+
+class GivenUp(NamedTuple):
+    """The last update's release, which did not run: since `at` (Unix seconds) `current` does again.
+
+    `why` is a sentence.
+    """
+
+    release: str
+    current: str
+    at: float
+    why: str
+
+
+def find_given_up() -> GivenUp | None:
+    """Return what became of the last update if its release did not run; setup.sh writes it down."""
+    with suppress(OSError, ValueError):
+        lines = (_APP / "gone-back").read_text("utf-8", errors="replace").splitlines()
+        release, current, at, why = lines[:4]
+        return GivenUp(release, current, float(at), why)
+    return None
+
+
+def is_update_on_trial() -> bool:
+    """Tell whether an update is at work, or was broken off."""
+    return (_APP / "trying").exists()
 
 
 class Memory(NamedTuple):

@@ -26,6 +26,15 @@ _HOTTEST = 80.0
 _WORN = 10
 """A card estimates its used life in tenths: from this one on it is in its last tenth."""
 _POWER = 0x10001
+_NOT_SYNCHRONISED = "NTPSynchronized=no\n"
+_UNSET_MEANS = (
+    "Until it is set, readings bear the wrong time, and learning begins three hours after a start, "
+    "whatever the hour"
+)
+_SET_CLOCK = (
+    "connect the machine to a network, which sets it ('timedatectl' tells), or set it with "
+    "'sudo date -s \"YYYY-MM-DD HH:MM\"'"
+)
 _SECTOR = 512
 
 
@@ -155,14 +164,57 @@ def power() -> str:
     raise Fault(f"{wrong}: {step}")
 
 
-def clock() -> str:
+def clock(state: Path) -> str:
+    """Tell the time, and whether it can be that late; `state` is the state directory."""
     shown = time.strftime("%Y-%m-%d %H:%M:%S %Z")
-    if not machine.clock_is_set():
+    found = machine.examine_clock(state)
+    if found.behind:
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.known))
+        what = f"{found.by} is of {since}" if found.by else f"this version is of {since}"
         raise Fault(
-            f"not set, it shows {shown}: connect the machine to a network, which sets it "
-            "('timedatectl' tells)"
+            f"wrong, it shows {shown}, and {what}: at least {_days(found.behind)} behind. "
+            f"{_UNSET_MEANS}: {_SET_CLOCK}"
+        )
+    if not found.is_set:
+        raise Fault(
+            f"not set since the start, it shows {shown}: it may be behind by as long as the "
+            f"machine was off. {_UNSET_MEANS}: {_SET_CLOCK}"
+        )
+    if is_a_pi() and _run("timedatectl", "show", "--property=NTPSynchronized") == _NOT_SYNCHRONISED:
+        raise Fault(
+            f"nothing sets it, it shows {shown}: run 'sudo apt install systemd-timesyncd', and "
+            "connect the machine to a network"
         )
     return f"{shown}, on for {machine.uptime() / 3600:.1f} hours"
+
+
+def _days(seconds: float) -> str:
+    if seconds < 2 * 86400:
+        return f"{seconds / 3600:.1f} hours"
+    return f"{seconds / 86400:.0f} days"
+
+
+def has_update_news() -> bool:
+    """Tell whether the last update did not run, or is not at its end."""
+    return machine.find_given_up() is not None or machine.is_update_on_trial()
+
+
+def update() -> str:
+    """Tell whether the last update's release runs."""
+    given_up = machine.find_given_up()
+    if given_up:
+        at = time.strftime("%Y-%m-%d %H:%M", time.localtime(given_up.at))
+        raise Fault(
+            f"the release {given_up.release} did not run ({given_up.why}): {given_up.current} does "
+            f"again since {at}; 'journalctl -u digits -u digits-trial' tells more, and the next "
+            "'sudo ./setup.sh update' takes a newer one"
+        )
+    if machine.is_update_on_trial():
+        raise NotApplicable(
+            "one is at work, or was broken off: the next start looks whether its release runs, and "
+            "goes back if not; 'sudo ./setup.sh finish-update' does so now"
+        )
+    return "the last one's release runs"
 
 
 def service() -> str:
@@ -172,7 +224,8 @@ def service() -> str:
     again = facts.get("NRestarts", "0")
     if again != "0":
         text += f", begun again {'once' if again == '1' else f'{again} times'} by systemd"
-    if facts["ActiveState"] in ("active", "activating", "reloading"):
+    failing = again != "0" and facts.get("SubState") in ("auto-restart", "start-pre")
+    if facts["ActiveState"] in ("active", "activating", "reloading") and not failing:
         return text
     if facts.get("Result", "success") != "success":
         text += f", {facts['Result']}"

@@ -28,6 +28,7 @@ from appliance.outputs.latest import STARTING
 from appliance.settings import file as settings_file
 from appliance.settings.schema import CameraSettings, LedSettings, Settings, WebSettings, load
 from appliance.storage.layout import StateDirectory
+from appliance.storage.rows import local_time
 from appliance.training.records import load_nights
 from model import weights
 from model.datasets import list_missing
@@ -96,19 +97,22 @@ def examine(
     examines itself passes `running`; else the one that runs on this machine is asked.
     """
     running = running or _ask_running(settings)
-    # Most appliances have no broker and no new settings on the card, and no line about them.
+    # Most appliances have no broker, no new settings on the card and no update that did not run: no
+    # line about them.
     mqtt = [_run_check("MQTT", lambda: _mqtt(settings))] if settings.mqtt.host else []
     brought = any(settings_file.find_on_card(settings_file.CARDS))
     card = [_run_check("settings on the card", _card)] if brought else []
+    update = [_run_check("update", board.update)] if board.has_update_news() else []
     return [
         _run_check("version", _version),
+        *update,
         _run_check("libraries", _libraries),
         _run_check("processor", board.processor),
         _run_check("arithmetic", _arithmetic),
         _run_check("memory", board.memory),
         _run_check("temperature", board.temperature),
         _run_check("power", board.power),
-        _run_check("clock", board.clock),
+        _run_check("clock", lambda: board.clock(state)),
         _run_check("network", lambda: _network(settings, state)),
         _run_check("camera", lambda: _camera(settings, open_camera, running)),
         _run_check("LEDs", lambda: _leds(settings.leds, running, walk)),
@@ -473,7 +477,7 @@ def _last_night(state: Path) -> str:
     if not last:
         raise NotApplicable("there was none yet: it learns at night once there are captures enough")
     (night,) = last
-    at = time.strftime("%Y-%m-%d %H:%M", time.localtime(night["at"]))
+    at = f"{local_time(night['at']):%Y-%m-%d %H:%M}"
     outcome = _OUTCOMES.get(night.get("outcome", ""), "it ended")
     return f"{at}, {outcome}: {night.get('why', 'it does not say why')}"
 
@@ -487,7 +491,7 @@ def _pin(state: Path) -> str:
         raise OSError(owner.problem)
     if not owner.exists:
         raise OSError("there is none yet: 'digits run' or 'digits pin' makes it and tells it once")
-    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(owner.made))
+    made = f"{local_time(owner.made):%Y-%m-%d %H:%M}"
     return f"made at {made}; who has forgotten it makes another with '{_digits(state)} pin --new'"
 
 

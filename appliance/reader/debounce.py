@@ -26,7 +26,10 @@ class Debouncer:
         self._last = reading.digit
         if at_once or self._streak >= self._agree:
             self._settled = reading.digit
-        elif reading.digit != self._settled and reading.at - self._last_seen > GONE_AFTER:
+        elif reading.digit != self._settled and not (
+            # A clock that was set back would keep it until that time comes again.
+            0 <= reading.at - self._last_seen <= GONE_AFTER
+        ):
             self._settled = None
         if reading.digit == self._settled:
             self._last_seen = reading.at

@@ -1,10 +1,11 @@
-"""Computes what decoding a JPEG or PNG will cost, and strips the file to its picture.
+"""Computes what decoding a picture file will cost, and strips the file to its picture.
 
 The file's segments or chunks are parsed here, before any library sees them: each can make claims
 that cost much. What is left to decode is the picture alone, without texts, profiles, thumbnails and
-further pictures.
+further pictures. JPEG and PNG are read here, the others by `picture_formats`.
 """
 
+import struct
 import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -12,6 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from appliance.errors import PictureError
+from appliance.storage.picture_formats import (
+    describe_unknown,
+    find_reader,
+    read_int,
+    read_orientation,
+)
 
 MOST_BYTES = 32_000_000
 """A picture ends within this many bytes of its file; what follows is not read."""
@@ -29,7 +36,6 @@ _JFIF, _EXIF, _ADOBE = (0xE0, b"JFIF\0"), (0xE1, b"Exif\0\0"), (0xEE, b"Adobe")
 _NO_MARKER = np.zeros(256, bool)
 _NO_MARKER[[0x00, 0x01, *range(0xD0, 0xD8), 0xFF]] = True
 """Bytes that, after 0xFF, are no marker: a stuffed byte, a restart within a scan, or fill."""
-_ORIENTATION = 0x0112
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MOST_COLOURS = 3 * 256
@@ -50,10 +56,10 @@ _PER_BYTE_INFLATED = 10e-9
 class PictureFile(NamedTuple):
     """A file stripped to its picture, and what decoding it takes.
 
-    `data` is a file of `form` "JPEG" or "PNG"; `size` is (width, height) in pixels; `orientation`
-    is EXIF's, 1…8, 1 for upright. Decoding takes `seconds` on one core of a computer, and memory:
-    `fixed_bytes`, and `pixel_bytes` for every pixel that is left after the reduction (a JPEG can be
-    reduced while it is decoded, a PNG cannot).
+    `data` is a file of `form`, as Pillow names it; `size` is (width, height) in pixels;
+    `orientation` is EXIF's, 1…8, 1 for upright. Decoding takes `seconds` on one core of a computer,
+    and memory: `fixed_bytes`, and `pixel_bytes` for every pixel that is left after the reduction (a
+    JPEG can be reduced while it is decoded, the others cannot).
     """
 
     form: str
@@ -77,8 +83,8 @@ class PictureFile(NamedTuple):
 def read_picture_file(chunks: Iterable[bytes], name: str) -> PictureFile:
     """Return the picture of a file that comes in chunks; reads no more of them than needed.
 
-    `name` is what an error calls it. Raises PictureError for what is no JPEG or PNG, for a kind
-    that is not supported, and if the picture does not end within MOST_BYTES or MOST_PARTS.
+    `name` is what an error calls it. Raises PictureError for a kind that is not read, and if the
+    picture does not end within MOST_BYTES or MOST_PARTS.
     """
     raw = bytearray()
     for chunk in chunks:
@@ -91,13 +97,22 @@ def read_picture_file(chunks: Iterable[bytes], name: str) -> PictureFile:
     elif raw.startswith(_PNG):
         parse = _read_png
     else:
-        raise PictureError(f"{name}: not a JPEG or PNG picture")
+        parse = _read_other
     try:
         return parse(raw, name)
     except PictureError:
         raise
-    except (IndexError, ValueError, ZeroDivisionError):
+    except (LookupError, ValueError, ZeroDivisionError, struct.error):
         raise PictureError(f"{name}: the picture is damaged (its header is cut off)") from None
+
+
+def _read_other(raw: bytearray, name: str) -> PictureFile:
+    read = find_reader(raw)
+    if read is None:
+        raise PictureError(describe_unknown(raw, name))
+    _check_whole(raw, name)
+    form, data, size, orientation, pixel_bytes = file = read(raw, name)
+    return PictureFile(form, data, size, orientation, file.seconds, len(data), pixel_bytes)
 
 
 class _JpegFrame(NamedTuple):
@@ -114,7 +129,7 @@ class _JpegFrame(NamedTuple):
 
     @classmethod
     def of(cls, segment: memoryview) -> "_JpegFrame":
-        height, width = _read_int(segment, 5, 2), _read_int(segment, 7, 2)
+        height, width = read_int(segment, 5, 2), read_int(segment, 7, 2)
         parts = [segment[10 + 3 * each : 13 + 3 * each] for each in range(segment[9])]
         across, down = [part[1] >> 4 for part in parts], [part[1] & 15 for part in parts]
         # Whole MCUs: in each, a component has as many blocks as its sampling factors say.
@@ -138,7 +153,7 @@ def _read_jpeg(raw: bytearray, name: str) -> PictureFile:
         if code == _EOI:
             parts.append(view[at : at + 2])
             break
-        end = at + 2 + _read_int(view, at + 2, 2)
+        end = at + 2 + read_int(view, at + 2, 2)
         segment = view[at:end]
         if end < at + 4 or end > len(raw):
             _check_whole(raw, name)
@@ -174,7 +189,7 @@ def _read_jpeg(raw: bytearray, name: str) -> PictureFile:
         elif code in (_DQT, _DHT, _DRI):
             parts.append(segment)
         elif code == _EXIF[0] and segment[4:10] == _EXIF[1] and orientation == 1:
-            orientation = _read_orientation(segment[10:])
+            orientation = read_orientation(segment[10:])
         elif (code, bytes(segment[4:9])) in (_JFIF, _ADOBE):
             # They say how the components make colours.
             colour_segments[code] = segment
@@ -218,12 +233,12 @@ def _read_png(raw: bytearray, name: str) -> PictureFile:
     compressed: list[memoryview] = []
     orientation, ended = 1, False
     for _ in range(MOST_PARTS):
-        size, kind = _read_int(view, at, 4), bytes(view[at + 4 : at + 8])
+        size, kind = read_int(view, at, 4), bytes(view[at + 4 : at + 8])
         chunk = view[at : at + 12 + size]
         if kind == b"IDAT":
             compressed.append(chunk[8 : 8 + size])
         elif kind == b"eXIf":
-            orientation = _read_orientation(chunk[8:-4])
+            orientation = read_orientation(chunk[8:-4])
         elif kind in (b"IHDR", b"PLTE", b"tRNS") and size <= _MOST_COLOURS:
             headers.setdefault(kind, chunk)
         at += 12 + size
@@ -237,7 +252,7 @@ def _read_png(raw: bytearray, name: str) -> PictureFile:
     if b"IHDR" not in headers or len(headers[b"IHDR"]) < 25:
         raise PictureError(f"{name}: the picture is damaged (it has no header)")
     header = headers[b"IHDR"]
-    width, height = _read_int(header, 8, 4), _read_int(header, 12, 4)
+    width, height = read_int(header, 8, 4), read_int(header, 12, 4)
     depth, channels = header[16], _CHANNELS.get(header[17], 4)
     row = -(-width * depth * channels // 8) + 1
     data = b"".join(
@@ -270,25 +285,6 @@ def _join_idat(compressed: list[memoryview]) -> list[bytes | memoryview]:
 
 
 _IEND = b"\0\0\0\0IEND" + zlib.crc32(b"IEND").to_bytes(4, "big")
-
-
-def _read_orientation(tiff: memoryview) -> int:
-    """Return the orientation of EXIF's first directory, 1…8; 1 where it has none."""
-    order = bytes(tiff[:2])
-    if order not in (b"II", b"MM"):
-        return 1
-    first = _read_int(tiff, 4, 4, order)
-    end = min(len(tiff) - 11, first + 2 + 12 * _read_int(tiff, first, 2, order))
-    for entry in range(first + 2, end, 12):
-        if _read_int(tiff, entry, 2, order) == _ORIENTATION:
-            size = 2 if _read_int(tiff, entry + 2, 2, order) == 3 else 4
-            orientation = _read_int(tiff, entry + 8, size, order)
-            return orientation if 1 <= orientation <= 8 else 1
-    return 1
-
-
-def _read_int(view: memoryview, at: int, size: int, order: bytes = b"MM") -> int:
-    return int.from_bytes(view[at : at + size], "big" if order == b"MM" else "little")
 
 
 def _check_whole(raw: bytearray, name: str) -> None:

@@ -7,6 +7,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Generator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,17 @@ TRANSIENT = (
 """How SQLite's errors begin where the folder or a lock is at fault, and not the file's content."""
 _NO_TABLE = "file is not a database", "malformed database schema", "no such "
 """How they begin where the file has no such table at all."""
+
+
+def local_time(at: float) -> datetime:
+    """Return a time (Unix seconds, 0 to MAX_TIME) in the machine's zone, or else in UTC.
+
+    A system of 32 bits counts to 2038 only, and a row may come from a clock that was ahead of it.
+    """
+    try:
+        return datetime.fromtimestamp(at).astimezone()
+    except (OverflowError, OSError, ValueError):
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=at)
 
 
 def decode_text(raw: bytes) -> str | bytes:

@@ -32,7 +32,7 @@ def reason_to_wait(
     machine's start. `now` is in Unix seconds, `uptime` in seconds; by default the machine's.
     """
     now = time.time() if now is None else now
-    clock_is_set = machine.clock_is_set(now) if clock_is_set is None else clock_is_set
+    clock_is_set = machine.clock_is_set(state, now) if clock_is_set is None else clock_is_set
     uptime = machine.uptime() if uptime is None else uptime
     reason = (
         _reason_by_clock(state, settings, now) if clock_is_set else _reason_by_uptime(state, uptime)
@@ -46,9 +46,9 @@ def reason_to_wait(
     return None if readiness.enough else readiness.sentence
 
 
-def find_deadline(settings: RetrainSettings, now: float) -> float | None:
+def find_deadline(state: Path, settings: RetrainSettings, now: float) -> float | None:
     """Return when the night that begins now must end (Unix seconds); None if the clock is unset."""
-    if not machine.clock_is_set(now):
+    if not machine.clock_is_set(state, now):
         return None
     start = _window_start(settings, now)
     # Local time: the night of the change to summer time is an hour shorter.

@@ -157,6 +157,8 @@ class Device(TypedDict):
     uptime_seconds: float
     time: Time
     clock_is_set: bool
+    clock_behind_seconds: float
+    update_given_up: str | None
 
 
 class Setting(EffectiveSetting):

@@ -47,7 +47,10 @@ def test_the_name_of_a_file_that_is_sent_is_text(browser: webdriver.Chrome, tmp_
     file = tmp_path / "<img src=x onerror=alert(1)>.jpg"
     file.write_bytes(b"no picture")
     browser.find_element(By.ID, "photo").send_keys(str(file))
-    wait_until(browser, lambda: "not a JPEG or PNG picture" in text(browser, "#problem"))
+    wait_until(
+        browser,
+        lambda: "BMP, GIF or TIFF picture" in text(browser, "#problem"),
+    )
     assert is_harmless(browser)
 
 

@@ -121,7 +121,10 @@ def test_a_sent_photograph_is_read(browser: webdriver.Chrome) -> None:
 
 def test_a_file_that_is_no_picture_is_refused_on_the_page(browser: webdriver.Chrome) -> None:
     browser.find_element(By.ID, "photo").send_keys(os.fspath(ROOT / "LICENSE"))
-    wait_until(browser, lambda: "not a JPEG or PNG picture" in text(browser, "#problem"))
+    wait_until(
+        browser,
+        lambda: "BMP, GIF or TIFF picture" in text(browser, "#problem"),
+    )
     assert not browser.find_element(By.ID, "mine").is_displayed()
 
 

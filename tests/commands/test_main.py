@@ -97,19 +97,32 @@ def test_read_json_tells_every_digit_of_a_picture_in_reading_order(
     assert answer["box"] in [mark["box"] for mark in marks]
 
 
+def test_read_reads_each_picture_of_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("6-pencil.jpg", "7-shadow.jpg"):
+        shutil.copy(SAMPLES / name, tmp_path)
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert main(["read", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == ["6", "7"]
+
+
 def test_read_names_what_it_cannot_open_and_reads_the_rest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = tmp_path / "letter.jpg"
     text.write_text("Dear all")
     good = str(SAMPLES / "6-pencil.jpg")
-    assert main(["read", str(tmp_path / "none.jpg"), str(text), str(tmp_path), good]) == 2
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert main(["read", str(tmp_path / "none.jpg"), str(text), str(empty), good]) == 2
     said = capsys.readouterr()
     assert said.out.startswith(f"{good}: 6")
     assert said.err.splitlines() == [
         f"digits: {tmp_path / 'none.jpg'}: cannot be opened (No such file or directory)",
-        f"digits: {text}: not a JPEG or PNG picture",
-        f"digits: {tmp_path}: cannot be opened (Is a directory)",
+        f"digits: {text}: not a JPEG, PNG, WebP, BMP, GIF or TIFF picture",
+        f"digits: {empty}: cannot be opened (Is a directory)",
     ]
 
 

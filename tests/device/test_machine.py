@@ -1,5 +1,6 @@
 """What the machine says of itself, told from files and words that stand in for a Pi's."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -27,8 +28,10 @@ def pi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("_MEMORY", "meminfo"),
         ("_OWN_MEMORY", "status"),
         ("_SYNCHRONISED", "timesync/synchronized"),
+        ("_APP", "digits"),
     ):
         monkeypatch.setattr(machine, name, tmp_path / file)
+    monkeypatch.setattr(machine, "_STAMPS", (tmp_path / "stamp",))
     return tmp_path
 
 
@@ -85,19 +88,62 @@ def test_where_there_is_no_such_command_nothing_is_throttled(
 
 
 def test_a_clock_is_believed_once_it_was_synchronised(pi: Path) -> None:
-    assert not machine.clock_is_set(1.8e9)
+    assert not machine.clock_is_set(pi, 1.8e9)
     (pi / "timesync" / "synchronized").touch()
-    assert machine.clock_is_set(1.8e9)
+    assert machine.clock_is_set(pi, 1.8e9)
 
 
 def test_a_clock_is_believed_where_no_service_could_synchronise_it(pi: Path) -> None:
     (pi / "timesync").rmdir()
-    assert machine.clock_is_set(1.8e9)
+    assert machine.clock_is_set(pi, 1.9e9)
 
 
 def test_a_clock_of_long_ago_is_never_believed(pi: Path) -> None:
     (pi / "timesync" / "synchronized").touch()
-    assert not machine.clock_is_set(0.0)
+    assert not machine.clock_is_set(pi, 0.0)
+    assert machine.examine_clock(pi, 0.0).behind > 50 * 365 * 86400
+
+
+STATE_FILES = "owner.json", "knowledge/nights.jsonl", "knowledge/networks/0123456789ab.npz"
+
+
+@pytest.mark.parametrize("name", ["stamp", *STATE_FILES])
+def test_a_clock_that_is_weeks_behind_is_told_by_a_file_of_the_state_or_the_system(
+    pi: Path, tmp_path: Path, name: str
+) -> None:
+    (pi / "timesync").rmdir()
+    state = tmp_path / "state"
+    for each in ("stamp", *STATE_FILES):
+        file = tmp_path / each if each == "stamp" else state / each
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    then = 1.8e9
+    for each in (tmp_path / "stamp", state, *state.rglob("*")):
+        os.utime(each, (then, then))
+    newest = tmp_path / name if name == "stamp" else state / name
+    os.utime(newest, (then + 60, then + 60))
+    found = machine.examine_clock(state, then - 3 * 7 * 86400)
+    assert found == machine.Clock(False, 3 * 7 * 86400 + 60, then + 60, newest)
+    # One that is corrected by some minutes, and one that is right.
+    assert machine.clock_is_set(state, then - 200)
+    assert machine.clock_is_set(state, then + 1e6)
+    # What was synchronised is right, and that file is of a clock that was not.
+    (pi / "timesync").mkdir()
+    (pi / "timesync" / "synchronized").touch()
+    assert machine.examine_clock(state, then - 3 * 7 * 86400) == (True, 0, machine._EARLIEST, None)
+
+
+def test_what_became_of_the_last_update(pi: Path) -> None:
+    assert machine.find_given_up() is None
+    assert not machine.is_update_on_trial()
+    (pi / "digits").mkdir()
+    (pi / "digits/trying").touch()
+    assert machine.is_update_on_trial()
+    for text in ("", "new\nold\n", "new\nold\nonce\nwhy\n"):
+        (pi / "digits/gone-back").write_text(text)
+        assert machine.find_given_up() is None
+    (pi / "digits/gone-back").write_text("new\nold\n1800000000\nthe page does not answer\n")
+    assert machine.find_given_up() == ("new", "old", 1.8e9, "the page does not answer")
 
 
 def test_the_start_of_the_machine_is_told(pi: Path) -> None:

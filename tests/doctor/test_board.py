@@ -204,12 +204,46 @@ def test_power_that_held_and_power_that_is_not_told(says: Says) -> None:
     assert board.power() == "it held, now and since the start"
 
 
-def test_a_clock_that_is_not_set_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "clock_is_set", lambda: False)
-    with pytest.raises(Fault, match=r"not set, it shows 20.*: connect the machine to a network"):
-        board.clock()
-    monkeypatch.setattr(machine, "clock_is_set", lambda: True)
-    assert ", on for " in board.clock()
+def test_a_clock_that_is_not_set_is_a_fault(
+    pi: Path, says: Says, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(*facts: Any) -> None:
+        monkeypatch.setattr(machine, "examine_clock", lambda state: machine.Clock(*facts))
+
+    found(False, 0.0, 0.0, None)
+    with pytest.raises(Fault, match=r"not set since the start, it shows 20.* as the machine was o"):
+        board.clock(Path())
+    found(False, 21 * 86400.0, 1.8e9, Path("/state/owner.json"))
+    with pytest.raises(Fault) as wrong:
+        board.clock(Path())
+    assert str(wrong.value).startswith("wrong, it shows 20")
+    assert "/state/owner.json is of 2027-01-15 " in str(wrong.value)
+    assert "at least 21 days behind. Until it is set, readings bear the wrong" in str(wrong.value)
+    assert "connect the machine to a network, which sets it" in str(wrong.value)
+    found(True, 0.0, 0.0, None)
+    says()
+    assert ", on for " in board.clock(Path())
+    says(timedatectl="NTPSynchronized=no\n")
+    with pytest.raises(Fault, match=r"nothing sets it, .* run 'sudo apt install systemd-times"):
+        board.clock(Path())
+
+
+def test_an_update_that_did_not_run_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "find_given_up", lambda: None)
+    monkeypatch.setattr(machine, "is_update_on_trial", lambda: False)
+    assert not board.has_update_news()
+    monkeypatch.setattr(machine, "is_update_on_trial", lambda: True)
+    assert board.has_update_news()
+    with pytest.raises(NotApplicable, match="the next start looks whether its release runs"):
+        board.update()
+    given_up = machine.GivenUp("new", "old", 1.8e9, "the page does not answer")
+    monkeypatch.setattr(machine, "find_given_up", lambda: given_up)
+    assert board.has_update_news()
+    told = (
+        r"the release new did not run \(the page does not answer\): old does again since 2027-01-"
+    )
+    with pytest.raises(Fault, match=told):
+        board.update()
 
 
 def test_a_service_that_runs(pi: Path, says: Says) -> None:
@@ -219,6 +253,17 @@ def test_a_service_that_runs(pi: Path, says: Says) -> None:
     assert board.service() == "active (running), begun again once by systemd"
     says(show=unit(NRestarts="2"))
     assert board.service() == "active (running), begun again 2 times by systemd"
+
+
+@pytest.mark.parametrize("between", ["auto-restart", "start-pre"])
+def test_a_service_that_ends_by_itself_at_each_start_is_a_fault(
+    pi: Path, says: Says, between: str
+) -> None:
+    says(show=unit(ActiveState="activating", SubState=between, NRestarts="0"))
+    assert board.service().startswith("activating")
+    says(show=unit(ActiveState="activating", SubState=between, NRestarts="7"))
+    with pytest.raises(Fault, match=rf"activating \({between}\), begun again 7 times by systemd"):
+        board.service()
 
 
 @pytest.mark.parametrize("look", [board.service, board.timer])

@@ -1,5 +1,6 @@
 """`digits run` is ended by signals: at chosen instants, many at once, while something hangs."""
 
+import os
 import signal
 import sqlite3
 import subprocess
@@ -286,3 +287,35 @@ appliance.commands.train.make_examples = lambda *_: hang()
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 130
     assert not out.exists()
+
+
+def test_a_terminal_that_closes_ends_it(port: int, tmp_path: Path) -> None:
+    """The kernel sends SIGHUP, and what it says from then on cannot be written."""
+    ours, its = os.openpty()
+    command = ["run", "--camera", f"folder:{SAMPLES}", "--leds", "none", "--host", "127.0.0.1"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(patch=TAKE_TERMINAL), *command]
+        + ["--port", str(port), "--state", str(tmp_path)],
+        cwd=ROOT,
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        start_new_session=True,
+    )
+    os.close(its)
+    try:
+        said = b""
+        while b"reads" not in said:
+            said += os.read(ours, 1000)
+        os.close(ours)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert count_history(tmp_path) > 0
+
+
+TAKE_TERMINAL = """
+import fcntl, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+"""

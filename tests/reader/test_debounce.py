@@ -39,6 +39,13 @@ def test_three_readings_without_a_digit_settle_on_none() -> None:
     assert shown(Debouncer(3), [7, 7, 7, None, None, None]) == [None, None, 7, 7, 7, None]
 
 
+@pytest.mark.parametrize("jump", [-30 * 86400.0, 30 * 86400.0])
+def test_a_clock_that_is_set_keeps_no_digit(jump: float) -> None:
+    debouncer = Debouncer(3)
+    assert shown(debouncer, [7, 7, 7], start=1e6)[-1] == 7
+    assert shown(debouncer, [1, 4, 1, 4, 1], start=1e6 + jump)[-1] is None
+
+
 def test_readings_that_waver_between_two_digits_keep_the_one_shown() -> None:
     wavering = [1, 7, 1, 7, 7, 1, 1, 7] * 5
     assert set(shown(Debouncer(3), [7, 7, 7, *wavering])[2:]) == {7}

@@ -1,5 +1,6 @@
 """When a night begins by itself: by a clock that can be believed, else by the hours since boot."""
 
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,24 @@ def test_without_a_clock_it_waits_until_the_machine_has_run_for_hours(
     assert why_not(tmp_path, owned, noon, clock_is_set=False, uptime=3 * 3600.0) is None
 
 
+def test_by_a_clock_that_is_weeks_behind_it_goes_by_the_hours_since_the_start(
+    tmp_path: Path, owned: Captures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_SYNCHRONISED", tmp_path / "no-timesync" / "synchronized")
+    then, night = at("2026-11-20 12:00:00"), "2026-11-01 02:00:00"
+    file = tmp_path / "owner.json"
+    file.touch()
+    monkeypatch.setattr(machine, "_STAMPS", ())
+    for each in (file, *tmp_path.rglob("*"), tmp_path):
+        os.utime(each, (then, then))
+    why = why_not(tmp_path, owned, night, clock_is_set=None, uptime=3600.0)
+    assert why is not None
+    assert why.startswith("the clock is not set: it waits for the time")
+    assert find_deadline(tmp_path, OVER_MIDNIGHT, at(night)) is None
+    # By the right time it is not.
+    assert why_not(tmp_path, owned, "2026-11-21 02:00:00", clock_is_set=None) is None
+
+
 def test_without_a_clock_it_begins_again_after_most_of_a_day(
     tmp_path: Path, owned: Captures
 ) -> None:
@@ -165,19 +184,19 @@ def test_a_training_before_the_last_start_of_the_machine_does_not_count_without_
 def test_it_must_end_by_its_hour(
     monkeypatch: pytest.MonkeyPatch, now: str, then: str | None
 ) -> None:
-    monkeypatch.setattr(machine, "clock_is_set", lambda now: True)
-    assert find_deadline(OVER_MIDNIGHT, at(now)) == (then and at(then))
+    monkeypatch.setattr(machine, "clock_is_set", lambda *_: True)
+    assert find_deadline(Path(), OVER_MIDNIGHT, at(now)) == (then and at(then))
 
 
 def test_a_clock_that_is_not_set_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "clock_is_set", lambda now: False)
-    assert find_deadline(OVER_MIDNIGHT, at("2026-11-23 04:00:00")) is None
+    monkeypatch.setattr(machine, "clock_is_set", lambda *_: False)
+    assert find_deadline(Path(), OVER_MIDNIGHT, at("2026-11-23 04:00:00")) is None
 
 
 def test_the_same_hour_twice_is_a_whole_day(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "clock_is_set", lambda now: True)
+    monkeypatch.setattr(machine, "clock_is_set", lambda *_: True)
     all_day = RetrainSettings(hour=3, until=3)
-    assert find_deadline(all_day, at("2026-11-23 02:00:00")) == at("2026-11-23 03:00:00")
+    assert find_deadline(Path(), all_day, at("2026-11-23 02:00:00")) == at("2026-11-23 03:00:00")
 
 
 def test_in_the_night_of_summer_time_it_ends_by_the_clock_on_the_wall(
@@ -185,13 +204,13 @@ def test_in_the_night_of_summer_time_it_ends_by_the_clock_on_the_wall(
 ) -> None:
     import time
 
-    monkeypatch.setattr(machine, "clock_is_set", lambda now: True)
+    monkeypatch.setattr(machine, "clock_is_set", lambda *_: True)
     monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
     time.tzset()
     try:
         # Of the five hours from 1 to 6 one is left out.
         begun = at("2026-03-29 01:00:00")
-        assert find_deadline(RetrainSettings(hour=1, until=6), begun) == begun + 4 * 3600
+        assert find_deadline(Path(), RetrainSettings(hour=1, until=6), begun) == begun + 4 * 3600
     finally:
         monkeypatch.undo()
         time.tzset()

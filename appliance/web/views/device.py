@@ -64,6 +64,7 @@ def blueprint(
         _, newest = latest.newest()
         exposure = newest.frame.exposure if newest and newest.frame else None
         memory, disk = machine.memory(), _free_bytes(state)
+        found, given_up = machine.examine_clock(state, clock()), machine.find_given_up()
         return {
             "name": socket.gethostname(),
             "addresses": machine.addresses(),
@@ -83,7 +84,9 @@ def blueprint(
             "disk_free_bytes": disk,
             "uptime_seconds": machine.uptime(),
             "time": clock(),
-            "clock_is_set": machine.clock_is_set(),
+            "clock_is_set": found.is_set,
+            "clock_behind_seconds": found.behind,
+            "update_given_up": given_up and given_up.release,
         }
 
     @routes.get("/api/v1/device")
@@ -150,7 +153,7 @@ def _render_qr_code(address: str) -> str | None:
 def _facts(state: dict[str, Any], t: Texts) -> list[tuple[str, str]]:
     """Return (key, value) of each fact in the texts' language; what is not known is left out."""
     celsius, milliseconds = state["celsius"], state["reading_milliseconds"]
-    clock = time.strftime("%Y-%m-%d %H:%M", time.localtime(state["time"]))
+    given_up = state["update_given_up"]
     facts = [
         ("camera", t.translate(state["fault"]) or t("device.gives_frames")),
         ("exposure", _describe_exposure(state["exposure"], t)),
@@ -166,11 +169,20 @@ def _facts(state: dict[str, Any], t: Texts) -> list[tuple[str, str]]:
         ("memory_free", _format_megabytes(state["memory_available_bytes"])),
         ("disk", _format_megabytes(state["disk_free_bytes"])),
         ("on_for", _format_duration(state["uptime_seconds"], t)),
-        ("clock", clock if state["clock_is_set"] else t("device.clock_unset", time=clock)),
+        ("clock", _describe_clock(state, t)),
         ("version", t("device.version_of", **state)),
+        ("update", given_up and t("device.update_given_up", release=given_up, **state)),
         ("libraries", ", ".join(f"{name} {of}" for name, of in state["libraries"].items())),
     ]
     return [(key, value) for key, value in facts if value]
+
+
+def _describe_clock(state: dict[str, Any], t: Texts) -> str:
+    shown = time.strftime("%Y-%m-%d %H:%M", time.localtime(state["time"]))
+    if state["clock_behind_seconds"]:
+        behind = _format_duration(state["clock_behind_seconds"], t)
+        return t("device.clock_behind", time=shown, behind=behind)
+    return shown if state["clock_is_set"] else t("device.clock_unset", time=shown)
 
 
 def _describe_exposure(exposure: dict[str, Any] | None, t: Texts) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, render_template, request, url_for
 
 from appliance.outputs.history import NO_DIGIT, Entry, History
-from appliance.storage.rows import MAX_ID
+from appliance.storage.rows import MAX_ID, local_time
 from appliance.web.draw.pictures import to_png_url
 from appliance.web.language import request_texts
 from appliance.web.operation import operation
@@ -102,7 +102,7 @@ def csv_lines(history: History) -> Iterator[str]:
     while entries := history.list_newest(_MOST_LISTED, before=before):
         for each in entries:
             digit = "" if each.digit is None else each.digit
-            at = datetime.fromtimestamp(each.at).astimezone().isoformat(timespec="seconds")
+            at = local_time(each.at).isoformat(timespec="seconds")
             reason = _without_formula(each.reason or "")
             yield _csv_row(each.id, at, digit, f"{each.confidence:.4f}", reason)
         before = entries[-1].id
@@ -120,4 +120,4 @@ def _without_formula(text: str) -> str:
 
 
 def _local_time(at: float) -> str:
-    return f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M:%S}"
+    return f"{local_time(at):%Y-%m-%d %H:%M:%S}"

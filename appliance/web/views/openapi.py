@@ -28,7 +28,7 @@ _REFUSALS = {
     403: "the token is missing or wrong, or the PIN is wrong",
     404: "there is no such thing",
     409: "not possible now",
-    415: "not a JPEG or PNG picture",
+    415: "not a picture that is read",
     429: "too many wrong PINs",
     503: "busy or not available: try again",
     507: "no space, or the disk refuses to write",

@@ -133,7 +133,7 @@ def blueprint(
     @operation(
         "Read a picture, sent as the body or as a form's first file",
         query=_PICTURES,
-        takes=("image/png", "image/jpeg"),
+        takes=("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff"),
         refuses=(400, 415, 503),
     )
     def read(pictures: str | None) -> "schemas.PictureReading | Response":
@@ -147,9 +147,7 @@ def blueprint(
                 chunks = _picture_chunks()
                 first = next(chunks, b"")
                 if not first:
-                    return problem(
-                        400, "no picture was sent: POST a JPEG or PNG, bare or as a file"
-                    )
+                    return problem(400, "no picture was sent: POST a picture, bare or as a file")
                 file = itertools.chain([first], chunks)
                 answer = reader.read(picture_from_chunks(file, "the picture", clock()))
                 with_strip = {"strip": encode_stages(answer)} if pictures is not None else {}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import html
+import re
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,38 @@ def test_the_view_describes_the_machine(
     assert body["celsius"] == 48.3
     assert body["memory_resident_bytes"] > 10_000_000
     assert body["disk_free_bytes"] > 0
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (machine.Clock(True, 0.0, 0.0, None), "</dd>"),
+        (machine.Clock(False, 0.0, 0.0, None), ", not set by the network since the start: it may"),
+        (
+            machine.Clock(False, 20 * 86400.0, 1.8e9, Path("owner.json")),
+            ", wrong: at least 20 d behind, and so are the times of readings; it learns three",
+        ),
+    ],
+)
+def test_the_view_tells_whether_the_clock_can_be_believed(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, found: machine.Clock, words: str
+) -> None:
+    monkeypatch.setattr(machine, "examine_clock", lambda *_: found)
+    page = client.get("/device").text
+    assert re.search(rf"<dt>Clock</dt><dd>20[0-9 :-]{{14}}{re.escape(words)}", page)
+    body = client.get("/api/v1/device").get_json()
+    assert body["clock_is_set"] == found.is_set
+    assert body["clock_behind_seconds"] == found.behind
+
+
+def test_the_view_tells_of_an_update_that_did_not_run(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_up = machine.GivenUp("2.0.0-abc", "1.9.0-def", 1.8e9, "the page does not answer")
+    monkeypatch.setattr(machine, "find_given_up", lambda: given_up)
+    page = client.get("/device").text
+    assert "<dt>Last update</dt><dd>the release 2.0.0-abc did not run, and this one" in page
+    assert client.get("/api/v1/device").get_json()["update_given_up"] == "2.0.0-abc"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import csv
 import io
 import re
+import time
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from flask.testing import FlaskClient
 
 from appliance.outputs.history import NO_DIGIT, History
 from appliance.reading import Reading
+from appliance.storage import rows
 from appliance.web.views.history import blueprint
 
 
@@ -47,6 +50,38 @@ def test_digits_are_counted_by_the_hour(history: History) -> None:
     show_digits(history, 4, at=3 * 3600 + 1.0)
     assert history.count_per_hour(3600.0, 4) == [0, 3, 1, 0]
     assert history.count_per_hour(7261.0, 1) == [2]
+
+
+class Calendar32(datetime):
+    """The calendar of a system that counts seconds in 32 bits, as a Pi Zero may."""
+
+    @classmethod
+    def fromtimestamp(cls, at: float, tz: tzinfo | None = None) -> "Calendar32":
+        if not -(2**31) <= at < 2**31:
+            raise OverflowError("timestamp out of range for platform time_t")
+        return super().fromtimestamp(at, tz)
+
+
+@pytest.mark.parametrize("future", [2e9, 5e9])
+def test_rows_of_a_clock_that_was_ahead_break_neither_the_pages_nor_the_table(
+    client: FlaskClient, history: History, monkeypatch: pytest.MonkeyPatch, future: float
+) -> None:
+    monkeypatch.setattr(rows, "datetime", Calendar32)
+    show_digits(history, *(place % 10 for place in range(40)), at=time.time() - 3600)
+    show_digits(history, *(place % 10 for place in range(40)), at=future)
+    # The clock was set back.
+    show_digits(history, 7, at=time.time() - 60)
+    seen, path = [], "/history"
+    while path:
+        page = client.get(path)
+        assert page.status_code == 200
+        seen += digits_on(page.text)
+        path = "".join(re.findall(r'button quiet" href="(/history\?before=[0-9]+)"', page.text))
+    assert seen == ["7", *[str(place % 10) for place in range(40)][::-1] * 2]
+    lines = list(csv.reader(io.StringIO(client.get("/api/v1/history.csv").text)))
+    assert len(lines) == 82
+    assert {line[1][:2] for line in lines[2:42]} == {"20" if future < 4e9 else "21"}
+    assert client.get("/api/v1/history").get_json()["readings"][0]["digit"] == 7
 
 
 def test_the_page_shows_the_newest_first_and_leads_to_the_older(

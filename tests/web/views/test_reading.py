@@ -212,7 +212,7 @@ def test_a_drawing_with_a_transparent_ground_is_read(client: FlaskClient) -> Non
     ("data", "status", "sentence"),
     [
         (b"", 400, "no picture was sent"),
-        (b"GIF89a" + b"\0" * 50, 415, "not a JPEG or PNG picture"),
+        (b"%PDF-1.7" + b"\0" * 50, 415, "not a JPEG, PNG, WebP, BMP, GIF or TIFF picture"),
         ((SAMPLES / "2-marker.jpg").read_bytes()[:3000], 415, "the picture is damaged"),
     ],
 )
