@@ -188,7 +188,6 @@ def test_memory_that_the_kernel_does_not_give_is_told(
 
 
 def test_a_stall_is_told_and_survived(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picamera, "STALLED", 0.05)
     device = plug_in()
     take(library)
     files = open_files()
@@ -196,11 +195,13 @@ def test_a_stall_is_told_and_survived(library: Any, monkeypatch: pytest.MonkeyPa
         frames = camera.frames()
         next(frames)
         device.stalled = True
+        monkeypatch.setattr(picamera, "STALLED", 0.05)
         with pytest.raises(CameraError, match="gave no frame for"):
             for _ in frames:
                 pass
     assert open_files() == files
     device.stalled = False
+    monkeypatch.undo()
     assert (take(library).grey == 200).all()
 
 

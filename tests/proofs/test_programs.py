@@ -17,6 +17,7 @@ BOARD = ROOT / "tests/proofs/pi_zero"
 SCRIPTS = [
     *(BOARD / name for name in ("boot", "instructions", "systemd", "short_night.py")),
     *(ROOT / "tests/proofs/camera" / name for name in ("run", "inside.py", "opening.py")),
+    *(ROOT / "tests/proofs/pins" / name for name in ("run", "inside.py")),
     ROOT / "tests/proofs/provisioning/run",
     ROOT / "tests/proofs/home_assistant",
     ROOT / "tests/proofs/soak",

@@ -180,6 +180,12 @@ def lit() -> int | None:
     return {0: None, 10: 0}.get(bits, bits)
 
 
+def memory_settings() -> dict[str, str]:
+    """Return what the service's unit has malloc do."""
+    unit = (CHECKOUT / "systemd/digits.service").read_text()
+    return dict(re.findall(r"^Environment=(MALLOC_\w+)=(\w+)$", unit, re.MULTILINE))
+
+
 class Serving:
     """`digits run` with the samples before its camera, until the end of the block.
 
@@ -193,8 +199,8 @@ class Serving:
             words[words.index("appliance")] = "tests.proofs.pi_zero.with_camera"
             own = with_camera(picamera2)
         self.process = subprocess.Popen(
-            words, env=own, cwd="/var/tmp", stdin=subprocess.DEVNULL, stdout=self._log,
-            stderr=self._log,
+            words, env={**own, **memory_settings()}, cwd="/var/tmp", stdin=subprocess.DEVNULL,
+            stdout=self._log, stderr=self._log,
         )  # fmt: skip
 
     def __enter__(self) -> "Serving":

@@ -85,6 +85,16 @@ def add_lock(libcamera: Any) -> None:
     camera.acquire, camera.release = locked, unlocked
 
 
+def is_drawing() -> bool:
+    """Return whether the virtual camera's own thread is at work."""
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # another thread, which has ended
+            name, state = (task / "stat").read_text().split("(", 1)[1].rsplit(") ", 1)
+            if name.startswith("VirtualCamera") and state[0] == "R":
+                return True
+    return False
+
+
 def add_pace(libcamera: Any) -> None:
     """Hand requests on at a sensor's pace: the virtual camera has a frame at once."""
     camera, manager = libcamera.Camera, libcamera.CameraManager
@@ -117,12 +127,15 @@ def add_pace(libcamera: Any) -> None:
 
     def stop_and_drop(self: Any) -> None:
         with lock:
+            # Its own thread looks once more at a request that it has said to be complete: without
+            # one there, libcamera ends the process.
+            arrived.wait(1)
+            while is_drawing():
+                time.sleep(0.001)
             while not waiting.empty():
                 waiting.get()
-            # The virtual camera does not forget a request that is on its way when it is stopped: at
-            # its next start that ends the process.
-            arrived.wait(1)
             stop(self)
+            arrived.set()
 
     camera.queue_request, camera.stop = queue_request, stop_and_drop
     manager.get_ready_requests = get_ready_requests
