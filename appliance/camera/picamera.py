@@ -197,6 +197,10 @@ class PiCamera:
         camera, self._camera = self._camera, None
         if camera is not None:
             _close(camera)
+            # A camera and its parts refer to one another: what they hold stays open until they are
+            # collected.
+            del camera
+            gc.collect()
 
 
 _NO_CAMERA = (
@@ -277,9 +281,6 @@ def _close(camera: Any) -> None:
     if reader is not None and not reader.closed:
         reader.close()
         os.close(camera.notifyme_w)
-    # A camera and its parts refer to one another; its buffers are open until they are collected.
-    del camera
-    gc.collect()
 
 
 def _describe_failure(error: BaseException) -> str:
