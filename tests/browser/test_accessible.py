@@ -157,6 +157,9 @@ def test_the_tab_key_reaches_everything_in_order_with_a_visible_focus(
             ActionChains(used).send_keys(Keys.TAB * many).perform()
             reached = used.execute_script("return reached")
             places = [place for place, _ in reached if place >= 0]
+            # Where a button under the reading has gone meanwhile the last key comes round again.
+            if places[0] in places[1:]:
+                places = places[: places.index(places[0], 1)]
             assert used.execute_script(missed) == [], address
             assert places == sorted(places), address
             assert all(ring for _, ring in reached), address
