@@ -67,8 +67,8 @@ def test_the_camera_is_live_and_no_request_goes_elsewhere(
 
 def test_the_box_lies_on_the_digit(browser: webdriver.Chrome) -> None:
     script = """
-      const box = document.querySelector('#live .box'), frame = box.parentElement;
-      if (box.hidden) return null;
+      const box = document.querySelector('#live .box'), frame = box?.parentElement;
+      if (!box || box.hidden) return null;
       const [b, f] = [box.getBoundingClientRect(), frame.getBoundingClientRect()];
       return b.left >= f.left && b.right <= f.right && b.top >= f.top && b.bottom <= f.bottom
         && b.width > 10 && b.height > 30;
