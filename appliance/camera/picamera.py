@@ -87,26 +87,15 @@ class PiCamera:
 
     def _configure_sensor(self, view: str) -> Any:
         """Configure a camera at the ribbon cable; return what was granted."""
-        # Two small YUV buffers and no raw stream: camera memory is 64 MB on a Pi Zero. queue=False:
-        # a capture waits for a new frame and never gets an old one.
         stream = {"size": self._size, "format": "YUV420"}
-        configuration = self._camera.create_video_configuration(
-            main=stream,
-            lores=dict(stream),
-            raw=None,
-            buffer_count=2,
-            controls={},
-            display=None,
-            encode=None,
-            queue=False,
-        )
+        configuration = self._create_configuration(main=stream, lores=dict(stream))
         if view == "whole":
             # Sensors read their whole area out in half its width and height, 2×2 pixels in one.
             width, height = (side // 2 for side in self._camera.sensor_resolution)
             if "sensor" in configuration:
                 configuration["sensor"] = {"output_size": (width, height)}
             else:
-                # picamera2 before 0.3.16 takes the mode from the raw stream alone.
+                # picamera2 0.3.12 takes the mode from the raw stream alone.
                 raw = {"size": (width, height), "format": self._camera.sensor_format}
                 configuration["raw"] = raw
         self._camera.configure(configuration)
@@ -118,17 +107,8 @@ class PiCamera:
     def _configure_usb(self) -> Any:
         """Configure a USB camera, which has one stream and no raw one; return what was granted."""
         self._stream = "main"
-        configuration = self._camera.create_video_configuration(
-            main={"size": self._size, "format": "YUYV"},
-            lores=None,
-            raw=None,
-            buffer_count=2,
-            controls={},
-            display=None,
-            encode=None,
-            queue=False,
-        )
-        self._camera.configure(configuration)
+        stream = {"size": self._size, "format": "YUYV"}
+        self._camera.configure(self._create_configuration(main=stream, lores=None))
         granted = self._camera.camera_configuration()
         kind = granted["main"]["format"]
         if kind != "YUYV":
@@ -137,6 +117,20 @@ class PiCamera:
                 "another width and height under [camera], or use a camera at the ribbon cable"
             )
         return granted
+
+    def _create_configuration(self, **streams: Any) -> Any:
+        """Return picamera2's configuration for these streams, which costs little memory."""
+        # Two small buffers and no raw stream: camera memory is 64 MB on a Pi Zero. queue=False: a
+        # capture waits for a new frame and never gets an old one.
+        return self._camera.create_video_configuration(
+            **streams,
+            raw=None,
+            buffer_count=2,
+            controls={},
+            display=None,
+            encode=None,
+            queue=False,
+        )
 
     def _choose_controls(self, exposure: str) -> dict[str, Any]:
         """Return the controls that this camera has; picamera2 refuses any other."""
@@ -175,7 +169,7 @@ class PiCamera:
 
     def _capture(self) -> Any:
         """Return the next request; raises queue.Empty when the camera has stalled."""
-        # A wait with a limit is new in picamera2 0.3.13; a signal is as old as picamera2.
+        # picamera2 0.3.12 knows no wait with a limit; a signal is known to all.
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._camera.capture_request(signal_function=done.put)
         return self._camera.wait(done.get(timeout=STALLED))
