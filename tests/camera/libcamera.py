@@ -180,6 +180,14 @@ class CameraManager:
         return ready
 
 
+def fit(area: tuple[int, int, int, int], size: Size) -> Rectangle:
+    """Return the middle of an area of the sensor in a picture's shape: what is scaled to it."""
+    x, y, width, height = area
+    across = min(width, height * size.width // size.height)
+    down = min(height, width * size.height // size.width)
+    return Rectangle(x + (width - across) // 2, y + (height - down) // 2, across, down)
+
+
 class Camera:
     def __init__(self, device: Device) -> None:
         self._device, self.id = device, device.path
@@ -244,7 +252,7 @@ class Camera:
 
     def configure(self, configuration: "CameraConfiguration") -> int:
         self._call("configure")
-        self._mode = configuration.mode()
+        self._mode, self._size = configuration.mode(), configuration.at(0).size
         return 0
 
     def start(self, _controls: dict[Id, Any]) -> None:
@@ -263,7 +271,7 @@ class Camera:
         self._complete(queue, Request.Status.Cancelled)
 
     def create_request(self, cookie: int) -> "Request":
-        return Request(cookie, Rectangle(*self._device.modes[self._mode]))
+        return Request(cookie, fit(self._device.modes[self._mode], self._size))
 
     def queue_request(self, request: "Request") -> None:
         with self._lock:

@@ -110,14 +110,6 @@ def open_camera(driver: type[Picamera2], **how: str) -> tuple[PiCamera, Picamera
     return camera, driver.made[-1]
 
 
-def test_a_frame_is_the_luma_without_padding_and_chroma(driver: type[Picamera2]) -> None:
-    camera, _ = open_camera(driver)
-    frame = next(camera.frames())
-    assert frame.grey.shape == (480, 640)
-    assert (frame.grey == 200).all()
-    assert frame.size == (640, 480)
-
-
 def test_a_frame_has_its_exposure(driver: type[Picamera2]) -> None:
     camera, _ = open_camera(driver)
     assert next(camera.frames()).exposure == Exposure("imx219", 0.033, 4.0, "1640×1232")
@@ -167,11 +159,6 @@ def test_a_dim_room_has_the_long_exposure_mode(
     _, made = open_camera(driver, exposure=exposure)
     assert made.controls["AeExposureMode"] == mode
     assert made.controls["FrameDurationLimits"][1] >= 120_000
-
-
-def test_a_control_that_the_camera_lacks_is_not_set(driver: type[Picamera2]) -> None:
-    driver.camera_controls = {}
-    assert open_camera(driver, exposure="long")[1].controls == {}
 
 
 def test_a_usb_camera_has_one_stream_and_its_luma_is_every_other_byte(
